@@ -1,0 +1,1 @@
+"""Engines: what imagines. One interface (`base`), one folder or module an engine."""

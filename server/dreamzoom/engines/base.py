@@ -1,0 +1,88 @@
+"""What every engine offers, and what it is told: paint (S), depth (D), and a denoiser for joint sampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+
+from dreamzoom.camera import Camera
+from dreamzoom.report import Report
+
+UNKNOWN, COARSE, KNOWN = 0, 1, 2
+"""The values of a mask M, (H, W) uint8: paint freely; keep the low frequencies and add detail; keep."""
+
+
+class DepthKind(StrEnum):
+    """What a depth model's values mean, so that align knows what may be unknown."""
+
+    METRIC = "metric"  # z-depth, its unit about right: align uses a prior towards scale 1
+    SCALE = "scale"  # z-depth up to a factor
+    AFFINE = "affine"  # z-depth up to a factor and a shift
+    DISPARITY = "disparity"  # 1 / z-depth up to a factor and a shift
+
+
+@dataclass(frozen=True)
+class View:
+    """One camera to be dreamed.
+
+    Attributes:
+        name: Unique in the job, "002/anchor", "002/side-1": the source of randomness beside the seed.
+        level: k; the camera stands in the frame of this level.
+        zoom: u on the path (k for an anchor view).
+        camera: In the frame of level k.
+    """
+
+    name: str
+    level: int
+    zoom: float
+    camera: Camera
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """What a depth model says of a picture: values (H, W) float32, larger is farther unless `kind` is DISPARITY."""
+
+    values: np.ndarray
+    kind: DepthKind
+
+
+class Engine(Protocol):
+    """Made once per job by `engines.make`. Same arguments, same result, on the same machine."""
+
+    name: str
+
+    def identity(self) -> dict[str, Any]:
+        """What the results depend on beside the arguments (version, weights' hashes); goes into every step's digest."""
+        ...
+
+    def paint(
+        self,
+        view: View,
+        rgb: np.ndarray,
+        mask: np.ndarray,
+        prompt: str,
+        negative_prompt: str,
+        seed: int,
+        report: Report,
+    ) -> np.ndarray:
+        """S: imagine what `mask` says is unknown or coarse.
+
+        Args:
+            view: The camera; engines that imagine in 2D need not look at it.
+            rgb: (H, W, 3) float32 sRGB, what is known; undefined where `mask` is UNKNOWN.
+            mask: (H, W) uint8: UNKNOWN, COARSE or KNOWN.
+            prompt, negative_prompt: Of the view's level.
+            seed: The level's seed.
+            report: Progress, and where a cancel arrives.
+
+        Returns:
+            (H, W, 3) float32 sRGB in 0..1. The caller composites the KNOWN pixels back.
+        """
+        ...
+
+    def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
+        """D: the depth of a picture, of the same size."""
+        ...

@@ -1,0 +1,38 @@
+"""The few errors that users meet. Each says what is wrong, where, and what to do."""
+
+
+class DreamzoomError(Exception):
+    """Anything that stops a job for a reason worth telling.
+
+    Args:
+        message: One line: what is wrong and where.
+        remedy: One line: what the artist can do. The panel draws it under the message.
+    """
+
+    def __init__(self, message: str, remedy: str = ""):
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class BadRequest(DreamzoomError):
+    """The request can't be run as it is. Exit code 2.
+
+    Args:
+        field: Where, as a JSON path without the leading `$.` (`levels[2].prompt`); "request" for the whole.
+        message: What the field must be.
+    """
+
+    def __init__(self, field: str, message: str):
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class Cancelled(DreamzoomError):
+    """The artist pressed Cancel. Exit code 3. The job folder stays resumable."""
+
+    def __init__(self):
+        super().__init__("cancelled", "generate again to go on from where it stopped")
+
+
+class EngineUnavailable(DreamzoomError):
+    """The engine's packages, weights or hardware are missing. Exit code 4."""

@@ -1,0 +1,21 @@
+"""How a stage tells what it is doing, and learns that it must stop. Stages know nothing else of the outside."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Report:
+    """The silent report; the job runner passes one that speaks.
+
+    A stage calls `progress` at least every half second of work: that call is also where a cancel is noticed.
+    """
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Tell that `fraction` (0 to 1) of this step is done. Raises `errors.Cancelled` if the job was cancelled."""
+
+    def log(self, message: str, *, level: str = "info") -> None:
+        """Tell one line; level is "info", "warning" or "error"."""
+
+    def preview(self, rgb: np.ndarray) -> None:
+        """Show an unfinished picture, (H, W, 3) float32 sRGB in 0..1. Cheap to ignore; callers limit the rate."""

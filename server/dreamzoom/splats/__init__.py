@@ -1,0 +1,1 @@
+"""Gaussian splats: the set, its rasterisers, the fit, the filters, and their files."""
