@@ -63,7 +63,7 @@ class ZoomPath:
         return step
 
     def key_at(self, zoom: float) -> Key:
-        """The first moment at which the path is at `zoom`, interpolated between keys; the nearest key where it never is."""
+        """The first moment at which the path is at `zoom`, between keys; the nearest key where it never is."""
         for before, after in zip(self.keys, self.keys[1:]):
             low, high = sorted((before.zoom, after.zoom))
             if low <= zoom <= high and low < high:
@@ -73,16 +73,36 @@ class ZoomPath:
         nearest = min(self.keys, key=lambda key: abs(key.zoom - zoom))
         return Key(nearest.frame, zoom, nearest.camera)
 
+    def at_frame(self, frame: float) -> Key:
+        """The path at a frame, interpolated between keys and held outside them."""
+        frame = min(max(frame, self.keys[0].frame), self.keys[-1].frame)
+        after = next(index for index, key in enumerate(self.keys) if key.frame >= frame)
+        if self.keys[after].frame == frame:
+            return self.keys[after]
+        a, b = self.keys[after - 1], self.keys[after]
+        t = (frame - a.frame) / (b.frame - a.frame)
+        return Key(round(frame), (1 - t) * a.zoom + t * b.zoom, _between(a, b, t))
+
     def camera(self, zoom: float, level: int) -> Camera:
         """The path's camera at `zoom`, in the frame of `level`."""
         return self.key_at(zoom).camera.moved(self.gauge(zoom, level))
 
     def fade(self, zoom: float, level: int) -> float:
-        """How far level `level` has faded in: 0 up to u = level, 1 from level + ½ on (smoothstep); level 0 is always 1."""
-        if level == 0:
-            return 1.0
-        t = min(max((zoom - level) * 2, 0.0), 1.0)
-        return t * t * (3 - 2 * t)
+        """How far `level` has faded in: 0 up to u = level − 1, 1 from level − ½ on (smoothstep); level 0 is always 1."""
+        return 1.0 if level == 0 else _smoothstep((zoom - level + 1) * 2)
+
+    def superseded_fade(self, zoom: float, level: int) -> float:
+        """The same for the superseded splats of `level`: they fade out over u in [level + ½, level + 1].
+
+        So they are whole until level + 1 has faded in: never are both half transparent.
+        """
+        return self.fade(zoom, level) * (1 - _smoothstep((zoom - level - 0.5) * 2))
+
+
+def _smoothstep(t: float) -> float:
+    """3t² − 2t³ of t clamped to 0..1."""
+    t = min(max(t, 0.0), 1.0)
+    return t * t * (3 - 2 * t)
 
 
 def _between(before: Key, after: Key, t: float) -> Camera:
