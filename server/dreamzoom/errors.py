@@ -36,3 +36,7 @@ class Cancelled(DreamzoomError):
 
 class EngineUnavailable(DreamzoomError):
     """The engine's packages, weights or hardware are missing. Exit code 4."""
+
+
+class SplatFileError(DreamzoomError):
+    """A file of splats or points that can't be read or written as it is."""
