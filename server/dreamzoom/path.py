@@ -1,7 +1,7 @@
 """Zoom, levels and frames: where the camera is at a zoom u, in the gauge and in each level's frame. All in float64.
 
-The frame of level k+1 is a similarity of its parent's: X_{k+1} = p · (X_k − c_k), where p is the zoom factor and c_k the
-focus of level k (zero for a straight zoom). The gauge at zoom u, with k = floor(u) clamped to the levels and t = u − k,
+The frame of level k+1 is a similarity of its parent's: X_{k+1} = p · (X_k − c_k), where p is the zoom factor and c_k
+the focus of level k (zero for a straight zoom). The gauge at zoom u, with k = floor(u) clamped to the levels and t = u − k,
 is X_g = p^t · (X_k − o_k(t)) with o_k(t) = c_k · (1 − p^−t) / (1 − p^−1): a pure zoom about the point that stays fixed
 between the two frames, so that a drifting focus moves at constant apparent speed too.
 """
@@ -88,7 +88,7 @@ class ZoomPath:
         return self.key_at(zoom).camera.moved(self.gauge(zoom, level))
 
     def fade(self, zoom: float, level: int) -> float:
-        """How far `level` has faded in: 0 up to u = level − 1, 1 from level − ½ on (smoothstep); level 0 is always 1."""
+        """How far `level` has faded in, smoothly: 0 up to u = level − 1, 1 from level − ½ on; level 0 is always 1."""
         return 1.0 if level == 0 else _smoothstep((zoom - level + 1) * 2)
 
     def superseded_fade(self, zoom: float, level: int) -> float:

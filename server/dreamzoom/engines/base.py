@@ -58,6 +58,10 @@ class Engine(Protocol):
         """What the results depend on beside the arguments (version, weights' hashes); goes into every step's digest."""
         ...
 
+    def dependencies(self, level: int) -> dict[str, Any]:
+        """What this level's results depend on beside that: JSON values, for the digests of the level's steps."""
+        ...
+
     def paint(
         self,
         view: View,

@@ -1,0 +1,138 @@
+"""The flight along a job's path: by the server's own rasteriser, and the procedural engine's truth beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dreamzoom import engines, wire
+from dreamzoom.camera import Camera, Similarity
+from dreamzoom.errors import BadRequest, DreamzoomError, EngineUnavailable
+from dreamzoom.job.folder import Folder
+from dreamzoom.path import Key, ZoomPath
+from dreamzoom.report import Report
+from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.io.ply import read_splats
+from dreamzoom.splats.rasterize import Raster, rasterize
+from dreamzoom.stages import files
+
+WINDOW = 3
+"""Levels more than this far above the current zoom are outside the picture or behind finer ones."""
+
+
+@dataclass
+class Flight:
+    """A finished job, ready to be looked at from anywhere along its path."""
+
+    request: wire.Request
+    path: ZoomPath
+    levels: list[Gaussians]
+
+    def frames(self) -> range:
+        """All frames of the path."""
+        return range(self.path.keys[0].frame, self.path.keys[-1].frame + 1)
+
+    def view(self, key: Key, camera: Camera | None = None) -> Raster:
+        """The picture at a moment of the path, by the server's rasteriser.
+
+        Args:
+            key: Zoom and camera in the gauge.
+            camera: Another camera in the gauge, to be used instead of the key's.
+        """
+        near = min(max(math.floor(key.zoom), 0), self.path.levels - 1)
+        seen = range(max(near - WINDOW, 0), min(near + 2, self.path.levels))
+        parts, fades = [], []
+        for level in seen:
+            fade, old = self.path.fade(key.zoom, level), self.path.superseded_fade(key.zoom, level)
+            splats = self.levels[level]
+            share = np.where(splats.extra["superseded"] > 0, old, fade).astype(np.float32)
+            visible = share > 0
+            if visible.any():
+                parts.append(moved(splats[visible], self.path.gauge(key.zoom, level).inverse()))
+                fades.append(share[visible])
+        splats = joined(parts)
+        return rasterize(splats, camera or key.camera, opacity_scale=np.concatenate(fades))
+
+
+def open_flight(root: Path) -> Flight:
+    """Load a finished job.
+
+    Raises:
+        DreamzoomError: There is no finished job in the folder.
+    """
+    folder = Folder(root)
+    if not folder.exists("result.json"):
+        raise DreamzoomError(f"{root} holds no finished job", "run: dreamzoom resume on this folder")
+    result = folder.read_json("result.json")
+    request = wire.convert_request(folder.read_json("request.json"))
+    levels = [read_splats(folder.path(level["splats"])) for level in result["levels"]]
+    return Flight(request, request.path(), levels)
+
+
+def render(root: Path, out: Path, frames: Iterable[int] | None, size: tuple[int, int] | None, report: Report) -> int:
+    """Write the job's flight as frame_00001.png, ...; returns the count of pictures."""
+    flight = open_flight(root)
+    chosen = _chosen(flight.frames(), frames)
+    target = Folder(out)
+    for index, frame in enumerate(chosen):
+        report.progress(index / len(chosen), f"frame {frame}")
+        key = flight.path.at_frame(frame)
+        camera = key.camera.resized(*size) if size else key.camera
+        files.write_picture(target, f"frame_{frame:05d}.png", flight.view(key, camera).rgb)
+    return len(chosen)
+
+
+def reference(request: wire.Request, out: Path, frames: Iterable[int] | None, report: Report) -> int:
+    """Write the procedural engine's true pictures (PNG) and z-depths (npz, gauge units) on the path; returns the count.
+
+    Raises:
+        EngineUnavailable: The request's engine knows no truth.
+    """
+    engine = truthful(request)
+    path = request.path()
+    chosen = _chosen(range(path.keys[0].frame, path.keys[-1].frame + 1), frames)
+    target = Folder(out)
+    for index, frame in enumerate(chosen):
+        report.progress(index / len(chosen), f"frame {frame}")
+        key = path.at_frame(frame)
+        rgb, depth = engine.truth(path, key.zoom, key.camera)
+        files.write_picture(target, f"frame_{frame:05d}.png", rgb)
+        files.write_arrays(target, f"frame_{frame:05d}.npz", {"depth": depth.astype(np.float32)})
+    return len(chosen)
+
+
+def truthful(request: wire.Request):
+    """The request's engine, if it knows the truth. Raises EngineUnavailable."""
+    engine = engines.make(request)
+    if not hasattr(engine, "truth"):
+        raise EngineUnavailable(
+            f"the engine {engine.name} knows no true pictures", "only the procedural engine does: use it in the request"
+        )
+    return engine
+
+
+def moved(splats: Gaussians, similarity: Similarity) -> Gaussians:
+    """The same splats in another frame."""
+    means = similarity.apply(splats.means).astype(np.float32)
+    return replace(splats, means=means, log_scales=splats.log_scales + np.float32(math.log(similarity.scale)))
+
+
+def joined(parts: list[Gaussians]) -> Gaussians:
+    """All splats of several sets of one SH degree, in order; extra columns are dropped."""
+    names = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
+    return Gaussians(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _chosen(available: range, wanted: Iterable[int] | None) -> list[int]:
+    """The frames to make. Raises BadRequest for one outside the path."""
+    chosen = list(available if wanted is None else wanted)
+    for frame in chosen:
+        if frame not in available:
+            raise BadRequest(
+                "frames", f"must lie within {available[0]}-{available[-1]}, the path's frames, got {frame}"
+            )
+    return chosen

@@ -1,0 +1,48 @@
+"""Align: a dreamed view's depth fitted to the cloud, and to the focus. Values in, values out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dreamzoom.camera import Camera
+from dreamzoom.engines.base import DepthMap
+from dreamzoom.geometry.project import Projection
+from dreamzoom.geometry.seam import Aligned, align
+
+
+def align_view(depth: DepthMap, seen: Projection, camera: Camera, rgb: np.ndarray, *, pin: bool) -> Aligned:
+    """Fit a view's depth to what the cloud shows of it.
+
+    The focus is where the artist zooms to, so it lies on the surface by definition. Without that pin an error of the
+    depth at the focus would grow by the zoom factor with every level; with it, it is zero on every level.
+
+    Args:
+        depth: What the depth model says, (H, W).
+        seen: The cloud in this camera.
+        camera: In the frame of the level, whose origin is the focus.
+        rgb: (H, W, 3) float32 sRGB, the view's picture; guides the correction's edges.
+        pin: Whether to hold the focus on the surface (anchor views).
+    """
+    (x, y), distance = camera.project(np.zeros(3))
+    row, column = int(np.floor(y)), int(np.floor(x))
+    inside = distance > 1e-6 and 0 <= row < camera.height and 0 <= column < camera.width
+    aligned = align(depth, seen, camera, rgb, focus_distance=float(distance) if inside else None)
+    if not (pin and inside):
+        return aligned
+    return aligned.corrected(focus_correction(aligned.depth, row, column, float(distance)))
+
+
+def focus_correction(depth: np.ndarray, row: int, column: int, distance: float) -> np.ndarray:
+    """A smooth factor (H, W) that puts the surface at pixel (row, column) at z-depth `distance`.
+
+    A Gaussian bump in log depth, half the picture's height wide: it bends the surface far less than it shifts it.
+    """
+    height, width = depth.shape
+    near = depth[max(row - 4, 0) : row + 5, max(column - 4, 0) : column + 5]
+    near = near[np.isfinite(near) & (near > 0)]
+    if not len(near):
+        return np.ones_like(depth)
+    wrong = np.log(distance / np.median(near))
+    y, x = np.ogrid[:height, :width]
+    bump = np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * (0.5 * height) ** 2))
+    return np.exp(wrong * bump).astype(np.float32)

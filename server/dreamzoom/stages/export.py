@@ -1,0 +1,61 @@
+"""Export: what the artist gets of a level. Values in, values out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from dreamzoom.camera import Camera
+from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.project import project
+from dreamzoom.splats.filters import push_back, superseded
+from dreamzoom.splats.gaussians import Gaussians
+
+FEATHER = 0.06
+"""The share of a finer view's half width, at its border, in which the coarser level stays."""
+
+
+def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
+    """Let a level's splats thin out towards the border of its anchor view, so that no frame is seen around it.
+
+    Opacity is multiplied by a smoothstep over the outer `FEATHER` of the view; splats outside it (side views) stay.
+    """
+    pixels, depth = anchor.project(splats.means)
+    size = np.array([anchor.width, anchor.height])
+    edge = np.min(np.minimum(pixels, size - pixels) / (FEATHER * size / 2), axis=1)
+    share = np.clip(edge, 0, 1)
+    share = np.where((edge < 0) | (depth <= 0), 1, share * share * (3 - 2 * share))
+    opacity = np.clip(splats.opacities * share, 1e-6, 1 - 1e-6)
+    logits = np.where(share < 1, np.log(opacity / (1 - opacity)), splats.logit_opacities)
+    return replace(splats, logit_opacities=logits.astype(np.float32))
+
+
+def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tuple[Gaussians, Cloud]:
+    """Mark what the next level shows more finely, and push those splats a little behind it.
+
+    Only the cloud and the next anchor's camera decide, not what was dreamed there: so a changed prompt of the next
+    level leaves this level's files as they are.
+
+    Args:
+        splats, cloud: Of one level, in its frame.
+        finer: A_{k+1} in the same frame; None for the last level.
+    """
+    if finer is None:
+        none = np.zeros(len(splats), np.uint8)
+        return replace(splats, extra=splats.extra | {"superseded": none}), cloud
+    reach = np.exp(splats.log_scales[:, :2]).max(1)
+    splat_marks = shown_finer(splats.means, reach, cloud, finer)
+    cloud_marks = shown_finer(cloud.position, cloud.footprint, cloud, finer)
+    pushed = push_back(splats, splat_marks, finer.centre)
+    marked = replace(pushed, extra=pushed.extra | {"superseded": splat_marks.astype(np.uint8)})
+    return marked, replace(cloud, superseded=cloud_marks)
+
+
+def shown_finer(positions: np.ndarray, reach: np.ndarray, cloud: Cloud, finer: Camera) -> np.ndarray:
+    """Which points (N, 3) of size `reach` (N,) the view `finer` will show, within its feather: (N,) bool."""
+    depth = project(cloud, finer).depth
+    inner = np.zeros(depth.shape, bool)
+    rows, columns = (round(FEATHER * size / 2) for size in depth.shape)
+    inner[rows : depth.shape[0] - rows, columns : depth.shape[1] - columns] = True
+    return superseded(positions, reach, finer, depth, inner & np.isfinite(depth))

@@ -1,0 +1,283 @@
+"""The graph of a job: which step reads and writes what. Here the stages' values meet the folder's files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from dreamzoom import images
+from dreamzoom.engines.base import Engine, View
+from dreamzoom.errors import BadRequest
+from dreamzoom.geometry import views
+from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.files import write_cloud
+from dreamzoom.job.folder import Folder
+from dreamzoom.job.steps import Step, digest_of
+from dreamzoom.path import ZoomPath
+from dreamzoom.report import Report
+from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.io.ply import read_splats, write_splats
+from dreamzoom.splats.rasterize import rasterize
+from dreamzoom.stages import dream, export, files, plan, splat, zoom
+from dreamzoom.wire import Request
+
+PARENTS = 2
+"""How many levels above are seen from a level's cameras."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every step of a job shares."""
+
+    request: Request
+    engine: Engine
+    path: ZoomPath
+    limits: plan.Settings
+
+    def parents(self, level: int) -> range:
+        """The levels whose clouds a level's views see."""
+        return range(max(level - PARENTS, 0), level)
+
+    def known(self, folder: Folder, level: int) -> Cloud:
+        """The parents' points in the frame of `level`; of those above the direct parent only what it did not replace."""
+        clouds = [Cloud.empty()]
+        for parent in self.parents(level):
+            cloud = files.read_points(folder, f"{place(parent)}/work/points.npz")
+            finer = plan.next_anchor(self.path, parent, self.limits)
+            if parent < level - 1 and finer is not None:
+                cloud = cloud[~export.shown_finer(cloud.position, cloud.footprint, cloud, finer)]
+            clouds.append(cloud.moved(self.path.between(parent, level)))
+        return Cloud.joined(clouds)
+
+
+def build(request: Request, engine: Engine) -> list[Step]:
+    """All steps of a job, in an order in which they can run.
+
+    Raises:
+        BadRequest: A picture that a level names can't be read.
+    """
+    job = Job(request, engine, request.path(), plan.settings(request))
+    steps = [_plan_step(job)]
+    for level in range(len(request.levels)):
+        steps += [_image_step(job, level), _dream_step(job, level), _splat_step(job, level), _export_step(job, level)]
+    return [*steps, _result_step(job, steps)]
+
+
+def place(level: int) -> str:
+    """The folder of a level."""
+    return f"levels/{level:03d}"
+
+
+def _plan_step(job: Job) -> Step:
+    anchors = [plan.anchor(job.path, level, job.limits) for level in range(job.path.levels)]
+    content = {
+        "quality": job.request.quality,
+        "settings": asdict(job.limits),
+        "zoom_factor": job.path.factor,
+        "anchors": [{"name": view.name} | plan.describe(view.camera) for view in anchors],
+    }
+
+    def run(folder: Folder, report: Report) -> None:
+        folder.write_json("plan.json", content)
+
+    return Step("plan", "plan", None, 1, content, (), ("plan.json",), run, weight=0.01)
+
+
+def _common(job: Job, level: int) -> dict[str, Any]:
+    """What every step of a level depends on."""
+    item = job.request.levels[level]
+    return {
+        "engine": job.engine.identity(),
+        "engine_needs": job.engine.dependencies(level),
+        "prompt": item.prompt,
+        "negative_prompt": item.negative_prompt,
+        "seed": job.request.level_seed(level),
+        "anchor": plan.describe(plan.anchor(job.path, level, job.limits).camera),
+        "parents": [
+            [job.path.between(parent, level).scale, *job.path.between(parent, level).offset.tolist()]
+            for parent in job.parents(level)
+        ],
+    }
+
+
+def _image_step(job: Job, level: int) -> Step:
+    item, base = job.request.levels[level], place(level)
+    view = plan.anchor(job.path, level, job.limits)
+    parameters = _common(job, level) | {"image": _fingerprint(item.image, f"levels[{level}].image")}
+
+    def run(folder: Folder, report: Report) -> None:
+        given = None
+        if item.image is not None:
+            given = images.read_picture(Path(item.image), (job.request.width, job.request.height), report.log)
+        seen = dream.parents_seen(job.known(folder, level), view, job.path.factor)
+        seed = job.request.level_seed(level)
+        rgb = zoom.level_image(job.engine, view, seen, item.prompt, item.negative_prompt, seed, given, report)
+        files.write_picture(folder, f"{base}/image.png", rgb)
+        report.preview(rgb)
+
+    needs = tuple(f"{place(parent)}/dream" for parent in job.parents(level))
+    return Step(f"{base}/image", "zoom", level, 1, parameters, needs, (f"{base}/image.png",), run, weight=2)
+
+
+def _dream_step(job: Job, level: int) -> Step:
+    item, base = job.request.levels[level], place(level)
+    view = plan.anchor(job.path, level, job.limits)
+    flight = [[key.zoom, plan.describe(key.camera)] for key in _flight(job, level)]
+    limits = {"side_views": job.limits.side_views, "hole_share": job.limits.hole_share}
+    parameters = _common(job, level) | {"flight": flight} | limits
+    parameters["depth"] = _fingerprint(item.depth, f"levels[{level}].depth")
+
+    def side_views(parents: Cloud) -> Callable[[Cloud], list[View]]:
+        def choose(cloud: Cloud) -> list[View]:
+            seen = Cloud.joined([cloud, parents])
+            return views.side_views(job.path, level, seen, limit=job.limits.hole_share, count=job.limits.side_views)
+
+        return choose
+
+    def run(folder: Folder, report: Report) -> None:
+        rgb = files.read_picture(folder, f"{base}/image.png")
+        given = None
+        if item.depth is not None:
+            small = images.read_depth(Path(item.depth), (job.request.width, job.request.height), report.log)
+            given = _centred(small, rgb.shape[:2])
+        parents = job.known(folder, level)
+        seen = dream.parents_seen(parents, view, job.path.factor)
+        cloud, dreamed = dream.level_cloud(
+            job.engine,
+            view,
+            rgb,
+            seen,
+            parents,
+            seed=job.request.level_seed(level),
+            given_depth=given,
+            side_views=side_views(parents),
+            prompt=item.prompt,
+            negative_prompt=item.negative_prompt,
+            report=report,
+        )
+        files.write_points(folder, f"{base}/work/points.npz", cloud)
+        files.write_views(folder, f"{base}/work/views.npz", dreamed)
+        files.write_arrays(folder, f"{base}/depth.npz", {"depth": dreamed[0].depth})
+
+    outputs = (f"{base}/work/points.npz", f"{base}/work/views.npz", f"{base}/depth.npz")
+    return Step(f"{base}/dream", "dream", level, 1, parameters, (f"{base}/image",), outputs, run, weight=4)
+
+
+def _splat_step(job: Job, level: int) -> Step:
+    base = place(level)
+    limits = {"iterations": job.limits.iterations, "cap": job.limits.cap, "supports": job.limits.supports}
+    parameters = limits | {"seed": job.request.level_seed(level)}
+
+    def run(folder: Folder, report: Report) -> None:
+        cloud = files.read_points(folder, f"{base}/work/points.npz")
+        dreamed = files.read_views(folder, f"{base}/work/views.npz")
+        supports = views.support_cameras(dreamed[0].view, count=job.limits.supports)
+        seed = job.request.level_seed(level)
+        fitted = splat.level_splats(cloud, dreamed, supports, None, job.limits, seed, report)
+        folder.write_with(f"{base}/work/fit.ply", lambda temporary: write_splats(temporary, fitted))
+
+    weight = 1 + 0.3 * job.limits.iterations
+    return Step(
+        f"{base}/fit", "splat", level, 1, parameters, (f"{base}/dream",), (f"{base}/work/fit.ply",), run, weight=weight
+    )
+
+
+def _export_step(job: Job, level: int) -> Step:
+    base = place(level)
+    anchor = plan.anchor(job.path, level, job.limits).camera
+    finer = plan.next_anchor(job.path, level, job.limits)
+    names = [f"{base}/{name}" for name in ("splats.ply", "cloud.ply", "preview.png", "level.json")]
+    parameters = {"finer": plan.describe(finer) if finer else None, "level": level}
+
+    def run(folder: Folder, report: Report) -> None:
+        fitted = read_splats(folder.path(f"{base}/work/fit.ply"))
+        cloud = files.read_points(folder, f"{base}/work/points.npz")
+        shown = fitted if level == 0 else export.feathered(fitted, anchor)
+        splats, cloud = export.mark_superseded(shown, cloud, finer)
+        folder.write_with(names[0], lambda temporary: write_splats(temporary, splats))
+        folder.write_with(names[1], lambda temporary: write_cloud(temporary, cloud))
+        files.write_picture(folder, names[2], _preview(fitted, job, level))
+        folder.write_json(names[3], {"points": len(cloud), "splat_count": len(splats)})
+
+    needs = (f"{base}/dream", f"{base}/fit")
+    return Step(f"{base}/export", "export", level, 1, parameters, needs, tuple(names), run, weight=2)
+
+
+def _preview(splats: Gaussians, job: Job, level: int) -> np.ndarray:
+    """A small picture of the level's splats from the path's camera."""
+    camera = job.path.camera(float(level), level)
+    scale = min(1.0, 384 / max(camera.width, camera.height))
+    small = camera.resized(max(round(camera.width * scale), 1), max(round(camera.height * scale), 1))
+    return rasterize(splats, small).rgb
+
+
+def _result_step(job: Job, steps: list[Step]) -> Step:
+    request = job.request
+    parameters = {"request": msgspec.to_builtins(request)}
+    listed = [name for step in steps for name in step.outputs if "/work/" not in name]
+
+    def run(folder: Folder, report: Report) -> None:
+        levels = []
+        for index, item in enumerate(request.levels):
+            base = place(index)
+            levels.append(
+                {
+                    "index": index,
+                    "prompt": item.prompt,
+                    "negative_prompt": item.negative_prompt,
+                    "seed": request.level_seed(index),
+                    "focus": list(item.focus or (0.0, 0.0, 0.0)),
+                    "image": f"{base}/image.png",
+                    "cloud": f"{base}/cloud.ply",
+                    "splats": f"{base}/splats.ply",
+                    "preview": f"{base}/preview.png",
+                }
+                | folder.read_json(f"{base}/level.json")
+            )
+        result = {
+            "version": 1,
+            "request_digest": digest_of(msgspec.to_builtins(request)),
+            "seed": request.seed,
+            "quality": request.quality,
+            "engine": job.engine.identity(),
+            "zoom_factor": request.zoom_factor,
+            "width": request.width,
+            "height": request.height,
+            "levels": levels,
+            "cameras": msgspec.to_builtins(request.cameras),
+            "files": {name: folder.digest(name) for name in listed},
+        }
+        folder.write_json("result.json", result)
+
+    needs = tuple(step.name for step in steps)
+    return Step("result", "export", None, 1, parameters, needs, ("result.json",), run, weight=0.1)
+
+
+def _flight(job: Job, level: int) -> list:
+    """The keys of the path on which this level is the newest that is whole: u from level to level + 1."""
+    inside = [key for key in job.path.keys if level <= key.zoom <= level + 1]
+    return [job.path.key_at(float(level)), *inside, job.path.key_at(float(level + 1))]
+
+
+def _fingerprint(name: str | None, field: str) -> str | None:
+    """SHA-256 of a file that the request names, so that another picture under the same name is noticed."""
+    if name is None:
+        return None
+    try:
+        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+    except OSError as error:
+        raise BadRequest(field, f"must be a file that can be read: {name} ({error.strerror or error})") from None
+
+
+def _centred(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Put a picture's values into the middle of a larger one, NaN around."""
+    wide = np.full(shape, np.nan, np.float32)
+    top, left = (shape[0] - values.shape[0]) // 2, (shape[1] - values.shape[1]) // 2
+    wide[top : top + values.shape[0], left : left + values.shape[1]] = values
+    return wide

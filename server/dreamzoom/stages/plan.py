@@ -1,0 +1,73 @@
+"""Plan: what the request's quality means, and the cameras that will be dreamed. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dreamzoom.camera import Camera
+from dreamzoom.engines.base import View
+from dreamzoom.path import ZoomPath
+from dreamzoom.wire import Request
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a quality stands for.
+
+    Attributes:
+        overscan: The most by which an anchor view is wider than the camera. √p is enough: then level k+1 fills the
+            screen from u = k+½ on, when it has faded in, and no sharp rectangle is ever seen in a blurry picture.
+        side_views: The most side views per level; fewer where fewer show holes.
+        hole_share: A side view is dreamed only where more than this share of its picture would be a hole.
+        iterations: Of the splat fit.
+        supports: Extra views of the cloud that supervise the fit.
+        cap: The most splats of one level.
+    """
+
+    overscan: float
+    side_views: int
+    hole_share: float
+    iterations: int
+    supports: int
+    cap: int
+
+
+QUALITIES = {
+    "draft": Settings(overscan=1.2, side_views=0, hole_share=0.05, iterations=0, supports=0, cap=150_000),
+    "preview": Settings(overscan=1.5, side_views=1, hole_share=0.01, iterations=40, supports=2, cap=500_000),
+    "final": Settings(overscan=2.0, side_views=3, hole_share=0.003, iterations=1200, supports=4, cap=3_000_000),
+}
+
+
+def settings(request: Request) -> Settings:
+    """The settings of the request's quality."""
+    return QUALITIES[request.quality]
+
+
+def overscan(path: ZoomPath, limits: Settings) -> float:
+    """By how much anchor views are wider than the camera."""
+    return min(float(np.sqrt(path.factor)), limits.overscan)
+
+
+def anchor(path: ZoomPath, level: int, limits: Settings) -> View:
+    """A_k: the path's camera at u = k, widened by the overscan, in the frame of level k."""
+    camera = path.camera(float(level), level).widened(overscan(path, limits))
+    return View(f"{level:03d}/anchor", level, float(level), camera)
+
+
+def next_anchor(path: ZoomPath, level: int, limits: Settings) -> Camera | None:
+    """A_{k+1} seen from the frame of level k; None for the last level."""
+    if level + 1 == path.levels:
+        return None
+    return anchor(path, level + 1, limits).camera.moved(path.between(level + 1, level))
+
+
+def describe(camera: Camera) -> dict:
+    """A camera as JSON, for digests and plan.json."""
+    return {
+        "size": [camera.width, camera.height],
+        "intrinsics": [camera.fx, camera.fy, camera.cx, camera.cy],
+        "camera_to_frame": camera.camera_to_frame.tolist(),
+    }
