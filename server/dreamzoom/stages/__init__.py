@@ -1,1 +1,1 @@
-"""The stages: plan, zoom, dream, align, splat, export. Each takes values and returns values; `graph` binds them to files."""
+"""The stages: plan, zoom, dream, align, splat, export. Values in, values out; only `graph` binds them to files."""

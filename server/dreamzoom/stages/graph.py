@@ -45,7 +45,7 @@ class Job:
         return range(max(level - PARENTS, 0), level)
 
     def known(self, folder: Folder, level: int) -> Cloud:
-        """The parents' points in the frame of `level`; of those above the direct parent only what it did not replace."""
+        """The parents' points in the frame of `level`; of higher ones only what a finer one does not show."""
         clouds = [Cloud.empty()]
         for parent in self.parents(level):
             cloud = files.read_points(folder, f"{place(parent)}/work/points.npz")
