@@ -1,0 +1,129 @@
+"""Where a depth map breaks: occlusion edges between pixels, and mixed pixels that belong to neither side.
+
+On a plane 1/z is affine in pixel coordinates, however steeply the plane is seen. So a step is an occlusion edge only where
+linear extrapolation of 1/z from *both* sides misses; terrain that runs to its horizon is not cut, and has no rubber sheets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from dreamzoom.camera import Camera
+
+STEEP_PIXELS = 10.0
+"""A step of more than this many pixel footprints in depth is steep: an occlusion edge if nothing explains it."""
+LONGEST_RAMP = 4
+"""Blurred occlusion edges are at most this many steps wide; longer runs of steep steps are a steep surface."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What breaks.
+
+    Attributes:
+        right: (H, W) bool: the surface is cut between a pixel and its right neighbour (last column: False).
+        down: (H, W) bool: the same towards the pixel below.
+        mixed: (H, W) bool: the depth lies between two surfaces and belongs to neither.
+        noise: Relative noise of the depth, one standard deviation, from its second differences.
+        threshold: The relative step above which a step was looked at.
+    """
+
+    right: np.ndarray
+    down: np.ndarray
+    mixed: np.ndarray
+    noise: float
+    threshold: float
+
+    def near(self, radius: int = 1) -> np.ndarray:
+        """(H, W) bool: within `radius` pixels of a cut."""
+        near = self.right | self.down
+        near[:, 1:] |= self.right[:, :-1]
+        near[1:] |= self.down[:-1]
+        for _ in range(radius - 1):
+            grown = near.copy()
+            grown[1:] |= near[:-1]
+            grown[:-1] |= near[1:]
+            grown[:, 1:] |= near[:, :-1]
+            grown[:, :-1] |= near[:, 1:]
+            near = grown
+        return near
+
+
+def find_edges(depth: np.ndarray, camera: Camera) -> Edges:
+    """Occlusion edges and mixed pixels of a z-depth (H, W); what is not finite or not positive is cut all around."""
+    depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
+    noise = estimate_noise(depth)
+    threshold = max(STEEP_PIXELS / min(camera.fx, camera.fy), 8 * noise)
+    right, mixed_x = _scan(np.ascontiguousarray(depth), np.float32(threshold))
+    down, mixed_y = _scan(np.ascontiguousarray(depth.T), np.float32(threshold))
+    return Edges(right, down.T.copy(), mixed_x | mixed_y.T, noise, threshold)
+
+
+def estimate_noise(depth: np.ndarray) -> float:
+    """Relative noise (one standard deviation) of a depth map, robustly from second differences of its logarithm."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log_depth = np.log(depth[::2])
+    second = log_depth[:, :-2] - 2 * log_depth[:, 1:-1] + log_depth[:, 2:]
+    second = np.abs(second[np.isfinite(second)])
+    return float(np.median(second) / (0.6745 * np.sqrt(6))) if second.size else 0.0
+
+
+@numba.njit(cache=True, nogil=True)
+def _scan(depth, threshold):
+    """Cuts between each pixel and the next in its row, and mixed pixels; `depth` has NaN where there is none."""
+    height, width = depth.shape
+    cut = np.zeros((height, width), np.bool_)
+    mixed = np.zeros((height, width), np.bool_)
+    step = np.zeros(width, np.float32)
+    for i in range(height):
+        row = depth[i]
+        for j in range(width - 1):
+            step[j] = np.log(row[j + 1] / row[j])
+            if np.isnan(step[j]):
+                cut[i, j] = True
+                step[j] = 0.0
+            elif abs(step[j]) > threshold:
+                cut[i, j] = _is_cut(row, j, width, threshold)
+        _cut_ramps(step, width - 1, threshold, cut[i], mixed[i])
+    return cut, mixed
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_cut(row, j, width, threshold):
+    """Whether 1/z extrapolated from both sides misses the other side of the step from `j` to `j + 1`."""
+    here, there = 1 / row[j], 1 / row[j + 1]
+    scale = max(here, there)
+    from_left, from_right = abs(there - here), abs(there - here)
+    if j > 0 and row[j - 1] == row[j - 1]:
+        from_left = abs(2 * here - 1 / row[j - 1] - there)
+    if j + 2 < width and row[j + 2] == row[j + 2]:
+        from_right = abs(2 * there - 1 / row[j + 2] - here)
+    return min(from_left, from_right) > threshold * scale
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut_ramps(step, count, threshold, cut, mixed):
+    """Short runs of steep steps of one sign between flat ends: cut all of them, their inner pixels are mixed."""
+    j = 0
+    while j < count:
+        if abs(step[j]) <= threshold:
+            j += 1
+            continue
+        end, total = j, np.float32(0.0)
+        while end < count and abs(step[end]) > threshold and step[end] * step[j] > 0:
+            total += abs(step[end])
+            end += 1
+        length = end - j
+        if 2 <= length <= LONGEST_RAMP:
+            limit = total / (2 * length)
+            before = abs(step[j - 1]) if j > 0 else np.float32(0.0)
+            after = abs(step[end]) if end < count else np.float32(0.0)
+            if before < limit and after < limit:
+                for k in range(j, end):
+                    cut[k] = True
+                for k in range(j + 1, end):
+                    mixed[k] = True
+        j = end
