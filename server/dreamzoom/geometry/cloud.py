@@ -15,7 +15,7 @@ class Cloud:
         position: (N, 3) float32, the level's frame.
         rgb: (N, 3) float32, sRGB in 0..1.
         normal: (N, 3) float32, unit, towards the camera that saw the point.
-        footprint: (N,) float32, the size of one pixel at the point in the view where it was born (z-depth / focal length).
+        footprint: (N,) float32, the size of one pixel at the point in the view where it was born (z-depth / focal).
         view: (N,) int32, the index of that view in the plan.
         confidence: (N,) float32 in 0..1.
         superseded: (N,) bool: a finer level shows this place.

@@ -1,7 +1,7 @@
 """Where a depth map breaks: occlusion edges between pixels, and mixed pixels that belong to neither side.
 
-On a plane 1/z is affine in pixel coordinates, however steeply the plane is seen. So a step is an occlusion edge only where
-linear extrapolation of 1/z from *both* sides misses; terrain that runs to its horizon is not cut, and has no rubber sheets.
+On a plane 1/z is affine in pixel coordinates, however steeply the plane is seen. So a step is an occlusion edge only
+where linear extrapolation of 1/z from *both* sides misses; terrain that runs to its horizon is not cut.
 """
 
 from __future__ import annotations

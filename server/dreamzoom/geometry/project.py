@@ -1,8 +1,9 @@
 """φ3→2: the cloud as a camera sees it, with a z-buffer: colour, depth, what is known, and which point is seen.
 
-Each point is drawn in the plane of its normal, over the pixels that one pixel of the view where it was born covers now. Of
-the fragments of the nearest surface in a pixel the colours are averaged, so neighbouring points interpolate. Small gaps
-*within* one surface (a plane seen flatter than where it was born) are filled where points of that plane lie on both sides.
+Each point is drawn in the plane of its normal, over the pixels that one pixel of the view where it was born covers now.
+Of the fragments of the nearest surface in a pixel the colours are averaged, so neighbouring points interpolate. Small
+gaps *within* one surface (a plane seen flatter than where it was born) are filled where points of that plane lie on both
+sides.
 A surface seen from behind hides what is behind it but is not known itself: its other side was never seen.
 """
 
@@ -30,7 +31,7 @@ class Projection:
         depth: (H, W) float32 z-depth; inf where unknown.
         mask: (H, W) uint8: `engines.base` UNKNOWN, COARSE or KNOWN.
         ids: (H, W) int32: the row in the cloud of the point that counts most; -1 where unknown.
-        footprint: (H, W) float32: how many pixels of this camera one pixel of the point's own view spans; 0 where unknown.
+        footprint: (H, W) float32: pixels of this camera that one pixel of the point's own view spans; 0 where unknown.
     """
 
     rgb: np.ndarray
@@ -124,7 +125,7 @@ def _extent(point, height, width):
 
 @numba.njit(cache=True, nogil=True)
 def _plane_depth(point, ray_x, ray_y, limit):
-    """z where a pixel's ray meets the point's plane, held within `limit` of the point's own."""
+    """Z-depth where a pixel's ray meets the point's plane, held within `limit` of the point's own."""
     slope = point[3] * ray_x + point[4] * ray_y + point[5]
     if slope * point[6] <= 0:
         return point[2]
@@ -238,7 +239,7 @@ def _first_in_front(ids, back, points, i, j, di, dj, limit):
 
 @numba.njit(cache=True, nogil=True)
 def _bridge(a, b, i, j, intrinsics):
-    """z of the common plane of two points at a pixel; inf where they have none or lie too far apart for their size."""
+    """Z-depth of the common plane of two points at a pixel; inf where they have none or lie too far apart."""
     fx, fy, cx, cy = intrinsics
     ray_x, ray_y = (j + 0.5 - cx) / fx, (i + 0.5 - cy) / fy
     size = max(a[7], b[7])

@@ -1,0 +1,154 @@
+"""A smooth field through scattered values: the screened harmonic equation on the pixel grid, by multigrid.
+
+The field g minimises  Σ w (g − t)² + Σ r (g − g_right)² + Σ d (g − g_down)²  over the pixels: conjugate gradients,
+preconditioned by one V-cycle over 2×2 aggregates. Links of weight near zero cut the field, so it is free there.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+COARSEST = 64
+"""Grids of at most this many pixels are swept until they are solved well enough."""
+
+
+def solve(
+    weight: np.ndarray,
+    target: np.ndarray,
+    right: np.ndarray,
+    down: np.ndarray,
+    *,
+    start: np.ndarray | None = None,
+    tolerance: float = 1e-3,
+    rounds: int = 40,
+) -> np.ndarray:
+    """The field (H, W) float64.
+
+    Args:
+        weight: (H, W) w ≥ 0, somewhere positive: how strongly each pixel holds to its target.
+        target: (H, W) t; may be anything finite where the weight is 0.
+        right, down: (H, W) weights ≥ 0 of the links to the pixel on the right and below; last column or row unused.
+        start: (H, W) a first guess; zero where None.
+        tolerance: Stop when the preconditioned residual has fallen to this share of its first value.
+        rounds: At most this many conjugate gradient steps.
+    """
+    right, down = np.array(right, np.float64), np.array(down, np.float64)
+    right[:, -1], down[-1] = 0, 0
+    weight = np.ascontiguousarray(weight, np.float64)
+    levels = _hierarchy(weight, right, down)
+    field = np.zeros_like(weight) if start is None else np.array(start, np.float64)
+    load = weight * target
+    residual = load - _apply(field, *levels[0][:3])
+    guide = _cycle(levels, 0, residual)
+    direction, energy = guide.copy(), float(np.vdot(residual, guide))
+    goal = tolerance**2 * max(float(np.vdot(load, _cycle(levels, 0, load))), 1e-300)
+    for _ in range(rounds):
+        if energy <= goal:
+            break
+        image = _apply(direction, *levels[0][:3])
+        step = energy / np.vdot(direction, image)
+        field += step * direction
+        residual -= step * image
+        guide = _cycle(levels, 0, residual)
+        energy, before = float(np.vdot(residual, guide)), energy
+        direction = guide + (energy / before) * direction
+    return field
+
+
+def _hierarchy(weight, right, down):
+    """From fine to coarse: (weight, right, down, diagonal). Coarse links are halved: constant aggregates are too stiff."""
+    levels = [(weight, right, down, _diagonal(weight, right, down))]
+    while weight.size > COARSEST:
+        height, width = weight.shape
+        pad = ((0, height % 2), (0, width % 2))
+        weight, right, down = (np.pad(a, pad) for a in (weight, right, down))
+        weight = weight[::2, ::2] + weight[1::2, ::2] + weight[::2, 1::2] + weight[1::2, 1::2]
+        right, down = 0.5 * (right[::2, 1::2] + right[1::2, 1::2]), 0.5 * (down[1::2, ::2] + down[1::2, 1::2])
+        right, down = np.ascontiguousarray(right), np.ascontiguousarray(down)
+        levels.append((weight, right, down, _diagonal(weight, right, down)))
+    return levels
+
+
+def _diagonal(weight, right, down):
+    diagonal = weight + right + down
+    diagonal[:, 1:] += right[:, :-1]
+    diagonal[1:] += down[:-1]
+    return np.maximum(diagonal, 1e-30)
+
+
+def _cycle(levels, depth, load):
+    """One symmetric V-cycle from zero: an approximate inverse."""
+    weight, right, down, diagonal = levels[depth]
+    field = np.zeros_like(load)
+    if depth + 1 == len(levels):
+        for _ in range(8):
+            _sweep(field, load, right, down, diagonal, False)
+            _sweep(field, load, right, down, diagonal, True)
+        return field
+    _sweep(field, load, right, down, diagonal, False)
+    coarse = _restrict(field, load, weight, right, down)
+    _prolong(field, _cycle(levels, depth + 1, coarse))
+    _sweep(field, load, right, down, diagonal, True)
+    return field
+
+
+@numba.njit(cache=True, nogil=True)
+def _apply(field, weight, right, down):
+    """The left side of the normal equations."""
+    height, width = field.shape
+    out = np.empty_like(field)
+    for i in range(height):
+        for j in range(width):
+            here = field[i, j]
+            value = weight[i, j] * here
+            if j + 1 < width:
+                value += right[i, j] * (here - field[i, j + 1])
+            if j > 0:
+                value += right[i, j - 1] * (here - field[i, j - 1])
+            if i + 1 < height:
+                value += down[i, j] * (here - field[i + 1, j])
+            if i > 0:
+                value += down[i - 1, j] * (here - field[i - 1, j])
+            out[i, j] = value
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _sweep(field, load, right, down, diagonal, backward):
+    """One Gauss-Seidel sweep, in reading order or against it."""
+    height, width = field.shape
+    for row in range(height):
+        i = height - 1 - row if backward else row
+        for column in range(width):
+            j = width - 1 - column if backward else column
+            value = load[i, j]
+            if j + 1 < width:
+                value += right[i, j] * field[i, j + 1]
+            if j > 0:
+                value += right[i, j - 1] * field[i, j - 1]
+            if i + 1 < height:
+                value += down[i, j] * field[i + 1, j]
+            if i > 0:
+                value += down[i - 1, j] * field[i - 1, j]
+            field[i, j] = value / diagonal[i, j]
+
+
+@numba.njit(cache=True, nogil=True)
+def _restrict(field, load, weight, right, down):
+    """The residual summed over 2×2 aggregates."""
+    height, width = field.shape
+    coarse = np.zeros(((height + 1) // 2, (width + 1) // 2))
+    image = _apply(field, weight, right, down)
+    for i in range(height):
+        for j in range(width):
+            coarse[i // 2, j // 2] += load[i, j] - image[i, j]
+    return coarse
+
+
+@numba.njit(cache=True, nogil=True)
+def _prolong(field, coarse):
+    height, width = field.shape
+    for i in range(height):
+        for j in range(width):
+            field[i, j] += coarse[i // 2, j // 2]

@@ -1,0 +1,145 @@
+"""What a depth model left open: a factor, and for some models a shift, fitted in closed form to the depth that is known.
+
+About the camera's own centre: z-depth times a factor. (LucidDreamer, alg. 1, line 7: d = argmin Σ_M ‖φ2→3([I, d·D̂]) − P‖₁,
+which along a ray is the weighted median of the ratios.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dreamzoom.engines.base import DepthKind
+
+METRIC_PRIOR = 0.05
+"""How far a metric model's unit is believed to be off, one standard deviation of its logarithm."""
+WARP = 0.05
+"""How far a model's depth is believed to bend within a picture, likewise; `PATCHES` bends in one picture."""
+PATCHES = 16
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From a model's values to z-depth in the frame's units.
+
+    Attributes:
+        scale, shift: z = scale · v + shift; for DISPARITY 1/z = scale · v + shift.
+        kind: Of the values.
+        spread: Relative spread of the known depth about the fit, one standard deviation, outliers aside.
+        inliers: Share of the weight within three spreads.
+    """
+
+    scale: float
+    shift: float
+    kind: DepthKind
+    spread: float = 0.0
+    inliers: float = 1.0
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Z-depth float32, of the shape of `values`; NaN where the values are not finite or the depth is not positive."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            depth = self.scale * values.astype(np.float64) + self.shift
+            depth = 1 / depth if self.kind == DepthKind.DISPARITY else depth
+            return np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
+
+
+def fit_scale(
+    predicted: np.ndarray,
+    known_depth: np.ndarray,
+    weight: np.ndarray,
+    kind: DepthKind,
+    *,
+    expected: float = 1.0,
+) -> Scale | None:
+    """Fit a model's values to known depth, robustly.
+
+    Args:
+        predicted: (H, W) the model's values.
+        known_depth: (H, W) z-depth; not finite where unknown.
+        weight: (H, W) ≥ 0, how much each known pixel counts.
+        kind: Of the values.
+        expected: The scale that a METRIC model is believed to have; others take no notice.
+
+    Returns:
+        The fit; None where no pixel has a weight, a finite value and a known depth.
+    """
+    with np.errstate(invalid="ignore"):
+        usable = np.isfinite(predicted) & np.isfinite(known_depth) & (known_depth > 0) & (weight > 0)
+        usable &= (predicted > 0) if kind in (DepthKind.METRIC, DepthKind.SCALE) else True
+    if not usable.any():
+        return None
+    v, z, w = predicted[usable].astype(np.float64), known_depth[usable].astype(np.float64), weight[usable]
+    if kind in (DepthKind.AFFINE, DepthKind.DISPARITY):
+        return _fit_affine(v, z, w, kind)
+    ratio = np.log(z / v)
+    centre, spread, inliers = robust_mean(ratio, w)
+    if kind == DepthKind.METRIC:
+        patches = max(PATCHES * float(w.sum()) / predicted.size, 1e-6)
+        doubt = (max(WARP, spread) ** 2) / patches
+        believed = np.log(expected)
+        centre = (centre / doubt + believed / METRIC_PRIOR**2) / (1 / doubt + 1 / METRIC_PRIOR**2)
+    return Scale(float(np.exp(centre)), 0.0, kind, spread, inliers)
+
+
+def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
+    """The value with half of the weight on either side. Arrays (N,)."""
+    order = np.argsort(values, kind="stable")
+    sums = np.cumsum(weight[order], dtype=np.float64)
+    return float(values[order[np.searchsorted(sums, 0.5 * sums[-1])]])
+
+
+def robust_mean(values: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
+    """Where most of the values lie: weighted median, then means of what lies within three spreads of it.
+
+    One-sided outliers push a median by a quantile; the means after it do not feel them.
+
+    Returns:
+        centre, spread (one standard deviation of the inliers), share of the weight that is inliers.
+    """
+    if len(values) > 65536:
+        values, weight = values[:: len(values) // 32768], weight[:: len(values) // 32768]
+    centre = weighted_median(values, weight)
+    spread = 1.4826 * weighted_median(np.abs(values - centre), weight)
+    share = 1.0
+    for _ in range(8):
+        inside = np.abs(values - centre) <= 3 * spread + 1e-12
+        share = float(weight[inside].sum() / weight.sum())
+        centre = float(np.average(values[inside], weights=weight[inside]))
+        spread = 1.4826 * weighted_median(np.abs(values[inside] - centre), weight[inside])
+    return centre, spread, share
+
+
+def _fit_affine(v, z, w, kind) -> Scale:
+    """Slope from the median over far-apart pairs, then reweighted least squares, in the model's own terms."""
+    y = 1 / z if kind == DepthKind.DISPARITY else z
+    unit = 1 / z if kind == DepthKind.DISPARITY else z
+    slope, shift = _first_line(v, y, w)
+    spread, inliers = 0.0, 1.0
+    for _ in range(20):
+        error = (slope * v + shift - y) / unit
+        spread = 1.4826 * weighted_median(np.abs(error), w)
+        u = w / unit**2 / (1 + (error / (2 * spread + 1e-9)) ** 2) ** 2
+        mean_v, mean_y = np.average(v, weights=u), np.average(y, weights=u)
+        variance = np.average((v - mean_v) ** 2, weights=u)
+        if variance <= 1e-12 * max(mean_v**2, 1e-12):
+            break
+        slope = max(np.average((v - mean_v) * (y - mean_y), weights=u) / variance, 1e-6 * abs(mean_y / (mean_v or 1)))
+        shift = mean_y - slope * mean_v
+        inliers = float(w[np.abs(error) <= 3 * spread + 1e-9].sum() / w.sum())
+    return Scale(float(slope), float(shift), kind, float(spread), inliers)
+
+
+def _first_line(v, y, w):
+    """A line through most of the points: the median slope over pairs that lie a half of the order apart."""
+    order = np.argsort(v, kind="stable")
+    half = len(v) // 2
+    low, high = order[: len(v) - half], order[half:]
+    run = v[high] - v[low]
+    far = run > 1e-9 * max(np.abs(v).max(), 1e-30)
+    if not far.any():
+        ratio = weighted_median(y, w) / (float(np.median(v)) or 1.0)
+        return abs(ratio), weighted_median(y, w) - abs(ratio) * float(np.median(v))
+    slope = weighted_median((y[high] - y[low])[far] / run[far], (run * np.minimum(w[low], w[high]))[far])
+    slope = max(slope, 1e-6 * weighted_median(y, w) / max(float(np.median(np.abs(v))), 1e-30))
+    return slope, weighted_median(y - slope * v, w)

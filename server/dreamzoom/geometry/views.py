@@ -1,0 +1,216 @@
+"""Which cameras get dreamed: anchors, side views where holes would show, support views, and ready paths."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from dreamzoom.camera import Camera, look_at
+from dreamzoom.engines.base import UNKNOWN, View
+from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.lift import lift
+from dreamzoom.geometry.project import project
+from dreamzoom.path import Key, ZoomPath
+
+LARGEST_OVERSCAN = 1.5
+PLAN_PIXELS = 192
+"""Holes are predicted in pictures whose longer side has this many pixels."""
+
+
+def anchor(path: ZoomPath, level: int, overscan: float | None = None) -> View:
+    """A_k: the camera at u = k, wider by `overscan` (√p, at most 1.5, where None), in the frame of level k."""
+    wider = min(math.sqrt(path.factor), LARGEST_OVERSCAN) if overscan is None else overscan
+    return View(f"{level:03d}/anchor", level, float(level), path.camera(level, level).widened(wider))
+
+
+def side_views(
+    path: ZoomPath, level: int, cloud: Cloud, *, limit: float = 0.02, most: int = 12, steps: int = 24
+) -> list[View]:
+    """Further cameras of the artist's real path, u from k to k + 1, that see holes the anchor leaves.
+
+    Goes along the path and predicts, in small pictures, what the cloud leaves unknown; where that is more than `limit`
+    of the picture it adds a view, believes it filled (at the depth around each hole), and goes on.
+
+    Args:
+        path: Its last level is also flown past its end, as far as there are keys.
+        level: k; the cameras and the cloud are in its frame.
+        cloud: What is known after the anchor view.
+        limit: The largest share of unknown pixels that needs no view.
+        most: At most this many views.
+        steps: How many places between u = k and k + 1 are looked at, at least; every key there is one.
+    """
+    views, known = [], thinned(cloud, 400_000)
+    for zoom, camera in _along(path, level, steps):
+        if len(views) >= most:
+            break
+        small = _small(camera)
+        seen = project(known, small, coarse_above=math.inf)
+        if (seen.mask == UNKNOWN).mean() <= limit:
+            continue
+        views.append(View(f"{level:03d}/side-{len(views) + 1}", level, zoom, camera))
+        known = Cloud.joined([known, _believed(seen, small)])
+    return views
+
+
+def support_cameras(view: View, count: int = 5, degrees: float = 5.0, distance: float | None = None) -> list[Camera]:
+    """Cameras around a view that only supervise the fit: `count` of them on a cone of `degrees` about what it looks at.
+
+    Args:
+        distance: z-depth of the point that they turn about; the focus' (the frame's origin) where None.
+    """
+    camera = view.camera
+    forward = camera.rotation[:, 2]
+    depth = float(-camera.centre @ forward) if distance is None else distance
+    pivot = camera.centre + max(depth, 0.1 * float(np.linalg.norm(camera.centre)) + 1e-3) * forward
+    cameras = []
+    for number in range(count):
+        angle = 2 * math.pi * number / count
+        axis = math.cos(angle) * camera.rotation[:, 0] + math.sin(angle) * camera.rotation[:, 1]
+        turn = _turn(axis, math.radians(degrees))
+        pose = camera.camera_to_frame.copy()
+        pose[:3, :3] = turn @ camera.rotation
+        pose[:3, 3] = pivot + turn @ (camera.centre - pivot)
+        cameras.append(replace(camera, camera_to_frame=pose))
+    return cameras
+
+
+def thinned(cloud: Cloud, most: int) -> Cloud:
+    """Every n-th point, with footprints grown to match, so that at most `most` remain."""
+    if len(cloud) <= most:
+        return cloud
+    stride = -(-len(cloud) // most)
+    part = cloud[::stride]
+    return replace(part, footprint=(part.footprint * np.float32(stride)).astype(np.float32))
+
+
+def _along(path: ZoomPath, level: int, steps: int):
+    """(u, camera in the frame of `level`) over the keys with k ≤ u ≤ k + 1 and between them, in the path's order."""
+    keys = path.keys
+    for before, after in zip(keys, keys[1:], strict=False):
+        low, high = sorted((before.zoom, after.zoom))
+        if high < level or low > level + 1:
+            continue
+        pieces = max(1, math.ceil((high - low) * steps)) if high > low else 1
+        for t in np.linspace(0, 1, pieces + 1)[:-1]:
+            zoom = (1 - t) * before.zoom + t * after.zoom
+            if level <= zoom <= level + 1:
+                camera = (
+                    ZoomPath(path.factor, path.focuses, (before, after)).key_at(zoom).camera if t else before.camera
+                )
+                yield zoom, camera.moved(path.gauge(zoom, level))
+    if keys and level <= keys[-1].zoom <= level + 1:
+        yield keys[-1].zoom, keys[-1].camera.moved(path.gauge(keys[-1].zoom, level))
+
+
+def _small(camera: Camera) -> Camera:
+    share = min(1.0, PLAN_PIXELS / max(camera.width, camera.height))
+    return camera.resized(max(8, round(camera.width * share)), max(8, round(camera.height * share)))
+
+
+def _believed(seen, camera: Camera) -> Cloud:
+    """The points that a view would add in its unknown pixels: at the depth of the nearest known pixel."""
+    from scipy.ndimage import distance_transform_edt
+
+    unknown = seen.mask == UNKNOWN
+    if unknown.all():
+        depth = np.full(unknown.shape, max(float(np.linalg.norm(camera.centre)), 1e-3), np.float32)
+    else:
+        nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+        depth = seen.depth[tuple(nearest)]
+    return lift(camera, depth, seen.rgb, view=-1, keep=unknown)
+
+
+def _turn(axis: np.ndarray, angle: float) -> np.ndarray:
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_rotvec(angle * np.asarray(axis)).as_matrix()
+
+
+# Ready paths, for requests without cameras: LucidDreamer's presets, and a straight zoom. All in the gauge, where the
+# focus is the origin; a camera that "looks around" stands at `distance` from it and turns about itself.
+
+
+def straight(camera: Camera, levels: int, frames_per_level: int = 24) -> list[Key]:
+    """A zoom of constant speed from u = 0 to the last level with a still camera."""
+    return [Key(level * frames_per_level + 1, float(level), camera) for level in range(levels)]
+
+
+def rotate360(camera: Camera, count: int = 10, zoom: float = 0.0) -> list[Key]:
+    """Turn about the camera's own vertical, once around; the last key is the step before the first again."""
+    return _turned(camera, [(360.0 * n / count, 0.0) for n in range(count)], zoom)
+
+
+def lookaround(camera: Camera, count: int = 10, yaw: float = 40.0, pitch: float = 10.0, zoom: float = 0.0) -> list[Key]:
+    """To the left, across to the right and back, nodding: an ellipse of `yaw` by `pitch` degrees."""
+    angles = [2 * math.pi * n / count for n in range(count)]
+    return _turned(camera, [(yaw * math.sin(a), pitch * math.sin(2 * a)) for a in angles], zoom)
+
+
+def lookdown(camera: Camera, count: int = 14, yaw: float = 30.0, pitch: float = -25.0, zoom: float = 0.0) -> list[Key]:
+    """Turn from side to side, first level, then looking down."""
+    half = count // 2
+    level = [(yaw * math.sin(2 * math.pi * n / half), 0.0) for n in range(half)]
+    down = [(yaw * math.sin(2 * math.pi * n / (count - half)), pitch) for n in range(count - half)]
+    return _turned(camera, level + down, zoom)
+
+
+def back_and_forth(camera: Camera, count: int = 11, distance: float = 1.0, zoom: float = 0.0) -> list[Key]:
+    """Straight back by `distance` and forth again."""
+    return _shifted(camera, [(0, 0, -distance * math.sin(math.pi * n / (count - 1))) for n in range(count)], zoom)
+
+
+def llff(camera: Camera, count: int = 21, radius: float = 0.3, zoom: float = 0.0) -> list[Key]:
+    """A spiral in the picture's plane and a little along the view, always looking at the focus."""
+    angles = [4 * math.pi * n / count for n in range(count)]
+    shifts = [(radius * math.cos(a) - radius, radius * math.sin(a), 0.3 * radius * math.sin(a / 2)) for a in angles]
+    keys = _shifted(camera, shifts, zoom)
+    return [replace(key, camera=_aimed(key.camera)) for key in keys]
+
+
+def headbanging(camera: Camera, count: int = 12, radius: float = 0.3, zoom: float = 0.0) -> list[Key]:
+    """Up and down twice, always looking at the focus."""
+    shifts = [(0, radius * math.sin(4 * math.pi * n / count), 0) for n in range(count)]
+    return [replace(key, camera=_aimed(key.camera)) for key in _shifted(camera, shifts, zoom)]
+
+
+def translation(camera: Camera, shift, count: int = 11, zoom: float = 0.0) -> list[Key]:
+    """True translation: a straight way by `shift` (camera axes: right, down, forward), the view's direction kept."""
+    return _shifted(camera, [tuple(np.asarray(shift, float) * n / (count - 1)) for n in range(count)], zoom)
+
+
+PRESETS = {
+    "rotate360": rotate360,
+    "lookaround": lookaround,
+    "lookdown": lookdown,
+    "back_and_forth": back_and_forth,
+    "llff": llff,
+    "headbanging": headbanging,
+}
+"""By name: (camera, count=…, zoom=…) to a list of keys."""
+
+
+def _turned(camera: Camera, angles, zoom: float) -> list[Key]:
+    """Keys of a camera that turns about its centre: (yaw to the right, pitch up) in degrees."""
+    keys = []
+    for number, (yaw, pitch) in enumerate(angles):
+        pose = camera.camera_to_frame.copy()
+        up = _turn((0, 0, 1), -math.radians(yaw))
+        pose[:3, :3] = up @ camera.rotation @ _turn((1, 0, 0), math.radians(pitch))
+        keys.append(Key(number + 1, zoom, replace(camera, camera_to_frame=pose)))
+    return keys
+
+
+def _shifted(camera: Camera, shifts, zoom: float) -> list[Key]:
+    keys = []
+    for number, shift in enumerate(shifts):
+        pose = camera.camera_to_frame.copy()
+        pose[:3, 3] = camera.centre + camera.rotation @ np.asarray(shift, float)
+        keys.append(Key(number + 1, zoom, replace(camera, camera_to_frame=pose)))
+    return keys
+
+
+def _aimed(camera: Camera) -> Camera:
+    """The camera turned to look at the focus, its up kept."""
+    return replace(camera, camera_to_frame=look_at(camera.centre, (0, 0, 0), -camera.rotation[:, 1]))
