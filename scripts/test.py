@@ -1,0 +1,195 @@
+"""Run every check: lint, the server's tests, the add-on's in both Blenders, and both through the installed zip.
+
+    python scripts/test.py [--only NAME,NAME] [PYTEST ARGUMENTS]
+
+Makes the environments that it needs. Paths among the arguments choose the suites that they lie in; all other arguments
+go to pytest as they are (`-k words`, `-x`). Ends with the counts, and with exit code 0 only where nothing failed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import build_extension
+import environments
+from install import InstallError
+
+ROOT = environments.ROOT
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A folder of tests and the environment that they run in; the linter where there is no folder."""
+
+    name: str
+    environment: str
+    folder: str = ""
+    arguments: tuple = ()
+
+
+SUITES = (
+    Suite("lint", "server"),
+    Suite("server", "server", "tests/server", ("-n", "2", "--dist", "loadfile")),
+    Suite("addon-4.5", "bpy45", "tests/addon"),
+    Suite("addon-5.2", "bpy52", "tests/addon"),
+    Suite("zip-4.5", "bpy45", "tests/end_to_end"),
+    Suite("zip-5.2", "bpy52", "tests/end_to_end"),
+)
+
+
+@dataclass
+class Outcome:
+    """What a suite came to."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    notes: list = field(default_factory=list)
+
+
+def main() -> int:
+    """Run the chosen suites and tell what they came to."""
+    only, arguments = _options(sys.argv[1:])
+    started = time.monotonic()
+    outcomes = []
+    for suite in SUITES:
+        if _is_chosen(suite, only, arguments):
+            print(f"\n=== {suite.name} ===", flush=True)
+            outcomes.append(_run(suite, arguments))
+    return _summary(outcomes, time.monotonic() - started)
+
+
+def _options(arguments: list) -> tuple:
+    """The names after --only, or none, and the arguments that are pytest's."""
+    if any(argument in ("-h", "--help") for argument in arguments):
+        print(f"{__doc__}\nSuites: {', '.join(suite.name for suite in SUITES)}")
+        sys.exit(0)
+    only: set = set()
+    rest = []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--only" or argument.startswith("--only="):
+            only |= set((argument.partition("=")[2] or next(remaining, "")).split(","))
+        else:
+            rest.append(argument)
+    unknown = only - {suite.name for suite in SUITES}
+    if unknown:
+        sys.exit(f"dreamzoom: no suite {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in SUITES)}")
+    return only, rest
+
+
+def _paths(arguments: list) -> list:
+    """The arguments that are files or folders of this repository, relative to its root."""
+    paths = []
+    for argument in arguments:
+        path = Path(argument.partition("::")[0]).absolute()
+        if not argument.startswith("-") and path.exists() and ROOT in path.parents:
+            paths.append((path.relative_to(ROOT).as_posix(), argument))
+    return paths
+
+
+def _is_chosen(suite: Suite, only: set, arguments: list) -> bool:
+    if only and (suite.name not in only or not suite.folder):
+        return suite.name in only
+    if not arguments:
+        return True
+    paths = _paths(arguments)
+    return bool(suite.folder) and (not paths or any(path.startswith(suite.folder) for path, _ in paths))
+
+
+def _run(suite: Suite, arguments: list) -> Outcome:
+    outcome = Outcome(suite.name)
+    started = time.monotonic()
+    try:
+        python = environments.ensure(suite.environment)
+    except InstallError as error:
+        outcome.notes.append(f"skipped as a whole: {error}")
+        # A newer Blender may be missing; without the server or Blender 4.5 nothing is tested
+        (outcome.skipped, outcome.failed) = (1, 0) if suite.environment == "bpy52" else (0, 1)
+        print(outcome.notes[-1], flush=True)
+        return outcome
+    if suite.folder:
+        _pytest(suite, python, arguments, outcome)
+    else:
+        _lint(python, outcome)
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _lint(python: Path, outcome: Outcome) -> None:
+    """Style and the linter's rules over everything."""
+    for check in (["check"], ["format", "--check"]):
+        done = subprocess.run([str(python), "-m", "ruff", *check, "."], cwd=ROOT, check=False)
+        outcome.failed += done.returncode != 0
+        outcome.passed += done.returncode == 0
+
+
+def _pytest(suite: Suite, python: Path, arguments: list, outcome: Outcome) -> None:
+    """Run one suite's tests in a process of its own and count them."""
+    chosen = _paths(arguments)
+    places = [argument for path, argument in chosen if path.startswith(suite.folder)] or [str(ROOT / suite.folder)]
+    others = [argument for argument in arguments if argument not in {argument for _, argument in chosen}]
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch, "report.xml")
+        command = [str(python), "-m", "pytest", f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"), "-q"]
+        command += [*suite.arguments, *others, f"--junitxml={report}", *places]
+        code = subprocess.run(command, env=_variables(suite, scratch), check=False).returncode
+        _count(report, code, outcome)
+
+
+def _variables(suite: Suite, scratch: str) -> dict:
+    """The environment variables of the tests: where the server's Python is, and the zip where it is tested."""
+    variables = dict(os.environ)
+    variables["DREAMZOOM_SERVER_PYTHON"] = str(environments.need("server"))
+    variables.setdefault("OMP_NUM_THREADS", "1" if "-n" in suite.arguments else "2")
+    if suite.folder == "tests/end_to_end":
+        variables["DREAMZOOM_ZIP"] = str(build_extension.build(Path(scratch, "dreamzoom.zip")))
+    return variables
+
+
+def _count(report: Path, code: int, outcome: Outcome) -> None:
+    """Read pytest's report into the outcome; a process that died counts as a failure."""
+    try:
+        suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+    except (OSError, ElementTree.ParseError):
+        suites = []
+    counts = {
+        name: sum(int(suite.get(name, 0)) for suite in suites) for name in ("tests", "errors", "failures", "skipped")
+    }
+    outcome.failed = counts["errors"] + counts["failures"]
+    outcome.skipped = counts["skipped"]
+    outcome.passed = counts["tests"] - outcome.failed - outcome.skipped
+    for case in (case for suite in suites for case in suite.iter("testcase")):
+        skip = case.find("skipped")
+        if skip is not None:
+            outcome.notes.append(f"skipped {case.get('name')}: {skip.get('message')}")
+    nothing_chosen = code == 5
+    if code and not outcome.failed and not nothing_chosen:
+        outcome.failed = 1
+        outcome.notes.append(f"pytest ended with code {code}")
+
+
+def _summary(outcomes: list, seconds: float) -> int:
+    """Print the table and the last line; the exit code."""
+    print("\nsuite        passed  failed  skipped  seconds")
+    for o in outcomes:
+        print(f"{o.name:<12} {o.passed:>6}  {o.failed:>6}  {o.skipped:>7}  {o.seconds:>7.1f}")
+    for outcome in outcomes:
+        for note in outcome.notes:
+            print(f"{outcome.name}: {note}")
+    passed, failed, skipped = (sum(getattr(o, name) for o in outcomes) for name in ("passed", "failed", "skipped"))
+    print(f"{passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
