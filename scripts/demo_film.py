@@ -1,0 +1,76 @@
+"""Make the film and the contact sheet of rendered frames. Runs in the server's environment, for `demo.py`.
+
+    python demo_film.py FLIGHT.json OUT
+
+FLIGHT.json holds `fps` and `frames`, a list of {`path`, `zoom`, `prompt`}; OUT gets `flythrough.mp4` and
+`contact_sheet.png`, which shows one frame per half level.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+MARGIN = 12
+CAPTION = 30
+
+
+def write_film(paths: list[Path], fps: int, target: Path) -> None:
+    """Encode pictures of one even size, sRGB, as H.264 with BT.709 colours that every player reads."""
+    with av.open(str(target), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "17", "preset": "slow"})
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.color_primaries = context.colorspace = context.color_trc = 1  # BT.709
+        context.color_range = 1  # 16 to 235
+        for path in paths:
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+            if path == paths[0]:
+                stream.height, stream.width = pixels.shape[:2]
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame = frame.reformat(format="yuv420p", src_color_range=2, dst_color_range=1, dst_colorspace="ITU709")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def write_contact_sheet(frames: list[dict], target: Path, columns: int = 4) -> None:
+    """Lay out the frames nearest to each half level, each with its zoom and its level's prompt."""
+    zooms = np.array([frame["zoom"] for frame in frames])
+    halves = np.arange(np.ceil(zooms.min() * 2), np.floor(zooms.max() * 2 + 1e-6) + 1) / 2
+    chosen = [frames[int(np.abs(zooms - half).argmin())] for half in halves]
+    with Image.open(chosen[0]["path"]) as first:
+        width = 400
+        height = round(width * first.height / first.width)
+    rows = -(-len(chosen) // columns)
+    size = (MARGIN + columns * (width + MARGIN), MARGIN + rows * (height + CAPTION + MARGIN))
+    sheet = Image.new("RGB", size, (16, 16, 18))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for index, (half, frame) in enumerate(zip(halves, chosen)):
+        left = MARGIN + index % columns * (width + MARGIN)
+        top = MARGIN + index // columns * (height + CAPTION + MARGIN)
+        with Image.open(frame["path"]) as picture:
+            sheet.paste(picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS), (left, top))
+        text = f"{half:.1f}   {frame['prompt']}"
+        while draw.textlength(text, font) > width:
+            text = text.rstrip("…").rsplit(" ", 1)[0] + "…"
+        draw.text((left, top + height + 6), text, (200, 200, 205), font)
+    sheet.save(target, optimize=True)
+
+
+def main(flight: str, out: str) -> None:
+    """Read the flight and write both pictures of it."""
+    told = json.loads(Path(flight).read_text(encoding="utf-8"))
+    frames = told["frames"]
+    write_contact_sheet(frames, Path(out, "contact_sheet.png"))
+    write_film([Path(frame["path"]) for frame in frames], told["fps"], Path(out, "flythrough.mp4"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
