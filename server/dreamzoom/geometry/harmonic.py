@@ -57,7 +57,7 @@ def solve(
 
 
 def _hierarchy(weight, right, down):
-    """From fine to coarse: (weight, right, down, diagonal). Coarse links are halved: constant aggregates are too stiff."""
+    """From fine to coarse: (weight, right, down, diagonal). Links are halved: constant aggregates are too stiff."""
     levels = [(weight, right, down, _diagonal(weight, right, down))]
     while weight.size > COARSEST:
         height, width = weight.shape

@@ -59,7 +59,8 @@ def normals(camera: Camera, depth: np.ndarray, edges: Edges) -> np.ndarray:
     """Unit normals (H, W, 3) float32 in camera axes, towards the camera.
 
     1/z = a·x/z + b·y/z + c on the plane a·x + b·y + c·z = 1, so a weighted linear fit of 1/z in a window gives the
-    normal (a, b, c) directly. The window grows with the noise of the depth; what lies across an occlusion edge hardly counts.
+    normal (a, b, c) directly. The window grows with the noise of the depth; what lies across an occlusion edge hardly
+    counts.
     """
     focal = np.sqrt(camera.fx * camera.fy)
     wanted = np.sqrt(np.sqrt(12) * edges.noise * focal / 0.25)

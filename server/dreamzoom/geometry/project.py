@@ -2,9 +2,8 @@
 
 Each point is drawn in the plane of its normal, over the pixels that one pixel of the view where it was born covers now.
 Of the fragments of the nearest surface in a pixel the colours are averaged, so neighbouring points interpolate. Small
-gaps *within* one surface (a plane seen flatter than where it was born) are filled where points of that plane lie on both
-sides.
-A surface seen from behind hides what is behind it but is not known itself: its other side was never seen.
+gaps *within* one surface (a plane seen flatter than where it was born) are filled where points of that plane lie on
+both sides. A surface seen from behind hides what is behind it but is not known itself: its other side was never seen.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a depth model left open: a factor, and for some models a shift, fitted in closed form to the depth that is known.
+"""What a depth model left open: a factor, and for some models a shift, fitted in closed form to known depth.
 
-About the camera's own centre: z-depth times a factor. (LucidDreamer, alg. 1, line 7: d = argmin Σ_M ‖φ2→3([I, d·D̂]) − P‖₁,
-which along a ray is the weighted median of the ratios.)
+About the camera's own centre: z-depth times a factor. (LucidDreamer, alg. 1, line 7:
+d = argmin Σ_M ‖φ2→3([I, d·D̂]) − P‖₁, which along a ray is the weighted median of the ratios.)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Scale:
     inliers: float = 1.0
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Z-depth float32, of the shape of `values`; NaN where the values are not finite or the depth is not positive."""
+        """Z-depth float32, of the shape of `values`; NaN where the depth is not finite and positive."""
         with np.errstate(invalid="ignore", divide="ignore"):
             depth = self.scale * values.astype(np.float64) + self.shift
             depth = 1 / depth if self.kind == DepthKind.DISPARITY else depth
