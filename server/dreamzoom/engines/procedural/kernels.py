@@ -1,0 +1,395 @@
+"""The compiled heart of the world: height and colour of a place, grids of height, shadow and openness, and the ray march.
+
+A place is given in the frame of the level that is drawn, K. `chain` holds the levels that still matter there, oldest first:
+columns scale (p^(K−j)), offset x y z (the focus of K in frame j), the plane (value, slope x, slope y) that is taken off the older
+relief so that it is level under level j's focus, the z of the focus in the parent's frame, p, and the tint (3).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from dreamzoom.engines.procedural import recipe as R
+from dreamzoom.engines.procedural.noise import fbm, gradient, mix, smooth
+from dreamzoom.engines.procedural.relief import base, detail
+from dreamzoom.engines.procedural.surface import stars, surface
+
+SCALE, OX, OY, OZ, PLANE, PLANE_X, PLANE_Y, FOCUS_Z, FACTOR, TINT = range(10)
+CHAIN = 13
+DOME = 50.0
+
+
+@njit
+def _presence(seed, x, y, fp):
+    """How much of a place belongs to a level: 1 inside, 0 outside, an organic border near 1.3 units."""
+    r = math.sqrt(x * x + y * y)
+    if r < 0.55:
+        return 1.0
+    if r > 2.1:
+        return 0.0
+    r += 0.28 * fbm(x * 1.4, y * 1.4, seed + 901, 5, 0.55, fp * 1.4)
+    return 1.0 - smooth(0.95, 1.65, r)
+
+
+@njit
+def _patch(seed, index, x, y, fp):
+    """The share of a level's further styles: patches about half a unit wide."""
+    n = gradient(x * 1.3 + 3.7 * index, y * 1.3, seed + 777 + index) + 0.3 * fbm(
+        x * 4, y * 4, seed + 778, 4, 0.5, fp * 4
+    )
+    return smooth(-0.12, 0.18, n)
+
+
+@njit
+def _own_relief(recipes, seeds, count, x, y, fp, calm):
+    """The relief of one level's styles together, in its own frame."""
+    total = 0.0
+    for s in range(count):
+        P = recipes[s]
+        f = P[R.FREQUENCY]
+        share = 1.0 if s == 0 else _patch(seeds[0], s, x, y, fp)
+        if share <= 0.0:
+            continue
+        h = base(P, x, y)
+        rise = smooth(0.0, P[R.RISE], math.sqrt(x * x + y * y)) * (1.0 - calm)
+        if rise > 0.0:
+            h += P[R.RELIEF] * rise * detail(P, seeds[s], x * f, y * f, fp * f) / f
+        total = mix(total, h, share)
+    return total
+
+
+@njit
+def height(chain, recipes, seeds, counts, xk, yk, fpk):
+    """The height of the ground at a place, in frame K."""
+    h = 0.0
+    levels = chain.shape[0]
+    for i in range(levels):
+        c = chain[i]
+        x, y, fp = xk / c[SCALE] + c[OX], yk / c[SCALE] + c[OY], fpk / c[SCALE]
+        share = 1.0
+        if i > 0:
+            h = (h - c[FOCUS_Z]) * c[FACTOR]
+            r = math.sqrt(x * x + y * y)
+            h -= (1.0 - smooth(0.8, 2.2, r)) * (c[PLANE] + c[PLANE_X] * x + c[PLANE_Y] * y)
+            share = _presence(seeds[i, 0], x, y, fp)
+        if share > 0.0:
+            calm = 0.0
+            if i < levels - 1:
+                d = chain[i + 1]
+                u, v = xk / d[SCALE] + d[OX], yk / d[SCALE] + d[OY]
+                calm = 1.0 - smooth(0.5, 1.9, math.sqrt(u * u + v * v))
+            h += share * _own_relief(recipes[i], seeds[i], counts[i], x, y, fp, calm)
+    return h
+
+
+@njit(inline="always")
+def _lit(P, a, e, gloss, nx, ny, nz, lx, ly, lz, shadow, ao):
+    """Albedo to light: sun with its shadow, sky, a highlight towards one fixed direction; linear RGB."""
+    wrap = P[R.WRAP]
+    direct = max((nx * lx + ny * ly + nz * lz + wrap) / (1.0 + wrap), 0.0) * shadow
+    hx, hy, hz = lx, ly - 0.55, lz + 0.83
+    norm = 1.0 / math.sqrt(hx * hx + hy * hy + hz * hz)
+    shine = max((nx * hx + ny * hy + nz * hz) * norm, 0.0) ** 40 * gloss * P[R.SHEEN] * (0.15 + 0.85 * shadow)
+    sky = ao * (0.55 + 0.45 * nz)
+    bounce = 0.12 * ao * (1.0 - 0.5 * nz)
+    r = a[0] * (P[R.SUN] * (direct + bounce) + P[R.SKY] * sky) + shine * P[R.SUN] + e[0]
+    g = a[1] * (P[R.SUN + 1] * (direct + bounce) + P[R.SKY + 1] * sky) + shine * P[R.SUN + 1] + e[1]
+    b = a[2] * (P[R.SUN + 2] * (direct + bounce) + P[R.SKY + 2] * sky) + shine * P[R.SUN + 2] + e[2]
+    return r, g, b
+
+
+@njit
+def _own_colour(recipes, seeds, count, chain_row, x, y, z, fp, nx, ny, nz, lx, ly, lz, shadow, ao, tint):
+    """The light that leaves a place of one level, tinted by what lies around the level."""
+    r, g, b = 0.0, 0.0, 0.0
+    radius = math.sqrt(x * x + y * y)
+    for s in range(count):
+        P = recipes[s]
+        f = P[R.FREQUENCY]
+        share = 1.0 if s == 0 else _patch(seeds[0], s, x, y, fp)
+        if share <= 0.0:
+            continue
+        a, e, gloss = surface(P, seeds[s], x * f, y * f, z * f, nz, fp * f)
+        if tint > 0.0:
+            t = tint * (0.18 + 0.3 * smooth(0.5, 1.6, radius))
+            luma = 0.3 * a[0] + 0.6 * a[1] + 0.1 * a[2]
+            a = (
+                mix(a[0], luma * chain_row[TINT], t),
+                mix(a[1], luma * chain_row[TINT + 1], t),
+                mix(a[2], luma * chain_row[TINT + 2], t),
+            )
+        lr, lg, lb = _lit(P, a, e, gloss, nx, ny, nz, lx, ly, lz, shadow, ao)
+        amount = P[R.HAZE_AMOUNT] * (0.5 * smooth(0.9, 3.2, radius) + 0.25 * math.exp(-max(z + 0.05, 0.0) * 9.0))
+        amount = min(amount, 0.9)
+        lr, lg, lb = mix(lr, P[R.HAZE], amount), mix(lg, P[R.HAZE + 1], amount), mix(lb, P[R.HAZE + 2], amount)
+        r, g, b = mix(r, lr, share), mix(g, lg, share), mix(b, lb, share)
+    return r, g, b
+
+
+@njit
+def colour(chain, recipes, seeds, counts, xk, yk, zk, fpk, nx, ny, nz, lx, ly, lz, shadow, ao):
+    """The light that leaves a place of frame K, linear RGB."""
+    r, g, b, left = 0.0, 0.0, 0.0, 1.0
+    for i in range(chain.shape[0] - 1, -1, -1):
+        c = chain[i]
+        x, y, fp = xk / c[SCALE] + c[OX], yk / c[SCALE] + c[OY], fpk / c[SCALE]
+        share = 1.0
+        if i > 0:
+            share = _presence(seeds[i, 0], x, y, fp)
+        if share <= 0.0:
+            continue
+        z = zk / c[SCALE] + c[OZ]
+        tint = 1.0 if c[TINT] >= 0.0 else 0.0
+        lr, lg, lb = _own_colour(
+            recipes[i], seeds[i], counts[i], c, x, y, z, fp, nx, ny, nz, lx, ly, lz, shadow, ao, tint
+        )
+        r, g, b = r + left * share * lr, g + left * share * lg, b + left * share * lb
+        left *= 1.0 - share
+        if left < 0.004:
+            break
+    return r, g, b
+
+
+@njit(nogil=True, cache=True)
+def bake_heights(chain, recipes, seeds, counts, out, extent, row0, row1):
+    """Fill rows of a grid of heights: `out` (N+1, N+1) over [−extent, extent]², rows along y."""
+    n = out.shape[0] - 1
+    cell = 2.0 * extent / n
+    for j in range(row0, row1):
+        for i in range(n + 1):
+            out[j, i] = height(chain, recipes, seeds, counts, i * cell - extent, j * cell - extent, cell)
+
+
+@njit
+def ground(grids, extent0, x, y):
+    """Height from the finest grid that holds a place, bilinear; the size of its cell."""
+    n = grids.shape[1] - 1
+    far = max(abs(x), abs(y))
+    ring, extent = 0, extent0
+    while far > extent * 0.88 and ring < grids.shape[0] - 1:
+        ring += 1
+        extent *= 2.0
+    cell = 2.0 * extent / n
+    u = min(max((x + extent) / cell, 0.0), n - 1e-9)
+    v = min(max((y + extent) / cell, 0.0), n - 1e-9)
+    i, j = int(u), int(v)
+    u -= i
+    v -= j
+    g = grids[ring]
+    top = g[j, i] + (g[j, i + 1] - g[j, i]) * u
+    low = g[j + 1, i] + (g[j + 1, i + 1] - g[j + 1, i]) * u
+    return top + (low - top) * v, cell, ring
+
+
+@njit(nogil=True, cache=True)
+def bake_shadows(grids, extent0, ring, lx, ly, lz, ceiling, out, row0, row1):
+    """Fill rows of a grid with the share of the sun's disc that is seen, 0..1, by marching towards it."""
+    n = grids.shape[1] - 1
+    extent = extent0 * 2.0**ring
+    cell = 2.0 * extent / n
+    inner = 0.8 * extent / 2.0 if ring > 0 else -1.0
+    flat = math.sqrt(lx * lx + ly * ly)
+    for j in range(row0, row1):
+        y = j * cell - extent
+        for i in range(n + 1):
+            x = i * cell - extent
+            if abs(x) < inner and abs(y) < inner:
+                out[j, i] = 1.0
+                continue
+            z = grids[ring, j, i] + 0.6 * cell
+            t, light = 1.6 * cell / flat, 1.0
+            while light > 0.0 and z + lz * t < ceiling:
+                h, step, _ = ground(grids, extent0, x + lx * t, y + ly * t)
+                light = min(light, 0.5 + 0.5 * (z + lz * t - h) / (0.045 * t + 0.3 * cell))
+                t = t * 1.07 + step * 0.5
+                if t > 40.0:
+                    break
+            light = max(light, 0.0)
+            out[j, i] = light * light * (3.0 - 2.0 * light)
+
+
+@njit
+def _sample(grids, ring, extent, x, y):
+    """Bilinear value of one ring."""
+    n = grids.shape[1] - 1
+    cell = 2.0 * extent / n
+    u = min(max((x + extent) / cell, 0.0), n - 1e-9)
+    v = min(max((y + extent) / cell, 0.0), n - 1e-9)
+    i, j = int(u), int(v)
+    u -= i
+    v -= j
+    g = grids[ring]
+    top = g[j, i] + (g[j, i + 1] - g[j, i]) * u
+    low = g[j + 1, i] + (g[j + 1, i + 1] - g[j + 1, i]) * u
+    return top + (low - top) * v
+
+
+@njit
+def _openness(grids, extent0, ring, x, y):
+    """How much of the sky a place sees: the product over all scales from its own ring outwards."""
+    total = 1.0
+    extent = extent0 * 2.0**ring
+    for k in range(ring, grids.shape[0]):
+        total *= _sample(grids, k, extent, x, y)
+        extent *= 2.0
+    return total
+
+
+@njit
+def march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz):
+    """The first crossing of a ray into the ground.
+
+    Args:
+        grids: Heights (rings, N+1, N+1). tops: The highest of 3 × 3 blocks of `blocks` cells, (rings, N/blocks, N/blocks).
+        cx..dz: The ray, z-depth 1 a unit of t.
+
+    Returns:
+        t, or −1 where the ray leaves through the dome of the sky.
+    """
+    n = grids.shape[1] - 1
+    flat = max(math.sqrt(dx * dx + dy * dy), 1e-9)
+    b, c2, a = cx * dx + cy * dy + cz * dz, cx * cx + cy * cy + cz * cz - DOME * DOME, dx * dx + dy * dy + dz * dz
+    disc = b * b - a * c2
+    if disc <= 0.0:
+        return -1.0
+    end = (-b + math.sqrt(disc)) / a
+    t = max(0.01, (-b - math.sqrt(disc)) / a)
+    if cz + dz * t > ceiling:
+        if dz >= 0.0:
+            return -1.0
+        t = max(t, (ceiling - cz) / dz)
+    before, outside = t, False
+    while t < end:
+        x, y, z = cx + dx * t, cy + dy * t, cz + dz * t
+        if z > ceiling and dz >= 0.0:
+            return -1.0
+        h, cell, ring = ground(grids, extent0, x, y)
+        if z > h:
+            outside = True
+            before = t
+            extent = cell * n * 0.5
+            top = tops[ring, int((y + extent) / (cell * blocks)), int((x + extent) / (cell * blocks))]
+            step = 0.6 * cell / flat
+            if z > top:
+                reach = cell * blocks / flat
+                if dz < 0.0:
+                    reach = min(reach, (top - z) / dz)
+                step = max(step, reach)
+            if dz < 0.0 and flat < 0.35:
+                step = min(step, max((h - z) / dz, 0.25 * cell))
+            t += step
+        elif outside:
+            low, high = before, t
+            for _ in range(14):
+                mid = 0.5 * (low + high)
+                if cz + dz * mid > ground(grids, extent0, cx + dx * mid, cy + dy * mid)[0]:
+                    low = mid
+                else:
+                    high = mid
+            return 0.5 * (low + high)
+        else:
+            t += 0.6 * cell / flat
+    return -1.0
+
+
+@njit
+def _sky(P, seed, dx, dy, dz, fp):
+    """The light of the dome in a direction (unit vector)."""
+    up = smooth(-0.05, 0.6, dz)
+    r = mix(P[R.HAZE], P[R.SKY], up)
+    g = mix(P[R.HAZE + 1], P[R.SKY + 1], up)
+    b = mix(P[R.HAZE + 2], P[R.SKY + 2], up)
+    dark = max(P[R.NIGHT], 1.0 if P[R.STYLE] == R.SPACE or P[R.STYLE] == R.PLANET else 0.0)
+    s = 0.0
+    if dark > 0.0:
+        s = dark * stars(6.0 * math.atan2(dx, dy), 6.0 * dz, seed + 61, fp)
+    return r * (1 - 0.9 * dark) + s, g * (1 - 0.9 * dark) + s, b * (1 - 0.9 * dark) + s
+
+
+@njit
+def _film(v):
+    """Scene light to display light: a soft shoulder (Narkowicz 2015's fit of the ACES curve)."""
+    v = max(v, 0.0) * 0.85
+    return min(v * (2.51 * v + 0.03) / (v * (2.43 * v + 0.59) + 0.14), 1.0)
+
+
+@njit
+def _shade(chain, recipes, seeds, counts, grids, shadows, opens, extent0, light, x, y, z, fp):
+    """The displayed light, linear RGB 0..1, of a place on the ground."""
+    _, cell, ring = ground(grids, extent0, x, y)
+    eps = max(0.7 * fp, 0.12 * cell)
+    h0 = height(chain, recipes, seeds, counts, x, y, fp)
+    gx = (height(chain, recipes, seeds, counts, x + eps, y, fp) - h0) / eps
+    gy = (height(chain, recipes, seeds, counts, x, y + eps, fp) - h0) / eps
+    norm = 1.0 / math.sqrt(gx * gx + gy * gy + 1.0)
+    extent = extent0 * 2.0**ring
+    shadow = _sample(shadows, ring, extent, x, y)
+    ao = _openness(opens, extent0, ring, x, y)
+    r, g, b = colour(
+        chain,
+        recipes,
+        seeds,
+        counts,
+        x,
+        y,
+        z,
+        fp,
+        -gx * norm,
+        -gy * norm,
+        norm,
+        light[0],
+        light[1],
+        light[2],
+        shadow,
+        ao,
+    )
+    return _film(r), _film(g), _film(b)
+
+
+@njit(nogil=True, cache=True)
+def draw(
+    chain,
+    recipes,
+    seeds,
+    counts,
+    grids,
+    tops,
+    blocks,
+    shadows,
+    opens,
+    extent0,
+    ceiling,
+    light,
+    pose,
+    lens,
+    at,
+    rgb,
+    depth,
+):
+    """Trace rays: `at` (N, 2) pixel coordinates, `lens` (fx, fy, cx, cy, footprint per depth); fills rgb (N, 3), depth (N,)."""
+    last = chain.shape[0] - 1
+    for k in range(at.shape[0]):
+        u, v = (at[k, 0] - lens[2]) / lens[0], (at[k, 1] - lens[3]) / lens[1]
+        dx = pose[0, 0] * u + pose[0, 1] * v + pose[0, 2]
+        dy = pose[1, 0] * u + pose[1, 1] * v + pose[1, 2]
+        dz = pose[2, 0] * u + pose[2, 1] * v + pose[2, 2]
+        cx, cy, cz = pose[0, 3], pose[1, 3], pose[2, 3]
+        t = march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz)
+        norm = math.sqrt(dx * dx + dy * dy + dz * dz)
+        if t > 0.0:
+            depth[k] = t
+            r, g, b = _shade(
+                chain, recipes, seeds, counts, grids, shadows, opens, extent0, light,
+                cx + dx * t, cy + dy * t, cz + dz * t, t * lens[4],
+            )  # fmt: skip
+        else:
+            b2, c2 = cx * dx + cy * dy + cz * dz, cx * cx + cy * cy + cz * cz - DOME * DOME
+            disc = b2 * b2 - norm * norm * c2
+            far = (-b2 + math.sqrt(disc)) / (norm * norm) if disc > 0.0 else -1.0
+            depth[k] = far if far > 0.01 else math.sqrt(c2 + DOME * DOME) + DOME
+            r, g, b = _sky(recipes[last, 0], seeds[last, 0], dx / norm, dy / norm, dz / norm, 6.0 * lens[4])
+            r, g, b = _film(r), _film(g), _film(b)
+        rgb[k, 0], rgb[k, 1], rgb[k, 2] = r, g, b

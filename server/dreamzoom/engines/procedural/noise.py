@@ -1,0 +1,125 @@
+"""Noise in the plane, compiled: gradient noise, its sums and ridges, and cells. Everything is band-limited by a footprint.
+
+`fp` is the size of what one sample stands for (a pixel on the ground, a grid cell), in the units of x and y: octaves finer than
+that fade out before they can alias.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+_MASK = 0xFFFFFFFF
+
+
+@njit(inline="always")
+def smooth(low, high, x):
+    """Smoothstep from 0 at `low` to 1 at `high`."""
+    t = min(max((x - low) / (high - low), 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+@njit(inline="always")
+def mix(a, b, t):
+    """a at t = 0, b at t = 1."""
+    return a + (b - a) * t
+
+
+@njit
+def hash2(ix, iy, seed):
+    """32 random bits of a lattice point."""
+    n = (ix * 374761393 + iy * 668265263 + seed * 2147483647 + 974634777) & _MASK
+    n = ((n ^ (n >> 15)) * 2246822519) & _MASK
+    n = ((n ^ (n >> 13)) * 3266489917) & _MASK
+    return n ^ (n >> 16)
+
+
+@njit
+def hash01(ix, iy, seed):
+    """A random number in [0, 1) of a lattice point."""
+    return hash2(ix, iy, seed) * (1.0 / 4294967296.0)
+
+
+@njit
+def _corner(ix, iy, seed, dx, dy):
+    h = hash2(ix, iy, seed)
+    return ((h & 0xFFFF) * (1.0 / 32768.0) - 1.0) * dx + ((h >> 16) * (1.0 / 32768.0) - 1.0) * dy
+
+
+@njit
+def gradient(x, y, seed):
+    """Gradient noise, about −1 to 1, one feature a unit (Perlin 1985, quintic fade of Perlin 2002)."""
+    fx, fy = math.floor(x), math.floor(y)
+    ix, iy = int(fx), int(fy)
+    u, v = x - fx, y - fy
+    su = u * u * u * (u * (u * 6.0 - 15.0) + 10.0)
+    sv = v * v * v * (v * (v * 6.0 - 15.0) + 10.0)
+    a = _corner(ix, iy, seed, u, v)
+    b = _corner(ix + 1, iy, seed, u - 1.0, v)
+    c = _corner(ix, iy + 1, seed, u, v - 1.0)
+    d = _corner(ix + 1, iy + 1, seed, u - 1.0, v - 1.0)
+    return 1.6 * mix(mix(a, b, su), mix(c, d, su), sv)
+
+
+@njit(inline="always")
+def kept(wavelength, fp):
+    """How much of a wave of this length survives a footprint: 1 when well resolved, 0 below two samples."""
+    return min(max(wavelength / (2.2 * fp) - 1.0, 0.0), 1.0)
+
+
+@njit
+def fbm(x, y, seed, octaves, gain, fp):
+    """A sum of octaves, the first of wavelength 1 and amplitude 1; each is turned, so that no lattice shows."""
+    total, amplitude, wavelength = 0.0, 1.0, 1.0
+    for octave in range(octaves):
+        share = kept(wavelength, fp)
+        if share <= 0.0:
+            break
+        total += share * amplitude * gradient(x, y, seed + octave * 131)
+        x, y = 1.62 * x - 1.21 * y + 17.3, 1.21 * x + 1.62 * y - 9.1
+        wavelength /= 2.022
+        amplitude *= gain
+    return total
+
+
+@njit
+def ridged(x, y, seed, octaves, gain, fp):
+    """Ridges 0 to about 1, crests sharp, each octave strongest on the crests of the one before (Musgrave's multifractal)."""
+    total, amplitude, wavelength, carry, norm = 0.0, 1.0, 1.0, 1.0, 0.0
+    for octave in range(octaves):
+        share = kept(wavelength, fp)
+        if share <= 0.0:
+            break
+        n = 1.0 - abs(gradient(x, y, seed + octave * 131))
+        n = n * n * carry
+        total += share * amplitude * n
+        carry = min(max(n * 1.8, 0.0), 1.0)
+        norm += amplitude
+        x, y = 1.62 * x - 1.21 * y + 17.3, 1.21 * x + 1.62 * y - 9.1
+        wavelength /= 2.022
+        amplitude *= gain
+    return total / max(norm, 1.0) * 1.3
+
+
+@njit
+def cells(x, y, seed, jitter):
+    """The cell of a jittered lattice (Worley 1996) that holds a point.
+
+    Returns:
+        (f1, f2, dx, dy, ix, iy): Distance to the nearest and to the second seed point, the offset from the nearest, its lattice
+        coordinates.
+    """
+    fx, fy = int(math.floor(x)), int(math.floor(y))
+    f1, f2, ox, oy, bx, by = 9.0, 9.0, 0.0, 0.0, fx, fy
+    for j in range(-1, 2):
+        for i in range(-1, 2):
+            h = hash2(fx + i, fy + j, seed)
+            dx = x - (fx + i + 0.5 + jitter * ((h & 0xFFFF) * (1.0 / 65536.0) - 0.5))
+            dy = y - (fy + j + 0.5 + jitter * ((h >> 16) * (1.0 / 65536.0) - 0.5))
+            d = dx * dx + dy * dy
+            if d < f1:
+                f2, f1, ox, oy, bx, by = f1, d, dx, dy, fx + i, fy + j
+            elif d < f2:
+                f2 = d
+    return math.sqrt(f1), math.sqrt(f2), ox, oy, bx, by

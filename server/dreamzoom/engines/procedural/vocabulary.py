@@ -1,0 +1,179 @@
+"""Words to recipes: which styles a prompt names, what its adjectives change, and what unknown words vary."""
+
+from __future__ import annotations
+
+import colorsys
+import hashlib
+import re
+import unicodedata
+
+import numpy as np
+
+from dreamzoom.colour import srgb_to_linear
+from dreamzoom.engines.procedural import recipe as R
+from dreamzoom.engines.procedural.styles import MOODS
+
+MAX_STYLES = 3
+
+NOUNS: dict[str, str] = {
+    word: style
+    for style, words in {
+        "space": "space cosmos universe galaxy galaxies nebula star stars milky interstellar void",
+        "planet": "planet planets earth world globe moon mars jupiter orbit",
+        "continent": "continent continents island islands coast coastline country land map archipelago europe africa asia",
+        "mountains": "mountain mountains peak peaks alps alpine summit ridge valley canyon volcano hills glacier highland",
+        "forest": "forest forests wood woods woodland jungle tree trees canopy rainforest taiga pine pines grove",
+        "city": "city cities town village metropolis street streets skyline downtown building buildings skyscraper urban",
+        "meadow": "meadow meadows field fields grass grassland flower flowers garden pasture prairie lawn park",
+        "rock": "rock rocks stone stones boulder boulders cliff granite cobble pebble pebbles gravel ruin ruins",
+        "moss": "moss mossy lichen undergrowth fern ferns soil ground",
+        "leaf": "leaf leaves foliage petal petals plant plants vein veins frond",
+        "cell": "cell cells tissue membrane organism bacteria bacterium microscopic nucleus microbe plankton chloroplast",
+        "crystal": "crystal crystals gem gems quartz amethyst mineral minerals diamond ice-crystal salt molecule molecules",
+        "atom": "atom atoms atomic electron electrons quantum proton particle particles quark quarks subatomic",
+        "ocean": "ocean sea water lake waves river lagoon reef",
+        "desert": "desert dune dunes sand sahara",
+    }.items()
+    for word in words.split()
+}
+"""Word → style."""
+
+ADJECTIVES: dict[str, tuple[int, float]] = {
+    word: change
+    for change, words in {
+        (R.SNOW, 0.9): "snowy snow snow-covered winter wintry frozen icy ice frosty arctic polar",
+        (R.NIGHT, 1.0): "night nightly midnight dark moonlit nocturnal",
+        (R.MIST, 1.0): "misty mist foggy fog hazy haze cloudy dawn",
+        (R.AUTUMN, 0.9): "autumn autumnal fall october",
+        (R.BLOOM, 1.0): "flowering blooming blossoming spring floral flower flowers",
+        (R.WET, 1.0): "wet rainy rain dewy dew damp",
+        (R.GLOW, 1.0): "glowing luminous neon bioluminescent radiant shining magical",
+    }.items()
+    for word in words.split()
+}
+"""Word → the recipe's number that it sets."""
+
+HUES: dict[str, tuple[float, float, float]] = {
+    "red": (0.99, 0.75, 0.8), "crimson": (0.97, 0.8, 0.65), "orange": (0.07, 0.85, 0.95), "golden": (0.115, 0.75, 1.0),
+    "gold": (0.115, 0.75, 1.0), "yellow": (0.145, 0.75, 1.0), "green": (0.33, 0.6, 0.65), "emerald": (0.42, 0.7, 0.65),
+    "teal": (0.49, 0.7, 0.7), "turquoise": (0.48, 0.65, 0.85), "cyan": (0.51, 0.65, 0.95), "blue": (0.6, 0.75, 0.8),
+    "indigo": (0.7, 0.7, 0.6), "purple": (0.77, 0.6, 0.7), "violet": (0.75, 0.6, 0.8), "pink": (0.93, 0.45, 1.0),
+    "magenta": (0.87, 0.7, 0.9), "white": (0.6, 0.03, 1.0), "black": (0.65, 0.15, 0.15), "grey": (0.6, 0.05, 0.55),
+    "gray": (0.6, 0.05, 0.55), "silver": (0.6, 0.06, 0.85), "brown": (0.07, 0.55, 0.5), "copper": (0.05, 0.6, 0.8),
+}  # fmt: skip
+"""Colour word → hue, saturation, value towards which the palette goes."""
+
+_COMMON = frozenset(
+    "a an the of in on at and or with from to over under into by for its his her very some is are close up closeup view photo "
+    "picture image seen above detailed detail".split()
+)
+
+
+def words_of(prompt: str) -> list[str]:
+    """The words of a prompt in any script, case folded and in composed form."""
+    return re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", prompt).casefold())
+
+
+def _find(table: dict, word: str):
+    """A word's entry, also for its simple plural."""
+    for form in (word, word.removesuffix("s"), word.removesuffix("es")):
+        if form in table:
+            return table[form]
+    return None
+
+
+def _bits(*parts) -> np.random.Generator:
+    """Randomness out of text and numbers, the same on every machine."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+
+
+def _linear(hexes: str) -> np.ndarray:
+    """A hex colour in linear light, (3,)."""
+    return srgb_to_linear(np.array([int(hexes[i : i + 2], 16) for i in (0, 2, 4)], np.float64) / 255)
+
+
+def recipes_of(prompt: str, seed: int, fallback: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """What a prompt asks for.
+
+    Args:
+        prompt: In any language; words that are not known choose a deterministic variation.
+        seed: The level's seed.
+        fallback: The style where the prompt names none; drawn from its words where None.
+
+    Returns:
+        Recipes (S, recipe.LENGTH) float64, the first covers the level, the others lie on it in patches; seeds (S,) int64.
+    """
+    words = words_of(prompt)
+    styles: list[str] = []
+    for word in words:
+        for part in (word, *word.split("-")):
+            style = _find(NOUNS, part)
+            if style and style not in styles:
+                styles.append(style)
+    unknown = [w for w in words if not _known(w)]
+    if not styles:
+        styles = [fallback or R.STYLES[int(_bits("style", *unknown, seed).integers(len(R.STYLES)))]]
+    rows = [_recipe(style, words, unknown, seed) for style in styles[:MAX_STYLES]]
+    seeds = [int(_bits("seed", style, *unknown, seed).integers(1 << 24)) for style in styles[:MAX_STYLES]]
+    return np.array(rows), np.array(seeds, np.int64)
+
+
+def _known(word: str) -> bool:
+    return any(_find(table, word) is not None for table in (NOUNS, ADJECTIVES, HUES)) or word in _COMMON
+
+
+def _recipe(style: str, words: list[str], unknown: list[str], seed: int) -> np.ndarray:
+    """One style with the words' changes and the seed's small ones."""
+    mood, row = MOODS[style], np.zeros(R.LENGTH)
+    draw = _bits("recipe", style, *unknown, seed)
+    row[R.STYLE] = R.STYLES.index(style)
+    row[R.RELIEF], row[R.FREQUENCY], row[R.VARIETY] = draw.uniform(0.9, 1.15), draw.uniform(0.94, 1.08), draw.uniform()
+    row[R.WRAP], row[R.SHEEN], row[R.RISE] = mood.wrap, mood.sheen, mood.rise
+    row[R.HAZE_AMOUNT], row[R.GLOW] = mood.haze_amount, 0.0
+    for word in words:
+        change = _find(ADJECTIVES, word)
+        if change:
+            row[change[0]] = change[1]
+    palette = np.array([_linear(colour) for colour in mood.colours])
+    palette = _vary(palette, draw.uniform(-0.02, 0.02), draw.uniform(0.92, 1.1))
+    if unknown:
+        other = _bits("palette", *unknown, seed)
+        palette = _vary(palette, other.uniform(-0.09, 0.09), other.uniform(0.85, 1.2))
+        row[R.RELIEF] *= other.uniform(0.8, 1.25)
+        row[R.FREQUENCY] *= other.uniform(0.85, 1.2)
+    for word in words:
+        if word in HUES:
+            palette = _towards(palette, HUES[word])
+    row[R.COLOURS : R.COLOURS + 15] = palette.ravel()
+    _light(row, mood)
+    return row
+
+
+def _light(row: np.ndarray, mood) -> None:
+    """Sun, sky and haze, with night and mist."""
+    sun, sky, haze = _linear(mood.sun) * mood.sun_power, _linear(mood.sky) * mood.sky_power, _linear(mood.haze)
+    if row[R.NIGHT]:
+        sun, sky, haze = (_linear("7d9bd8") * 0.32 * light for light in (1.0, 0.3, 0.12))
+    if row[R.MIST]:
+        row[R.HAZE_AMOUNT] = min(row[R.HAZE_AMOUNT] * 2 + 0.25, 0.75)
+        sun = sun * 0.75
+    row[R.SUN : R.SUN + 3], row[R.SKY : R.SKY + 3], row[R.HAZE : R.HAZE + 3] = sun, sky, haze
+
+
+def _vary(palette: np.ndarray, turn: float, saturation: float) -> np.ndarray:
+    """Turn the hues of linear colours (N, 3) by a share of the circle and scale their saturation."""
+    out = []
+    for colour in palette:
+        h, s, v = colorsys.rgb_to_hsv(*np.clip(colour, 0, 1))
+        out.append(colorsys.hsv_to_rgb((h + turn) % 1, min(s * saturation, 1), v))
+    return np.array(out)
+
+
+def _towards(palette: np.ndarray, hue: tuple[float, float, float]) -> np.ndarray:
+    """Move linear colours (N, 3) towards a hue, keeping most of their own lightness."""
+    goal = srgb_to_linear(np.array(colorsys.hsv_to_rgb(*hue)))
+    luma = palette @ (0.3, 0.6, 0.1)
+    own = goal / max(goal @ (0.3, 0.6, 0.1), 1e-3)
+    aim = np.clip(own * (0.65 * luma + 0.35 * (goal @ (0.3, 0.6, 0.1)))[:, None], 0, 1)
+    return 0.3 * palette + 0.7 * aim

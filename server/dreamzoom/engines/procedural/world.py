@@ -1,0 +1,245 @@
+"""The world in closed form: ground truth at every zoom. W_K is what levels 0..K make; later levels never change it.
+
+The ground of level K is h_K(X) = Σ_j p^(K−j) · w_j(X_j) · f_j(X_j) in frame K, a sum over the last levels that still matter there,
+each in its own frame, so level 40 is as exact as level 0. Heights, shadows and openness to the sky are kept on nested grids
+about the focus, made once a level; colours are computed exactly at every place.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import maximum_filter, uniform_filter
+
+from dreamzoom.camera import Camera
+from dreamzoom.colour import linear_to_srgb
+from dreamzoom.engines.procedural import kernels
+from dreamzoom.engines.procedural.vocabulary import MAX_STYLES, recipes_of
+
+CELLS, BLOCK, RINGS, EXTENT = 576, 16, 6, 1.7
+"""Cells a side of a grid, of a block of the march; count of nested grids; half the side of the finest, in frame units."""
+
+REACH = 60.0 / 0.4
+SUN = np.array([-0.62, 0.52, 0.52]) / np.linalg.norm([-0.62, 0.52, 0.52])
+"""Towards the sun, the same in every frame: from behind and the left of a camera that looks along +y."""
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What is kept of one level: its chain of levels and the grids made of it."""
+
+    chain: np.ndarray
+    recipes: np.ndarray
+    seeds: np.ndarray
+    counts: np.ndarray
+    grids: np.ndarray
+    tops: np.ndarray
+    shadows: np.ndarray
+    opens: np.ndarray
+    ceiling: float
+
+
+class World:
+    """All levels of one request.
+
+    Args:
+        prompts, seeds: One a level.
+        factor: p, the zoom factor.
+        focuses: (N, 3) float64; row k is the focus of level k's child, in level k's frame.
+        cached: How many levels' grids are kept (32 MB each).
+    """
+
+    def __init__(self, prompts: list[str], seeds: list[int], factor: float, focuses: np.ndarray, cached: int = 6):
+        self.factor = float(factor)
+        self.focuses = np.asarray(focuses, np.float64).reshape(-1, 3)
+        self._rows = [recipes_of(prompt, seed) for prompt, seed in zip(prompts, seeds)]
+        self._planes: list[np.ndarray] = [np.zeros(3)]
+        self._tints: list[np.ndarray] = [np.full(3, -1.0)]
+        self._grounds: OrderedDict[int, _Ground] = OrderedDict()
+        self._cached = cached
+
+    @property
+    def levels(self) -> int:
+        """N, the count of levels."""
+        return len(self._rows)
+
+    def render(
+        self, camera: Camera, level: int, detail: int | None = None, *, shadows: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The true picture of W_detail.
+
+        Args:
+            camera: In the frame of `level`.
+            level: Whose frame the camera and the depth are in.
+            detail: The last level whose content is there; `level` where None.
+            shadows: Whether the sun casts shadows.
+
+        Returns:
+            (H, W, 3) float32 sRGB, and z-depth (H, W) float32 in the frame of `level`; the sky lies about 50 units away.
+        """
+        detail = level if detail is None else detail
+        if not 0 <= detail < self.levels or not 0 <= level < self.levels:
+            raise ValueError(f"level {level} and detail {detail} must be from 0 to {self.levels - 1}")
+        step = self._between(level, detail)
+        moved = camera.moved(step)
+        ground = self._ground(detail)
+        rows, columns = np.mgrid[0 : camera.height, 0 : camera.width]
+        centres = np.stack([columns.ravel() + 0.5, rows.ravel() + 0.5], -1)
+        light, depth = self._trace(ground, moved, centres, shadows)
+        light, depth = light.reshape(camera.height, camera.width, 3), depth.reshape(camera.height, camera.width)
+        self._refine(ground, moved, light, depth, shadows)
+        return linear_to_srgb(light.clip(0, 1)), (depth / step.scale).astype(np.float32)
+
+    def height(self, xy: np.ndarray, level: int) -> np.ndarray:
+        """The ground's height at places (..., 2) of the frame of `level`, as the ray march sees it; float64."""
+        ground = self._ground(level)
+        flat = np.asarray(xy, np.float64).reshape(-1, 2)
+        out = np.array([kernels.ground(ground.grids, EXTENT, x, y)[0] for x, y in flat])
+        return out.reshape(np.shape(xy)[:-1])
+
+    def _between(self, source: int, target: int):
+        from dreamzoom.path import ZoomPath
+
+        return ZoomPath(self.factor, self.focuses, ()).between(source, target)
+
+    def _refine(self, ground: _Ground, camera: Camera, light: np.ndarray, depth: np.ndarray, shadows: bool) -> None:
+        """Four rays instead of one where the picture or the depth jumps; changes `light` in place."""
+        tone = np.sqrt(light.clip(0, 1)).mean(-1)
+        logs = np.log(depth)
+        jump = np.zeros(depth.shape, bool)
+        for axis in (0, 1):
+            edge = (np.abs(np.diff(tone, axis=axis)) > 0.07) | (np.abs(np.diff(logs, axis=axis)) > 0.03)
+            low = [slice(None)] * 2
+            high = [slice(None)] * 2
+            low[axis], high[axis] = slice(None, -1), slice(1, None)
+            jump[tuple(low)] |= edge
+            jump[tuple(high)] |= edge
+        at = np.argwhere(jump)
+        if not len(at):
+            return
+        total = light[jump].astype(np.float64) * 0.0
+        for dx, dy in ((0.375, 0.125), (0.875, 0.375), (0.125, 0.625), (0.625, 0.875)):
+            total += self._trace(ground, camera, at[:, ::-1] + (dx, dy), shadows)[0]
+        light[jump] = total / 4
+
+    def _trace(self, ground: _Ground, camera: Camera, at: np.ndarray, shadows: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Linear display light (N, 3) float32 and depth (N,) of pixel coordinates (N, 2), in the ground's frame."""
+        light, depth = np.empty((len(at), 3), np.float32), np.empty(len(at))
+        footprint = 1.0 / math.sqrt(abs(camera.fx * camera.fy))
+        lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy, footprint])
+        shade = ground.shadows if shadows else np.ones_like(ground.shadows)
+        pose = np.ascontiguousarray(camera.camera_to_frame, np.float64)
+        at = np.ascontiguousarray(at, np.float64)
+
+        def part(a: int, b: int) -> None:
+            kernels.draw(
+                ground.chain, ground.recipes, ground.seeds, ground.counts, ground.grids, ground.tops, BLOCK, shade,
+                ground.opens, EXTENT, ground.ceiling, SUN, pose, lens, at[a:b], light[a:b], depth[a:b],
+            )  # fmt: skip
+
+        _in_parts(part, len(at), 4096)
+        return light, depth
+
+    def _ground(self, level: int) -> _Ground:
+        """The grids of a level, made when first asked for."""
+        if level not in self._grounds:
+            chain, recipes, seeds, counts = self._chain(level)
+            self._grounds[level] = _bake(chain, recipes, seeds, counts)
+            while len(self._grounds) > self._cached:
+                self._grounds.popitem(last=False)
+        self._grounds.move_to_end(level)
+        return self._grounds[level]
+
+    def _chain(self, level: int, planes: bool = True):
+        """The levels that matter in frame `level`, oldest first, as the kernels want them."""
+        first = max(0, level - math.ceil(math.log(REACH) / math.log(self.factor)))
+        if planes:
+            for k in range(len(self._planes), level + 1):
+                self._settle(k)
+        count = level - first + 1
+        chain = np.zeros((count, kernels.CHAIN))
+        offset = np.zeros(3)
+        for k in range(level, first - 1, -1):
+            row = chain[k - first]
+            row[kernels.SCALE] = self.factor ** (level - k)
+            row[kernels.OX : kernels.OZ + 1] = offset
+            row[kernels.FACTOR] = self.factor
+            if k > 0:
+                row[kernels.PLANE : kernels.PLANE_Y + 1] = self._planes[k] if k < len(self._planes) else 0.0
+                row[kernels.FOCUS_Z] = self.focuses[k - 1, 2]
+                row[kernels.TINT :] = self._tints[k] if k < len(self._tints) else -1.0
+                offset = offset / self.factor + self.focuses[k - 1]
+            else:
+                row[kernels.TINT :] = -1.0
+        counts = np.array([len(self._rows[k][1]) for k in range(first, level + 1)], np.int64)
+        recipes = np.zeros((count, MAX_STYLES, self._rows[0][0].shape[1]))
+        seeds = np.zeros((count, MAX_STYLES), np.int64)
+        for i, k in enumerate(range(first, level + 1)):
+            recipes[i, : counts[i]], seeds[i, : counts[i]] = self._rows[k]
+        return chain, recipes, seeds, counts
+
+    def _settle(self, level: int) -> None:
+        """Find what the older levels are like at this level's focus: the plane to take off, and their colour."""
+        chain, recipes, seeds, counts = self._chain(level - 1)
+        p, focus, e = self.factor, self.focuses[level - 1], 0.03
+        older = (chain, recipes, seeds, counts)
+        h = [kernels.height(*older, focus[0] + dx, focus[1] + dy, 0.03) for dx, dy in ((0, 0), (e, 0), (-e, 0), (0, e), (0, -e))]  # fmt: skip
+        self._planes.append(np.array([(h[0] - focus[2]) * p, (h[1] - h[2]) / (2 * e), (h[3] - h[4]) / (2 * e)]))
+        total = np.zeros(3)
+        for angle in np.arange(8) * (math.pi / 4):
+            for radius in (0.15, 0.45):
+                x, y = focus[0] + radius * math.cos(angle), focus[1] + radius * math.sin(angle)
+                z = kernels.height(*older, x, y, 0.1)
+                total += kernels.colour(*older, x, y, z, 0.1, 0.0, 0.0, 1.0, *SUN, 1.0, 1.0)
+        self._tints.append(total / max(total @ (0.3, 0.6, 0.1), 1e-6))
+
+
+def _bake(chain, recipes, seeds, counts) -> _Ground:
+    """Heights, block maxima, shadows and openness on the nested grids."""
+    side = CELLS + 1
+    grids = np.empty((RINGS, side, side), np.float32)
+    for ring in range(RINGS):
+        extent = EXTENT * 2.0**ring
+        _in_parts(lambda a, b: kernels.bake_heights(chain, recipes, seeds, counts, grids[ring], extent, a, b), side, 16)
+    blocks = CELLS // BLOCK
+    tops = np.empty((RINGS, blocks, blocks), np.float32)
+    opens, shadows = np.empty_like(grids), np.empty_like(grids)
+    ceiling = float(grids.max()) + 1e-3
+    for ring in range(RINGS):
+        tops[ring] = _block_tops(grids[ring])
+        opens[ring] = _openness(grids[ring], 2 * EXTENT * 2.0**ring / CELLS)
+        _in_parts(lambda a, b: kernels.bake_shadows(grids, EXTENT, ring, *SUN, ceiling, shadows[ring], a, b), side, 16)
+    return _Ground(chain, recipes, seeds, counts, grids, tops, shadows, opens, ceiling)
+
+
+def _block_tops(grid: np.ndarray) -> np.ndarray:
+    """The highest value of each block and its eight neighbours."""
+    blocks = CELLS // BLOCK
+    own = maximum_filter(grid, BLOCK + 2)[BLOCK // 2 :: BLOCK, BLOCK // 2 :: BLOCK][:blocks, :blocks]
+    return maximum_filter(own, 3)
+
+
+def _openness(grid: np.ndarray, cell: float) -> np.ndarray:
+    """How much sky is left by what rises around, at the scale of a dozen cells; the outer rings add the larger scales."""
+    out = np.ones_like(grid)
+    for width in (7, 17):
+        rise = (uniform_filter(grid, width, mode="nearest") - grid) / (0.5 * width * cell)
+        out *= 1 / (1 + 1.6 * np.maximum(rise, 0))
+    return out
+
+
+def _in_parts(work, count: int, size: int) -> None:
+    """Run `work(start, stop)` over 0..count on all cores; the parts are independent, so the result never varies."""
+    spans = [(a, min(a + size, count)) for a in range(0, count, size)]
+    with ThreadPoolExecutor(_threads()) as pool:
+        for future in [pool.submit(work, *span) for span in spans]:
+            future.result()
+
+
+def _threads() -> int:
+    return max(1, int(os.environ.get("NUMBA_NUM_THREADS") or os.cpu_count() or 1))
