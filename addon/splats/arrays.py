@@ -1,0 +1,105 @@
+"""Splats and points as numpy arrays, as files hold them. No bpy here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+SH_C0 = 0.28209479177387814
+"""The constant spherical harmonic: colour = 0.5 + SH_C0 · sh[:, 0], in sRGB."""
+
+
+class SplatFileError(Exception):
+    """A file that holds no splats or points that can be shown: what is wrong with it, in one sentence."""
+
+
+@dataclass
+class Splats:
+    """N Gaussians.
+
+    Attributes:
+        means: (N, 3) float32.
+        log_scales: (N, 3) float32, natural log of the standard deviations along the own axes.
+        quaternions: (N, 4) float32, wxyz, unit: own axes to object axes.
+        logit_opacities: (N,) float32.
+        sh: (N, K, 3) float32, K = (degree + 1)², sRGB.
+        extra: Further columns by name, (N,) each ("superseded").
+        dropped: How many rows of the file were left out since they held NaN or infinite values.
+    """
+
+    means: np.ndarray
+    log_scales: np.ndarray
+    quaternions: np.ndarray
+    logit_opacities: np.ndarray
+    sh: np.ndarray
+    extra: dict[str, np.ndarray] = field(default_factory=dict)
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    def __getitem__(self, rows) -> Splats:
+        """The splats that a mask, a slice or an index array picks."""
+        parts = (self.means, self.log_scales, self.quaternions, self.logit_opacities, self.sh)
+        extra = {name: column[rows] for name, column in self.extra.items()}
+        return Splats(*(part[rows] for part in parts), extra, self.dropped)
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """The view-independent colour, (N, 3) sRGB, not clipped."""
+        return np.float32(0.5) + np.float32(SH_C0) * self.sh[:, 0]
+
+    @property
+    def opacities(self) -> np.ndarray:
+        """(N,) in 0..1."""
+        return np.float32(1) / (np.float32(1) + np.exp(-self.logit_opacities))
+
+    def are_surfels(self) -> bool:
+        """Whether all are flat along their third axis and of one colour from all sides."""
+        flat = self.log_scales[:, 2] <= self.log_scales[:, :2].min(-1) + np.log(np.float32(0.01))
+        return self.sh.shape[1] == 1 and bool(flat.all())
+
+
+@dataclass
+class Points:
+    """N coloured points.
+
+    Attributes:
+        positions: (N, 3) float32.
+        rgb: (N, 3) float32, sRGB in 0..1.
+        footprints: (N,) float32, how far apart neighbours lie, or None where the file says nothing of it.
+        superseded: (N,) bool: a finer level shows this place.
+    """
+
+    positions: np.ndarray
+    rgb: np.ndarray
+    footprints: np.ndarray | None
+    superseded: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def srgb_to_linear(rgb: np.ndarray) -> np.ndarray:
+    """Decode sRGB to linear light; below 0 becomes 0, above 1 goes on along the curve."""
+    rgb = np.maximum(np.asarray(rgb, np.float32), 0)
+    bent = ((np.maximum(rgb, np.float32(0.04045)) + np.float32(0.055)) / np.float32(1.055)) ** np.float32(2.4)
+    return np.where(rgb <= np.float32(0.04045), rgb / np.float32(12.92), bent)
+
+
+def axes_of(quaternions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The three own axes, (N, 3) each, in object axes, of unit quaternions wxyz (N, 4)."""
+    w, x, y, z = quaternions.T
+    first = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], -1)
+    second = np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], -1)
+    third = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], -1)
+    return first, second, third
+
+
+def unit(quaternions: np.ndarray) -> np.ndarray:
+    """Quaternions (N, 4) of length 1; the zero quaternion becomes the identity, NaN stays."""
+    wide = quaternions.astype(np.float64)
+    length = np.linalg.norm(wide, axis=-1, keepdims=True)
+    wide = np.where(length == 0, (1.0, 0.0, 0.0, 0.0), wide / np.where(length == 0, 1, length))
+    return wide.astype(np.float32)

@@ -1,0 +1,66 @@
+"""Coloured points as a native PointCloud, in every Blender from 4.5 on."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from .arrays import Points, srgb_to_linear
+from .material import point_material
+
+COVER = np.float32(0.71)
+"""Radius over footprint: half a pixel's diagonal, so that a facing surface has no holes."""
+
+
+def new_pointcloud(name: str, count: int) -> bpy.types.PointCloud:
+    """A PointCloud of `count` points at the origin, without an object.
+
+    Before Blender 5.1 one can't be given a size, so a mesh of loose vertices is converted.
+    """
+    if hasattr(bpy.types.PointCloud, "resize"):
+        cloud = bpy.data.pointclouds.new(name)
+        cloud.resize(count)
+        return cloud
+    mesh = bpy.data.meshes.new(name)
+    mesh.vertices.add(count)
+    carrier = bpy.data.objects.new(name, mesh)
+    scene = bpy.context.scene
+    scene.collection.objects.link(carrier)
+    try:
+        with bpy.context.temp_override(
+            object=carrier, active_object=carrier, selected_objects=[carrier], selected_editable_objects=[carrier]
+        ):
+            bpy.ops.object.convert(target="POINTCLOUD")
+        cloud = carrier.data
+    finally:
+        bpy.data.objects.remove(carrier)
+    bpy.data.meshes.remove(mesh)
+    return cloud
+
+
+def set_attribute(cloud: bpy.types.PointCloud, name: str, kind: str, field: str, values: np.ndarray):
+    """Make an attribute of the points and fill it."""
+    attribute = cloud.attributes.get(name) or cloud.attributes.new(name, kind, "POINT")
+    attribute.data.foreach_set(field, np.ascontiguousarray(values).ravel())
+
+
+def cloud_of(name: str, points: Points) -> bpy.types.PointCloud:
+    """A PointCloud with `color` (linear RGB), radii from the footprints, and `superseded`."""
+    cloud = new_pointcloud(name, len(points))
+    if len(points):
+        colour = np.ones((len(points), 4), np.float32)
+        colour[:, :3] = srgb_to_linear(points.rgb)
+        set_attribute(cloud, "position", "FLOAT_VECTOR", "vector", points.positions)
+        set_attribute(cloud, "radius", "FLOAT", "value", COVER * _footprints(points))
+        set_attribute(cloud, "color", "FLOAT_COLOR", "color", colour)
+        set_attribute(cloud, "superseded", "BOOLEAN", "value", points.superseded)
+    cloud.materials.append(point_material())
+    return cloud
+
+
+def _footprints(points: Points) -> np.ndarray:
+    """The footprints of the file, or else what evenly spread points over the bounding box's size would have."""
+    if points.footprints is not None:
+        return points.footprints
+    diagonal = np.linalg.norm(np.ptp(points.positions, axis=0))
+    return np.full(len(points), diagonal / (2 * np.sqrt(len(points))), np.float32)

@@ -1,0 +1,136 @@
+"""Splats in numpy: making some, writing them as PLY, and the picture that the image model of the fit gives for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Vector
+
+from addon.splats.arrays import Splats, axes_of, srgb_to_linear
+
+SIZE = 48
+
+
+def random_splats(count: int, seed: int, degree: int = 0, flat: bool = True, size: float = 0.15) -> Splats:
+    """Splats about the origin, none outside a radius of about 1."""
+    rng = np.random.default_rng(seed)
+    quaternions = rng.standard_normal((count, 4)).astype(np.float32)
+    quaternions /= np.linalg.norm(quaternions, axis=-1, keepdims=True)
+    log_scales = np.log(size * rng.uniform(0.4, 1, (count, 3))).astype(np.float32)
+    if flat:
+        log_scales[:, 2] = log_scales[:, :2].min(-1) + np.log(1e-3)
+    sh = (rng.standard_normal((count, (degree + 1) ** 2, 3)) * 0.25).astype(np.float32)
+    sh[:, 0] = rng.uniform(-1.6, 1.6, (count, 3))
+    return Splats(
+        rng.uniform(-0.8, 0.8, (count, 3)).astype(np.float32),
+        log_scales,
+        quaternions,
+        rng.uniform(-1, 4, count).astype(np.float32),
+        sh,
+    )
+
+
+def write_3dgs(path: Path, splats: Splats, order=None, extra: dict[str, np.ndarray] | None = None):
+    """A 3DGS PLY written the plain way, columns in any `order`."""
+    rest = splats.sh[:, 1:].transpose(0, 2, 1).reshape(len(splats), 3 * splats.sh.shape[1] - 3)
+    columns = dict(zip("xyz", splats.means.T))
+    columns |= {f"f_dc_{i}": splats.sh[:, 0, i] for i in range(3)}
+    columns |= {f"f_rest_{i}": rest[:, i] for i in range(rest.shape[1])}
+    columns |= {"opacity": splats.logit_opacities}
+    columns |= {f"scale_{i}": splats.log_scales[:, i] for i in range(3)}
+    columns |= {f"rot_{i}": splats.quaternions[:, i] for i in range(4)}
+    columns |= extra or {}
+    names = list(columns) if order is None else list(order(list(columns)))
+    rows = np.empty(len(splats), [(name, columns[name].dtype.str) for name in names])
+    for name in names:
+        rows[name] = columns[name]
+    kinds = {"f": "float", "u": "uchar", "i": "int"}
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(splats)}"]
+    header += [f"property {kinds[columns[name].dtype.kind]} {name}" for name in names] + ["end_header\n"]
+    path.write_bytes("\n".join(header).encode() + rows.tobytes())
+
+
+def camera_at(place, size: int = SIZE, lens: float = 40.0) -> bpy.types.Object:
+    """The scene's camera, looking at the origin; a square picture of `size` pixels."""
+    scene = bpy.context.scene
+    camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
+    camera.data.lens = lens
+    camera.location = place
+    camera.rotation_euler = (-Vector(place)).to_track_quat("-Z", "Y").to_euler()
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    scene.render.resolution_x = scene.render.resolution_y = size
+    bpy.context.view_layer.update()
+    return camera
+
+
+def rendered(folder: Path, samples: int = 64) -> np.ndarray:
+    """What Cycles makes of the scene: (H, W, 4), sRGB times alpha as the file has it, and alpha."""
+    scene = bpy.context.scene
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples = samples
+    scene.cycles.use_denoising = False
+    scene.cycles.use_adaptive_sampling = False
+    scene.cycles.pixel_filter_type = "BOX"
+    scene.cycles.transparent_max_bounces = scene.cycles.min_transparent_bounces = 256
+    scene.render.film_transparent = True
+    scene.view_settings.view_transform = "Standard"
+    scene.render.image_settings.file_format = "OPEN_EXR"
+    scene.render.image_settings.color_depth = "32"
+    scene.render.filepath = str(folder / "picture.exr")
+    bpy.ops.render.render(write_still=True)
+    image = bpy.data.images.load(scene.render.filepath)
+    pixels = np.empty(len(image.pixels), np.float32)
+    image.pixels.foreach_get(pixels)
+    size = image.size[:]
+    bpy.data.images.remove(image)
+    return pixels.reshape(size[1], size[0], 4)[::-1]
+
+
+def rays(camera: bpy.types.Object, size: int = SIZE, grid: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """The camera's centre (3,) and unit rays (size, size, grid², 3) on a grid in every pixel, in world axes."""
+    steps = (np.arange(size * grid) + 0.5) / (size * grid) - 0.5
+    half = camera.data.sensor_width / camera.data.lens
+    x, y = np.meshgrid(steps * half, -steps * half)
+    matrix = np.array(camera.matrix_world)
+    directions = np.stack([x, y, -np.ones_like(x)], -1) @ matrix[:3, :3].T
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    tiles = directions.reshape(size, grid, size, grid, 3).transpose(0, 2, 1, 3, 4)
+    return matrix[:3, 3], tiles.reshape(size, size, grid * grid, 3)
+
+
+def surfel_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
+    """The image model of the fit: (H, W, 4) linear light times alpha, and alpha, averaged over each pixel."""
+    centre, directions = rays(camera, size)
+    first, second, normal = axes_of(splats.quaternions.astype(np.float64))
+    scales = np.exp(splats.log_scales.astype(np.float64))
+    rays_flat = directions.reshape(-1, 3)
+    towards = splats.means - centre
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = (towards * normal).sum(-1) / (rays_flat @ normal.T)
+    offset = distance[..., None] * rays_flat[:, None] - towards
+    u = (offset * first).sum(-1) / scales[:, 0]
+    v = (offset * second).sum(-1) / scales[:, 1]
+    squared = u * u + v * v
+    alpha = np.where((squared < 6.25) & (distance > 0), splats.opacities * np.exp(-squared / 2), 0)
+    return blended(alpha, distance, np.broadcast_to(srgb_to_linear(splats.rgb), (*alpha.shape, 3)), size)
+
+
+def blended(alpha: np.ndarray, distance: np.ndarray, rgb_linear: np.ndarray, size: int) -> np.ndarray:
+    """Fragments (rays, splats) over one another by distance, averaged per pixel: (H, W, 4)."""
+    order = np.argsort(distance, axis=-1)
+    alpha = np.take_along_axis(alpha, order, -1)
+    rgb = np.take_along_axis(rgb_linear, order[..., None], 1)
+    through = np.cumprod(1 - alpha, -1)
+    weight = alpha * np.concatenate([np.ones_like(through[:, :1]), through[:, :-1]], -1)
+    picture = np.concatenate([(weight[..., None] * rgb).sum(1), 1 - through[:, -1:]], -1)
+    return picture.reshape(size, size, -1, 4).mean(2)
+
+
+def decibels(picture: np.ndarray, truth: np.ndarray) -> float:
+    """PSNR of two pictures over black, (H, W, 4) linear times alpha, compared in sRGB."""
+    encode = lambda x: np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-9) ** (1 / 2.4) - 0.055)  # noqa: E731
+    error = encode(np.clip(picture[..., :3], 0, 1)) - encode(np.clip(truth[..., :3], 0, 1))
+    return float(-10 * np.log10(np.mean(error**2)))

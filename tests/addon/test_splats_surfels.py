@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+import splat_pictures as pictures
+
+from addon import splats
+
+
+def imported(folder, values, name="level", **extra):
+    pictures.write_3dgs(folder / "splats.ply", values, extra=extra)
+    return splats.import_splats(folder / "splats.ply", name, bpy.context.scene.collection)
+
+
+class TestSurfels:
+    def test_cycles_shows_the_image_model_of_the_fit(self, tmp_path):
+        values = pictures.random_splats(250, 1)
+        (obj,) = imported(tmp_path, values)
+        camera = pictures.camera_at((1.5, -2.5, 1.0))
+        assert obj.type == "MESH"
+        picture = pictures.rendered(tmp_path)
+        truth = pictures.surfel_picture(values, camera)
+        assert pictures.decibels(picture, truth) > 40
+        assert np.abs(picture[..., 3] - truth[..., 3]).mean() < 0.01
+
+    def test_the_object_alpha_fades_and_a_parent_moves_them(self, tmp_path):
+        values = pictures.random_splats(60, 2)
+        (obj,) = imported(tmp_path, values)
+        parent = bpy.data.objects.new("level", None)
+        bpy.context.scene.collection.objects.link(parent)
+        parent.scale = (0.5, 0.5, 0.5)
+        parent.location = (0.2, 0.1, 0)
+        obj.parent = parent
+        obj.color[3] = 0.5
+        camera = pictures.camera_at((1.5, -2.5, 1.0))
+        moved = values[:]
+        moved.means = values.means * np.float32(0.5) + np.array(parent.location, np.float32)
+        moved.log_scales = values.log_scales + np.float32(np.log(0.5))
+        half = 1 / (1 + np.exp(-values.logit_opacities.astype(np.float64))) / 2
+        moved.logit_opacities = np.log(half / (1 - half))
+        truth = pictures.surfel_picture(moved, camera)
+        assert pictures.decibels(pictures.rendered(tmp_path), truth) > 40
+
+    def test_superseded_splats_become_an_object_of_their_own(self, tmp_path):
+        values = pictures.random_splats(20, 3)
+        marked = np.arange(20) % 4 == 0
+        objects = imported(tmp_path, values, superseded=marked.astype(np.uint8))
+        assert [len(obj.data.polygons) for obj in objects] == [15, 5]
+        assert splats.SUPERSEDED not in objects[0]
+        assert objects[1][splats.SUPERSEDED] is True
+
+    def test_the_mesh_is_sound(self, tmp_path):
+        (obj,) = imported(tmp_path, pictures.random_splats(20, 4))
+        assert not obj.data.validate()
+        assert len(obj.data.edges) == 80
+        normals = np.array([polygon.normal for polygon in obj.data.polygons])
+        third = pictures.axes_of(pictures.random_splats(20, 4).quaternions)[2]
+        assert np.allclose(normals, third, atol=1e-4)
+
+    def test_no_splats_make_an_empty_object(self, tmp_path):
+        (obj,) = imported(tmp_path, pictures.random_splats(0, 5))
+        assert len(obj.data.polygons) == 0
+
+    def test_levels_share_one_material(self, tmp_path):
+        first = imported(tmp_path, pictures.random_splats(3, 6))[0]
+        second = imported(tmp_path, pictures.random_splats(3, 7))[0]
+        assert first.data.materials[0] == second.data.materials[0]
