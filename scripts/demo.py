@@ -1,0 +1,164 @@
+"""Fly from space to a leaf: drives the real add-on in Blender, without a window, as an artist would.
+
+    python scripts/demo.py [--size WxH] [--levels N] [--prompts FILE] [--out FOLDER] ...
+
+Builds the extension, installs it into a Blender of its own, creates the rig, writes the prompts, presses Generate,
+imports what comes and renders the flight with Cycles. Leaves in `out/demo/`: flythrough.mp4, contact_sheet.png,
+scene.blend and the job folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import build_extension
+import environments
+
+HERE = Path(__file__).resolve().parent
+PROMPTS = [
+    "deep space, a spiral galaxy of blue and violet stars around a bright warm core, drifting nebulae",
+    "a blue planet with oceans, white swirling clouds and a thin glowing atmosphere",
+    "a green continent seen from orbit, winding coastlines, shallow turquoise sea, rivers",
+    "snowy mountains at low sun, long shadows, ridges and deep valleys, haze between them",
+    "an old forest from above, dense crowns in every green, a clearing in morning light",
+    "a single leaf with dew, fine veins, translucent green against the light",
+]
+SHARES = {"generate": 0.55, "import": 0.03, "render": 0.4, "film": 0.02}
+
+
+class Display:
+    """The progress: one moving line on a terminal, plain lines elsewhere."""
+
+    def __init__(self):
+        self.started = time.monotonic()
+        self.moving = sys.stderr.isatty()
+        self.told = ("", -1)
+
+    def show(self, stage: str, fraction: float, message: str) -> None:
+        """Tell that `fraction` of `stage` is done, in words `message`."""
+        before = sum(share for name, share in SHARES.items() if list(SHARES).index(name) < list(SHARES).index(stage))
+        whole = min(before + SHARES[stage] * fraction, 1.0)
+        passed = time.monotonic() - self.started
+        left = f", about {_clock(passed * (1 - whole) / whole)} left" if whole > 0.03 and passed > 3 else ""
+        line = f"{100 * whole:3.0f} %  {stage}: {message}{left}"
+        if self.moving:
+            bar = "█" * round(24 * whole) + "░" * (24 - round(24 * whole))
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write("\r\x1b[K" + f"{bar} {line}"[:width])
+        elif (stage, int(whole * 20)) != self.told:
+            sys.stderr.write(f"[{_clock(passed)}] {line}\n")
+        self.told = (stage, int(whole * 20))
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the moving line."""
+        if self.moving:
+            sys.stderr.write("\r\x1b[K")
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--size", default="640x360", help="WIDTHxHEIGHT of the flight, even numbers")
+    parser.add_argument("--levels", type=int, help="how many of the prompts to fly through, from the first")
+    parser.add_argument("--prompts", type=Path, help="text file with one prompt per line")
+    parser.add_argument("--frames-per-level", type=int, default=24)
+    parser.add_argument("--samples", type=int, default=8, help="Cycles samples per pixel")
+    parser.add_argument("--quality", choices=("draft", "preview", "final"), default="draft")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=environments.ROOT / "out" / "demo")
+    options = parser.parse_args()
+    prompts = PROMPTS
+    if options.prompts:
+        prompts = [line.strip() for line in options.prompts.read_text(encoding="utf-8").splitlines() if line.strip()]
+    levels = options.levels or len(prompts)
+    if not 1 <= levels <= len(prompts):
+        parser.error(f"--levels must be from 1 to {len(prompts)}, the count of prompts")
+    width, _, height = options.size.partition("x")
+    if (
+        not (width.isdigit() and height.isdigit())
+        or int(width) % 2
+        or int(height) % 2
+        or min(int(width), int(height)) < 16
+    ):
+        parser.error("--size must be WIDTHxHEIGHT, even numbers from 16 on")
+    options.prompts, options.width, options.height = prompts[:levels], int(width), int(height)
+    return options
+
+
+def main() -> int:
+    """Run the demo; exit code 0 where all four results are there."""
+    options = _options()
+    out = options.out.absolute()
+    out.mkdir(parents=True, exist_ok=True)
+    server, blender = environments.need("server"), environments.need("bpy45")
+    display = Display()
+    with tempfile.TemporaryDirectory() as scratch:
+        plan = {
+            "zip": str(build_extension.build(Path(scratch, "dreamzoom.zip"))),
+            "user": str(Path(scratch, "user")),
+            "server_python": str(server),
+            "out": str(out),
+            "prompts": options.prompts,
+            "width": options.width,
+            "height": options.height,
+            "frames_per_level": options.frames_per_level,
+            "samples": options.samples,
+            "quality": options.quality,
+            "seed": options.seed,
+        }
+        code = _fly(blender, plan, out / "blender.log", display)
+    if code == 0:
+        display.show("film", 0.0, "encoding")
+        film = [str(server), str(HERE / "demo_film.py"), str(out / "flight.json"), str(out)]
+        code = subprocess.run(film, check=False).returncode
+    display.end()
+    if code:
+        sys.stderr.write(f"dreamzoom: the demo failed; what Blender said is in {out / 'blender.log'}\n")
+        return 1
+    print(f"done in {_clock(time.monotonic() - display.started)}")
+    for name in ("flythrough.mp4", "contact_sheet.png", "scene.blend", "job"):
+        print(out / name)
+    return 0
+
+
+def _fly(blender: Path, plan: dict, log: Path, display: Display) -> int:
+    """Run the part inside Blender and show what it reports; its exit code."""
+    command = [str(blender), str(HERE / "demo_in_blender.py"), json.dumps(plan)]
+    with log.open("w", encoding="utf-8") as written:
+        child = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
+        )
+        assert child.stdout is not None
+        failure = ""
+        try:
+            for line in child.stdout:
+                if line.startswith("@"):
+                    told = json.loads(line[1:])
+                    failure = told.get("error", failure)
+                    if not failure:
+                        display.show(told["stage"], told["fraction"], told["message"])
+                else:
+                    written.write(line)
+        except KeyboardInterrupt:
+            child.terminate()
+            failure = "stopped; start again to go on from where it was"
+        code = child.wait()
+    if failure:
+        display.end()
+        sys.stderr.write(f"dreamzoom: {failure}\n")
+    return code or (1 if failure else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
