@@ -56,7 +56,7 @@ def surfel_material() -> bpy.types.Material:
 
 
 def point_material() -> bpy.types.Material:
-    """Points that carry `color` (linear RGB, alpha)."""
+    """Points that carry `rgba` (linear RGB, alpha); Cycles gives black for an attribute named `color`."""
     return _found_or_built("Dreamzoom Points", "points 1", _points)
 
 
@@ -84,7 +84,7 @@ def _surfels(graph: Graph):
 
 
 def _points(graph: Graph):
-    point = graph.attribute("color")
+    point = graph.attribute("rgba")
     finish(graph, point.outputs["Color"], point.outputs["Alpha"])
 
 

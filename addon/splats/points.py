@@ -45,14 +45,14 @@ def set_attribute(cloud: bpy.types.PointCloud, name: str, kind: str, field: str,
 
 
 def cloud_of(name: str, points: Points) -> bpy.types.PointCloud:
-    """A PointCloud with `color` (linear RGB), radii from the footprints, and `superseded`."""
+    """A PointCloud with `rgba` (linear RGB, 1), radii from the footprints, and `superseded`."""
     cloud = new_pointcloud(name, len(points))
     if len(points):
         colour = np.ones((len(points), 4), np.float32)
         colour[:, :3] = srgb_to_linear(points.rgb)
         set_attribute(cloud, "position", "FLOAT_VECTOR", "vector", points.positions)
         set_attribute(cloud, "radius", "FLOAT", "value", COVER * _footprints(points))
-        set_attribute(cloud, "color", "FLOAT_COLOR", "color", colour)
+        set_attribute(cloud, "rgba", "FLOAT_COLOR", "color", colour)
         set_attribute(cloud, "superseded", "BOOLEAN", "value", points.superseded)
     cloud.materials.append(point_material())
     return cloud

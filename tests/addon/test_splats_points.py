@@ -47,7 +47,7 @@ class TestImportCloud:
         places = values_of(obj.data, "position", "vector", 3)
         assert np.array_equal(places, np.stack([rows["x"], rows["y"], rows["z"]], -1))
         assert np.allclose(values_of(obj.data, "radius", "value", 1)[:, 0], 0.71 * rows["footprint"])
-        colour = values_of(obj.data, "color", "color", 4)
+        colour = values_of(obj.data, "rgba", "color", 4)
         bytes_again = np.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour ** (1 / 2.4) - 0.055) * 255
         assert np.allclose(bytes_again[:, 0], rows["red"], atol=0.01)
         assert np.allclose(bytes_again[:, 3], 255, atol=0.01)
