@@ -1,0 +1,118 @@
+"""One way to see splats: `rasterize(splats, camera) -> rgb, alpha, depth`, whatever computes it.
+
+The image model is the one that Blender computes: opacity · exp(−(u² + v²) / 2) where the ray meets the surfel, cut at 2.5
+standard deviations, hits ordered by their own depth in each pixel, blended in linear light, encoded to sRGB at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dreamzoom.camera import Camera
+from dreamzoom.colour import linear_to_srgb, srgb_to_linear
+from dreamzoom.splats import cpu
+from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.project import COLUMNS, project
+from dreamzoom.splats.threads import run_chunks
+
+NEAR = 1e-2
+"""Hits nearer than this z-depth (in the frame's units) are not seen."""
+PIXEL_VARIANCE = 1 / 12
+"""Variance of a square pixel, in pixels²: the antialiasing filter."""
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What a camera sees.
+
+    Attributes:
+        rgb: (H, W, 3) float32, sRGB (linear light if asked for), over the background.
+        alpha: (H, W) float32 in 0..1.
+        depth: (H, W) float32, mean z-depth of what is hit; infinite where nothing is.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray
+    depth: np.ndarray
+
+
+def rasterize(
+    splats: Gaussians,
+    camera: Camera,
+    *,
+    background_rgb=(0.0, 0.0, 0.0),
+    backend: str = "auto",
+    opacity_scale: np.ndarray | float | None = None,
+    linear: bool = False,
+    antialias: bool = True,
+    samples: int = 1,
+    near: float = NEAR,
+) -> Raster:
+    """Render splats.
+
+    Args:
+        splats: In the frame in which the camera stands.
+        camera: The camera.
+        background_rgb: (3,) sRGB behind everything.
+        backend: "auto" or "cpu".
+        opacity_scale: Factor on the opacities, one or (N,): for fading.
+        linear: Return linear light instead of sRGB.
+        antialias: Widen every splat by the pixel (and thin it as much), so that small splats do not flicker.
+        samples: Samples per pixel along each side, averaged in linear light.
+        near: Z-depth of the near plane.
+    """
+    if backend not in ("auto", "cpu"):
+        raise ValueError(f"backend: must be auto or cpu, not {backend!r}")
+    fine = camera if samples == 1 else camera.resized(camera.width * samples, camera.height * samples)
+    opacities = splats.opacities if opacity_scale is None else splats.opacities * np.asarray(opacity_scale)
+    hits = see(splats, fine, opacities, PIXEL_VARIANCE if antialias else 0.0, near)
+    background = srgb_to_linear(np.asarray(background_rgb, np.float32))
+    rgb, alpha, depth = cpu.blend_hits(hits, background)
+    if samples > 1:
+        rgb, alpha, depth = _averaged(rgb, alpha, depth, samples)
+    return Raster(rgb if linear else linear_to_srgb(rgb), alpha, depth)
+
+
+def see(splats: Gaussians, camera: Camera, opacities: np.ndarray, tau: float, near: float) -> cpu.Hits:
+    """Every pixel's hits; opacities (N,) in 0..1, tau the variance of the pixel filter in pixels²."""
+    table = np.zeros((len(splats), COLUMNS), np.float32)
+    box = np.zeros((len(splats), 4), np.int32)
+    run_chunks(
+        project,
+        len(splats),
+        np.ascontiguousarray(splats.means, np.float32),
+        np.ascontiguousarray(splats.log_scales, np.float32),
+        np.ascontiguousarray(splats.quaternions, np.float32),
+        np.ascontiguousarray(opacities, np.float32),
+        srgb_to_linear(np.maximum(splats.rgb, 0).astype(np.float32)),
+        camera_arrays(camera),
+        camera.width,
+        camera.height,
+        float(tau),
+        float(near),
+        table,
+        box,
+    )
+    return cpu.find_hits(table, box, camera.width, camera.height, near)
+
+
+def camera_arrays(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rotation (3, 3) camera to frame, centre (3,), (fx, fy, cx, cy): float64, for the kernels."""
+    intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float64)
+    rotation = np.ascontiguousarray(camera.rotation, np.float64)
+    return rotation, np.ascontiguousarray(camera.centre, np.float64), intrinsics
+
+
+def _averaged(rgb, alpha, depth, samples):
+    """Means over samples × samples blocks; the depth's weighted by alpha."""
+
+    def mean(values):
+        height, width = values.shape[0] // samples, values.shape[1] // samples
+        return values.reshape(height, samples, width, samples, *values.shape[2:]).mean((1, 3))
+
+    small_alpha = mean(alpha)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weighted = mean(np.where(alpha > 0, alpha * depth, 0)) / small_alpha
+    return mean(rgb), small_alpha, np.where(small_alpha > 0, weighted, np.inf).astype(np.float32)
