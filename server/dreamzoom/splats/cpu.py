@@ -1,4 +1,4 @@
-"""The rasteriser on the CPU: tiles, per-pixel lists of exact hits, blending, and the backward pass. Compiled with numba.
+"""The rasteriser on the CPU, compiled: tiles, per-pixel lists of exact hits, blending, and the backward pass.
 
 Every splat is written into the pixels that it covers, tile by tile; a pixel's hits are then sorted by their own depth
 and blended front to back in linear light. What a tile writes belongs to it alone (gradients lie per pair of splat and
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.splats.project import CUT, GRADIENTS, compiled
+from dreamzoom.splats.project import CUT, compiled
 from dreamzoom.splats.threads import parts, run_all, run_chunks
 
 TILE = 16
@@ -91,7 +91,7 @@ def _grown(array, used):
 
 @compiled
 def _sort_hits(depth, alpha, pair, begin, end):
-    """Shell sort by depth; for the usual handful of hits that is an insertion sort. Equal depths keep the splats' order."""
+    """Shell sort by depth, equal depths by pair; for the usual handful of hits that is an insertion sort."""
     for gap in (701, 301, 132, 57, 23, 10, 4, 1):
         if gap > 1 and end - begin <= 2 * gap:
             continue
@@ -192,7 +192,7 @@ def gather_hits(begin, end, columns, width, height, tile_start, tile_splats, tab
 def blend(
     begin, end, hits, columns, width, height, tile_start, tile_splats, table, background, rgb, alpha_out, depth_out
 ):
-    """Front to back in linear light: rgb (H, W, 3), alpha (H, W) and mean hit depth (H, W; infinite where nothing is)."""
+    """Front to back in linear light: rgb (H, W, 3), alpha (H, W), mean hit depth (H, W; infinite where nothing is)."""
     start, slot, alpha, depth = hits
     first = tile_start[begin]
     for tile in range(begin, end):
@@ -299,7 +299,7 @@ def blend_hits(hits: Hits, background: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def spread_colour(hits: Hits, residual: np.ndarray, weight: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The transposed blend: per splat, Σ w·residual (N, 3) and Σ w·weight (N,) over its hits, w = its share of the pixel.
+    """The transposed blend: per splat Σ w·residual (N, 3) and Σ w·weight (N,) over its hits, w its share of the pixel.
 
     Args:
         residual: (H, W, 3) float32.

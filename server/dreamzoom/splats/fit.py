@@ -35,7 +35,7 @@ class Target:
 
 
 def initial(cloud: Cloud) -> Gaussians:
-    """Surfels in the points' planes, (N) as many as points: sigma near half the spacing, bounded by the pixel footprint.
+    """Surfels in the points' planes, one a point: sigma near half the spacing, bounded by the pixel footprint.
 
     The spacing is the distance to the neighbours in the point's own plane; where it is larger than twice the footprint
     the point stands at an edge or alone, and the footprint decides.

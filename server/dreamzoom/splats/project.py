@@ -1,14 +1,14 @@
 """One camera's view of every splat, compiled: parameters in, the few numbers that a pixel needs out; and the way back.
 
-A surfel with centre m, unit axes t1, t2, normal n (camera axes) and standard deviations s1, s2 meets the ray d = (x, y, 1)
-at z-depth z, where with C = n / (n·m), A = (t1 − (t1·m) C) / s1 and B likewise
+A surfel with centre m, unit axes t1, t2, normal n (camera axes) and standard deviations s1, s2 meets the ray
+d = (x, y, 1) at z-depth z, where with C = n / (n·m), A = (t1 − (t1·m) C) / s1 and B likewise
 
     1/z = C·d,  u = z A·d,  v = z B·d,  alpha = opacity · exp(−(u² + v²) / 2).
 
 (The ray-splat intersection of Huang et al. 2024, "2D Gaussian Splatting", eq. 8 to 10, solved for one plane.) All three
 are affine in the pixel, so nine numbers do, taken relative to the centre's own pixel to keep float32 exact. A Gaussian
-that is not flat uses its smallest squared distance along the ray, |o×r|²/|r|² with o = −S⁻¹Rᵀm and r = S⁻¹Rᵀd: a ratio of
-two quadratics in the pixel.
+that is not flat uses its smallest squared distance along the ray, |o×r|²/|r|² with o = −S⁻¹Rᵀm and r = S⁻¹Rᵀd: a ratio
+of two quadratics in the pixel.
 
 Antialiasing convolves a splat with a Gaussian pixel of variance tau (in pixels²), keeping its mass: the 2D filter of
 Mip-Splatting (Yu et al. 2024), done in the surfel's own plane, where it only changes A, B and the opacity.
@@ -118,7 +118,7 @@ def _apply_filter(coefficients, chol):
 
 @compiled
 def _general(axes, m, scales, fx, fy, out):
-    """Nine coefficients of a Gaussian that is not flat: the quadratics' (qxx, 2qxy, qyy), (px, py, pxx, 2pxy, pyy), 0."""
+    """The two quadratics of a Gaussian that is not flat: (qxx, 2qxy, qyy), (px, py, pxx, 2pxy, pyy), 0."""
     o = np.empty(3)
     gx = np.empty(3)
     gy = np.empty(3)

@@ -1,7 +1,8 @@
 """One way to see splats: `rasterize(splats, camera) -> rgb, alpha, depth`, whatever computes it.
 
-The image model is the one that Blender computes: opacity · exp(−(u² + v²) / 2) where the ray meets the surfel, cut at 2.5
-standard deviations, hits ordered by their own depth in each pixel, blended in linear light, encoded to sRGB at the end.
+The image model is the one that Blender computes: opacity · exp(−(u² + v²) / 2) where the ray meets the surfel, cut at
+2.5 standard deviations, hits ordered by their own depth in each pixel, blended in linear light, encoded to sRGB at the
+end.
 """
 
 from __future__ import annotations

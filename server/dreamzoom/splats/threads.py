@@ -1,7 +1,7 @@
 """Runs compiled kernels on all cores.
 
-The kernels release the GIL and own what they write, so plain Python threads drive them. numba's own parallel layers stay
-unused: the one that every platform has ends the process when two threads enter it at once.
+The kernels release the GIL and own what they write, so plain Python threads drive them. numba's own parallel layers
+stay unused: the one that every platform has ends the process when two threads enter it at once.
 """
 
 from __future__ import annotations
