@@ -1,4 +1,4 @@
-"""Quality of a finished job against the procedural engine's truth: pictures along the flight, and each level's depth."""
+"""Quality of a finished job against the procedural engine's truth: pictures on the flight, and depth of each level."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from dreamzoom.camera import Camera
@@ -10,7 +12,7 @@ from dreamzoom.geometry.project import Projection
 from dreamzoom.geometry.seam import Aligned, align
 
 
-def align_view(depth: DepthMap, seen: Projection, camera: Camera, rgb: np.ndarray, *, pin: bool) -> Aligned:
+def align_view(depth: DepthMap, seen: Projection, camera: Camera, *, pin: bool) -> Aligned:
     """Fit a view's depth to what the cloud shows of it.
 
     The focus is where the artist zooms to, so it lies on the surface by definition. Without that pin an error of the
@@ -20,16 +22,16 @@ def align_view(depth: DepthMap, seen: Projection, camera: Camera, rgb: np.ndarra
         depth: What the depth model says, (H, W).
         seen: The cloud in this camera.
         camera: In the frame of the level, whose origin is the focus.
-        rgb: (H, W, 3) float32 sRGB, the view's picture; guides the correction's edges.
         pin: Whether to hold the focus on the surface (anchor views).
     """
     (x, y), distance = camera.project(np.zeros(3))
     row, column = int(np.floor(y)), int(np.floor(x))
     inside = distance > 1e-6 and 0 <= row < camera.height and 0 <= column < camera.width
-    aligned = align(depth, seen, camera, rgb, focus_distance=float(distance) if inside else None)
+    aligned = align(depth, seen, camera, focus_distance=float(distance) if inside else None)
     if not (pin and inside):
         return aligned
-    return aligned.corrected(focus_correction(aligned.depth, row, column, float(distance)))
+    bend = focus_correction(aligned.depth, row, column, float(distance))
+    return replace(aligned, depth=aligned.depth * bend)
 
 
 def focus_correction(depth: np.ndarray, row: int, column: int, distance: float) -> np.ndarray:

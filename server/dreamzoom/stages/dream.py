@@ -77,7 +77,7 @@ def level_cloud(
     else:
         depth = DepthMap(given_depth.astype(np.float32), DepthKind.SCALE)
     report.progress(0.3, "align")
-    aligned = align_view(depth, seen, view.camera, rgb, pin=True)
+    aligned = align_view(depth, seen, view.camera, pin=True)
     cloud = lift(view.camera, aligned.depth, rgb, view=0, confidence=aligned.confidence)
     if not len(cloud):
         raise DreamzoomError(
@@ -90,7 +90,7 @@ def level_cloud(
         report.progress(0.5 + 0.5 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
         around = project(Cloud.joined([cloud, parents]), side.camera)
         picture = paint(engine, side, around.rgb, around.mask, prompt, negative_prompt, seed, report)
-        fitted = align_view(engine.depth(side, picture, seed, report), around, side.camera, picture, pin=False)
+        fitted = align_view(engine.depth(side, picture, seed, report), around, side.camera, pin=False)
         fresh = around.mask != KNOWN
         points = lift(side.camera, fitted.depth, picture, view=index + 1, keep=fresh, confidence=fitted.confidence)
         cloud = Cloud.joined([cloud, points])

@@ -16,7 +16,7 @@ from dreamzoom.engines.base import Engine, View
 from dreamzoom.errors import BadRequest
 from dreamzoom.geometry import views
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.files import write_cloud
+from dreamzoom.geometry.cloud_ply import write_cloud
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.steps import Step, digest_of
 from dreamzoom.path import ZoomPath
@@ -136,7 +136,7 @@ def _dream_step(job: Job, level: int) -> Step:
     def side_views(parents: Cloud) -> Callable[[Cloud], list[View]]:
         def choose(cloud: Cloud) -> list[View]:
             seen = Cloud.joined([cloud, parents])
-            return views.side_views(job.path, level, seen, limit=job.limits.hole_share, count=job.limits.side_views)
+            return views.side_views(job.path, level, seen, limit=job.limits.hole_share, most=job.limits.side_views)
 
         return choose
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from dreamzoom.camera import Camera
 from dreamzoom.engines.base import View
+from dreamzoom.geometry import views
 from dreamzoom.path import ZoomPath
 from dreamzoom.wire import Request
 
@@ -53,8 +54,7 @@ def overscan(path: ZoomPath, limits: Settings) -> float:
 
 def anchor(path: ZoomPath, level: int, limits: Settings) -> View:
     """A_k: the path's camera at u = k, widened by the overscan, in the frame of level k."""
-    camera = path.camera(float(level), level).widened(overscan(path, limits))
-    return View(f"{level:03d}/anchor", level, float(level), camera)
+    return views.anchor(path, level, overscan(path, limits))
 
 
 def next_anchor(path: ZoomPath, level: int, limits: Settings) -> Camera | None:
