@@ -1,0 +1,483 @@
+"""Joint sampling of all levels of a zoom, for any denoiser.
+
+Every level's z_t / α is x + ρ·n, the picture plus white noise of ratio ρ. When level i+1 runs at p times the ratio of
+level i, its pixels, p² to a coarser one, hold p times the noise, and D(z_{i+1}/α_{i+1}) = window(z_i/α_i): the whole
+stack is one noisy world seen in several resolutions, and what two levels both see they see equally well. So their
+estimates of it may be averaged without changing the distribution that is sampled, coarse levels are finished while
+finer ones are still open, and only the levels between the two ends of the noise schedule are in memory, however deep
+the zoom. With the same ratio in all levels (`Coupling.TIME`, as Generative Powers of Ten samples) the finer level
+knows the common part better than the coarser one.
+
+One step, from ρ to ρ' for all levels at once (η = 1 is DDPM, 0 is DDIM):
+    x = merge(x̂(z)),   s = η ρ' √(1 − ρ'²/ρ²),   z' = x + √(ρ'² − s²)/ρ · (z − x) + s n,   z standing for z_t/α.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from dreamzoom.errors import BadRequest
+from dreamzoom.report import Report
+from dreamzoom.zoom import noise as noises
+from dreamzoom.zoom.blend import Blend, Known, fit_photo, merge, quantise, settle, spread_known
+from dreamzoom.zoom.codec import Codec
+from dreamzoom.zoom.schedule import Prediction, Schedule, to_clean
+from dreamzoom.zoom.stack import Nest, make_nest
+
+Prompt = tuple[tuple[str, float], ...]
+"""Words with weights that sum to 1: (("forest", 0.5), ("leaf", 0.5)) lies halfway between the two."""
+
+
+class Denoiser(Protocol):
+    """A diffusion model as the sampler sees it."""
+
+    schedule: Schedule
+    prediction: Prediction
+    codec: Codec
+    multiple: int  # heights and widths of pictures must be multiples of this
+    device: torch.device
+
+    def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """The model's output, (B, C, h, w), for latents z at the schedule's `times` (B,), a prompt each."""
+        ...
+
+
+class Coupling(StrEnum):
+    """How noisy the levels are with respect to each other."""
+
+    SCALE = "scale"  # ρ_{i+1} = p ρ_i
+    TIME = "time"  # all the same
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to sample and how.
+
+    Attributes:
+        prompts, negatives: One a level.
+        seeds: One a level.
+        factor: p > 1.
+        centres: centres[i] is the pixel (x, y) of level i where the middle of level i+1 lies; None for the middle.
+        size: (H, W).
+        photos: Pictures (3, H, W) in 0..1 by level, NaN where not given.
+        steps: Model evaluations a level.
+        guidance: Classifier-free guidance, one a level; 1 asks the model without negative prompts.
+        window: Most levels in memory at once.
+        batch: Most latents in one call of the model.
+        coupling, blend, eta: See there.
+        order: 2 extrapolates the estimate from the last step's (DPM-Solver++ 2M, Lu et al. 2022), 1 does not.
+        blend_every: With a codec that is not exact, decode, merge and re-encode only every so many steps.
+        start: Pictures (3, H, W) to begin from, at noise ratio `start_ratio`, in place of noise alone.
+        loop: The level after the last is the first.
+    """
+
+    prompts: Sequence[Prompt]
+    seeds: Sequence[int]
+    factor: float
+    size: tuple[int, int]
+    centres: Sequence[tuple[float, float] | None] = ()
+    negatives: Sequence[Prompt] = ()
+    photos: dict[int, torch.Tensor] = field(default_factory=dict)
+    steps: int = 50
+    guidance: Sequence[float] = ()
+    window: int = 10
+    batch: int = 4
+    coupling: Coupling = Coupling.SCALE
+    blend: Blend = Blend.LAPLACIAN
+    eta: float = 1.0
+    order: int = 2
+    blend_every: int = 1
+    start: Sequence[torch.Tensor] = ()
+    start_ratio: float = 0.0
+    loop: bool = False
+
+    @property
+    def levels(self) -> int:
+        """How many."""
+        return len(self.prompts)
+
+    def nests(self, scale: int = 1) -> list[Nest | None]:
+        """How each level lies in the one before, in pictures reduced by `scale`; with `loop` also the first in the
+        last.
+        """
+        height, width = self.size
+        count = self.levels if self.loop else self.levels - 1
+        result = []
+        for i in range(count):
+            centre = self.centres[i] if i < len(self.centres) else None
+            centre = None if centre is None else (centre[0] / scale, centre[1] / scale)
+            result.append(make_nest((height // scale, width // scale), self.factor, centre))
+        return result
+
+
+@dataclass
+class Cost:
+    """What a run called: model evaluations (latents), codec runs (pictures)."""
+
+    evaluations: int = 0
+    decodes: int = 0
+    encodes: int = 0
+    peak_levels: int = 0
+
+
+@dataclass
+class _Level:
+    """One level under way: z/α, the last raw and merged latent, the last merged estimate for `order` 2."""
+
+    z: torch.Tensor
+    held: torch.Tensor | None = None  # merged − raw latents of the last blend, for codecs that are not exact
+    last: torch.Tensor | None = None  # the last step's estimate
+    picture: torch.Tensor | None = None  # the last merged picture, 0..1
+    steps: int = 0
+
+
+class JointSampler:
+    """Runs a `Plan`; iterate over `run()` for finished levels, coarsest first."""
+
+    def __init__(self, denoiser: Denoiser, plan: Plan, report: Report | None = None):
+        self.denoiser, self.plan, self.report = denoiser, plan, report or Report()
+        self.cost = Cost()
+        codec, device = denoiser.codec, denoiser.device
+        self.nests = [nest and nest.on(device) for nest in plan.nests()]
+        latent = self.nests if codec.scale == 1 else [nest and nest.on(device) for nest in plan.nests(codec.scale)]
+        self.latent_nests = latent
+        self.shape = (codec.channels, plan.size[0] // codec.scale, plan.size[1] // codec.scale)
+        self.known = spread_known({k: v.to(device) for k, v in plan.photos.items()}, self.nests)
+        self._times()
+
+    def _times(self) -> None:
+        """The grid of ratios, equal steps in log ρ, and by how many steps each level lags the one before."""
+        plan, schedule = self.plan, self.denoiser.schedule
+        low, high = schedule.ratio_min, plan.start_ratio if plan.start else schedule.ratio_max
+        reach = math.log(high / low)
+        step = reach / max(plan.steps - 1, 1)
+        self.lag = 0
+        joint = plan.coupling is Coupling.TIME or plan.loop or plan.blend is Blend.NONE
+        if not joint or plan.levels > plan.window:
+            octave = math.log(plan.factor)
+            self.lag = max(1, round(octave / step))
+            if not joint and octave / self.lag <= 1.5 * step:
+                step = octave / self.lag
+            count = math.floor(reach / step + 1e-9) + 1
+            self.lag = max(self.lag, -(-count // plan.window))
+        if plan.loop:
+            self.lag = 0
+        count = math.floor(reach / step + 1e-9) + 1
+        self.ratios = low * np.exp(step * np.arange(count))[::-1]
+        self.step = step
+
+    def run(self) -> Iterator[tuple[int, torch.Tensor]]:
+        """Finished pictures, (3, H, W) in 0..1 in 8-bit steps, level by level, each agreeing with the one before."""
+        plan, count = self.plan, len(self.ratios)
+        active: dict[int, _Level] = {}
+        finished: torch.Tensor | None = None
+        ring: list[torch.Tensor] = []
+        total = count + self.lag * (plan.levels - 1)
+        for step in range(total):
+            self.report.progress(step / total, f"sampling step {step + 1} of {total}")
+            for level in range(plan.levels):
+                if level * self.lag == step:
+                    active[level] = self._begin(level, active.get(level - 1))
+            self.cost.peak_levels = max(self.cost.peak_levels, len(active))
+            first = min(active)
+            above = (finished, self.nests[first - 1]) if first and self.nests[first - 1] is not None else None
+            estimates = self._estimate(active, step, above)
+            self._advance(active, estimates, step)
+            for level in [k for k in active if step - k * self.lag == count - 1]:
+                nest = self.nests[level - 1] if level and plan.blend is not Blend.NONE else None
+                finished = self._finish(level, active.pop(level).picture, finished, nest)
+                if plan.loop:
+                    ring.append(finished)
+                else:
+                    yield level, finished
+        yield from enumerate(close_loop(ring, self.nests))
+
+    def _finish(self, level: int, picture: torch.Tensor, coarser: torch.Tensor | None, nest: Nest | None):
+        given = self.known.get(level)
+        if self.plan.loop or self.plan.blend is not Blend.LAPLACIAN:
+            picture = quantise(picture)
+        else:
+            picture = settle(picture, coarser, nest)
+        return picture if given is None else torch.where(given.mask, quantise(given.picture), picture)
+
+    def _begin(self, level: int, coarser: _Level | None) -> _Level:
+        """Z of a level that joins: the coarser level's noisy picture and fresh noise for what that leaves open."""
+        plan, ratio = self.plan, float(self.ratios[0])
+        fresh = self._draw(level, -1)
+        nest = self.latent_nests[level - 1] if level else None
+        if plan.start:
+            start = plan.start[level].to(self.denoiser.device)[None]
+            return _Level(self._encode(start)[0] + ratio * self._follow(coarser, nest, fresh))
+        if coarser is None or nest is None or plan.blend is Blend.NONE:
+            return _Level(ratio * fresh)
+        if not self.lag:
+            return _Level(ratio * noises.finer(coarser.z / ratio, nest, fresh))
+        # C z of the coarser level holds the picture and, over p, less noise than this level's ratio or as much
+        carried = plan.factor * nest.window(coarser.z)
+        current = self.ratios[self.lag] * plan.factor
+        missing = math.sqrt(max(ratio**2 - current**2, 0))
+        window = carried + missing * nest.white_down(self._draw(level, -2))
+        return _Level(ratio * fresh + nest.white_up(window - ratio * nest.white_down(fresh)))
+
+    def _follow(self, coarser: _Level | None, nest: Nest | None, fresh: torch.Tensor) -> torch.Tensor:
+        """Noise of a level that starts from a picture: the same as the coarser level's where it starts with it."""
+        if coarser is None or self.lag:
+            self._start_noise = fresh
+        else:
+            self._start_noise = noises.finer(self._start_noise, nest, fresh)
+        return self._start_noise
+
+    def _draw(self, level: int, step: int) -> torch.Tensor:
+        return noises.draw(self.shape, self.plan.seeds[level], step + 2).to(self.denoiser.device)
+
+    def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
+        self.cost.encodes += len(pictures)
+        return self.denoiser.codec.encode(pictures)
+
+    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+        self.cost.decodes += len(latents)
+        return self.denoiser.codec.decode(latents)
+
+    def _estimate(self, active: dict[int, _Level], step: int, above) -> dict[int, torch.Tensor]:
+        """Every active level's merged estimate, as latents."""
+        raw = self._predict(active, step)
+        codec, plan = self.denoiser.codec, self.plan
+        ending = any(step - k * self.lag == len(self.ratios) - 1 for k in active)
+        if not codec.exact and step % plan.blend_every and not ending:
+            return {k: raw[k] if level.held is None else raw[k] + level.held for k, level in active.items()}
+        levels = sorted(active)
+        chunks = [levels[i : i + plan.batch] for i in range(0, len(levels), plan.batch)]
+        pictures = {}
+        for chunk in chunks:
+            pictures.update(zip(chunk, self._decode(torch.stack([raw[k] for k in chunk]))))
+        guesses = [pictures[k] for k in levels]
+        nests = [self.nests[k] for k in levels[:-1]]
+        known = [self.known.get(k) for k in levels]
+        merged = self._merge(guesses, nests, known, above)
+        for k, picture in zip(levels, merged):
+            active[k].picture = picture
+        if codec.exact:
+            return {k: codec.encode(picture[None])[0] for k, picture in zip(levels, merged)}
+        return self._reencode(active, raw, pictures, chunks)
+
+    def _merge(self, guesses, nests, known: list[Known | None], above) -> list[torch.Tensor]:
+        if not self.plan.loop:
+            return merge(guesses, nests, known, above, self.plan.blend)
+        count = self.plan.levels  # the levels again below the last: where the zoom goes on
+        turns = 1 + max(1, math.ceil(math.log(max(self.plan.size), self.plan.factor) / count))
+        unrolled = merge(
+            guesses * turns, (self.nests * turns)[: count * turns - 1], known * turns, None, self.plan.blend
+        )
+        return unrolled[:count]
+
+    def _reencode(self, active, raw, pictures, chunks) -> dict[int, torch.Tensor]:
+        """ẑ = z + Enc(merged) − Enc(Dec z): what the codec can't carry is not taken for a change."""
+        result = {}
+        for chunk in chunks:
+            before = self._encode(torch.stack([pictures[k] for k in chunk]))
+            after = self._encode(torch.stack([active[k].picture for k in chunk]))
+            for k, change in zip(chunk, after - before):
+                active[k].held = change
+                result[k] = raw[k] + change
+        return result
+
+    def _predict(self, active: dict[int, _Level], step: int) -> dict[int, torch.Tensor]:
+        """x̂ of every active level as latents; levels that are given whole are not asked."""
+        plan, schedule = self.plan, self.denoiser.schedule
+        raw, asked = {}, []
+        for k in active:
+            given = self.known.get(k)
+            if given is not None and given.mask.all():
+                raw[k] = self._encode(given.picture[None])[0]
+            else:
+                asked.append((k, plan.prompts[k], 1.0))
+                guidance = plan.guidance[k] if plan.guidance else 1.0
+                if guidance != 1:
+                    asked.append((k, plan.negatives[k] if plan.negatives else (("", 1.0),), guidance))
+        answers: list[torch.Tensor] = []
+        for i in range(0, len(asked), plan.batch):
+            part = asked[i : i + plan.batch]
+            times = schedule.time(np.array([self.ratios[step - k * self.lag] for k, _, _ in part]))
+            alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+            z = torch.stack([active[k].z * float(a) for (k, _, _), a in zip(part, alpha)])
+            output = self.denoiser(z, times, [prompt for _, prompt, _ in part])
+            shaped = (torch.as_tensor(v, dtype=z.dtype, device=z.device)[:, None, None, None] for v in (alpha, sigma))
+            answers.extend(to_clean(self.denoiser.prediction, output, z, *shaped))
+            self.cost.evaluations += len(part)
+        for (k, _, guidance), answer in zip(asked, answers):
+            raw[k] = answer if k not in raw else answer + guidance * (raw[k] - answer)
+        return raw
+
+    def _advance(self, active: dict[int, _Level], estimates: dict[int, torch.Tensor], step: int) -> None:
+        """One step down for all; noise is drawn for every level, equal where two levels see the same."""
+        plan, noise, before = self.plan, None, None
+        for k in sorted(active):
+            level, index = active[k], step - k * self.lag
+            clean = estimates[k]
+            if index + 1 == len(self.ratios):
+                continue
+            now, then = float(self.ratios[index]), float(self.ratios[index + 1])
+            spread = plan.eta * then * math.sqrt(1 - (then / now) ** 2)
+            better = clean if level.last is None or plan.order == 1 else clean + (clean - level.last) / 2
+            level.last = clean if plan.order == 2 else None
+            moved = better + math.sqrt(then**2 - spread**2) / now * (level.z - better)
+            if spread:
+                fresh = self._draw(k, index)
+                nest = self.latent_nests[k - 1] if k and before == k - 1 and plan.blend is not Blend.NONE else None
+                noise, before = noises.finer(noise, nest, fresh) if nest is not None else fresh, k
+                moved = moved + spread * noise
+            level.z = moved
+
+
+def close_loop(pictures: list[torch.Tensor], nests: list[Nest | None], turns: int = 3) -> list[torch.Tensor]:
+    """Make a ring of nearly consistent levels exactly so: from the inside out, as often as the change still shows."""
+    pictures = list(pictures)
+    for _ in range(turns):
+        for i in reversed(range(len(pictures))):
+            nest = nests[i]
+            if nest is None:
+                continue
+            pictures[i] = pictures[i].clone()
+            nest.window(pictures[i]).copy_(nest.down(pictures[(i + 1) % len(pictures)]))
+        pictures = [quantise(picture) for picture in pictures]
+    return pictures
+
+
+def complete_prompts(prompts: Sequence[str | None], report: Report | None = None) -> list[Prompt]:
+    """Prompts for all levels: a missing or empty one is mixed from its neighbours by distance, and that is logged.
+
+    Raises:
+        BadRequest: No level has a prompt.
+    """
+    named = [i for i, prompt in enumerate(prompts) if prompt and prompt.strip()]
+    if not named:
+        raise BadRequest("levels", "must have a prompt in at least one level")
+    result: list[Prompt] = []
+    for i in range(len(prompts)):
+        before = max((k for k in named if k <= i), default=named[0])
+        after = min((k for k in named if k >= i), default=named[-1])
+        if before >= after:
+            result.append(((str(prompts[before]), 1.0),))
+        else:
+            share = (i - before) / (after - before)
+            result.append(((str(prompts[before]), 1 - share), (str(prompts[after]), share)))
+        if i not in named and report is not None:
+            report.log(f"level {i} has no prompt; it lies between levels {before} and {after}")
+    return result
+
+
+def sample_levels(
+    denoiser: Denoiser,
+    prompts: Sequence[str | None],
+    seeds: Sequence[int],
+    factor: float,
+    centres: Sequence[tuple[float, float] | None],
+    size: tuple[int, int],
+    *,
+    negatives: Sequence[str] = (),
+    photos: dict[int, np.ndarray] | None = None,
+    steps: int = 50,
+    guidance: float | Sequence[float] = 1.0,
+    window: int = 10,
+    loop: bool = False,
+    report: Report | None = None,
+    **options,
+) -> list[np.ndarray]:
+    """All levels' pictures, sampled jointly; D of each is the window of the one before to within 8-bit rounding.
+
+    Args:
+        denoiser: The model; its `multiple` need not divide `size`, what is over is sampled and cut off.
+        prompts, negatives: One a level; an empty prompt is mixed from its neighbours.
+        seeds: One a level.
+        factor: p > 1.
+        centres: centres[i] is the pixel (x, y) of level i where the middle of level i+1 lies, None for the middle.
+        size: (H, W) of the pictures.
+        photos: (h, w, 3) float32 sRGB by level, fitted to `size` by scaling until it covers and cutting about the
+            middle; NaN marks pixels that are not given.
+        steps: Model evaluations a level.
+        guidance: For all levels, or one each.
+        window: Most levels in memory at once; the finished ones bind the others as photos do.
+        loop: The first level comes again after the last.
+        report: Progress, log and cancel.
+        options: Further fields of `Plan`.
+
+    Returns:
+        (H, W, 3) float32 sRGB in steps of 1/255, one a level.
+
+    Raises:
+        BadRequest: p ≤ 1, counts that do not fit, a photo of a level that is not there, no prompt at all.
+    """
+    stream = stream_levels(
+        denoiser, prompts, seeds, factor, centres, size, negatives=negatives, photos=photos, steps=steps,
+        guidance=guidance, window=window, loop=loop, report=report, **options,
+    )  # fmt: skip
+    return [picture for _, picture in stream]
+
+
+def stream_levels(
+    denoiser: Denoiser,
+    prompts: Sequence[str | None],
+    seeds: Sequence[int],
+    factor: float,
+    centres: Sequence[tuple[float, float] | None],
+    size: tuple[int, int],
+    *,
+    negatives: Sequence[str] = (),
+    photos: dict[int, np.ndarray] | None = None,
+    guidance: float | Sequence[float] = 1.0,
+    report: Report | None = None,
+    **options,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """As `sample_levels`, each level as it is finished, so that memory does not grow with their count."""
+    report = report or Report()
+    count = len(prompts)
+    _check(count, seeds, factor, centres, size, photos or {}, report)
+    padded = tuple(-(-side // denoiser.multiple) * denoiser.multiple for side in size)
+    top, left = (padded[0] - size[0]) // 2, (padded[1] - size[1]) // 2
+    shifted = [None if c is None else (c[0] + left, c[1] + top) for c in centres]
+    given = {}
+    for level, rgb in (photos or {}).items():
+        given[level] = torch.full((3, *padded), torch.nan)
+        fitted = fit_photo(torch.from_numpy(np.asarray(rgb, np.float32)).permute(2, 0, 1), size)
+        if rgb.shape[:2] != tuple(size):
+            report.log(f"the picture of level {level} was fitted to {size[1]}×{size[0]}")
+        given[level][:, top : top + size[0], left : left + size[1]] = fitted.clamp(0, 1)
+    plan = Plan(
+        prompts=complete_prompts(prompts, report),
+        seeds=seeds,
+        factor=factor,
+        size=padded,
+        centres=shifted,
+        negatives=[((text, 1.0),) for text in negatives],
+        photos=given,
+        guidance=[float(guidance)] * count if np.isscalar(guidance) else list(guidance),
+        **options,
+    )
+    sampler = JointSampler(denoiser, plan, report)
+    nests, before = Plan(**{**plan.__dict__, "size": tuple(size), "centres": centres}).nests(), None
+    for level, picture in sampler.run():
+        if padded != tuple(size):
+            cut = picture[:, top : top + size[0], left : left + size[1]]
+            before = picture = settle(cut, before, nests[level - 1] if level else None)
+        yield level, picture.permute(1, 2, 0).cpu().numpy()
+
+
+def _check(count, seeds, factor, centres, size, photos, report: Report) -> None:
+    if not factor > 1:
+        raise BadRequest("zoom_factor", f"must be above 1, got {factor}")
+    if len(seeds) != count or len(centres) not in (0, count, count - 1):
+        raise BadRequest("levels", f"must have a seed and a centre each: {count} levels, {len(seeds)} seeds")
+    for level in photos:
+        if not 0 <= level < count:
+            raise BadRequest("levels", f"must have the level of each picture, there is no level {level}")
+    for level, centre in enumerate(centres):
+        if centre is not None and not (0 <= centre[0] <= size[1] and 0 <= centre[1] <= size[0]):
+            report.log(f"the focus of level {level} lies outside its picture; only the part in common is coupled",
+                       level="warning")  # fmt: skip

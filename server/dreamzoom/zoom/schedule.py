@@ -1,0 +1,124 @@
+"""Noise schedules: how much signal and how much noise a model's z_t holds, and how its output gives the clean picture.
+
+Every schedule here is z_t = α(t)·x + σ(t)·n with n unit white noise. The sampler itself works on z_t / α(t) = x + ρ·n
+with ρ = σ/α, the noise ratio: there variance preserving models (DDPM) and flow matching are one and the same, only the
+map between t and ρ differs. So a joint step that is right for one is right for the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+import torch
+
+
+class Prediction(StrEnum):
+    """What a model's output means, given z = α·x + σ·n."""
+
+    CLEAN = "clean"  # x
+    NOISE = "noise"  # n (DDPM's ε)
+    ANGULAR = "angular"  # α·n − σ·x (Salimans and Ho 2022, v-prediction)
+    VELOCITY = "velocity"  # dz/dt = n − x of a straight flow (α = 1 − t, σ = t)
+
+
+class Schedule(Protocol):
+    """Times are the model's own, larger is noisier; arguments are scalars or arrays, results float64 arrays."""
+
+    ratio_min: float  # ρ at which the picture counts as finished
+    ratio_max: float  # ρ at which z is noise
+
+    def alpha(self, time: np.ndarray) -> np.ndarray:
+        """How much of the picture is in z."""
+        ...
+
+    def sigma(self, time: np.ndarray) -> np.ndarray:
+        """How much unit noise is in z."""
+        ...
+
+    def time(self, ratio: np.ndarray) -> np.ndarray:
+        """The time at which σ/α is `ratio`."""
+        ...
+
+
+@dataclass(frozen=True)
+class VariancePreserving:
+    """DDPM's α² + σ² = 1, tabulated at times 0, 1, ..., T − 1 and interpolated in log ρ between (Ho et al. 2020).
+
+    Attributes:
+        ratios: (T,) float64, rising: ρ at each time.
+    """
+
+    ratios: np.ndarray
+
+    @staticmethod
+    def from_betas(betas: np.ndarray) -> VariancePreserving:
+        """From the model's β_t, (T,)."""
+        kept = np.cumprod(1 - np.asarray(betas, np.float64))
+        return VariancePreserving(np.sqrt((1 - kept) / kept))
+
+    @staticmethod
+    def scaled_linear(count: int = 1000, first: float = 0.00085, last: float = 0.012) -> VariancePreserving:
+        """The schedule of Stable Diffusion 1, 2 and XL."""
+        return VariancePreserving.from_betas(np.linspace(first**0.5, last**0.5, count) ** 2)
+
+    @property
+    def ratio_min(self) -> float:
+        """ρ at time 0."""
+        return float(self.ratios[0])
+
+    @property
+    def ratio_max(self) -> float:
+        """ρ at the last time."""
+        return float(self.ratios[-1])
+
+    def ratio(self, time: np.ndarray) -> np.ndarray:
+        """ρ at `time`."""
+        return np.exp(np.interp(time, np.arange(len(self.ratios)), np.log(self.ratios)))
+
+    def alpha(self, time: np.ndarray) -> np.ndarray:
+        """1 / √(1 + ρ²)."""
+        return 1 / np.sqrt(1 + self.ratio(time) ** 2)
+
+    def sigma(self, time: np.ndarray) -> np.ndarray:
+        """ρ / √(1 + ρ²)."""
+        return self.ratio(time) * self.alpha(time)
+
+    def time(self, ratio: np.ndarray) -> np.ndarray:
+        """By interpolation in log ρ."""
+        return np.interp(np.log(ratio), np.log(self.ratios), np.arange(len(self.ratios), dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Flow matching, rectified flow: α = 1 − t, σ = t, t in 0..1 (Liu et al. 2022, Lipman et al. 2022)."""
+
+    ratio_min: float = 0.01
+    ratio_max: float = 200.0
+
+    def alpha(self, time: np.ndarray) -> np.ndarray:
+        """1 − t."""
+        return 1 - np.asarray(time, np.float64)
+
+    def sigma(self, time: np.ndarray) -> np.ndarray:
+        """Time itself."""
+        return np.asarray(time, np.float64)
+
+    def time(self, ratio: np.ndarray) -> np.ndarray:
+        """ρ / (1 + ρ)."""
+        return np.asarray(ratio, np.float64) / (1 + np.asarray(ratio, np.float64))
+
+
+def to_clean(
+    prediction: Prediction, output: torch.Tensor, z: torch.Tensor, alpha: torch.Tensor, sigma: torch.Tensor
+) -> torch.Tensor:
+    """x̂ from a model's output at z = α·x + σ·n; all of one shape or broadcastable."""
+    if prediction is Prediction.CLEAN:
+        return output
+    if prediction is Prediction.NOISE:
+        return (z - sigma * output) / alpha
+    if prediction is Prediction.ANGULAR:
+        return (alpha * z - sigma * output) / (alpha**2 + sigma**2)
+    return (z - sigma * output) / (alpha + sigma)

@@ -1,0 +1,135 @@
+"""The zoom stack: where one level's picture lies in the one before it, and how pictures pass from scale to scale.
+
+A level's picture of H × W pixels covers 1/p of the picture of the level before, about a centre that may drift, at p
+times its resolution. Everything is separable: one `Axis` for rows and one for columns, whose small matrices say how
+fine pixels make coarse ones. Pixels are areas: a coarse pixel is the mean of what lies in it, for any p > 1 and any
+sub-pixel centre.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from dreamzoom.zoom.noise import closest_white
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One direction of a nest, n pixels in both levels, m coarse pixels wholly inside the fine level.
+
+    Attributes:
+        start: Index of the first of the m coarse pixels.
+        down: (m, n), rows sum to 1: the mean of the fine pixels in a coarse one.
+        lift: (n, m), smooth, with down @ lift = 1: adds to a fine picture what its coarse one lacks.
+        white: (m, n), orthonormal rows: the noise of the coarse pixels from that of the fine ones.
+    """
+
+    start: int
+    down: torch.Tensor
+    lift: torch.Tensor
+    white: torch.Tensor
+
+
+@lru_cache(maxsize=64)
+def make_axis(size: int, factor: float, centre: float) -> Axis | None:
+    """The operators between two levels of `size` pixels, the finer one centred at `centre` (in coarse pixels).
+
+    Returns None where no coarse pixel lies wholly in the finer level.
+    """
+    origin = centre - size / factor / 2
+    first = max(math.ceil(origin - 1e-6), 0)
+    last = min(math.floor(origin + size / factor + 1e-6), size)
+    if last <= first:
+        return None
+    edges = origin + np.arange(size + 1) / factor
+    coarse = np.arange(first, last)[:, None]
+    overlap = np.minimum(edges[None, 1:], coarse + 1) - np.maximum(edges[None, :-1], coarse)
+    down = np.maximum(overlap, 0)
+    down[down < 1e-9] = 0
+    down /= down.sum(1, keepdims=True)
+    smooth = _cubic((edges[:-1] + edges[1:]) / 2 - first - 0.5, last - first)
+    lift = smooth @ np.linalg.inv(down @ smooth)
+    return Axis(first, *(torch.from_numpy(a.astype(np.float32)) for a in (down, lift, closest_white(down))))
+
+
+def _cubic(position: np.ndarray, count: int) -> np.ndarray:
+    """Rows of Catmull-Rom weights that interpolate `count` samples at `position` (in samples), ends held."""
+    base = np.floor(position).astype(int)
+    t = position - base
+    weights = np.stack(
+        [
+            ((2 - t) * t - 1) * t / 2,
+            ((3 * t - 5) * t * t + 2) / 2,
+            ((4 - 3 * t) * t + 1) * t / 2,
+            (t - 1) * t * t / 2,
+        ]
+    )
+    matrix = np.zeros((len(position), count))
+    for k, weight in enumerate(weights):
+        np.add.at(matrix, (np.arange(len(position)), np.clip(base + k - 1, 0, count - 1)), weight)
+    return matrix
+
+
+@dataclass(frozen=True)
+class Nest:
+    """How level i+1 lies in level i. Pictures are (C, H, W) tensors; a "window" is the (C, my, mx) part both levels
+    see.
+    """
+
+    y: Axis
+    x: Axis
+
+    def window(self, coarse: torch.Tensor) -> torch.Tensor:
+        """The part of the coarse picture that the finer level sees; a view."""
+        y, x = self.y.start, self.x.start
+        return coarse[..., y : y + len(self.y.down), x : x + len(self.x.down)]
+
+    def down(self, fine: torch.Tensor) -> torch.Tensor:
+        """D: the finer picture at the coarse pixels of the window."""
+        return _both(self.y.down, fine, self.x.down)
+
+    def lift(self, window: torch.Tensor) -> torch.Tensor:
+        """A smooth fine picture whose `down` is `window`."""
+        return _both(self.y.lift, window, self.x.lift)
+
+    def white_down(self, fine: torch.Tensor) -> torch.Tensor:
+        """The window's unit white noise from the finer level's (Π_noise)."""
+        return _both(self.y.white, fine, self.x.white)
+
+    def white_up(self, window: torch.Tensor) -> torch.Tensor:
+        """The adjoint of `white_down`."""
+        return _both(self.y.white.T, window, self.x.white.T)
+
+    def on(self, device: torch.device) -> Nest:
+        """The same operators on another device."""
+        if self.y.down.device == device:
+            return self
+        return Nest(
+            *(Axis(a.start, a.down.to(device), a.lift.to(device), a.white.to(device)) for a in (self.y, self.x))
+        )
+
+
+def _both(rows: torch.Tensor, picture: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    return rows.to(picture.dtype) @ picture @ columns.T.to(picture.dtype)
+
+
+def make_nest(size: tuple[int, int], factor: float, centre: tuple[float, float] | None = None) -> Nest | None:
+    """The nest of two pictures of `size` (H, W), the finer one centred at pixel `centre` (x, y) of the coarser one.
+
+    The default centre is the middle. Where the finer picture hangs over the coarser one's edge only the common part is
+    coupled; None where nothing is.
+
+    Raises:
+        ValueError: p is not above 1.
+    """
+    if not factor > 1:
+        raise ValueError(f"the zoom factor must be above 1, got {factor}")
+    height, width = size
+    x, y = (width / 2, height / 2) if centre is None else centre
+    axes = make_axis(height, float(factor), round(float(y), 6)), make_axis(width, float(factor), round(float(x), 6))
+    return None if axes[0] is None or axes[1] is None else Nest(*axes)

@@ -1,0 +1,179 @@
+"""The joint sampler: consistent levels, detail kept, photos obeyed, bad input told."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+
+from dreamzoom.errors import BadRequest
+from dreamzoom.report import Report
+from dreamzoom.zoom.blend import Blend
+from dreamzoom.zoom.gaussian import Field, FieldDenoiser, pixel_power, to_waves
+from dreamzoom.zoom.sampler import Coupling, complete_prompts, sample_levels, stream_levels
+from dreamzoom.zoom.schedule import Flow, Prediction
+from dreamzoom.zoom.stack import make_nest
+
+SIZE = (64, 64)
+torch.set_num_threads(1)
+
+
+@lru_cache
+def field(prompt, size):
+    mean = sum(weight * {"red": 0.3, "blue": -0.3}.get(text, 0.0) for text, weight in prompt)
+    power = pixel_power(size, lambda y, x: 0.004 / (y * y + x * x + 1e-5))
+    return Field(torch.tensor([mean, 0.0, -mean]), torch.eye(3), torch.from_numpy(power.astype(np.float32)))
+
+
+DENOISER = FieldDenoiser(field)
+
+
+def tensor(picture):
+    return torch.from_numpy(picture).permute(2, 0, 1)
+
+
+def agreement(pictures, factor=2.0, centres=()):
+    """PSNR of D(x_{k+1}) against the window of x_k, for every k."""
+    result = []
+    for i, (coarse, fine) in enumerate(zip(pictures, pictures[1:])):
+        nest = make_nest(coarse.shape[:2], factor, centres[i] if centres else None)
+        error = nest.down(tensor(fine)) - nest.window(tensor(coarse))
+        result.append(float(-10 * torch.log10((error**2).mean())))
+    return result
+
+
+def sample(levels=3, factor=2.0, size=SIZE, centres=(), denoiser=DENOISER, prompts=None, steps=20, **options):
+    return sample_levels(
+        denoiser, prompts or ["x"] * levels, range(levels), factor, list(centres), size, steps=steps, **options
+    )
+
+
+class TestConsistency:
+    @pytest.mark.parametrize("factor", [1.5, 2.0, 2.5, 3.0, 4.0])
+    def test_levels_agree_for_any_factor(self, factor):
+        assert min(agreement(sample(factor=factor), factor)) > 45
+
+    def test_levels_agree_about_a_drifting_focus_and_at_any_aspect(self):
+        centres = [(50.3, 20.0), (30.0, 35.7)]
+        assert min(agreement(sample(size=(48, 80), centres=centres), centres=centres)) > 45
+
+    def test_independent_levels_do_not_agree(self):
+        assert max(agreement(sample(blend=Blend.NONE))) < 20
+
+    def test_a_model_of_other_multiples_is_cut_to_size(self):
+        denoiser = FieldDenoiser(field)
+        denoiser.multiple = 16
+        pictures = sample(size=(50, 70), denoiser=denoiser)
+        assert pictures[0].shape == (50, 70, 3)
+        assert min(agreement(pictures)) > 45
+
+    def test_same_seeds_same_pictures(self):
+        assert all(np.array_equal(a, b) for a, b in zip(sample(), sample()))
+        assert not np.array_equal(sample()[0], sample_levels(DENOISER, ["x"] * 3, [9, 8, 7], 2, [], SIZE, steps=20)[0])
+
+
+class TestDetail:
+    def top_octave(self, pictures):
+        waves = to_waves(tensor(pictures[-1]))
+        return float((waves[:, 32:, 32:] ** 2).mean())
+
+    def test_averaging_bands_keeps_detail_where_averaging_pictures_loses_it(self):
+        alone = self.top_octave(sample(blend=Blend.NONE))
+        assert 0.85 < self.top_octave(sample()) / alone < 1.15
+        assert self.top_octave(sample(blend=Blend.NAIVE, coupling=Coupling.TIME)) / alone < 0.5
+
+
+class TestModels:
+    @pytest.mark.parametrize("prediction", [Prediction.NOISE, Prediction.ANGULAR])
+    def test_what_the_model_predicts_does_not_matter(self, prediction):
+        other = sample(denoiser=FieldDenoiser(field, prediction=prediction))
+        assert np.abs(np.stack(other) - np.stack(sample())).max() < 0.02
+
+    def test_flow_matching_is_the_same_step(self):
+        flow = [FieldDenoiser(field, Flow(0.03, 14.0), kind) for kind in (Prediction.CLEAN, Prediction.VELOCITY)]
+        clean, velocity = (sample(denoiser=one) for one in flow)
+        assert np.abs(np.stack(clean) - np.stack(velocity)).max() < 0.02
+        assert min(agreement(velocity)) > 45
+
+
+class TestPhotos:
+    photo = np.random.default_rng(0).random((*SIZE, 3)).astype(np.float32)
+
+    def test_a_photo_of_level_0_is_kept_and_binds_the_next(self):
+        pictures = sample(photos={0: self.photo})
+        assert np.abs(pictures[0] - self.photo).max() <= 0.51 / 255
+        assert min(agreement(pictures)) > 40
+
+    def test_a_photo_of_a_deep_level_is_kept_and_shows_in_those_above(self):
+        pictures = sample(photos={2: self.photo})
+        assert np.abs(pictures[2] - self.photo).max() <= 0.51 / 255
+        assert min(agreement(pictures)) > 45
+
+    def test_pixels_not_given_are_dreamed(self):
+        partly = self.photo.copy()
+        partly[:, 32:] = np.nan
+        picture = sample(photos={0: partly})[0]
+        assert np.abs(picture[:, :32] - partly[:, :32]).max() <= 0.51 / 255
+        assert np.isfinite(picture).all()
+
+    def test_a_photo_of_another_size_is_fitted(self):
+        wide = np.repeat(np.repeat(self.photo, 2, 0), 3, 1)
+        assert sample(photos={0: wide})[0].shape == (*SIZE, 3)
+
+
+class TestPrompts:
+    def test_a_missing_prompt_lies_between_its_neighbours_and_is_logged(self):
+        lines = []
+        report = Report()
+        report.log = lambda message, **_: lines.append(message)
+        mixed = complete_prompts(["red", "", None, "blue"], report)
+        assert mixed[1] == (("red", pytest.approx(2 / 3)), ("blue", pytest.approx(1 / 3)))
+        assert len(lines) == 2
+
+    def test_no_prompt_at_all_is_refused(self):
+        with pytest.raises(BadRequest, match="levels"):
+            complete_prompts(["", None])
+
+    def test_guidance_moves_away_from_the_negative_prompt(self):
+        plain = sample(prompts=["red"] * 2, levels=2)[0]
+        guided = sample(prompts=["red"] * 2, levels=2, negatives=["blue"] * 2, guidance=2.0)[0]
+        assert guided[..., 0].mean() > plain[..., 0].mean() + 0.05
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("factor", [1.0, 0.5, -2.0])
+    def test_a_factor_of_one_or_less_is_refused(self, factor):
+        with pytest.raises(BadRequest, match="zoom_factor"):
+            sample(factor=factor)
+
+    def test_a_photo_of_no_level_is_refused(self):
+        with pytest.raises(BadRequest, match="no level 7"):
+            sample(photos={7: TestPhotos.photo})
+
+    def test_a_focus_outside_the_picture_couples_what_is_in_common(self):
+        centres = [(70.0, 32.0), (200.0, 32.0)]
+        pictures = sample(centres=centres)
+        assert agreement(pictures[:2], centres=centres)[0] > 45
+
+
+class TestDepth:
+    def test_memory_does_not_grow_with_the_levels(self):
+        from dreamzoom.zoom.sampler import JointSampler, Plan
+
+        peaks = []
+        for count in (8, 16):
+            prompts = [(("x", 1.0),)] * count
+            sampler = JointSampler(DENOISER, Plan(prompts, range(count), 2.0, (16, 16), steps=20, window=8))
+            assert [k for k, _ in sampler.run()] == list(range(count))
+            peaks.append(sampler.cost.peak_levels)
+        assert peaks[0] == peaks[1] <= 8
+
+    def test_levels_come_as_they_are_finished(self):
+        stream = stream_levels(DENOISER, ["x"] * 6, range(6), 2, [], (16, 16), steps=10)
+        assert [level for level, _ in stream] == list(range(6))
+
+    def test_a_loop_closes(self):
+        pictures = sample(levels=4, loop=True)
+        assert min(agreement([*pictures, pictures[0]])) > 45
