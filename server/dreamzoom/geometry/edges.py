@@ -127,3 +127,16 @@ def _cut_ramps(step, count, threshold, cut, mixed):
                 for k in range(j + 1, end):
                     mixed[k] = True
         j = end
+    _mix_ledges(step, count, cut, mixed)
+
+
+@numba.njit(cache=True, nogil=True)
+def _mix_ledges(step, count, cut, mixed):
+    """What lies between two cuts of one sign, at most two pixels apart, belongs to neither side."""
+    before = -10
+    for j in range(count):
+        if cut[j] and step[j] != 0:
+            if j - before <= 2 and step[j] * step[before] > 0:
+                for k in range(before + 1, j + 1):
+                    mixed[k] = True
+            before = j

@@ -17,6 +17,8 @@ METRIC_PRIOR = 0.05
 WARP = 0.05
 """How far a model's depth is believed to bend within a picture, likewise; `PATCHES` bends in one picture."""
 PATCHES = 16
+SAMPLES = 10_000
+"""Of more values than twice this, every n-th is looked at."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ def robust_mean(values: np.ndarray, weight: np.ndarray) -> tuple[float, float, f
     Returns:
         centre, spread (one standard deviation of the inliers), share of the weight that is inliers.
     """
-    if len(values) > 65536:
-        values, weight = values[:: len(values) // 32768], weight[:: len(values) // 32768]
+    if len(values) > 2 * SAMPLES:
+        values, weight = values[:: len(values) // SAMPLES], weight[:: len(values) // SAMPLES]
     centre = weighted_median(values, weight)
     spread = 1.4826 * weighted_median(np.abs(values - centre), weight)
     share = 1.0

@@ -15,6 +15,7 @@ from dreamzoom.camera import Camera
 from dreamzoom.engines.base import COARSE, UNKNOWN, DepthKind, DepthMap
 from dreamzoom.errors import DreamzoomError
 from dreamzoom.geometry import harmonic
+from dreamzoom.geometry.clean import clean
 from dreamzoom.geometry.edges import Edges, find_edges
 from dreamzoom.geometry.project import Projection
 from dreamzoom.geometry.scale import Scale, fit_scale, robust_mean
@@ -78,11 +79,11 @@ def align(
     scale = fit_scale(values, known, trust, depth_map.kind, expected=expected)
     if scale is None:
         scale = own_scale(depth_map, focus_distance)
-        depth = finite_depth(scale, values)
+        depth = clean(finite_depth(scale, values), camera)
         edges = find_edges(depth, camera)
         sure = np.where(edges.near(2), 0.5, 1).astype(np.float32)
         return Aligned(depth, sure * np.isfinite(depth), scale, np.zeros_like(depth), edges)
-    depth = finite_depth(scale, values)
+    depth = clean(finite_depth(scale, values), camera)
     edges = find_edges(depth, camera)
     field = correction(depth, known, span, edges, projection.mask == COARSE)
     reach = _nearness(np.isfinite(known), depth.shape)

@@ -76,6 +76,22 @@ def support_cameras(view: View, count: int = 5, degrees: float = 5.0, distance: 
     return cameras
 
 
+def bridges(cameras: list[Camera], *, closed: bool = False) -> list[Camera]:
+    """Cameras half-way between neighbours, for depth alone: what is asked there ties the neighbours together.
+
+    Args:
+        cameras: In the order of the path.
+        closed: Whether the last is a neighbour of the first.
+    """
+    pairs = list(zip(cameras, cameras[1:] + cameras[:1], strict=True))
+    return [_halfway(a, b) for a, b in (pairs if closed else pairs[:-1])]
+
+
+def _halfway(a: Camera, b: Camera) -> Camera:
+    path = ZoomPath(2.0, np.zeros((1, 3)), (Key(0, 0.0, a), Key(1, 1.0, b)))
+    return path.key_at(0.5).camera
+
+
 def thinned(cloud: Cloud, most: int) -> Cloud:
     """Every n-th point, with footprints grown to match, so that at most `most` remain."""
     if len(cloud) <= most:
