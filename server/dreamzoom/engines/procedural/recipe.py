@@ -12,10 +12,10 @@ COLOURS = 14
 SUN, SKY, HAZE = 29, 32, 35
 """Linear RGB of the sun, of the sky's light, of the haze."""
 
-HAZE_AMOUNT, RISE = 38, 39
-"""Strength of the haze; radius about the focus in which the relief rises from nothing."""
+HAZE_AMOUNT, RISE, BASE = 38, 39, 40
+"""Strength of the haze; radius about the focus in which the relief rises from nothing; how much of the smooth form is there."""
 
-LENGTH = 40
+LENGTH = 41
 
 STYLES = (
     "space",

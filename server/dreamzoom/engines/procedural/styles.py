@@ -22,7 +22,7 @@ class Mood:
     sun: str = "ffe2b8"
     sun_power: float = 2.6
     sky: str = "8fb2e0"
-    sky_power: float = 0.55
+    sky_power: float = 0.85
     haze: str = "c9d3dc"
     haze_amount: float = 0.15
     wrap: float = 0.0

@@ -130,13 +130,15 @@ def _recipe(style: str, words: list[str], unknown: list[str], seed: int) -> np.n
     row[R.STYLE] = R.STYLES.index(style)
     row[R.RELIEF], row[R.FREQUENCY], row[R.VARIETY] = draw.uniform(0.9, 1.15), draw.uniform(0.94, 1.08), draw.uniform()
     row[R.WRAP], row[R.SHEEN], row[R.RISE] = mood.wrap, mood.sheen, mood.rise
-    row[R.HAZE_AMOUNT], row[R.GLOW] = mood.haze_amount, 0.0
+    row[R.HAZE_AMOUNT], row[R.BASE] = mood.haze_amount, 1.0
     for word in words:
         change = _find(ADJECTIVES, word)
         if change:
             row[change[0]] = change[1]
     palette = np.array([_linear(colour) for colour in mood.colours])
     palette = _vary(palette, draw.uniform(-0.02, 0.02), draw.uniform(0.92, 1.1))
+    if row[R.AUTUMN] and style in ("forest", "leaf", "meadow", "moss", "mountains"):
+        palette = _autumn(palette, style)
     if unknown:
         other = _bits("palette", *unknown, seed)
         palette = _vary(palette, other.uniform(-0.09, 0.09), other.uniform(0.85, 1.2))
@@ -159,6 +161,15 @@ def _light(row: np.ndarray, mood) -> None:
         row[R.HAZE_AMOUNT] = min(row[R.HAZE_AMOUNT] * 2 + 0.25, 0.75)
         sun = sun * 0.75
     row[R.SUN : R.SUN + 3], row[R.SKY : R.SKY + 3], row[R.HAZE : R.HAZE + 3] = sun, sky, haze
+
+
+def _autumn(palette: np.ndarray, style: str) -> np.ndarray:
+    """Greens turned to the colours of autumn."""
+    first = {"mountains": 2, "moss": 1}.get(style, 0)
+    out = palette.copy()
+    for k, colour in enumerate(("a8401f", "d98a24", "efc04a")[: 2 if style == "mountains" else 3]):
+        out[min(first + k, 4)] = 0.15 * out[min(first + k, 4)] + 0.85 * _linear(colour)
+    return out
 
 
 def _vary(palette: np.ndarray, turn: float, saturation: float) -> np.ndarray:

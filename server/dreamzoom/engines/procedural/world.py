@@ -19,6 +19,7 @@ from scipy.ndimage import maximum_filter, uniform_filter
 from dreamzoom.camera import Camera
 from dreamzoom.colour import linear_to_srgb
 from dreamzoom.engines.procedural import kernels
+from dreamzoom.engines.procedural import recipe as R
 from dreamzoom.engines.procedural.vocabulary import MAX_STYLES, recipes_of
 
 CELLS, BLOCK, RINGS, EXTENT = 576, 16, 6, 1.7
@@ -58,6 +59,8 @@ class World:
         self.factor = float(factor)
         self.focuses = np.asarray(focuses, np.float64).reshape(-1, 3)
         self._rows = [recipes_of(prompt, seed) for prompt, seed in zip(prompts, seeds)]
+        for rows, _ in self._rows[1:]:
+            rows[:, R.BASE] = 0.2  # the older relief is the form already
         self._planes: list[np.ndarray] = [np.zeros(3)]
         self._tints: list[np.ndarray] = [np.full(3, -1.0)]
         self._grounds: OrderedDict[int, _Ground] = OrderedDict()
@@ -229,7 +232,7 @@ def _openness(grid: np.ndarray, cell: float) -> np.ndarray:
     out = np.ones_like(grid)
     for width in (7, 17):
         rise = (uniform_filter(grid, width, mode="nearest") - grid) / (0.5 * width * cell)
-        out *= 1 / (1 + 1.6 * np.maximum(rise, 0))
+        out *= 1 / (1 + 0.8 * np.maximum(rise, 0))
     return out
 
 
