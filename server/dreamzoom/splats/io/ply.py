@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,31 +48,15 @@ def read_counted(path: Path) -> tuple[Gaussians, int]:
         SplatFileError: What is wrong with the file, in one sentence.
         OSError: The file can't be opened.
     """
-    path = Path(path)
-    table = _splat_table(path)
-    names = table.dtype.names
-    rest = _rest_columns(names, path.name)
-    kept = [name for name in names if name not in {*MEANS, *NORMALS, *COLOUR, *SCALES, *ROTATION, *rest, "opacity"}]
-    count = len(table)
-    out = Gaussians(
-        np.empty((count, 3), np.float32),
-        np.empty((count, 3), np.float32),
-        np.empty((count, 4), np.float32),
-        np.empty(count, np.float32),
-        np.empty((count, 1 + len(rest) // 3, 3), np.float32),
-        {name: np.empty(count, bool if name == "superseded" else table.dtype[name]) for name in kept},
-    )
-    finite = np.empty(count, bool)
+    layout = _Layout(Path(path))
+    return layout.read(0, len(layout.table))
 
-    def take(start: int):
-        stop = min(start + CHUNK, count)
-        with np.errstate(over="ignore", invalid="ignore"):
-            _fill(out, finite, slice(start, stop), table.rows(start, stop), rest)
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        list(threads.map(take, range(0, count, CHUNK)))
-    dropped = count - int(np.count_nonzero(finite))
-    return (out[finite] if dropped else out), dropped
+def read_pieces(path: Path, rows: int = 1 << 18) -> Iterator[tuple[Gaussians, int]]:
+    """A 3DGS PLY as `read_counted` gives it, `rows` at a time, for files larger than memory would like."""
+    layout = _Layout(Path(path))
+    for start in range(0, len(layout.table), rows):
+        yield layout.read(start, min(start + rows, len(layout.table)))
 
 
 def write_splats(path: Path, splats: Gaussians):
@@ -86,6 +71,40 @@ def write_splats(path: Path, splats: Gaussians):
         file.write(ply.header_for({"vertex": (len(splats), dtype)}))
         for start in range(0, len(splats), CHUNK):
             file.write(_packed(splats, slice(start, start + CHUNK), dtype).data)
+
+
+class _Layout:
+    """Where a file of splats keeps what."""
+
+    def __init__(self, path: Path):
+        self.table = _splat_table(path)
+        names = self.table.dtype.names
+        self.rest = _rest_columns(names, path.name)
+        known = {*MEANS, *NORMALS, *COLOUR, *SCALES, *ROTATION, *self.rest, "opacity"}
+        self.extra = [name for name in names if name not in known]
+
+    def read(self, first: int, last: int) -> tuple[Gaussians, int]:
+        """The splats of rows [first, last), and how many rows were dropped."""
+        count, dtype = last - first, self.table.dtype
+        out = Gaussians(
+            np.empty((count, 3), np.float32),
+            np.empty((count, 3), np.float32),
+            np.empty((count, 4), np.float32),
+            np.empty(count, np.float32),
+            np.empty((count, 1 + len(self.rest) // 3, 3), np.float32),
+            {name: np.empty(count, bool if name == "superseded" else dtype[name]) for name in self.extra},
+        )
+        finite = np.empty(count, bool)
+
+        def take(start: int):
+            stop = min(start + CHUNK, count)
+            with np.errstate(over="ignore", invalid="ignore"):
+                _fill(out, finite, slice(start, stop), self.table.rows(first + start, first + stop), self.rest)
+
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+            list(threads.map(take, range(0, count, CHUNK)))
+        dropped = count - int(np.count_nonzero(finite))
+        return (out[finite] if dropped else out), dropped
 
 
 def _splat_table(path: Path) -> ply.Table:

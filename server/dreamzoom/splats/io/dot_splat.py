@@ -1,0 +1,58 @@
+"""The `.splat` format of antimatter15's viewer: 32 bytes a splat, no header, no spherical harmonics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dreamzoom.errors import SplatFileError
+from dreamzoom.files import replacing
+from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.io import bits
+from dreamzoom.splats.io.ply import unit
+
+ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
+LEAST_SCALE = np.float32(1e-30)
+
+
+def read_counted(path: Path) -> tuple[Gaussians, int]:
+    """Read a `.splat` file.
+
+    Returns:
+        The splats, and how many rows were dropped since they held NaN, infinite or negative values.
+
+    Raises:
+        SplatFileError: The size is no whole number of splats.
+        OSError: The file can't be opened.
+    """
+    size = path.stat().st_size
+    if size == 0 or size % ROW.itemsize:
+        raise SplatFileError(
+            f"{path.name}: {size:,} bytes are no whole number of splats of {ROW.itemsize} bytes: "
+            "truncated, or not a .splat file"
+        )
+    rows = np.fromfile(path, ROW)
+    good = np.isfinite(rows["mean"]).all(-1) & np.isfinite(rows["scale"]).all(-1) & (rows["scale"] >= 0).all(-1)
+    dropped = len(rows) - int(np.count_nonzero(good))
+    rows = rows[good] if dropped else rows
+    splats = Gaussians(
+        np.ascontiguousarray(rows["mean"]),
+        np.log(np.maximum(rows["scale"], LEAST_SCALE)),
+        unit((rows["rotation"].astype(np.float32) - 128) / 128),
+        bits.logits_of(rows["rgba"][:, 3]),
+        bits.constant_of(rows["rgba"][:, :3].astype(np.float32) / 255)[:, None],
+    )
+    return splats, dropped
+
+
+def write_splats(path: Path, splats: Gaussians):
+    """Write a `.splat` file: colour, opacity, rotation in 8 bits; harmonics above degree 0 and `extra` are lost."""
+    rows = np.empty(len(splats), ROW)
+    rows["mean"] = splats.means
+    rows["scale"] = np.exp(splats.log_scales)
+    rows["rgba"][:, :3] = bits.to_byte(bits.colour_of(splats.sh) * 255)
+    rows["rgba"][:, 3] = bits.opacity_bytes(splats.logit_opacities)
+    rows["rotation"] = bits.to_byte(splats.quaternions * 128 + 128)
+    with replacing(path) as file:
+        file.write(rows.data)
