@@ -1,0 +1,144 @@
+"""Operators that start, stop and fetch jobs."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.types import Operator
+
+from .. import job, launch, rig
+from ..errors import DreamzoomError
+
+
+class DREAMZOOM_OT_generate(Operator):
+    """Dream all levels along the camera's path. What is finished and unchanged is not done again"""
+
+    bl_idname = "dreamzoom.generate"
+    bl_label = "Generate"
+
+    @classmethod
+    def poll(cls, context):
+        if not _has_rig(cls, context):
+            return False
+        if job.is_busy():
+            cls.poll_message_set("A job is under way")
+            return False
+        return True
+
+    def execute(self, context):
+        try:
+            job.generate(rig.active_rig(context), context.scene, context.view_layer)
+        except DreamzoomError as error:
+            return _refuse(self, error)
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_cancel(Operator):
+    """Stop the job. What is finished is kept: Generate goes on from there"""
+
+    bl_idname = "dreamzoom.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context):
+        if not job.is_busy():
+            cls.poll_message_set("No job is under way")
+            return False
+        return job.session.job.status != "cancelling"
+
+    def execute(self, context):
+        job.cancel()
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_import_job(Operator):
+    """Bring the finished points and splats into the scene, in place of those imported before"""
+
+    bl_idname = "dreamzoom.import_job"
+    bl_label = "Import"
+
+    @classmethod
+    def poll(cls, context):
+        if not _has_rig(cls, context):
+            return False
+        if job.is_busy():
+            cls.poll_message_set("A job is under way")
+            return False
+        folder = launch.job_folder(rig.active_rig(context))
+        if folder is None or not (folder / "result.json").is_file():
+            cls.poll_message_set("There is no finished job yet: press Generate")
+            return False
+        return True
+
+    def execute(self, context):
+        try:
+            job.start_import(rig.active_rig(context))
+        except DreamzoomError as error:
+            return _refuse(self, error)
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_open_job_folder(Operator):
+    """Open the folder with this rig's pictures, points and splats"""
+
+    bl_idname = "dreamzoom.open_job_folder"
+    bl_label = "Open Job Folder"
+
+    @classmethod
+    def poll(cls, context):
+        if not _has_rig(cls, context):
+            return False
+        folder = launch.job_folder(rig.active_rig(context))
+        if folder is None or not folder.is_dir():
+            cls.poll_message_set("There is no job folder yet: press Generate")
+            return False
+        return True
+
+    def execute(self, context):
+        bpy.ops.wm.path_open(filepath=str(launch.job_folder(rig.active_rig(context))))
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_dismiss(Operator):
+    """Take this message away"""
+
+    bl_idname = "dreamzoom.dismiss"
+    bl_label = "Dismiss"
+
+    def execute(self, context):
+        if not job.is_busy():
+            job.session.job = None
+        job.session.install_error = ""
+        return {"FINISHED"}
+
+
+def _has_rig(cls, context) -> bool:
+    if rig.active_rig(context) is None:
+        cls.poll_message_set("Create a rig first")
+        return False
+    return True
+
+
+def _refuse(operator: Operator, error: DreamzoomError) -> set[str]:
+    """Show why it can't be done, in the panel and in the status bar."""
+    job.refuse(error)
+    operator.report({"WARNING"}, f"{error}. {error.remedy}")
+    return {"CANCELLED"}
+
+
+CLASSES = (
+    DREAMZOOM_OT_generate,
+    DREAMZOOM_OT_cancel,
+    DREAMZOOM_OT_import_job,
+    DREAMZOOM_OT_open_job_folder,
+    DREAMZOOM_OT_dismiss,
+)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

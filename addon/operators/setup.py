@@ -1,0 +1,61 @@
+"""Operators that set the machine up."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.types import Operator
+
+from .. import job
+
+
+class DREAMZOOM_OT_install_server(Operator):
+    """Install what the dreaming needs"""
+
+    bl_idname = "dreamzoom.install_server"
+    bl_label = "Install"
+    bl_description = (
+        "Install what the dreaming needs into a folder of its own, once. Takes a few minutes and some gigabytes; "
+        "Blender stays usable meanwhile"
+    )
+
+    @classmethod
+    def poll(cls, context):
+        if not bpy.app.online_access:
+            cls.poll_message_set("Allow Online Access in the preferences, under System, first")
+            return False
+        if job.session.installation is not None:
+            cls.poll_message_set("It is being installed")
+            return False
+        return True
+
+    def execute(self, context):
+        try:
+            job.install()
+        except OSError as error:
+            self.report({"ERROR"}, f"The installation can't be started: {error}")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_open_preferences(Operator):
+    """Open Dreamzoom's preferences"""
+
+    bl_idname = "dreamzoom.open_preferences"
+    bl_label = "Open Preferences"
+
+    def execute(self, context):
+        bpy.ops.preferences.addon_show(module=__package__.rpartition(".")[0])
+        return {"FINISHED"}
+
+
+CLASSES = (DREAMZOOM_OT_install_server, DREAMZOOM_OT_open_preferences)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,359 @@
+"""What is drawn: the Dreamzoom tab of the 3D viewport's sidebar, from top to bottom in the order of the work."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.types import Panel, UILayout, UIList
+
+from . import job, launch, preview, rig, words
+
+CATEGORY = "Dreamzoom"
+LINE = 46
+"""Characters that fit on one line of the sidebar at its usual width."""
+
+
+class DREAMZOOM_UL_levels(UIList):
+    """The levels, from far to near; the dot marks where the camera is."""
+
+    bl_idname = "DREAMZOOM_UL_levels"
+
+    def draw_item(self, context, layout, data, item, icon, active_data, active_propname, index=0):
+        root = item.id_data
+        here = min(max(round(root.get("zoom", 0.0)), 0), len(data.levels) - 1) == index
+        row = layout.row(align=True)
+        number = row.row()
+        number.ui_units_x = 1.4
+        number.label(text=str(index), icon="RADIOBUT_ON" if here else "RADIOBUT_OFF")
+        row.prop(item, "prompt", text="", emboss=False, placeholder="What is to be seen here?")
+        if item.image:
+            row.label(text="", icon="IMAGE_DATA")
+
+    def draw_filter(self, context, layout):
+        pass  # levels have an order: no sorting, no filter
+
+
+class SidebarPanel:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = CATEGORY
+
+
+class RigPanel(SidebarPanel):
+    """A panel that is of use only where there is a rig."""
+
+    @classmethod
+    def poll(cls, context):
+        return rig.active_rig(context) is not None
+
+
+class DREAMZOOM_PT_rig(SidebarPanel, Panel):
+    bl_label = "Zoom Rig"
+
+    def draw(self, context):
+        layout = self.layout
+        root = rig.active_rig(context)
+        if root is None:
+            layout.label(text="Start with a rig: a camera that", icon="INFO")
+            layout.label(text="zooms through levels of prompts.", icon="BLANK1")
+            draw_new_rig(context.scene.dreamzoom, layout)
+            return
+        layout.label(text=root.name, icon="EMPTY_AXIS")
+        column = _split(layout)
+        column.prop(root, rig.ZOOM, text="Zoom", slider=True)
+
+
+class DREAMZOOM_PT_flight(RigPanel, Panel):
+    bl_label = "Flight"
+    bl_parent_id = "DREAMZOOM_PT_rig"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        layout = self.layout
+        root = rig.active_rig(context)
+        settings = root.dreamzoom
+        column = _split(layout)
+        column.prop(settings, "camera")
+        column.prop(root, rig.ORBIT, text="Orbit per Level")
+        column.separator()
+        column.prop(settings, "zoom_factor")
+        column.prop(settings, "frames_per_level")
+        layout.operator("dreamzoom.key_flight", icon="KEYFRAME")
+
+
+class DREAMZOOM_PT_new_rig(RigPanel, Panel):
+    bl_label = "Another Rig"
+    bl_parent_id = "DREAMZOOM_PT_rig"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        draw_new_rig(context.scene.dreamzoom, self.layout)
+
+
+class DREAMZOOM_PT_levels(RigPanel, Panel):
+    bl_label = "Levels"
+
+    def draw(self, context):
+        layout = self.layout
+        settings = rig.active_rig(context).dreamzoom
+        row = layout.row()
+        row.template_list("DREAMZOOM_UL_levels", "", settings, "levels", settings, "active_level", rows=6)
+        side = row.column(align=True)
+        side.operator("dreamzoom.level_add", icon="ADD", text="")
+        side.operator("dreamzoom.level_remove", icon="REMOVE", text="")
+        side.separator()
+        side.operator("dreamzoom.level_move", icon="TRIA_UP", text="").direction = "UP"
+        side.operator("dreamzoom.level_move", icon="TRIA_DOWN", text="").direction = "DOWN"
+
+
+class DREAMZOOM_PT_level(RigPanel, Panel):
+    bl_label = "Level"
+    bl_parent_id = "DREAMZOOM_PT_levels"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header(self, context):
+        settings = rig.active_rig(context).dreamzoom
+        self.layout.label(text=str(min(settings.active_level, len(settings.levels) - 1)))
+
+    def draw(self, context):
+        settings = rig.active_rig(context).dreamzoom
+        item = settings.levels[min(settings.active_level, len(settings.levels) - 1)]
+        column = _split(self.layout)
+        column.prop(item, "prompt")
+        column.prop(item, "negative_prompt")
+        column.prop(item, "image")
+        column.separator()
+        row = column.row(heading="Own Seed", align=True)
+        row.prop(item, "use_seed", text="")
+        seed = row.row()
+        seed.active = item.use_seed
+        seed.prop(item, "seed", text="")
+        column.separator()
+        column.prop(item, "focus")
+
+
+class DREAMZOOM_PT_dream(RigPanel, Panel):
+    bl_label = "Dream"
+
+    def draw(self, context):
+        layout = self.layout
+        settings = rig.active_rig(context).dreamzoom
+        column = _split(layout)
+        column.enabled = not job.is_busy()
+        column.prop(settings, "engine")
+        column.prop(settings, "quality")
+        column.prop(settings, "size")
+        column.prop(settings, "seed")
+        if launch.is_set_up():
+            draw_job(layout, settings)
+        else:
+            draw_set_up(layout)
+
+
+class DREAMZOOM_PT_result(RigPanel, Panel):
+    bl_label = "Result"
+
+    def draw(self, context):
+        layout = self.layout
+        settings = rig.active_rig(context).dreamzoom
+        if settings.splats_collection or settings.points_collection:
+            column = layout.column(align=True)
+            _draw_kind(column, settings.splats_collection, "Splats", "OUTLINER_OB_LIGHTPROBE")
+            _draw_kind(column, settings.points_collection, "Points", "OUTLINER_OB_POINTCLOUD")
+            layout.separator()
+        row = layout.row(align=True)
+        row.operator("dreamzoom.import_job", icon="IMPORT")
+        row.operator("dreamzoom.open_job_folder", icon="FILE_FOLDER", text="Open Folder")
+        column = _split(layout)
+        column.prop(settings, "job_folder", text="Folder")
+
+
+class DREAMZOOM_PT_render(RigPanel, Panel):
+    bl_label = "Render"
+
+    def draw(self, context):
+        layout = self.layout
+        column = layout.column(align=True)
+        column.operator(
+            "dreamzoom.render_settings", text="Set Up for Cycles", icon="SHADING_RENDERED"
+        ).engine = "CYCLES"
+        eevee = column.operator("dreamzoom.render_settings", text="Set Up for EEVEE", icon="SHADING_TEXTURE")
+        eevee.engine, eevee.samples = "EEVEE", 64
+        column = layout.column(align=True)
+        column.active = False
+        column.label(text="Then F12, or Ctrl F12 for the flight.")
+
+
+def draw_new_rig(new, layout: UILayout) -> None:
+    """What a new rig is to be, and the button that makes it."""
+    column = _split(layout)
+    column.prop(new, "target", text="Focus", placeholder="3D Cursor")
+    column.prop(new, "levels")
+    column.prop(new, "zoom_factor")
+    column.prop(new, "frames_per_level")
+    row = layout.row()
+    row.scale_y = 1.4
+    button = row.operator("dreamzoom.create_rig", icon="ADD")
+    button.target = new.target.name if new.target else ""
+    button.levels, button.zoom_factor, button.frames_per_level = new.levels, new.zoom_factor, new.frames_per_level
+
+
+def draw_job(layout: UILayout, settings) -> None:
+    """The Generate button or the job that is under way, and how the last one ended."""
+    current = job.session.job
+    if current is not None and current.is_active:
+        _draw_progress(layout, current)
+        return
+    row = layout.row()
+    row.scale_y = 1.5
+    row.operator("dreamzoom.generate", icon="PLAY")
+    column = layout.column()
+    column.use_property_split, column.use_property_decorate = False, False
+    column.prop(settings, "import_when_done")
+    if current is None:
+        return
+    if current.status == "failed":
+        draw_error(layout, str(current.error), current.error.remedy, current.error.operator)
+    elif current.status == "cancelled":
+        _draw_note(layout, "CANCEL", "Cancelled. Generate goes on from there.")
+    elif current.seconds:
+        _draw_note(layout, "CHECKMARK", f"Done in {words.of_seconds(current.seconds)}.")
+
+
+def draw_set_up(layout: UILayout) -> None:
+    """What to do on a machine where the server has no environment yet, and how its installation goes."""
+    installation = job.session.installation
+    box = layout.box()
+    if installation is not None:
+        box.label(text="Installing; Blender stays usable.", icon="TIME")
+        _paragraph(box, installation.line)
+        return
+    box.label(text="Dreaming needs a few packages first.", icon="INFO")
+    _paragraph(box, "They go into a folder of their own, once: some minutes, some gigabytes.")
+    row = box.row()
+    row.scale_y = 1.3
+    row.operator("dreamzoom.install_server", icon="IMPORT")
+    if not bpy.app.online_access:
+        _paragraph(box, "Allow Online Access first: Preferences, System, Network.")
+    box.operator("dreamzoom.open_preferences", text="Use a Python of My Own", icon="PREFERENCES")
+    if job.session.install_error:
+        draw_error(layout, job.session.install_error, "Check the network and press Install again")
+
+
+def draw_error(layout: UILayout, message: str, remedy: str, operator: str = "") -> None:
+    """A box that says what went wrong and what to do; the remedy is a button where there is one."""
+    box = layout.box()
+    head = box.row(align=True)
+    warning = head.row()
+    warning.alert = True
+    warning.label(text="That did not work", icon="ERROR")
+    head.operator("dreamzoom.dismiss", text="", icon="X", emboss=False)
+    _paragraph(box, message)
+    if operator:
+        box.operator(operator, text=remedy or None)
+    elif remedy:
+        _paragraph(box, remedy, icon="LIGHT")
+
+
+def draw_preferences(preferences, layout: UILayout) -> None:
+    """The add-on's page in the preferences."""
+    box = layout.box()
+    python = launch.server_python()
+    if launch.is_set_up():
+        box.label(text="Ready to dream.", icon="CHECKMARK")
+        if python and not preferences.server_command:
+            _paragraph(box, str(python))
+    else:
+        draw_set_up(box)
+    column = _split(layout)
+    column.prop(preferences, "server_python", placeholder="The one that Install makes")
+    column.prop(preferences, "server_command", placeholder="Started on this machine")
+    column.prop(preferences, "jobs_folder", placeholder="Beside the .blend file")
+
+
+def _draw_progress(layout: UILayout, current: job.Job) -> None:
+    column = layout.column(align=True)
+    row = column.row(align=True)
+    row.scale_y = 1.5
+    row.progress(factor=current.fraction, text=f"{current.fraction * 100:.0f} %")
+    row.operator("dreamzoom.cancel", text="", icon="CANCEL")
+    lines = layout.column(align=True)
+    lines.label(text=_doing(current))
+    if current.seconds_left is not None and current.status == "running":
+        lines.label(text=f"About {words.of_seconds(current.seconds_left)} left")
+    icon = preview.icon(current.preview)
+    if icon:
+        layout.template_icon(icon_value=icon, scale=9.0)
+
+
+def _doing(current: job.Job) -> str:
+    if current.status == "starting":
+        return "Starting"
+    if current.status == "cancelling":
+        return "Stopping"
+    doing = words.of_stage(current.stage) or "Working"
+    return doing if current.level is None else f"{doing}, level {current.level} of {current.levels - 1}"
+
+
+def _draw_kind(layout: UILayout, collection: bpy.types.Collection | None, name: str, icon: str) -> None:
+    if collection is None:
+        return
+    row = layout.row(align=True)
+    row.label(text=name, icon=icon)
+    for attribute, shown, hidden in (
+        ("hide_viewport", "RESTRICT_VIEW_OFF", "RESTRICT_VIEW_ON"),
+        ("hide_render", "RESTRICT_RENDER_OFF", "RESTRICT_RENDER_ON"),
+    ):
+        row.prop(collection, attribute, text="", emboss=False, icon=hidden if getattr(collection, attribute) else shown)
+
+
+def _draw_note(layout: UILayout, icon: str, text: str) -> None:
+    row = layout.row()
+    row.label(text=text, icon=icon)
+    row.operator("dreamzoom.dismiss", text="", icon="X", emboss=False)
+
+
+def _split(layout: UILayout) -> UILayout:
+    """A column of properties with their names on the left."""
+    column = layout.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    return column
+
+
+def _paragraph(layout: UILayout, text: str, icon: str = "NONE") -> None:
+    """Text over as many lines as it needs."""
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    line = ""
+    lines = []
+    for word in text.replace("\n", " ").split():
+        if line and len(line) + len(word) > LINE:
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}".strip()
+    for index, shown in enumerate([*lines, line]):
+        column.label(text=shown, icon=icon if index == 0 else ("NONE" if icon == "NONE" else "BLANK1"))
+
+
+CLASSES = (
+    DREAMZOOM_UL_levels,
+    DREAMZOOM_PT_rig,
+    DREAMZOOM_PT_flight,
+    DREAMZOOM_PT_new_rig,
+    DREAMZOOM_PT_levels,
+    DREAMZOOM_PT_level,
+    DREAMZOOM_PT_dream,
+    DREAMZOOM_PT_result,
+    DREAMZOOM_PT_render,
+)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
+    preview.clear()

@@ -1,0 +1,57 @@
+"""The zoom path as the rig needs it: where each level lies in the gauge, how far it has faded in, when it shows.
+
+Pure numbers, the add-on's twin of the server's `path.py`. p is the zoom factor, u the zoom, c_k the focus of level k:
+where the centre of level k+1 lies in level k's frame. Level k appears p^(u-k) times its own size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+Vector = Sequence[float]
+
+SHOWN_SCALE = 64.0
+"""A level is hidden once it appears this many times its own size: what is left of it is far outside the picture."""
+
+
+def level_origin(factor: float, focuses: Sequence[Vector], level: int, base: int) -> list[float]:
+    """The origin of `level` in the frame of level `base` (0 to N), in that frame's units."""
+    origin = [0.0, 0.0, 0.0]
+    if level < base:
+        for k in range(level, base):
+            origin = [factor * (x - c) for x, c in zip(origin, focuses[k])]
+    for k in reversed(range(base, level)):
+        origin = [x / factor + c for x, c in zip(origin, focuses[k])]
+    return origin
+
+
+def drift(factor: float, focuses: Sequence[Vector], level: int, reach: int = 8) -> list[tuple[float, list[float]]]:
+    """Where the origin of `level` lies in the gauge, as (s, position) with s = p^(u-level), ascending.
+
+    Between two whole zooms the position is a linear function of s, since the gauge is a pure zoom about one point
+    there; so these pairs, joined by straight lines that go on at both ends, are exact. `reach` whole zooms on both
+    sides of the level are given.
+    """
+    first, last = max(0, level - reach), min(len(focuses), level + reach)
+    return [(factor ** (base - level), level_origin(factor, focuses, level, base)) for base in range(first, last + 1)]
+
+
+def smoothstep(low: float, high: float, value: float) -> float:
+    """0 up to `low`, 1 from `high` on, smooth between."""
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3 - 2 * t)
+
+
+def opacity(level: int, zoom: float, superseded: bool = False) -> float:
+    """How opaque a level is; `superseded` is the part that the next level replaces."""
+    shown = 1.0 if level == 0 else smoothstep(level, level + 0.5, zoom)
+    return shown * (1.0 - smoothstep(level + 1.5, level + 2.0, zoom)) if superseded else shown
+
+
+def window(factor: float, level: int, superseded: bool = False) -> tuple[float, float]:
+    """The zooms between which a level is to be seen; hidden at and below the first, and above the second."""
+    first = -math.inf if level == 0 else float(level)
+    if superseded:
+        return first, level + 2.0
+    return first, level + max(math.log(SHOWN_SCALE) / math.log(factor), 2.0)

@@ -1,0 +1,79 @@
+"""The scene's render settings under which a render shows what was fitted."""
+
+from __future__ import annotations
+
+import bpy
+
+from . import rig
+
+TRANSPARENT_BOUNCES = 256
+"""Splats that a ray may pass. Ended earlier, or at random, paths cost 15 to 25 dB of noise."""
+
+
+def set_up(scene: bpy.types.Scene, engine: str = "CYCLES", samples: int = 16) -> None:
+    """Choose the engine, let rays pass all splats, and leave the colours as they are.
+
+    Args:
+        engine: "CYCLES" or "EEVEE".
+        samples: Samples per pixel of the render.
+    """
+    scene.render.engine = "CYCLES" if engine == "CYCLES" else eevee_id()
+    scene.render.film_transparent = False
+    scene.render.use_persistent_data = True
+    _set_colours(scene)
+    _set_cycles(scene.cycles, samples)
+    scene.eevee.taa_render_samples = samples if engine == "EEVEE" else scene.eevee.taa_render_samples
+    if scene.world is None or _is_untouched(scene.world):
+        scene.world = _black_world()
+
+
+def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
+    """Take the frame range of the rig's flight, and its camera."""
+    frames = rig.flight_range(root)
+    if frames is not None:
+        scene.frame_start, scene.frame_end = frames
+    if root.dreamzoom.camera is not None:
+        scene.camera = root.dreamzoom.camera
+
+
+def eevee_id() -> str:
+    """What EEVEE is called in this Blender."""
+    return "BLENDER_EEVEE" if bpy.app.version >= (5, 0) else "BLENDER_EEVEE_NEXT"
+
+
+def _set_colours(scene: bpy.types.Scene) -> None:
+    view = scene.view_settings
+    view.view_transform = "Standard"
+    view.look = "None"
+    view.exposure, view.gamma = 0.0, 1.0
+    scene.display_settings.display_device = "sRGB"
+
+
+def _set_cycles(cycles, samples: int) -> None:
+    cycles.samples = samples
+    cycles.use_adaptive_sampling = False
+    cycles.use_denoising = False
+    cycles.transparent_max_bounces = TRANSPARENT_BOUNCES
+    cycles.min_transparent_bounces = TRANSPARENT_BOUNCES
+
+
+def _is_untouched(world: bpy.types.World) -> bool:
+    """Whether this is the grey world of a new file."""
+    return world.name.startswith("World") and all(abs(channel - 0.05) < 0.01 for channel in _background(world)[:3])
+
+
+def _background(world: bpy.types.World):
+    nodes = world.node_tree.nodes if world.node_tree else ()
+    node = next((node for node in nodes if node.type == "BACKGROUND"), None)
+    return node.inputs["Color"].default_value if node else world.color
+
+
+def _black_world() -> bpy.types.World:
+    """A world that gives no light: what was never dreamed stays black, as in the dreamed pictures."""
+    world = bpy.data.worlds.get("Dreamzoom Black")
+    if world is None:
+        world = bpy.data.worlds.new("Dreamzoom Black")
+        if bpy.app.version < (5, 0):
+            world.use_nodes = True
+        _background(world)[:3] = (0.0, 0.0, 0.0)
+    return world

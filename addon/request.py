@@ -1,0 +1,98 @@
+"""The scene to the server's request: the levels as written, the camera and the zoom as every frame evaluates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from . import cameras
+from .errors import DreamzoomError
+
+VERSION = 1
+
+
+def build_request(root: bpy.types.Object, scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer) -> dict[str, Any]:
+    """The whole request for a rig, over the scene's frame range.
+
+    Raises:
+        DreamzoomError: The camera or the zoom can't be used as they are.
+    """
+    settings = root.dreamzoom
+    width, height = cameras.picture_size(scene.render, settings.size)
+    return {
+        "version": VERSION,
+        "seed": settings.seed,
+        "quality": settings.quality,
+        "engine": {"name": settings.engine},
+        "zoom_factor": settings.zoom_factor,
+        "levels": [_level(item, index) for index, item in enumerate(settings.levels)],
+        "cameras": camera_keys(root, scene, view_layer, width, height),
+        "width": width,
+        "height": height,
+    }
+
+
+def camera_keys(
+    root: bpy.types.Object, scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer, width: int, height: int
+) -> list[dict[str, Any]]:
+    """One evaluated camera per frame of the scene's range; the current frame is as before afterwards.
+
+    Raises:
+        DreamzoomError: There is no usable camera, or the zoom leaves the levels.
+    """
+    camera = root.dreamzoom.camera
+    if camera is None or camera.type != "CAMERA" or camera.name not in view_layer.objects:
+        raise DreamzoomError("The rig has no camera in this scene", "Choose one in the Flight panel")
+    before = scene.frame_current, scene.frame_subframe
+    keys = []
+    try:
+        for frame in range(scene.frame_start, scene.frame_end + 1):
+            scene.frame_set(frame)
+            graph = view_layer.depsgraph
+            keys.append(_camera_key(root.evaluated_get(graph), camera.evaluated_get(graph), scene, width, height))
+    finally:
+        scene.frame_set(before[0], subframe=before[1])
+    _check_zooms(keys, len(root.dreamzoom.levels))
+    return keys
+
+
+def _camera_key(root, camera, scene: bpy.types.Scene, width: int, height: int) -> dict[str, Any]:
+    """The camera of the current frame; `root` and `camera` are evaluated."""
+    view = cameras.intrinsics_of(camera.data, scene.render, width, height)
+    pose = cameras.pose_in_gauge(np.array(camera.matrix_world), np.array(root.matrix_world))
+    numbers = {name: float(getattr(view, name)) for name in ("fx", "fy", "cx", "cy")}
+    return {
+        "frame": scene.frame_current,
+        "zoom": float(root["zoom"]),
+        "camera_to_gauge": pose.tolist(),
+        **numbers,
+    }
+
+
+def _check_zooms(keys: list[dict[str, Any]], levels: int) -> None:
+    for key in keys:
+        if not -1 <= key["zoom"] <= levels:
+            raise DreamzoomError(
+                f"At frame {key['frame']} the zoom is {key['zoom']:.2f}; with {levels} levels it must be -1 to {levels}",
+                "Add levels, or change the keys of the zoom",
+            )
+
+
+def _level(item, index: int) -> dict[str, Any]:
+    """A level of the list as the request writes it; what is not set is left out."""
+    level: dict[str, Any] = {"prompt": item.prompt}
+    if item.negative_prompt:
+        level["negative_prompt"] = item.negative_prompt
+    if item.image:
+        image = Path(bpy.path.abspath(item.image))
+        if not image.is_file():
+            raise DreamzoomError(f"The picture of level {index} is not there: {image}", "Choose it again, or clear it")
+        level["image"] = str(image)
+    if item.use_seed:
+        level["seed"] = item.seed
+    if any(item.focus):
+        level["focus"] = list(item.focus)
+    return level
