@@ -1,5 +1,7 @@
 """The few errors that users meet. Each says what is wrong, where, and what to do."""
 
+import errno
+
 
 class DreamzoomError(Exception):
     """Anything that stops a job for a reason worth telling.
@@ -40,3 +42,21 @@ class EngineUnavailable(DreamzoomError):
 
 class SplatFileError(DreamzoomError):
     """A file of splats or points that can't be read or written as it is."""
+
+
+def explained(error: BaseException) -> tuple[str, str]:
+    """Any error as one line that says what is wrong, and one that says what to do (empty where nothing is known)."""
+    remedy = error.remedy if isinstance(error, DreamzoomError) else ""
+    message = str(error)
+    if isinstance(error, OSError):
+        message = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or message
+        if error.errno == errno.ENOSPC:
+            remedy = "free some space on that disk, then generate again: it goes on from where it stopped"
+        elif isinstance(error, PermissionError):
+            remedy = "choose a place that may be written and read"
+    elif isinstance(error, MemoryError):
+        message, remedy = "out of memory", "choose a smaller picture size or a lower quality"
+    elif not isinstance(error, DreamzoomError):
+        message = f"{type(error).__name__}: {message}"
+        remedy = "set the environment variable DREAMZOOM_DEBUG=1 and run it again to see where it comes from"
+    return " ".join(message.split()), remedy

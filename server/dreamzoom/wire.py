@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,6 +13,7 @@ from msgspec import Meta, Struct
 from dreamzoom.camera import Camera
 from dreamzoom.errors import BadRequest
 from dreamzoom.path import Key, ZoomPath
+from dreamzoom.refusal import got, refusal, spoken
 
 VERSION = 1
 MAX_REQUEST_BYTES = 64 << 20
@@ -23,6 +23,7 @@ Number = float
 Row4 = Annotated[list[Number], Meta(min_length=4, max_length=4)]
 Row3 = Annotated[list[Number], Meta(min_length=3, max_length=3)]
 Size = Annotated[int, Meta(ge=16, le=8192)]
+Focal = Annotated[float, Meta(ge=1, le=1e6, description="Focal length in pixels.")]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
@@ -51,8 +52,8 @@ class CameraKey(Struct, forbid_unknown_fields=True):
     frame: Annotated[int, Meta(ge=-1048574, le=1048574)]
     zoom: Number
     camera_to_gauge: Annotated[list[Row4], Meta(min_length=4, max_length=4, description="4×4, row-major, rigid.")]
-    fx: Number
-    fy: Number
+    fx: Focal
+    fy: Focal
     cx: Number
     cy: Number
 
@@ -73,7 +74,9 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
     seed: Seed = 0
     quality: Literal["draft", "preview", "final"] = "preview"
     engine: Engine = msgspec.field(default_factory=ProceduralEngine)
-    zoom_factor: Annotated[float, Meta(description="p: how much larger the world appears per level, 1.25 to 16.")] = 2.0
+    zoom_factor: Annotated[
+        float, Meta(ge=1.25, le=16, description="p: how much larger the world appears per level.")
+    ] = 2.0
     levels: Annotated[list[Level], Meta(min_length=1, max_length=64)]
     cameras: Annotated[list[CameraKey], Meta(min_length=1, max_length=100_000)]
     width: Size = 512
@@ -105,22 +108,31 @@ def decode_request(data: bytes) -> Request:
         raise BadRequest("request", f"must be at most {MAX_REQUEST_BYTES >> 20} MB of JSON, got {len(data) >> 20} MB")
     try:
         raw = json.loads(data)  # it reads NaN and Infinity too, so that the check below can name the field
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("request", f"must be valid JSON in UTF-8: {error}") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise BadRequest("request", f"must be valid JSON; {error.msg} at {place} of {len(data)} bytes") from None
+    except RecursionError:
+        raise BadRequest("request", "must be valid JSON; it is nested too deeply") from None
+    except ValueError as error:
+        raise BadRequest("request", f"must be valid JSON in UTF-8; {error}") from None
     return convert_request(raw)
 
 
 def convert_request(raw: Any) -> Request:
     """Check a request that is already decoded from JSON. Raises BadRequest."""
-    for name, value in _numbers(raw, ""):
-        if not math.isfinite(value):
-            raise BadRequest(name or "request", f"must be a finite number, got {value}")
+    _check_values(raw)
     try:
         request = msgspec.convert(raw, Request)
     except msgspec.ValidationError as error:
-        raise _named(str(error)) from None
+        raise refusal(str(error), raw, request_schema()) from None
     _check(request)
+    _check_cameras(request)
     return request
+
+
+def encode_request(request: Request) -> bytes:
+    """The request as JSON, in the one form that equal requests share."""
+    return msgspec.json.format(msgspec.json.encode(request), indent=1) + b"\n"
 
 
 def request_schema() -> dict[str, Any]:
@@ -128,69 +140,84 @@ def request_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(Request)
 
 
-def _named(text: str) -> BadRequest:
-    """Turn msgspec's message into the field and what it must be."""
-    message, _, place = text.partition(" - at `$")
-    place = place.rstrip("`").lstrip(".")
-    found = re.search(r"(?:missing required|unknown) field `([^`]+)`", message)
-    if found:
-        place = f"{place}.{found[1]}" if place else found[1]
-        message = "is required" if "missing" in message else "is not a field of the request; remove it"
-    else:
-        message = message.replace("Expected", "must be", 1) if message.startswith("Expected") else message
-    return BadRequest(place or "request", message)
+def _check_values(raw: Any) -> None:
+    """What types don't say: every number is finite, every text is Unicode. Walks any depth."""
+    waiting: list[tuple[tuple[Any, ...], Any]] = [((), [raw])]  # a path is (its parent's path, key)
+    while waiting:
+        path, holder = waiting.pop()
+        deeper = []
+        for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
+            if isinstance(value, (dict, list)):
+                deeper.append(((path, key), value))
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise BadRequest(_spoken((path, key)), f"must be a finite number; got {value}")
+            elif isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+                raise BadRequest(_spoken((path, key)), "must be text in Unicode; it holds half of a surrogate pair")
+        waiting += reversed(deeper)
+
+
+def _spoken(path: tuple[Any, ...]) -> str:
+    keys = []
+    while path:
+        path, key = path
+        keys.append(key)
+    return spoken(keys[:-1][::-1][:16])  # the outermost is the list around the request
 
 
 def _check(request: Request) -> None:
-    """What types alone can't say: finite numbers, rigid cameras, sensible zooms."""
-    if not 1.25 <= request.zoom_factor <= 16:
-        raise BadRequest("zoom_factor", f"must be from 1.25 to 16, got {request.zoom_factor}")
-    if request.width * request.height > 4096 * 4096:
-        raise BadRequest(
-            "width", f"times height must be at most 4096·4096 pixels, got {request.width}×{request.height}"
-        )
+    """What the types of single fields can't say."""
+    width, height = request.width, request.height
+    if width * height > 4096 * 4096:
+        raise BadRequest("width", f"times height must be at most 4096·4096 pixels; got {width}×{height}")
     for index, level in enumerate(request.levels):
         if level.depth is not None and (index or level.image is None):
-            raise BadRequest(f"levels[{index}].depth", "is only for level 0, beside its image")
+            raise BadRequest(f"levels[{index}].depth", "must be left out: it is only for level 0, beside its image")
         if level.focus is not None and max(map(abs, level.focus)) > 1:
-            raise BadRequest(f"levels[{index}].focus", "must lie within 1 unit of this level's centre on each axis")
-    frames = set()
-    for index, key in enumerate(request.cameras):
-        _check_camera(f"cameras[{index}]", key, request)
-        if key.frame in frames:
-            raise BadRequest(f"cameras[{index}].frame", f"must be there once, got {key.frame} twice")
-        frames.add(key.frame)
+            raise BadRequest(
+                f"levels[{index}].focus",
+                f"must be 3 numbers from -1 to 1: it lies within its level's picture; got {_row(level.focus)}",
+            )
 
 
-def _check_camera(name: str, key: CameraKey, request: Request) -> None:
-    if not -1 <= key.zoom <= len(request.levels):
-        raise BadRequest(
-            f"{name}.zoom", f"must be from -1 to {len(request.levels)}, the count of levels, got {key.zoom}"
-        )
-    for field in ("fx", "fy"):
-        focal = getattr(key, field)
-        if not 1 <= focal <= 1e6:
-            raise BadRequest(f"{name}.{field}", f"must be a focal length from 1 to 1000000 pixels, got {focal}")
+def _check_cameras(request: Request) -> None:
+    """Rigid poses, sensible zooms, each frame once. All cameras at a time: there may be 100 000."""
+    keys = request.cameras
+    poses = np.array([key.camera_to_gauge for key in keys], np.float64)
+    rotations = poses[:, :3, :3]
+    zooms = np.array([key.zoom for key in keys])
+    count = len(request.levels)
+    _refuse("zoom", (zooms < -1) | (zooms > count), f"must be from -1 to {count}, the count of levels", zooms)
     for field, size in (("cx", request.width), ("cy", request.height)):
-        if abs(getattr(key, field)) > 16 * size:
-            raise BadRequest(f"{name}.{field}", f"must be within 16 picture sizes, got {getattr(key, field)}")
-    pose = np.array(key.camera_to_gauge, np.float64)
-    rotation = pose[:3, :3]
-    if not np.allclose(pose[3], (0, 0, 0, 1), atol=1e-9):
-        raise BadRequest(f"{name}.camera_to_gauge", "must have the last row 0 0 0 1")
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) or np.linalg.det(rotation) < 0:
-        raise BadRequest(f"{name}.camera_to_gauge", "must be a rotation and a shift, without scale, shear or mirror")
-    if np.abs(pose[:3, 3]).max() > 1e4:
-        raise BadRequest(f"{name}.camera_to_gauge", "must keep the camera within 10000 units of the focus")
+        values = np.array([getattr(key, field) for key in keys])
+        _refuse(field, np.abs(values) > 16 * size, "must be within 16 picture sizes of the picture", values)
+    last = np.abs(poses[:, 3] - (0, 0, 0, 1)).max(1) > 1e-9
+    _refuse("camera_to_gauge[3]", last, "must be 0, 0, 0, 1, as in every pose", poses[:, 3])
+    far = np.abs(poses[:, :3, 3]).max(1)
+    _refuse("camera_to_gauge", far > 1e4, "must keep the camera within 10000 units of the focus", far)
+    with np.errstate(over="ignore", invalid="ignore"):
+        skew = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
+        wrong = ~(skew < 1e-4) | ~(np.linalg.det(rotations) > 0)
+    _refuse("camera_to_gauge", wrong, "must be a rotation and a shift, without scale, shear or mirror")
+    first: dict[int, int] = {}
+    for index, key in enumerate(keys):
+        before = first.setdefault(key.frame, index)
+        if before != index:
+            raise BadRequest(
+                f"cameras[{index}].frame", f"must occur once; got {key.frame}, as in cameras[{before}] already"
+            )
 
 
-def _numbers(value: Any, name: str):
-    """Every float below `value` with its path."""
-    if isinstance(value, float):
-        yield name, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _numbers(item, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _numbers(item, f"{name}[{index}]")
+def _refuse(field: str, wrong: np.ndarray, message: str, values: np.ndarray | None = None) -> None:
+    """Name the first camera for which `wrong` is true."""
+    if not wrong.any():
+        return
+    index = int(np.argmax(wrong))
+    if values is not None:
+        value = values[index]
+        message += f"; got {_row(value.tolist()) if value.ndim else got(float(value))}"
+    raise BadRequest(f"cameras[{index}].{field}", message)
+
+
+def _row(values: list[float]) -> str:
+    """A short list of numbers, as it stands in a message."""
+    return ", ".join(f"{value:g}" for value in values)

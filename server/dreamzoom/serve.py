@@ -1,0 +1,194 @@
+"""The server: JSON-RPC over standard input and output; one job at a time, in a thread of its own.
+
+The process ends within a second when its input ends, so that none is left behind by a crashed Blender. Imports nothing
+heavy before it has answered: `initialize` comes back at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from dreamzoom import __version__, rpc
+from dreamzoom.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, explained
+
+PROGRESS_INTERVAL = 0.1
+
+
+def serve() -> int:
+    """Answer requests until the input ends or `shutdown` comes. Does not return where a job would keep it waiting."""
+    source, target = _take_descriptors()
+    reader, server = rpc.Reader(source), Server(rpc.Writer(target))
+    try:
+        while True:
+            try:
+                body = reader.read()
+                if body is None:
+                    break
+                server.handle(body)
+            except rpc.FrameError as error:
+                server.writer.error(None, error.code, str(error))
+    except (OSError, KeyboardInterrupt):
+        pass  # the other side is gone
+    # Not sys.exit: a job's thread may be deep in a long computation. Its folder is sound at any moment.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+class Server:
+    """The requests' answers. `handle` is called by one thread."""
+
+    def __init__(self, writer: rpc.Writer):
+        self.writer = writer
+        self._job: _Job | None = None
+        self._lock = threading.Lock()
+
+    def handle(self, body: bytes) -> None:
+        """Answer one message. Raises FrameError for what is no request."""
+        identity, method, params = rpc.parse(body)
+        if method == "initialize":
+            self.writer.result(identity, self._initialize())
+        elif method == "generate":
+            self._generate(identity, params)
+        elif method == "cancel":
+            self.writer.result(identity, {"cancelled": self._cancel(params.get("id"))})
+        elif method == "shutdown":
+            self._cancel(self._job.identity if self._job else None)
+            self.writer.result(identity, {})
+            sys.stderr.flush()
+            os._exit(0)
+        elif identity is not None:
+            known = "initialize, generate, cancel, shutdown"
+            self.writer.error(identity, rpc.UNKNOWN_METHOD, f"no method {method[:60]!r}; there are: {known}")
+
+    def _initialize(self) -> dict[str, Any]:
+        from dreamzoom import engines
+
+        return {"name": "dreamzoom", "version": __version__, "engines": engines.available(), "pid": os.getpid()}
+
+    def _cancel(self, identity: Any) -> bool:
+        job = self._job
+        if job is None or identity is None or job.identity != identity:
+            return False
+        job.cancel.set()
+        return True
+
+    def _generate(self, identity: Any, params: dict[str, Any]) -> None:
+        if identity is None:
+            return  # a notification wants no answer, and a job without an id could neither be answered nor cancelled
+        with self._lock:
+            if self._job is not None:
+                self.writer.error(identity, rpc.BUSY, "another job is running", {"remedy": "wait for it, or cancel it"})
+                return
+            self._job = _Job(identity, self.writer)
+        threading.Thread(target=self._run, args=(self._job, params), name="job", daemon=True).start()
+
+    def _run(self, job: _Job, params: dict[str, Any]) -> None:
+        answer = job.run(params)
+        with self._lock:
+            self._job = None  # before the answer: whoever hears it may send the next job at once
+        with contextlib.suppress(OSError):  # nobody listens any more; the main thread notices by itself
+            answer()
+
+
+class _Job:
+    """One `generate`, and the sink of its run."""
+
+    def __init__(self, identity: Any, writer: rpc.Writer):
+        self.identity, self.writer = identity, writer
+        self.cancel = threading.Event()
+        self._levels = 0
+        self._told = 0.0
+
+    def run(self, params: dict[str, Any]):
+        """Do the job; returns a function that sends the answer."""
+        try:
+            result = self._work(params)
+            return lambda: self.writer.result(self.identity, result)
+        except BaseException as error:  # whatever happens, the request gets its answer and the server lives on
+            code, message, data = _refusal(error)
+            return lambda: self.writer.error(self.identity, code, message, data)
+
+    def _work(self, params: dict[str, Any]) -> dict[str, Any]:
+        from dreamzoom import wire
+        from dreamzoom.job.folder import Folder
+        from dreamzoom.job.generate import generate, located
+
+        unknown = params.keys() - {"request", "out"}
+        if unknown:
+            raise BadRequest(min(unknown)[:60], "is not a parameter of generate; remove it")
+        out = params.get("out")
+        if not isinstance(out, str) or not out or "\0" in out:
+            raise BadRequest("out", "is required and must be the path of the job's folder")
+        if "request" not in params:
+            raise BadRequest("request", "is required and must be an object")
+        request = located(wire.convert_request(params["request"]), Path.cwd())
+        self._levels = len(request.levels)
+        folder = Folder(Path(out))
+        summary = generate(request, folder, self, self.cancel)
+        return {"out": str(folder.root), "result": str(folder.path("result.json")), "seconds": summary.seconds}
+
+    def progress(self, progress) -> None:
+        """Tell progress, at most ten times a second."""
+        now = time.monotonic()
+        if now - self._told < PROGRESS_INTERVAL and progress.fraction < 1:
+            return
+        self._told = now
+        left = progress.seconds_left
+        self._notify(
+            "progress",
+            stage=progress.stage,
+            level=progress.level,
+            levels=self._levels,
+            fraction=round(progress.fraction, 4),
+            seconds_left=None if left is None else round(left, 1),
+            message=progress.message,
+        )
+
+    def log(self, message: str, level: str) -> None:
+        """Tell a line."""
+        self._notify("log", level=level, message=message)
+
+    def artifact(self, kind: str, level: int | None, name: str) -> None:
+        """Tell of a file; its path is relative to the job's folder."""
+        self._notify("artifact", kind=kind, level=level, path=name)
+
+    def _notify(self, method: str, **params: Any) -> None:
+        self.writer.notify(method, {"id": self.identity} | params)
+
+
+def _refusal(error: BaseException) -> tuple[int, str, dict[str, Any] | None]:
+    """An error as JSON-RPC's code, message and data."""
+    message, remedy = explained(error)
+    match error:
+        case BadRequest():
+            told = message.removeprefix(f"{error.field}: ")
+            return rpc.BAD_REQUEST, message, {"field": error.field, "message": told}
+        case Cancelled():
+            return rpc.CANCELLED, message, {"remedy": remedy}
+        case EngineUnavailable():
+            return rpc.NOT_AVAILABLE, message, {"remedy": remedy}
+    if not isinstance(error, DreamzoomError):
+        traceback.print_exception(error)  # on stderr: Blender keeps it in its log file
+    return rpc.OTHER, message, {"remedy": remedy}
+
+
+def _take_descriptors() -> tuple[int, int]:
+    """Standard input and output for the protocol alone; others find an empty input and stderr in their places."""
+    source, target = os.dup(0), os.dup(1)
+    if os.name == "nt":
+        import msvcrt
+
+        for descriptor in (source, target):
+            msvcrt.setmode(descriptor, os.O_BINARY)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    os.dup2(2, 1)
+    return source, target
