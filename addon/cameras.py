@@ -1,7 +1,7 @@
 """Blender's cameras and the server's: the one place where their conventions meet.
 
 Blender: x right, y up, -z forward; lens in millimetres, sensor fit, shift, pixel aspect. Server (OpenCV): x right,
-y down, z forward; focal lengths and centre in pixels, the pixel in row i and column j has its centre at (j + 0.5, i + 0.5).
+y down, z forward; focal lengths and centre in pixels, pixel (row i, column j) has its centre at (j + 0.5, i + 0.5).
 """
 
 from __future__ import annotations

@@ -44,14 +44,18 @@ def smoothstep(low: float, high: float, value: float) -> float:
 
 
 def opacity(level: int, zoom: float, superseded: bool = False) -> float:
-    """How opaque a level is; `superseded` is the part that the next level replaces."""
-    shown = 1.0 if level == 0 else smoothstep(level, level + 0.5, zoom)
-    return shown * (1.0 - smoothstep(level + 1.5, level + 2.0, zoom)) if superseded else shown
+    """How opaque a level is; `superseded` is the part that the next level replaces.
+
+    A level fades in from half its anchor view's size on and is whole before the part that it replaces begins to go:
+    nothing is half transparent before half transparent.
+    """
+    shown = 1.0 if level == 0 else smoothstep(level - 1.0, level - 0.5, zoom)
+    return shown * (1.0 - smoothstep(level + 0.5, level + 1.0, zoom)) if superseded else shown
 
 
 def window(factor: float, level: int, superseded: bool = False) -> tuple[float, float]:
     """The zooms between which a level is to be seen; hidden at and below the first, and above the second."""
-    first = -math.inf if level == 0 else float(level)
+    first = -math.inf if level == 0 else level - 1.0
     if superseded:
-        return first, level + 2.0
+        return first, level + 1.0
     return first, level + max(math.log(SHOWN_SCALE) / math.log(factor), 2.0)

@@ -76,7 +76,7 @@ def _check_zooms(keys: list[dict[str, Any]], levels: int) -> None:
     for key in keys:
         if not -1 <= key["zoom"] <= levels:
             raise DreamzoomError(
-                f"At frame {key['frame']} the zoom is {key['zoom']:.2f}; with {levels} levels it must be -1 to {levels}",
+                f"The zoom is {key['zoom']:.2f} at frame {key['frame']}; it must be -1 to {levels}",
                 "Add levels, or change the keys of the zoom",
             )
 

@@ -96,7 +96,7 @@ def sync_levels(root: bpy.types.Object) -> None:
         _drive_level(root, empty, level)
         for obj in contents(empty):
             drive_content(root, obj, level)
-    root.id_properties_ui("zoom").update(min=-1.0, max=float(count), soft_min=0.0, soft_max=count - 0.5)
+    root.id_properties_ui("zoom").update(min=-1.0, max=float(count), soft_min=0.0, soft_max=max(count - 1.0, 0.5))
 
 
 def level_empties(root: bpy.types.Object) -> list[bpy.types.Object]:
@@ -129,9 +129,9 @@ def attach(root: bpy.types.Object, obj: bpy.types.Object, level: int, superseded
 def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:
     """Drive the fade (the alpha of the object's colour) and the window in which the object shows."""
     superseded = obj[CONTENT] == "superseded"
-    fades = [] if level == 0 else [f"smoothstep({level}, {level + 0.5}, u)"]
+    fades = [] if level == 0 else [f"smoothstep({level - 1}, {level - 0.5}, u)"]
     if superseded:
-        fades.append(f"(1 - smoothstep({level + 1.5}, {level + 2}, u))")
+        fades.append(f"(1 - smoothstep({level + 0.5}, {level + 1}, u))")
     if fades:
         _drive(root, obj, "color", " * ".join(fades), 3)
     first, last = path.window(root.dreamzoom.zoom_factor, level, superseded)
@@ -141,9 +141,9 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
 
 
 def key_flight(root: bpy.types.Object, start: int) -> None:
-    """Key a flight of constant speed from zoom 0 to the middle of the last level; earlier keys of the zoom go."""
+    """Key a flight of constant speed from the first level to the last; earlier keys of the zoom go."""
     settings = root.dreamzoom
-    last = len(settings.levels) - 0.5
+    last = max(len(settings.levels) - 1.0, 0.5)
     curve = zoom_curve(root)
     if curve is not None:
         curve.keyframe_points.clear()

@@ -1,14 +1,72 @@
 """The add-on under test is the folder `addon` at the repository's root; every test starts in an empty scene."""
 
+import os
 import sys
 from pathlib import Path
 
 import bpy
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 
 
 @pytest.fixture(autouse=True)
 def empty_scene():
     bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+@pytest.fixture(scope="session")
+def registered():
+    """The add-on, registered as Blender does it."""
+    import addon
+
+    addon.register()
+    yield addon
+    addon.unregister()
+
+
+@pytest.fixture
+def dreamzoom(registered, tmp_path, monkeypatch):
+    """The registered add-on, writing into a folder of the test's own; no job outlives the test."""
+    from addon import job, launch
+
+    monkeypatch.setattr(launch, "user_folder", lambda: tmp_path / "user")
+    yield registered
+    job._end_all()
+    job.session.__init__()
+
+
+@pytest.fixture
+def root(dreamzoom):
+    """A rig of four levels, 12 frames each, made by the operator."""
+    bpy.ops.dreamzoom.create_rig(levels=4, frames_per_level=12)
+    root = bpy.context.view_layer.objects.active
+    for index, level in enumerate(root.dreamzoom.levels):
+        level.prompt = f"prompt {index}"
+    return root
+
+
+@pytest.fixture(scope="session")
+def server_python():
+    """The server's Python, which is another one than Blender's."""
+    path = os.environ.get("DREAMZOOM_SERVER_PYTHON") or str(ROOT / ".envs/server/bin/python")
+    if not Path(path).is_file():
+        pytest.skip("no environment of the server here: set DREAMZOOM_SERVER_PYTHON")
+    return path
+
+
+_exit_code = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(exitstatus):
+    _exit_code.append(int(exitstatus))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure():
+    if _exit_code:  # Blender 4.5 as a module can hang for ever in its own clean-up
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_exit_code[-1])

@@ -1,0 +1,46 @@
+"""The add-on's path is the server's: compared with the server's own module, which needs nothing but numpy."""
+
+import numpy as np
+import pytest
+
+from addon import path
+from dreamzoom.path import ZoomPath
+
+FOCUSES = [(0.2, -0.1, 0.05), (-0.3, 0.15, 0.0), (0.1, 0.25, -0.1), (0.05, -0.2, 0.1), (0.3, 0.1, 0.2)]
+
+
+@pytest.fixture(params=[2.0, 3.5])
+def server_path(request):
+    return ZoomPath(request.param, np.array(FOCUSES), ())
+
+
+class TestDrift:
+    @pytest.mark.parametrize("level", range(5))
+    def test_lines_between_whole_zooms_are_exact(self, server_path, level):
+        p = server_path.factor
+        keys = path.drift(p, FOCUSES, level)
+        s = np.array([key[0] for key in keys])
+        places = np.array([key[1] for key in keys])
+        for zoom in np.linspace(0, 5, 61):
+            expected = server_path.gauge(zoom, level).inverse().apply(np.zeros(3))
+            found = [np.interp(p ** (zoom - level), s, places[:, axis]) for axis in range(3)]
+            assert np.allclose(found, expected, atol=1e-9 * p**5)
+
+    def test_a_straight_zoom_stays_at_the_focus(self):
+        assert all(place == [0.0, 0.0, 0.0] for _, place in path.drift(2.0, [(0.0, 0.0, 0.0)] * 4, 2))
+
+
+class TestOpacity:
+    @pytest.mark.parametrize("level", range(4))
+    def test_is_the_server_s(self, server_path, level):
+        for zoom in np.linspace(-1, 6, 57):
+            assert path.opacity(level, zoom) == pytest.approx(server_path.fade(zoom, level))
+            assert path.opacity(level, zoom, True) == pytest.approx(server_path.superseded_fade(zoom, level))
+
+    @pytest.mark.parametrize("superseded", [False, True])
+    def test_nothing_is_hidden_while_it_can_be_seen(self, superseded):
+        for level in range(4):
+            first, last = path.window(2.0, level, superseded)
+            for zoom in np.linspace(-1, 12, 105):
+                if path.opacity(level, zoom, superseded) > 0 and zoom <= level + 5:
+                    assert first < zoom <= last
