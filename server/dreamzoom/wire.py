@@ -64,7 +64,15 @@ class ProceduralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag
     distortion: Annotated[bool, Meta(description="Distort the depth as monocular depth models do.")] = True
 
 
-Engine = ProceduralEngine
+class SpectralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="spectral"):
+    """Textures as Gaussian fields in closed form, denoised exactly; needs no weights."""
+
+    contrast: Annotated[float, Meta(ge=0, le=0.5, description="Standard deviation of a picture's colours.")] = 0.16
+    relief: Annotated[float, Meta(ge=0, le=2, description="How high bright places stand, in units of a level.")] = 0.2
+    steps: Annotated[int, Meta(ge=1, le=1000, description="Denoising steps a level.")] = 40
+
+
+Engine = ProceduralEngine | SpectralEngine
 
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -44,8 +44,16 @@ def _make_procedural(request: Request) -> Engine:
     )
 
 
+def _make_spectral(request: Request) -> Engine:
+    from dreamzoom.engines.spectral import SpectralEngine
+
+    own = request.engine
+    return SpectralEngine(own.contrast, own.relief, own.steps)
+
+
 ENGINES: dict[str, Entry] = {
     "procedural": Entry(lambda: _missing("numba", "scipy"), _make_procedural),
+    "spectral": Entry(lambda: _missing("torch"), _make_spectral),
 }
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from dreamzoom.camera import Camera
 from dreamzoom.report import Report
+
+if TYPE_CHECKING:
+    from dreamzoom.zoom.sampler import Denoiser
 
 UNKNOWN, COARSE, KNOWN = 0, 1, 2
 """The values of a mask M, (H, W) uint8: paint freely; keep the low frequencies and add detail; keep."""
@@ -89,4 +92,13 @@ class Engine(Protocol):
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
         """D: the depth of a picture, of the same size."""
+        ...
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """What an engine offers beside, when its pictures can be sampled jointly over all levels (`zoom.sampler`)."""
+
+    def denoiser(self, report: Report) -> Denoiser:
+        """The model as a callable with its schedule, prediction and codec; prompts come with each call."""
         ...

@@ -1,8 +1,8 @@
 """Multi-resolution blending: one consistent zoom stack out of every level's own idea of the picture.
 
 A finer level's picture is L·D x + (x − L·D x): what the coarser level sees of it (D), lifted smoothly back (L, with
-D·L = 1), and detail that only the finer level has. `merge` averages every such band over the levels that see it and no
-other, so detail is never averaged with a blur. What comes out obeys D x_{i+1} = window(x_i) exactly.
+D·L = 1), and detail that only the finer level has. `merge` settles every such band among the levels that see it, so
+detail is never averaged with a blur. What comes out obeys D x_{i+1} = window(x_i) exactly.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from enum import StrEnum
 import torch
 
 from dreamzoom.zoom.stack import Nest
-
-SURE = 1e6
-"""The weight of a known pixel among guesses."""
 
 
 class Blend(StrEnum):
@@ -52,6 +49,7 @@ def merge(
     known: list[Known | None],
     above: tuple[torch.Tensor, Nest] | None = None,
     blend: Blend = Blend.LAPLACIAN,
+    voice: float = 0.0,
 ) -> list[torch.Tensor]:
     """A consistent stack close to every level's guess.
 
@@ -61,12 +59,14 @@ def merge(
         known: Given pixels a level.
         above: A finished coarser level and how the first of these lies in it; its window is binding.
         blend: LAPLACIAN, or one of the two ways to compare with.
+        voice: 0..1, the finer level's share in the coarse one's low frequencies; above 0 the finer prompts have a say
+            in the layout, at the cost of a little contrast there.
     """
     if blend is Blend.NONE:
         return [_override(guess, given) for guess, given in zip(guesses, known)]
     if blend is Blend.NAIVE:
         return _naive(guesses, nests, known)
-    merged = _gather(guesses, nests, known, taper(guesses[0].shape[-2:]).to(guesses[0]))
+    merged = _gather(guesses, nests, known, taper(guesses[0].shape[-2:]).to(guesses[0]), voice)
     if above is not None:
         merged[0] = conform(merged[0], above[0], above[1])
     for i, nest in enumerate(nests):
@@ -84,19 +84,22 @@ def _override(guess: torch.Tensor, given: Known | None) -> torch.Tensor:
     return guess if given is None else torch.where(given.mask, given.picture, guess)
 
 
-def _gather(guesses, nests, known, weight) -> list[torch.Tensor]:
-    """From the inside out: every level's weighted mean with all finer levels that see the same pixels."""
-    total, count, merged = None, None, []
+def _gather(guesses, nests, known, weight, voice) -> list[torch.Tensor]:
+    """From the inside out: what each level and the finer ones together make of its picture.
+
+    Where the finer level sees it too, the upper octave of the coarse picture is the finer level's: it observes that
+    octave without the aliasing that pixels bring. The low frequencies are the coarse level's: it sees more around
+    them. `voice` is the finer level's share in those.
+    """
+    merged: list[torch.Tensor] = []
     for i in reversed(range(len(guesses))):
-        own, weights = guesses[i].clone(), torch.ones_like(guesses[i][:1])
+        own = guesses[i]
         if i < len(nests) and nests[i] is not None:
-            nests[i].window(own).add_(nests[i].down(weight * total))
-            nests[i].window(weights).add_(nests[i].down(weight * count))
-        if known[i] is not None:
-            own = torch.where(known[i].mask, known[i].picture * SURE, own)
-            weights = torch.where(known[i].mask, SURE, weights)
-        total, count = own, weights
-        merged.append(total / count)
+            nest, own = nests[i], own.clone()
+            change = nest.down(merged[-1]) - nest.window(own)
+            change = change - (1 - voice) * nest.low(change)
+            nest.window(own).add_(nest.down(weight) * change)
+        merged.append(_override(own, known[i]))
     return merged[::-1]
 
 

@@ -7,26 +7,16 @@ diffusion whose result is known: a sample of N(μ, K). Nothing is trained and no
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import numpy as np
 import torch
 
 from dreamzoom.zoom.codec import Codec, PixelCodec
 from dreamzoom.zoom.schedule import Prediction, Schedule, VariancePreserving
+from dreamzoom.zoom.stack import cosine_basis
 
 Prompt = Sequence[tuple[str, float]]
-
-
-@lru_cache(maxsize=8)
-def cosine_basis(count: int) -> torch.Tensor:
-    """(count, count) orthonormal DCT-II: row k is the wave of k / 2 periods."""
-    k, j = np.arange(count)[:, None], np.arange(count)[None, :]
-    basis = np.cos(math.pi * k * (2 * j + 1) / (2 * count)) * math.sqrt(2 / count)
-    basis[0] /= math.sqrt(2)
-    return torch.from_numpy(basis.astype(np.float32))
 
 
 def to_waves(picture: torch.Tensor) -> torch.Tensor:

@@ -71,7 +71,7 @@ class Plan:
         guidance: Classifier-free guidance, one a level; 1 asks the model without negative prompts.
         window: Most levels in memory at once.
         batch: Most latents in one call of the model.
-        coupling, blend, eta: See there.
+        coupling, blend, voice, eta: See there and `blend.merge`.
         order: 2 extrapolates the estimate from the last step's (DPM-Solver++ 2M, Lu et al. 2022), 1 does not.
         blend_every: With a codec that is not exact, decode, merge and re-encode only every so many steps.
         start: Pictures (3, H, W) to begin from, at noise ratio `start_ratio`, in place of noise alone.
@@ -93,6 +93,7 @@ class Plan:
     blend: Blend = Blend.LAPLACIAN
     eta: float = 1.0
     order: int = 2
+    voice: float = 0.0
     blend_every: int = 1
     start: Sequence[torch.Tensor] = ()
     start_ratio: float = 0.0
@@ -269,11 +270,16 @@ class JointSampler:
 
     def _merge(self, guesses, nests, known: list[Known | None], above) -> list[torch.Tensor]:
         if not self.plan.loop:
-            return merge(guesses, nests, known, above, self.plan.blend)
+            return merge(guesses, nests, known, above, self.plan.blend, self.plan.voice)
         count = self.plan.levels  # the levels again below the last: where the zoom goes on
         turns = 1 + max(1, math.ceil(math.log(max(self.plan.size), self.plan.factor) / count))
         unrolled = merge(
-            guesses * turns, (self.nests * turns)[: count * turns - 1], known * turns, None, self.plan.blend
+            guesses * turns,
+            (self.nests * turns)[: count * turns - 1],
+            known * turns,
+            None,
+            self.plan.blend,
+            self.plan.voice,
         )
         return unrolled[:count]
 

@@ -27,12 +27,14 @@ class Axis:
         down: (m, n), rows sum to 1: the mean of the fine pixels in a coarse one.
         lift: (n, m), smooth, with down @ lift = 1: adds to a fine picture what its coarse one lacks.
         white: (m, n), orthonormal rows: the noise of the coarse pixels from that of the fine ones.
+        low: (m, m): the low frequencies of the window, which the coarse level knows better since it sees more around.
     """
 
     start: int
     down: torch.Tensor
     lift: torch.Tensor
     white: torch.Tensor
+    low: torch.Tensor
 
 
 @lru_cache(maxsize=64)
@@ -54,7 +56,26 @@ def make_axis(size: int, factor: float, centre: float) -> Axis | None:
     down /= down.sum(1, keepdims=True)
     smooth = _cubic((edges[:-1] + edges[1:]) / 2 - first - 0.5, last - first)
     lift = smooth @ np.linalg.inv(down @ smooth)
-    return Axis(first, *(torch.from_numpy(a.astype(np.float32)) for a in (down, lift, closest_white(down))))
+    matrices = (down, lift, closest_white(down), _low(last - first))
+    return Axis(first, *(torch.from_numpy(matrix.astype(np.float32)) for matrix in matrices))
+
+
+@lru_cache(maxsize=8)
+def cosine_basis(count: int) -> torch.Tensor:
+    """(count, count) orthonormal DCT-II: row k is the wave of k / 2 periods."""
+    k, j = np.arange(count)[:, None], np.arange(count)[None, :]
+    basis = np.cos(math.pi * k * (2 * j + 1) / (2 * count)) * math.sqrt(2 / count)
+    basis[0] /= math.sqrt(2)
+    return torch.from_numpy(basis.astype(np.float32))
+
+
+def _low(count: int) -> np.ndarray:
+    """(count, count): keeps the frequencies well below half the Nyquist frequency, a smooth step from 1/4 to 3/4 of
+    it.
+    """
+    share = np.clip(1.5 - 2 * np.arange(count) / count, 0, 1)
+    basis = cosine_basis(count).numpy().astype(np.float64)
+    return basis.T @ (share[:, None] * basis)
 
 
 def _cubic(position: np.ndarray, count: int) -> np.ndarray:
@@ -97,6 +118,10 @@ class Nest:
         """A smooth fine picture whose `down` is `window`."""
         return _both(self.y.lift, window, self.x.lift)
 
+    def low(self, window: torch.Tensor) -> torch.Tensor:
+        """The window's low frequencies, below about half its Nyquist frequency."""
+        return _both(self.y.low, window, self.x.low)
+
     def white_down(self, fine: torch.Tensor) -> torch.Tensor:
         """The window's unit white noise from the finer level's (Π_noise)."""
         return _both(self.y.white, fine, self.x.white)
@@ -112,6 +137,10 @@ class Nest:
         return Nest(
             *(Axis(a.start, a.down.to(device), a.lift.to(device), a.white.to(device)) for a in (self.y, self.x))
         )
+
+
+def _moved(axis: Axis, device: torch.device) -> Axis:
+    return Axis(axis.start, *(getattr(axis, name).to(device) for name in ("down", "lift", "white", "low")))
 
 
 def _both(rows: torch.Tensor, picture: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
