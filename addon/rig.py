@@ -24,7 +24,7 @@ LEVEL = "dreamzoom_level"
 CONTENT = "dreamzoom_content"
 CAMERA_DISTANCE = 3.0
 CAMERA_TILT = math.radians(40)
-ORBIT_PER_LEVEL = math.radians(8)
+ORBIT_PER_LEVEL = math.radians(10)
 
 
 def is_rig(obj: bpy.types.Object | None) -> bool:
