@@ -6,10 +6,13 @@ from pathlib import Path
 
 import bpy
 
-from . import ply, points, surfels
+from . import compressed, gaussians, native, ply, points, surfels
 from .arrays import SplatFileError, Splats
 
-__all__ = ["SUPERSEDED", "SplatFileError", "import_cloud", "import_splats"]
+__all__ = ["ENDINGS", "SUPERSEDED", "SplatFileError", "import_cloud", "import_splats", "read_splats", "show_splats"]
+
+ENDINGS = (".ply", ".splat", ".spz")
+"""How the names of files of splats end."""
 
 SUPERSEDED = "dreamzoom_superseded"
 """The custom property of the object whose splats a finer level replaces."""
@@ -28,36 +31,73 @@ def import_cloud(path: Path, name: str, collection: bpy.types.Collection) -> bpy
 def import_splats(
     path: Path, name: str, collection: bpy.types.Collection, representation: str = "auto"
 ) -> list[bpy.types.Object]:
-    """Bring a file of splats into the scene.
-
-    Args:
-        path: A 3DGS PLY.
-        name: Of the object.
-        collection: Where it is linked.
-        representation: "surfels" (quads, for flat splats), or "auto".
-
-    Returns:
-        The object, and a second one, marked by `SUPERSEDED`, where the file marks splats that a finer level replaces.
+    """Bring a file of splats into the scene: `read_splats`, then `show_splats`.
 
     Raises:
         SplatFileError: The file can't be shown; nothing was added.
         OSError: The file can't be opened.
     """
-    splats = ply.read_splats(Path(path))
+    return show_splats(read_splats(path), name, collection, representation)
+
+
+def read_splats(path: Path) -> Splats:
+    """Read a file of splats of any known format, told by its content; `.splat`, which has no mark, by its name.
+
+    Raises:
+        SplatFileError: What is wrong with the file, in one sentence.
+        OSError: The file can't be opened.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic[:3] == b"ply" or path.suffix.lower() == ".ply":
+        chunked = any(table.name == "chunk" for table in ply.tables_of(path))
+        return compressed.read_compressed_ply(path) if chunked else ply.read_splats(path)
+    if magic == compressed.SPZ_MAGIC or magic[:2] == compressed.GZIP_MAGIC or path.suffix.lower() == ".spz":
+        return compressed.read_spz(path)
+    if path.suffix.lower() == ".splat":
+        return compressed.read_dot_splat(path)
+    raise SplatFileError(f"{path.name} is no file of splats that is known; those end in {', '.join(ENDINGS)}")
+
+
+def show_splats(
+    splats: Splats, name: str, collection: bpy.types.Collection, representation: str = "auto"
+) -> list[bpy.types.Object]:
+    """Make objects that show splats.
+
+    Args:
+        splats: What to show.
+        name: Of the object.
+        collection: Where it is linked.
+        representation: "surfels" (quads, for flat splats of one colour), "gaussians" (spheres and a material that
+            evaluates them along the ray), "native" (Blender's own, from 5.3 on), or "auto": surfels where they are
+            exact, else gaussians.
+
+    Returns:
+        The object, and a second one, marked by `SUPERSEDED`, where some splats are those that a finer level replaces.
+
+    Raises:
+        SplatFileError: This Blender has no splats of its own.
+    """
+    if representation == "auto":
+        representation = "surfels" if splats.are_surfels() else "gaussians"
+    if representation == "native" and not native.available():
+        raise SplatFileError("This Blender has no splats of its own; they come with 5.3")
     marked = splats.extra.get("superseded")
     if marked is None or not marked.any():
-        return [_shown(splats, name, collection)]
+        return [_shown(splats, name, collection, representation)]
     marked = marked != 0
     objects = [
-        _shown(splats[~marked], name, collection),
-        _shown(splats[marked], f"{name} superseded", collection),
+        _shown(splats[~marked], name, collection, representation),
+        _shown(splats[marked], f"{name} superseded", collection, representation),
     ]
     objects[1][SUPERSEDED] = True
     return objects
 
 
-def _shown(splats: Splats, name: str, collection: bpy.types.Collection) -> bpy.types.Object:
-    return _placed(name, surfels.surfel_mesh(name, splats), collection)
+def _shown(splats: Splats, name: str, collection: bpy.types.Collection, representation: str) -> bpy.types.Object:
+    make = {"surfels": surfels.surfel_mesh, "gaussians": gaussians.gaussian_cloud, "native": native.native_cloud}
+    return _placed(name, make[representation](name, splats), collection)
 
 
 def _placed(name: str, data: bpy.types.ID, collection: bpy.types.Collection) -> bpy.types.Object:

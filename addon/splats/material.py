@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import bpy
 
+from . import harmonics
+
 CUT = 2.5
 """Where the kernel ends, in sigmas; the fit cuts it there too."""
 
 VERSION = "dreamzoom_material"
 """The custom property by which a material that is already in the file is found again."""
+
+
+MOST_DEGREE_IN_EEVEE = 2
+"""EEVEE draws nothing with a material that reads more than 15 attributes."""
 
 
 class Graph:
@@ -49,6 +55,31 @@ class Graph:
         node = self.add("VectorMath", *inputs, operation=operation)
         return node.outputs["Value" if operation in {"DOT_PRODUCT", "LENGTH"} else "Vector"]
 
+    def in_object(self, vector):
+        """A world vector in the object's axes and unit."""
+        return self.add(
+            "VectorTransform", vector, vector_type="VECTOR", convert_from="WORLD", convert_to="OBJECT"
+        ).outputs[0]
+
+
+class Term:
+    """A scalar of a node tree that adds and multiplies like a number."""
+
+    def __init__(self, graph: Graph, socket):
+        self.graph, self.socket = graph, socket
+
+    def _with(self, operation: str, other) -> Term:
+        return Term(self.graph, self.graph.math(operation, self.socket, getattr(other, "socket", other)))
+
+    def __add__(self, other) -> Term:
+        return self._with("ADD", other)
+
+    def __sub__(self, other) -> Term:
+        return self._with("SUBTRACT", other)
+
+    def __mul__(self, other) -> Term:
+        return self._with("MULTIPLY", other)
+
 
 def surfel_material() -> bpy.types.Material:
     """Quads that carry FACE `splat` (linear RGB, opacity) and CORNER `sigma` (the place on the quad, in sigmas)."""
@@ -60,15 +91,26 @@ def point_material() -> bpy.types.Material:
     return _found_or_built("Dreamzoom Points", "points 1", _points)
 
 
-def finish(graph: Graph, colour, alpha):
+def gaussian_material(degree: int) -> bpy.types.Material:
+    """Points that carry `rgba` (linear RGB, or sRGB above degree 0; opacity), `inverse_0..2`, and `sh_1..`.
+
+    The spheres of the points bound Gaussians, which are evaluated along the ray: with A = S⁻¹Rᵀ, its rows `inverse_i`,
+    o = A(P − μ) and r = A·ray, the smallest squared distance in sigmas is |o × r|² / |r|².
+    """
+    return _found_or_built(
+        f"Dreamzoom Gaussians SH {degree}", f"gaussians {degree} 1", lambda graph: _gaussians(graph, degree)
+    )
+
+
+def finish(graph: Graph, colour, alpha, eevee_colour=None):
     """End in light of `colour` covering `alpha` of what is behind, faded by the object, for both engines."""
     alpha = graph.math("MULTIPLY", alpha, graph.add("ObjectInfo").outputs["Alpha"])
-    light = graph.add("Emission", colour).outputs[0]
     clear = graph.add("BsdfTransparent").outputs[0]
     place = graph.add("NewGeometry").outputs["Position"]
     noise = graph.add("TexWhiteNoise", place, noise_dimensions="3D").outputs["Value"]
     hard = graph.math("GREATER_THAN", alpha, noise)
-    for target, cover in (("CYCLES", alpha), ("EEVEE", hard)):
+    for target, cover, shown in (("CYCLES", alpha, colour), ("EEVEE", hard, eevee_colour or colour)):
+        light = graph.add("Emission", shown).outputs[0]
         mixed = graph.add("MixShader", cover, clear, light).outputs[0]
         graph.add("OutputMaterial", mixed, target=target)
 
@@ -86,6 +128,47 @@ def _surfels(graph: Graph):
 def _points(graph: Graph):
     point = graph.attribute("rgba")
     finish(graph, point.outputs["Color"], point.outputs["Alpha"])
+
+
+def _gaussians(graph: Graph, degree: int):
+    point = graph.attribute("rgba")
+    hit = graph.add("NewGeometry")
+    centre = graph.add("PointInfo").outputs["Position"]
+    offset = graph.in_object(graph.vector("SUBTRACT", hit.outputs["Position"], centre))
+    ray = graph.in_object(hit.outputs["Incoming"])
+    rows = [graph.attribute(f"inverse_{row}").outputs["Vector"] for row in range(3)]
+    o, r = (
+        graph.add("CombineXYZ", *(graph.vector("DOT_PRODUCT", row, vector) for row in rows)).outputs[0]
+        for vector in (offset, ray)
+    )
+    across = graph.vector("CROSS_PRODUCT", o, r)
+    squared = graph.math("DIVIDE", graph.vector("DOT_PRODUCT", across, across), graph.vector("DOT_PRODUCT", r, r))
+    kernel = graph.math("EXPONENT", graph.math("MULTIPLY", squared, -0.5))
+    alpha = graph.math("MULTIPLY", kernel, point.outputs["Alpha"])
+    if not degree:
+        finish(graph, point.outputs["Color"], alpha)
+        return
+    away = graph.vector("NORMALIZE", graph.vector("SCALE", ray, None, None, -1.0))
+    parts = graph.add("SeparateXYZ", away)
+    colour = colour_in_eevee = point.outputs["Color"]
+    values = harmonics.basis(*(Term(graph, parts.outputs[axis]) for axis in range(3)), degree)
+    for index, value in enumerate(values, 1):
+        colour = graph.vector("MULTIPLY_ADD", graph.attribute(f"sh_{index}").outputs["Vector"], value.socket, colour)
+        if index == (MOST_DEGREE_IN_EEVEE + 1) ** 2 - 1:
+            colour_in_eevee = colour
+    shown = _decoded(graph, colour)
+    finish(graph, shown, alpha, _decoded(graph, colour_in_eevee) if degree > MOST_DEGREE_IN_EEVEE else shown)
+
+
+def _decoded(graph: Graph, srgb):
+    """SRGB to linear light, 0 where it is negative: the curve above its toe, plus the straight toe below."""
+    toe = 0.04045
+    srgb = graph.vector("MAXIMUM", srgb, (0, 0, 0))
+    above = graph.vector("MAXIMUM", srgb, (toe, toe, toe))
+    scaled = graph.vector("MULTIPLY_ADD", above, (1 / 1.055,) * 3, (0.055 / 1.055,) * 3)
+    curve = graph.add("Gamma", scaled, 2.4).outputs[0]
+    below = graph.vector("SUBTRACT", graph.vector("MINIMUM", srgb, (toe, toe, toe)), (toe, toe, toe))
+    return graph.vector("MULTIPLY_ADD", below, (1 / 12.92,) * 3, curve)
 
 
 def _found_or_built(name: str, version: str, build) -> bpy.types.Material:

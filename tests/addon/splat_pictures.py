@@ -8,9 +8,10 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
-from addon.splats.arrays import Splats, axes_of, srgb_to_linear
+from addon.splats import harmonics
+from addon.splats.arrays import SH_C0, Splats, axes_of, srgb_to_linear
 
-SIZE = 48
+SIZE = 32
 
 
 def random_splats(count: int, seed: int, degree: int = 0, flat: bool = True, size: float = 0.15) -> Splats:
@@ -89,7 +90,7 @@ def rendered(folder: Path, samples: int = 64) -> np.ndarray:
     return pixels.reshape(size[1], size[0], 4)[::-1]
 
 
-def rays(camera: bpy.types.Object, size: int = SIZE, grid: int = 6) -> tuple[np.ndarray, np.ndarray]:
+def rays(camera: bpy.types.Object, size: int = SIZE, grid: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """The camera's centre (3,) and unit rays (size, size, grid², 3) on a grid in every pixel, in world axes."""
     steps = (np.arange(size * grid) + 0.5) / (size * grid) - 0.5
     half = camera.data.sensor_width / camera.data.lens
@@ -116,6 +117,27 @@ def surfel_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -
     squared = u * u + v * v
     alpha = np.where((squared < 6.25) & (distance > 0), splats.opacities * np.exp(-squared / 2), 0)
     return blended(alpha, distance, np.broadcast_to(srgb_to_linear(splats.rgb), (*alpha.shape, 3)), size)
+
+
+def gaussian_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
+    """Gaussians at their largest along each ray, ordered by where it enters their spheres: as `surfel_picture`."""
+    centre, directions = rays(camera, size)
+    rays_flat = directions.reshape(-1, 3)
+    scales = np.exp(splats.log_scales.astype(np.float64))
+    towards = splats.means - centre
+    along = rays_flat @ towards.T
+    radius = np.minimum(3, np.sqrt(2 * np.log(np.maximum(splats.opacities * 255, 1)))) * scales.max(-1)
+    inside = radius**2 - ((towards**2).sum(-1) - along**2)
+    axes = np.stack(axes_of(splats.quaternions.astype(np.float64)), 1) / scales[..., None]
+    o = -np.einsum("nij,nj->ni", axes, towards)
+    r = np.einsum("nij,pj->pni", axes, rays_flat)
+    squared = (np.cross(np.broadcast_to(o, r.shape), r) ** 2).sum(-1) / (r**2).sum(-1)
+    alpha = np.where((inside > 0) & (along > 0), splats.opacities * np.exp(-squared / 2), 0)
+    basis = np.stack(
+        [np.full(len(rays_flat), SH_C0), *harmonics.basis(*rays_flat.T, harmonics.degree_of(splats.sh))], -1
+    )
+    rgb = srgb_to_linear(0.5 + np.einsum("pk,nkc->pnc", basis, splats.sh))
+    return blended(alpha, along - np.sqrt(np.maximum(inside, 0)), rgb, size)
 
 
 def blended(alpha: np.ndarray, distance: np.ndarray, rgb_linear: np.ndarray, size: int) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""Blender's own Gaussian splats, which 5.3 brings: the only module that knows of them."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from .arrays import Splats
+from .points import new_pointcloud, set_attribute
+
+
+def available() -> bool:
+    """Whether this Blender has splats of its own."""
+    kind = bpy.types.PointCloud.bl_rna.properties.get("type")
+    return kind is not None and "GAUSSIAN_SPLAT" in kind.enum_items
+
+
+def native_cloud(name: str, splats: Splats) -> bpy.types.PointCloud:
+    """A PointCloud of the type GAUSSIAN_SPLAT.
+
+    Such an object quantises positions and scales over its whole range, so splats that show nothing or whose size lies
+    far from the others' are left out.
+    """
+    splats = splats[_usual(splats)]
+    cloud = new_pointcloud(name, len(splats))
+    cloud.type = "GAUSSIAN_SPLAT"
+    if len(splats):
+        for attribute, (kind, field, values) in attributes_of(splats).items():
+            set_attribute(cloud, attribute, kind, field, values)
+    return cloud
+
+
+def attributes_of(splats: Splats) -> dict[str, tuple[str, str, np.ndarray]]:
+    """What Blender's own importer stores: name to kind, field, and values (N, width)."""
+    base = np.concatenate([splats.sh[:, 0], splats.opacities[:, None]], -1)
+    found = {
+        "position": ("FLOAT_VECTOR", "vector", splats.means),
+        "scale": ("FLOAT_VECTOR", "vector", np.exp(splats.log_scales)),
+        "rotation": ("QUATERNION", "value", splats.quaternions),
+        "radiance:base": ("FLOAT4", "vector", base),
+    }
+    for index in range(1, splats.sh.shape[1]):
+        found[f"radiance:sh_{index - 1}"] = ("FLOAT_VECTOR", "vector", splats.sh[:, index])
+    return found
+
+
+def _usual(splats: Splats) -> np.ndarray:
+    """Mask of the splats that show and are at most e⁶ larger than the middle one."""
+    if not len(splats):
+        return np.zeros(0, bool)
+    longest = splats.log_scales.max(-1)
+    return (splats.opacities > 1 / 255) & (longest < np.median(longest) + 6) & (longest > -20)

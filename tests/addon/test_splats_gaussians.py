@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import splat_pictures as pictures
+from mathutils import Matrix
+
+from addon.splats import gaussians, harmonics, native
+
+
+def placed(values, matrix=None):
+    obj = bpy.data.objects.new("splats", gaussians.gaussian_cloud("splats", values))
+    bpy.context.scene.collection.objects.link(obj)
+    if matrix is not None:
+        parent = bpy.data.objects.new("parent", None)
+        bpy.context.scene.collection.objects.link(parent)
+        parent.matrix_world = matrix
+        obj.parent = parent
+    return obj
+
+
+class TestGaussianCloud:
+    @pytest.mark.parametrize("degree", [0, 3])
+    def test_cycles_shows_each_gaussian_at_its_largest_along_the_ray(self, tmp_path, degree):
+        values = pictures.random_splats(60, 1, degree, flat=False)
+        placed(values)
+        camera = pictures.camera_at((1.5, -2.5, 1.0))
+        picture, truth = pictures.rendered(tmp_path), pictures.gaussian_picture(values, camera)
+        assert pictures.decibels(picture, truth) > 45
+
+    def test_a_parent_moves_turns_and_scales_them(self, tmp_path):
+        values = pictures.random_splats(30, 2, 2, flat=False)
+        matrix = Matrix.Translation((0.2, -0.1, 0.1)) @ Matrix.Rotation(1, 4, (1, 2, 3)) @ Matrix.Scale(0.6, 4)
+        placed(values, matrix)
+        rotation = np.array(Matrix.Rotation(1, 3, (1, 2, 3)))
+        moved = values[:]
+        moved.means = (values.means @ (0.6 * rotation.T) + np.array(matrix.translation)).astype(np.float32)
+        moved.log_scales = values.log_scales + np.float32(np.log(0.6))
+        turn = np.array(Matrix.Rotation(1, 4, (1, 2, 3)).to_quaternion())
+        moved.quaternions = product(turn, values.quaternions)
+        moved.sh = harmonics.turned(values.sh, rotation)
+        camera = pictures.camera_at((1.5, -2.5, 1.0))
+        assert pictures.decibels(pictures.rendered(tmp_path), pictures.gaussian_picture(moved, camera)) > 45
+
+    def test_the_fainter_the_smaller(self):
+        values = pictures.random_splats(3, 3, flat=False)
+        values.logit_opacities[:] = (-5.0, -2.0, 9.0)
+        cloud = gaussians.gaussian_cloud("a", values)
+        radii = np.array([point.radius for point in cloud.points]) / np.exp(values.log_scales.max(-1))
+        assert np.allclose(radii, (np.sqrt(2 * np.log(255 / (1 + np.exp(5)))), 2.614, 3), atol=1e-3)
+
+    def test_eevee_reads_no_more_attributes_than_it_can(self):
+        material = placed(pictures.random_splats(3, 3, 3)).data.materials[0]
+        outputs = {node.target: node for node in material.node_tree.nodes if node.type == "OUTPUT_MATERIAL"}
+        assert len(attributes_behind(outputs["EEVEE"])) == 12
+        assert len(attributes_behind(outputs["CYCLES"])) == 19
+
+
+def attributes_behind(node) -> set[str]:
+    found, waiting = set(), [node]
+    while waiting:
+        node = waiting.pop()
+        if node.type == "ATTRIBUTE":
+            found.add(node.attribute_name)
+        waiting += [link.from_node for socket in node.inputs for link in socket.links]
+    return found
+
+
+def product(first, second):
+    """Quaternions wxyz, (4,) by (N, 4)."""
+    a, b, c, d = first
+    w, x, y, z = second.T
+    parts = (
+        a * w - b * x - c * y - d * z,
+        a * x + b * w + c * z - d * y,
+        a * y - b * z + c * w + d * x,
+        a * z + b * y - c * x + d * w,
+    )
+    return np.stack(parts, -1).astype(np.float32)
+
+
+class TestHarmonics:
+    def test_the_basis_is_orthonormal(self):
+        directions = harmonics._spread_directions(20_000)
+        values = np.stack(harmonics.basis(*directions.T, 3), -1)
+        assert np.allclose(values.T @ values * (4 * np.pi / 20_000), np.eye(15), atol=1e-3)
+
+    def test_turned_colours_are_the_old_ones_seen_from_the_turned_direction(self):
+        rotation = np.array(Matrix.Rotation(0.7, 3, (1, -2, 0.5)))
+        sh = np.random.default_rng(0).standard_normal((5, 16, 3)).astype(np.float32)
+        directions = harmonics._spread_directions(50)
+        new = np.einsum(
+            "pk,nkc->pnc",
+            np.stack(harmonics.basis(*(directions @ rotation.T).T, 3), -1),
+            harmonics.turned(sh, rotation)[:, 1:],
+        )
+        old = np.einsum("pk,nkc->pnc", np.stack(harmonics.basis(*directions.T, 3), -1), sh[:, 1:])
+        assert np.allclose(new, old, atol=1e-5)
+
+
+class TestNative:
+    def test_it_is_offered_exactly_where_blender_has_it(self):
+        assert native.available() == (bpy.app.version >= (5, 3))
+
+    def test_attributes_are_those_of_blenders_own_importer(self):
+        values = pictures.random_splats(4, 1, 1, flat=False)
+        found = native.attributes_of(values)
+        assert {name: kind for name, (kind, _, _) in found.items()} == {
+            "position": "FLOAT_VECTOR",
+            "scale": "FLOAT_VECTOR",
+            "rotation": "QUATERNION",
+            "radiance:base": "FLOAT4",
+            "radiance:sh_0": "FLOAT_VECTOR",
+            "radiance:sh_1": "FLOAT_VECTOR",
+            "radiance:sh_2": "FLOAT_VECTOR",
+        }
+        assert np.allclose(found["scale"][2], np.exp(values.log_scales))
+        assert np.allclose(found["radiance:base"][2][:, 3], 1 / (1 + np.exp(-values.logit_opacities)))
+        assert np.array_equal(found["radiance:sh_2"][2], values.sh[:, 3])
