@@ -1,0 +1,178 @@
+"""The server process, spoken to as Blender speaks to it."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from dreamzoom import rpc
+from dreamzoom.example import example
+
+GENEROUS = 4.0  # seconds: a loaded machine is slower than an artist's
+
+
+class TestStart:
+    def test_answers_at_once_who_it_is(self, server):
+        answer = server.ask(1, "initialize")["result"]
+        assert time.monotonic() - server.began < GENEROUS
+        assert (answer["name"], answer["pid"]) == ("dreamzoom", server.process.pid)
+        assert [row["name"] for row in answer["engines"]][0] == "procedural"
+        assert all(row.keys() == {"name", "available", "reason", "remedy"} for row in answer["engines"])
+
+    def test_imports_nothing_heavy_before_it_answers(self, server):
+        """Seen from outside: no numeric library is mapped into the process when it has answered."""
+        maps = Path(f"/proc/{server.process.pid}/maps")
+        if not maps.exists():
+            pytest.skip("only Linux shows what a process has loaded")
+        server.ask(1, "initialize")
+        assert not [name for name in ("torch", "numba", "scipy", "llvmlite") if f"/{name}/" in maps.read_text()]
+
+
+class TestEnd:
+    def test_of_input_ends_it(self, server):
+        server.ask(1, "initialize")
+        server.process.stdin.close()
+        assert server.process.wait(GENEROUS) == 0
+
+    def test_of_input_ends_it_while_a_job_computes(self, server, tmp_path):
+        server.send(1, "generate", request=example(6, (256, 256)), out=str(tmp_path / "job"))
+        while server.next()["method"] != "progress":
+            pass
+        time.sleep(1)
+        server.process.stdin.close()
+        assert server.process.wait(GENEROUS) == 0
+
+    def test_shutdown_is_answered_first(self, server):
+        assert server.ask(1, "shutdown")["result"] == {}
+        assert server.process.wait(GENEROUS) == 0
+
+
+class TestGenerate:
+    def test_a_job_with_progress_and_artifacts(self, server, tmp_path, small_request):
+        out = tmp_path / "Отпуск 山 é"
+        answer = server.ask("job 1", "generate", request=small_request, out=str(out))
+        assert Path(answer["result"]["result"]) == out / "result.json"
+        assert json.loads((out / "result.json").read_bytes())["levels"][0]["index"] == 0
+        told = [note["params"] for note in server.notifications if note["method"] == "progress"]
+        assert all(
+            note.keys() == {"id", "stage", "level", "levels", "fraction", "seconds_left", "message"} for note in told
+        )
+        assert told[-1]["fraction"] == 1
+        assert {note["id"] for note in told} == {"job 1"}
+        shown = [note["params"] for note in server.notifications if note["method"] == "artifact"]
+        assert {"image", "cloud", "splats", "preview"} == {note["kind"] for note in shown}
+        assert all((out / note["path"]).is_file() for note in shown if note["path"] != "live.png")
+
+    def test_cancel_is_noticed_and_the_job_goes_on_later(self, server, tmp_path, small_request):
+        request = example(3, (160, 120))
+        server.send(1, "generate", request=request, out=str(tmp_path / "job"))
+        while server.next()["method"] != "progress":
+            pass
+        server.send(2, "generate", request=request, out=str(tmp_path / "other"))
+        assert server.answer()["error"]["code"] == rpc.BUSY
+        assert server.ask(3, "cancel", id=99)["result"] == {"cancelled": False}
+        began = time.monotonic()
+        server.send(4, "cancel", id=1)
+        answers = {answer["id"]: answer for answer in (server.answer(), server.answer())}
+        assert time.monotonic() - began < 2 * GENEROUS
+        assert answers[4]["result"] == {"cancelled": True}
+        assert answers[1]["error"]["code"] == rpc.CANCELLED
+        assert "result" in server.ask(5, "generate", request=small_request, out=str(tmp_path / "job"))
+
+
+class TestRefusals:
+    def test_of_bad_requests_name_the_field_and_the_server_lives_on(self, lasting_server, tmp_path, bad_request):
+        raw, field = bad_request
+        answer = lasting_server.ask(7, "generate", request=raw, out=str(tmp_path / "job"))
+        assert answer["error"]["code"] == rpc.BAD_REQUEST
+        assert answer["error"]["data"]["field"].startswith(field)
+        assert answer["error"]["data"]["message"].startswith(("must", "is"))
+        assert lasting_server.ask(8, "initialize")["result"]["name"] == "dreamzoom"
+
+    def test_of_a_picture_that_is_not_there(self, lasting_server, tmp_path, small_request):
+        small_request["levels"][0]["image"] = "no such.png"
+        answer = lasting_server.ask(1, "generate", request=small_request, out=str(tmp_path / "job"))
+        assert answer["error"]["code"] == rpc.BAD_REQUEST
+        assert answer["error"]["data"]["field"] == "levels[0].image"
+
+    def test_then_a_good_request_works_on_the_same_server(self, lasting_server, tmp_path, small_request):
+        answer = lasting_server.ask(9, "generate", request=small_request | {"seed": -1}, out=str(tmp_path / "job"))
+        assert answer["error"]["data"]["field"] == "seed"
+        assert "result" in lasting_server.ask(10, "generate", request=small_request, out=str(tmp_path / "job"))
+
+    @pytest.mark.parametrize(
+        ("params", "field"),
+        [
+            ({}, "out"),
+            ({"out": 3}, "out"),
+            ({"out": "a\0b"}, "out"),
+            ({"out": "job"}, "request"),
+            ({"out": "job", "request": {}, "colour": 1}, "colour"),
+        ],
+    )
+    def test_of_wrong_parameters(self, lasting_server, params, field):
+        assert lasting_server.ask(1, "generate", **params)["error"]["data"]["field"] == field
+
+    def test_of_a_folder_that_holds_something_else(self, lasting_server, tmp_path, small_request):
+        (tmp_path / "holiday.jpg").touch()
+        error = lasting_server.ask(1, "generate", request=small_request, out=str(tmp_path))["error"]
+        assert (error["code"], "no job" in error["message"], bool(error["data"]["remedy"])) == (rpc.OTHER, True, True)
+
+    def test_of_truncated_json_garbage_and_floods(self, lasting_server):
+        lasting_server.body(b'{"jsonrpc": "2.0", "id": 1, "met')
+        assert lasting_server.answer()["error"]["code"] == rpc.PARSE_ERROR
+        lasting_server.raw(b"\x00\xffGET / HTTP/1.1\r\n\r\n")
+        lasting_server.send(2, "initialize")
+        assert lasting_server.answer()["error"]["code"] == rpc.PARSE_ERROR
+        assert lasting_server.answer()["id"] == 2
+        lasting_server.raw(b"Content-Length: 123456789012\r\n\r\n")
+        assert lasting_server.answer()["error"]["code"] == rpc.INVALID_REQUEST
+        assert lasting_server.ask(3, "initialize")["id"] == 3
+
+    def test_of_unknown_methods(self, lasting_server):
+        assert lasting_server.ask(1, "destroy")["error"]["code"] == rpc.UNKNOWN_METHOD
+
+
+class TestCrash:
+    def test_a_killed_client_leaves_no_server(self, tmp_path):
+        """The parent is killed the hard way; the server, which it started, ends by itself."""
+        import subprocess
+        import sys
+
+        server_folder = Path(__file__).parents[2] / "server"
+        program = (
+            "import subprocess, sys, time\n"
+            "p = subprocess.Popen([sys.executable, '-m', 'dreamzoom', 'serve'], stdin=subprocess.PIPE,"
+            " stdout=subprocess.PIPE)\n"
+            "print(p.pid, flush=True)\ntime.sleep(60)"
+        )
+        environment = os.environ | {"PYTHONPATH": str(server_folder)}
+        parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment)
+        pid = int(parent.stdout.readline())
+        parent.kill()
+        parent.communicate()
+        end = time.monotonic() + GENEROUS
+        while time.monotonic() < end and _lives(pid):
+            time.sleep(0.05)
+        assert not _lives(pid)
+
+
+def _lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process alone")
+def test_ctrl_c_ends_the_server_quietly(server):
+    server.ask(1, "initialize")
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(GENEROUS) == 0
+    time.sleep(0.1)
+    assert b"".join(server.errors) == b""
