@@ -18,7 +18,7 @@ from dreamzoom.engines.procedural.relief import base, detail
 from dreamzoom.engines.procedural.surface import stars, surface
 
 SCALE, OX, OY, OZ, PLANE, PLANE_X, PLANE_Y, FOCUS_Z, FACTOR, TINT = range(10)
-CHAIN = 13
+CHAIN = 12
 DOME = 50.0
 
 
@@ -161,6 +161,25 @@ def bake_heights(chain, recipes, seeds, counts, out, extent, row0, row1):
     for j in range(row0, row1):
         for i in range(n + 1):
             out[j, i] = height(chain, recipes, seeds, counts, i * cell - extent, j * cell - extent, cell)
+
+
+@njit(nogil=True, cache=True)
+def smooth_steps(chain, recipes, seeds, counts, grid, out, extent, row0, row1):
+    """Where `grid` jumps, put the mean of four heights into `out`, so that edges of walls run straight through the cells."""
+    n = grid.shape[0] - 1
+    cell = 2.0 * extent / n
+    for j in range(max(row0, 1), min(row1, n)):
+        for i in range(1, n):
+            low = min(min(grid[j, i - 1], grid[j, i + 1]), min(grid[j - 1, i], grid[j + 1, i]))
+            high = max(max(grid[j, i - 1], grid[j, i + 1]), max(grid[j - 1, i], grid[j + 1, i]))
+            if max(high, grid[j, i]) - min(low, grid[j, i]) < 3.0 * cell:
+                continue
+            total = 0.0
+            for b in range(2):
+                for a in range(2):
+                    x, y = (i + 0.66 * a - 0.33) * cell - extent, (j + 0.66 * b - 0.33) * cell - extent
+                    total += height(chain, recipes, seeds, counts, x, y, cell)
+            out[j, i] = 0.25 * total
 
 
 @njit
@@ -318,13 +337,22 @@ def _film(v):
 
 @njit
 def _shade(chain, recipes, seeds, counts, grids, shadows, opens, extent0, light, x, y, z, fp):
-    """The displayed light, linear RGB 0..1, of a place on the ground."""
+    """The displayed light, linear RGB 0..1, of a place on the ground.
+
+    A wall is one cell of the grid wide: its normal is the grid's, and its look is that of the place just inside of it.
+    """
     _, cell, ring = ground(grids, extent0, x, y)
+    wx = (ground(grids, extent0, x + cell, y)[0] - ground(grids, extent0, x - cell, y)[0]) / (2.0 * cell)
+    wy = (ground(grids, extent0, x, y + cell)[0] - ground(grids, extent0, x, y - cell)[0]) / (2.0 * cell)
+    slope = math.sqrt(wx * wx + wy * wy)
+    wall = smooth(1.6, 3.2, slope)
     eps = max(0.7 * fp, 0.12 * cell)
     h0 = height(chain, recipes, seeds, counts, x, y, fp)
     gx = (height(chain, recipes, seeds, counts, x + eps, y, fp) - h0) / eps
     gy = (height(chain, recipes, seeds, counts, x, y + eps, fp) - h0) / eps
+    gx, gy = mix(gx, wx, wall), mix(gy, wy, wall)
     norm = 1.0 / math.sqrt(gx * gx + gy * gy + 1.0)
+    inward = 1.5 * cell * wall / max(slope, 1e-6)
     extent = extent0 * 2.0**ring
     shadow = _sample(shadows, ring, extent, x, y)
     ao = _openness(opens, extent0, ring, x, y)
@@ -333,8 +361,8 @@ def _shade(chain, recipes, seeds, counts, grids, shadows, opens, extent0, light,
         recipes,
         seeds,
         counts,
-        x,
-        y,
+        x + wx * inward,
+        y + wy * inward,
         z,
         fp,
         -gx * norm,

@@ -101,19 +101,19 @@ def _continent(seed, x, y, fp):
     high = ranges(seed, x, y, fp)
     peaks = ridged(x * 2.6, y * 2.6, seed + 16, 7, 0.52, fp * 2.6) if high > 0.0 else 0.0
     hills = 0.5 + 0.5 * fbm(x * 3.0, y * 3.0, seed + 17, 6, 0.5, fp * 3.0)
-    return 0.022 * smooth(0.0, 0.04, n) + inland * (0.05 * max(hills, 0.0) + 0.30 * high * peaks)
+    return 0.022 * smooth(0.0, 0.04, n) + inland * (0.05 * max(hills, 0.0) + 0.17 * high * peaks)
 
 
 @njit
 def _mountains(seed, x, y, fp):
     f = 0.75
-    wx = x * f + 0.16 * fbm(x * 1.4, y * 1.4, seed + 3, 2, 0.5, fp * 1.4)
-    wy = y * f + 0.16 * fbm(x * 1.4, y * 1.4, seed + 4, 2, 0.5, fp * 1.4)
+    wx = x * f + 0.11 * fbm(x * 1.4, y * 1.4, seed + 3, 2, 0.5, fp * 1.4)
+    wy = y * f + 0.11 * fbm(x * 1.4, y * 1.4, seed + 4, 2, 0.5, fp * 1.4)
     n = ridged(wx, wy, seed + 5, 9, 0.5, fp * f)
     broad = 0.5 + 0.5 * gradient(x * 0.5, y * 0.5, seed + 2)
     valley = smooth(0.15, 1.15, math.sqrt(x * x + y * y) + 0.25 * gradient(x * 1.3, y * 1.3, seed + 6))
     meadow = 0.03 * fbm(x * 3.0, y * 3.0, seed + 7, 5, 0.5, fp * 3.0)
-    return meadow + (0.08 + 0.6 * n * (0.35 + 0.65 * n)) * (0.6 + 0.5 * broad) * valley
+    return meadow + (0.08 + 0.52 * n * (0.4 + 0.6 * n)) * (0.6 + 0.5 * broad) * valley
 
 
 @njit
@@ -153,7 +153,7 @@ def _forest(P, seed, x, y, fp):
     hills = 0.16 * fbm(x * 0.7, y * 0.7, seed + 6, 3, 0.5, fp)
     f = 8.5
     top, number, conifer = tree(seed + 21, x, y, f, fp)
-    rough = 0.018 * fbm(x * 30.0, y * 30.0, seed + 22, 3, 0.6, fp * 30.0)
+    rough = 0.022 * fbm(x * 34.0, y * 34.0, seed + 22, 3, 0.6, fp * 34.0)
     open_ = glade(seed, x, y)
     under = 0.012 * fbm(x * 14.0, y * 14.0, seed + 23, 4, 0.6, fp * 14.0)
     return hills + mix(0.145 * top + rough * min(top * 3.0, 1.0), under, open_)
@@ -252,13 +252,14 @@ def _rock(seed, x, y, fp):
     wy = y + 0.12 * fbm(x * 2.0 + 7.0, y * 2.0, seed + 51, 4, 0.5, fp * 2.0)
     f1, f2, dx, dy, ix, iy = cells(wx * 1.5, wy * 1.5, seed + 52, 0.85)
     a, b = hash01(ix, iy, seed + 53) - 0.5, hash01(ix, iy, seed + 54) - 0.5
-    big = smooth(0.0, 0.22, f2 - f1) * (0.16 + 0.16 * hash01(ix, iy, seed + 55) + 0.34 * (a * dx + b * dy))
+    big = smooth(-0.04, 0.42, f2 - f1) * (0.17 + 0.16 * hash01(ix, iy, seed + 55) + 0.34 * (a * dx + b * dy))
     g1, g2, ex, ey, jx, jy = cells(wx * 5.3 + 3.0, wy * 5.3, seed + 56, 0.9)
     c, d = hash01(jx, jy, seed + 57) - 0.5, hash01(jx, jy, seed + 58) - 0.5
-    small = smooth(0.0, 0.16, g2 - g1) * (0.03 + 0.02 * c + 0.09 * (c * ex + d * ey))
+    small = smooth(-0.05, 0.3, g2 - g1) * (0.03 + 0.02 * c + 0.09 * (c * ex + d * ey))
     layer = 0.012 * math.sin(62.0 * (0.35 * x + 0.2 * y) + 5.0 * gradient(x * 2.0, y * 2.0, seed + 59)) * kept(0.2, fp)
-    rough = 0.035 * fbm(x * 5.0, y * 5.0, seed + 60, 7, 0.58, fp * 5.0)
+    rough = 0.03 * fbm(x * 4.0, y * 4.0, seed + 60, 7, 0.47, fp * 5.0)
     crack = ridged(x * 1.9, y * 1.9, seed + 61, 4, 0.6, fp * 1.9)
+    big -= 0.19
     return big + small * (0.4 + 0.6 * smooth(0.0, 0.3, f2 - f1)) + layer + rough - 0.05 * smooth(0.82, 1.0, crack)
 
 
@@ -289,7 +290,7 @@ def _moss(seed, x, y, fp):
     fuzz = 0.012 * fbm(x * 48.0, y * 48.0, seed + 69, 3, 0.6, fp * 48.0)
     soft = cushion + tuft + fuzz
     up, _ = stalk(seed, x, y)
-    return max(soft, 0.42 * up)
+    return max(soft, 0.42 * up) - 0.19
 
 
 @njit
@@ -310,13 +311,14 @@ def leaf_at(seed, x, y):
             hero = ix == 0 and iy == 0
             px = (ix + 0.2 + 0.6 * hash01(ix, iy, seed + 1)) * space
             py = (iy + 0.2 + 0.6 * hash01(ix, iy, seed + 2)) * space
-            turn, size = 6.2832 * hash01(ix, iy, seed + 3), 0.75 + 0.5 * n
-            layer = 0.28 * hash01(ix, iy, seed + 4)
+            size = 0.75 + 0.5 * n
             if hero:
-                px, py, turn, size, layer = 0.0, 0.0, 0.5 + 0.5 * n, 1.9, 0.34
+                px, py, size = 0.0, 0.0, 1.9
             a, b = x - px, y - py
             if a * a + b * b > 0.36 * size * size:
                 continue
+            turn = 0.5 + 0.5 * n if hero else 6.2832 * hash01(ix, iy, seed + 3)
+            layer = 0.2 if hero else 0.15 * hash01(ix, iy, seed + 4)
             c, s = math.cos(turn), math.sin(turn)
             u, v = (a * c + b * s) / size + 0.5, -a * s + b * c
             if u <= 0.0 or u >= 1.0:
@@ -361,11 +363,11 @@ def dew(seed, x, y):
 @njit
 def _leaf(seed, x, y, fp):
     h, u, v, w, number = leaf_at(seed, x, y)
-    soil = 0.03 * fbm(x * 6.0, y * 6.0, seed + 82, 5, 0.6, fp * 6.0) - 0.12
+    soil = 0.03 * fbm(x * 6.0, y * 6.0, seed + 82, 5, 0.6, fp * 6.0) - 0.09
     if h < soil:
-        return soil - 0.3
+        return soil - 0.17
     drop, radius = dew(seed, x, y)
-    return h - 0.34 - 0.012 * veins(seed, u, v, w, fp) + 0.8 * radius * drop
+    return h - 0.2 - 0.012 * veins(seed, u, v, w, fp) + 0.8 * radius * drop
 
 
 @njit
@@ -374,20 +376,19 @@ def _cell(seed, x, y, fp):
     wy = y + 0.1 * gradient(x * 2.1, y * 2.1, seed + 91)
     f1, f2, dx, dy, ix, iy = cells(wx * 1.9, wy * 1.9, seed + 92, 0.75)
     gap = f2 - f1
-    pillow = 0.26 * smooth(0.0, 0.55, gap) ** 0.6 * (0.75 + 0.5 * hash01(ix, iy, seed + 93))
-    nucleus = 0.0
-    if f1 < 0.21:
-        nucleus = 0.11 * math.sqrt(1.0 - (f1 / 0.21) ** 2)
+    dome = math.sqrt(max(1.0 - (f1 / 0.95) ** 2, 0.0)) * math.sqrt(smooth(-0.02, 0.32, gap))
+    pillow = 0.24 * dome * (0.8 + 0.4 * hash01(ix, iy, seed + 93))
+    nucleus = 0.02 * smooth(0.24, 0.17, f1) - 0.02 * smooth(0.3, 0.25, f1)
     g1, g2, _, _, jx, jy = cells(x * 15.0, y * 15.0, seed + 94, 0.9)
     n = hash01(jx, jy, seed + 95)
     grain = 0.02 * n * max(1.0 - (g1 / (0.2 + 0.22 * n)) ** 2, 0.0) * smooth(0.1, 0.3, gap)
     skin = 0.006 * fbm(x * 22.0, y * 22.0, seed + 96, 4, 0.55, fp * 22.0)
-    return pillow + max(nucleus, grain) + skin
+    return pillow + nucleus + grain * smooth(0.24, 0.3, f1) + skin - 0.2
 
 
 @njit
 def prism(seed, x, y, f):
-    """The tallest crystal over a place: height in units of 1/f, facet number 0..6 (6 the side), its number."""
+    """The tallest crystal over a place: height in units of 1/f, whether on a slanting facet, its number."""
     best, side, number = 0.0, 0.0, 0.0
     u, v = x * f, y * f
     fx, fy = int(math.floor(u)), int(math.floor(v))
@@ -396,16 +397,16 @@ def prism(seed, x, y, f):
             a, n = hash01(fx + i, fy + j, seed), hash01(fx + i, fy + j, seed + 2)
             b, t = hash01(fx + i, fy + j, seed + 1), hash01(fx + i, fy + j, seed + 3)
             dx, dy = u - (fx + i + 0.2 + 0.6 * a), v - (fy + j + 0.2 + 0.6 * b)
-            radius = 0.24 + 0.42 * n
+            radius = 0.2 + 0.32 * n
+            if dx * dx + dy * dy > 1.34 * radius * radius:
+                continue
             lean = (t - 0.5) * 1.1
-            far, facet = -1.0, 0.0
-            for k in range(6):
-                angle = 1.0472 * k + 6.0 * a
-                d = dx * math.cos(angle) + dy * math.sin(angle)
-                if d > far:
-                    far, facet = d, float(k)
+            c, s = math.cos(6.0 * a), math.sin(6.0 * a)
+            px, py = abs(dx * c + dy * s), abs(dy * c - dx * s)
+            slant = 0.5 * px + 0.8660254 * py
+            far, facet = max(px, slant), 1.0 if slant > px else 0.0
             if far < radius:
-                h = (0.25 + 1.1 * n * t) - (0.9 + 0.8 * b) * max(far - 0.12 * radius, 0.0) + lean * dx
+                h = (0.3 + 1.5 * n * t) - (0.5 + 0.6 * b) * max(far - 0.1 * radius, 0.0) + lean * dx
                 if h > best:
                     best, side, number = h, facet, hash01(fx + i, fy + j, seed + 4)
     return best, side, number
@@ -416,7 +417,7 @@ def _crystal(seed, x, y, fp):
     big, _, _ = prism(seed + 100, x, y, 2.2)
     mid, _, _ = prism(seed + 110, x, y, 5.5)
     grit = 0.02 * fbm(x * 9.0, y * 9.0, seed + 120, 4, 0.5, fp * 9.0)
-    return max(max(big / 2.0, mid / 5.0), 0.05 + grit)
+    return max(max(big / 2.0, mid / 5.0), 0.05 + grit) - 0.05
 
 
 @njit
@@ -450,8 +451,7 @@ def waves(seed, x, y):
 def _atom(seed, x, y, fp):
     d, i, j = lattice(x, y, 0.2)
     n = hash01(i, j, seed + 130)
-    big = 1.0 + (1.1 if n > 0.93 else 0.0)
-    ball = 0.085 * big * math.sqrt(max(1.0 - (d / 0.5) ** 2, 0.0))
+    ball = 0.1 * math.sqrt(max(1.0 - (d / 0.5) ** 2, 0.0)) - 0.07 + (0.025 if n > 0.93 and d < 0.5 else 0.0)
     swell = 0.16 * gradient(x * 0.8, y * 0.8, seed + 131)
     return ball + swell + 0.045 * waves(seed, x, y)
 
@@ -467,7 +467,7 @@ def swell(seed, x, y, fp):
 
 @njit
 def _ocean(seed, x, y, fp):
-    return 0.26 * swell(seed, x, y, fp) + 0.05 * fbm(x * 0.6, y * 0.6, seed + 143, 2, 0.5, fp)
+    return 0.17 * (swell(seed, x, y, fp) - 0.6) + 0.05 * fbm(x * 0.6, y * 0.6, seed + 143, 2, 0.5, fp)
 
 
 @njit
@@ -479,4 +479,8 @@ def _desert(seed, x, y, fp):
     dune = dune * dune * (3.0 - 2.0 * dune) * 0.5 + 0.5 * dune
     tall = 0.6 + 0.5 * gradient(x * 0.6, y * 0.6, seed + 151)
     ripple = 0.0035 * math.sin(150.0 * (0.8 * x + 0.3 * y + 0.7 * warp) + 3.0 * gradient(x * 5.0, y * 5.0, seed + 152))
-    return 0.3 * dune * tall + ripple * kept(0.045, fp) + 0.02 * fbm(x * 2.5, y * 2.5, seed + 153, 4, 0.45, fp * 2.5)
+    return (
+        0.3 * (dune - 0.5) * tall
+        + ripple * kept(0.045, fp)
+        + 0.02 * fbm(x * 2.5, y * 2.5, seed + 153, 4, 0.45, fp * 2.5)
+    )

@@ -77,7 +77,7 @@ def surface(P, seed, x, y, z, nz, fp):
     if style == R.MOSS:
         return _moss(P, seed, x, y, z, fp)
     if style == R.LEAF:
-        return _leaf(P, seed, x, y, fp)
+        return _leaf(P, seed, x, y, nz, fp)
     if style == R.CELL:
         return _cell(P, seed, x, y, fp)
     if style == R.CRYSTAL:
@@ -131,7 +131,7 @@ def _space(P, seed, x, y, z, fp):
     gap = 1.0 - 0.8 * smooth(0.012, 0.004, abs(r - 0.96))
     a = _mix3((0.012, 0.012, 0.02), _mul3(_colour(P, 2), max(band, 0.05) * gap), ring)
     k = 1.0 - ring
-    halo = 0.5 * glow * k
+    halo = 0.3 * glow * k
     return a, (k * (e[0] + s) + 0.12 * halo, k * (e[1] + s * 0.94) + 0.4 * halo, k * (e[2] + s * 0.88) + halo), 0.0
 
 
@@ -156,7 +156,7 @@ def _planet(P, seed, x, y, z, fp):
     cloud = 0.92 * _clouds(x, y, seed + 32, fp)
     c = _mix3(_mix3(sea, ground, shore), (0.86, 0.88, 0.92), cloud)
     rim = P[R.BASE] * smooth(0.9, 1.85, r)
-    e = _mul3(P[R.HAZE : R.HAZE + 3], 0.30 * rim * rim)
+    e = _mul3(P[R.HAZE : R.HAZE + 3], 0.6 * rim * rim)
     if P[R.NIGHT] > 0.0:
         town = smooth(0.45, 0.75, fbm(x * 7.0, y * 7.0, seed + 35, 5, 0.7, fp * 7.0)) * shore * (1.0 - cloud)
         e = (e[0] + 1.6 * town, e[1] + 0.95 * town, e[2] + 0.4 * town)
@@ -211,8 +211,8 @@ def _mountains(P, seed, x, y, z, nz, fp):
     )
     green = _mix3(green, (0.018, 0.035, 0.014), 0.85 * spots)
     c = _mix3(rock, green, smooth(0.6, 0.8, nz + 0.12 * m) * (1.0 - smooth(0.14, 0.26, z + 0.06 * m)))
-    line = 0.30 - 0.32 * P[R.SNOW]
-    snow = smooth(line, line + 0.06, z + 0.08 * m) * smooth(0.42, 0.62, nz + 0.1 * m)
+    line = 0.33 - 0.35 * P[R.SNOW]
+    snow = smooth(line, line + 0.09, z + 0.09 * m) * smooth(0.35, 0.6, nz + 0.08 * m)
     return _mix3(c, _colour(P, 4), snow), DARK, 0.1 * snow
 
 
@@ -265,11 +265,12 @@ def _city(P, seed, x, y, z, nz, fp):
     frame = smooth(0.12, 0.3, row - math.floor(row)) * smooth(0.12, 0.3, along - math.floor(along))
     frame = mix(0.6, frame, kept(0.03, fp))
     lit = hash01(int(math.floor(row)), int(math.floor(along)), seed + 61)
-    on = smooth(0.72 - 0.42 * dark, 0.76 - 0.42 * dark, lit) * frame
+    on = smooth(0.9 - 0.35 * dark, 0.92 - 0.35 * dark, lit) * frame * smooth(0.5, 0.4, nz)
     wall = _mul3(base, 0.85)
     glass = _mix3(wall, (0.03, 0.06, 0.10), 0.85 * frame)
     warm = _mul3(
-        _mix3(_colour(P, 4), (0.6, 0.8, 1.0), smooth(0.8, 1.0, lit * 9.7 % 1.0)), on * (0.35 + 2.2 * dark + P[R.GLOW])
+        _mix3(_colour(P, 4), (0.6, 0.8, 1.0), smooth(0.8, 1.0, lit * 9.7 % 1.0)),
+        on * (0.35 + 0.9 * dark + P[R.GLOW]) * (0.4 + lit),
     )
     return glass, warm, 0.6 * frame
 
@@ -321,7 +322,7 @@ def _rock(P, seed, x, y, z, nz, fp):
 def _moss(P, seed, x, y, z, fp):
     up, capsule = stalk(seed, x, y)
     if capsule > 0.0:
-        h = smooth(0.10, 0.40, z)
+        h = smooth(-0.08, 0.2, z)
         return _mix3(_mul3(_colour(P, 1), 0.7), _colour(P, 3), h), _mul3(_colour(P, 3), 0.12 * h), 0.4
     g1, g2, ex, ey, jx, jy = cells(x * 13.0, y * 13.0, seed + 66, 0.9)
     m = fbm(x * 1.4, y * 1.4, seed + 77, 5, 0.55, fp * 1.4)
@@ -335,7 +336,7 @@ def _moss(P, seed, x, y, z, fp):
 
 
 @njit
-def _leaf(P, seed, x, y, fp):
+def _leaf(P, seed, x, y, nz, fp):
     h, u, v, w, number = leaf_at(seed, x, y)
     if h < -0.05:
         m = fbm(x * 9.0, y * 9.0, seed + 86, 5, 0.62, fp * 9.0)
@@ -343,7 +344,7 @@ def _leaf(P, seed, x, y, fp):
     net = veins(seed, u, v, w, fp)
     q = abs(v) / w
     m = fbm(x * 5.0, y * 5.0, seed + 87, 6, 0.6, fp * 5.0)
-    old = smooth(0.66, 0.95, number + 0.15 * m) if h < 0.26 else 0.0
+    old = smooth(0.66, 0.95, number + 0.15 * m) if h < 0.12 else 0.0
     c = _mix3(_colour(P, 0), _colour(P, 1), smooth(-0.4, 0.6, m + 0.5 * (1.0 - q)))
     c = _mix3(c, _mix3(_colour(P, 3), (0.55, 0.30, 0.06), smooth(0.1, 0.7, m + q - 0.4)), 0.85 * old)
     spots = smooth(0.42, 0.62, fbm(x * 7.0, y * 7.0, seed + 88, 4, 0.6, fp * 7.0))
@@ -354,6 +355,7 @@ def _leaf(P, seed, x, y, fp):
     if drop > 0.0:
         c = _mix3(c, (0.75, 0.85, 0.8), 0.2 + 0.35 * (1.0 - drop))
     shine = _mul3(_colour(P, 2), 0.10 * (1.0 - net) * (1.0 - old) + P[R.GLOW] * net)
+    c = _mix3((0.02, 0.022, 0.008), c, smooth(0.15, 0.5, nz))
     return c, shine, 0.45 + 0.55 * (1.0 if drop > 0.0 else 0.0)
 
 
@@ -378,7 +380,7 @@ def _cell(P, seed, x, y, fp):
     body = _mix3(body, _mix3(_mul3(_colour(P, 2), 0.6), _colour(P, 3), fibre), 0.9 * core)
     halo = math.exp(-((f1 / 0.24) ** 2))
     skin = 1.0 - smooth(0.0, 0.07, gap)
-    e = _mul3(_colour(P, 2), halo * (0.28 + 0.5 * P[R.GLOW]))
+    e = _mul3(_colour(P, 2), halo * (0.5 + 0.5 * P[R.GLOW]))
     t = _mul3(_colour(P, 4), (0.32 + P[R.GLOW]) * skin * (0.6 + 0.4 * m) + 0.35 * grain * (1.0 if k > 0.85 else 0.0))
     return body, (e[0] + t[0], e[1] + t[1], e[2] + t[2]), 0.6
 
@@ -395,12 +397,12 @@ def _crystal(P, seed, x, y, z, fp):
         glint = smooth(0.55, 0.8, m)
         return _mix3(c, _colour(P, 1), glint), DARK, 0.4
     depth = smooth(0.0, 0.75, 0.5 * big)
-    c = _mix3(_colour(P, 0), _colour(P, 1), depth + 0.25 * m)
+    c = _mix3(_colour(P, 0), _colour(P, 1), depth + 0.1 * m)
     c = _mix3(c, _colour(P, 2), depth * depth)
     c = _mix3(c, _colour(P, 3), 0.55 * smooth(0.7, 0.95, number))
-    c = _mul3(c, 0.72 + 0.5 * hash01(int(side), int(number * 4096.0), seed + 122))
+    c = _mul3(c, 0.85 + 0.25 * hash01(int(side), int(number * 4096.0), seed + 122))
     flaw = smooth(0.75, 0.95, ridged(x * 4.0 + z, y * 4.0 - z, seed + 123, 4, 0.6, fp * 4.0))
-    c = _mix3(c, _colour(P, 4), 0.3 * flaw)
+    c = _mix3(c, _colour(P, 4), 0.15 * flaw)
     inner = (1.0 - depth) * 0.22 + 0.10 + 0.4 * P[R.GLOW]
     return c, _mul3(_mix3(_colour(P, 1), _colour(P, 3), smooth(0.4, 1.0, number)), inner), 0.9
 
@@ -414,7 +416,7 @@ def _atom(P, seed, x, y, z, fp):
     hill = 0.5 + 0.5 * wave
     c = _mix3(_colour(P, 0), _colour(P, 1), smooth(0.15, 0.9, hill))
     ball = math.sqrt(max(1.0 - (d / 0.5) ** 2, 0.0))
-    c = _mix3(c, _colour(P, 2), ball * (0.25 + 0.5 * smooth(0.4, 1.0, hill)))
+    c = _mix3(_mul3(c, 0.5), _colour(P, 2), ball * (0.05 + 0.5 * smooth(0.4, 1.0, hill)))
     c = _mix3(c, _colour(P, 3), odd * smooth(0.0, 0.3, ball))
     r = math.sqrt(x * x + y * y)
     orbit = 0.0
@@ -435,8 +437,8 @@ def _atom(P, seed, x, y, z, fp):
     g = 1.0 + P[R.GLOW]
     b, o = _colour(P, 2), _colour(P, 3)
     rim = (1.0 - ball) * ball * 0.5 + 0.22 * max(wave, 0.0)
-    power = (0.5 * cloud + rim * 0.6 + 0.8 * orbit) * g
-    warm = (0.55 * core + odd * ball * 0.7) * g
+    power = (0.6 * cloud + rim * 0.9 + 1.2 * orbit) * g
+    warm = (0.9 * core + odd * ball * 0.5) * g
     return c, (b[0] * power + o[0] * warm, b[1] * power + o[1] * warm, b[2] * power + o[2] * warm), 0.8
 
 
@@ -447,9 +449,9 @@ def _ocean(P, seed, x, y, z, nz, fp):
     deep = smooth(0.1, 0.85, h + 0.12 * m)
     reef = smooth(0.05, 0.5, fbm(x * 0.7, y * 0.7, seed + 145, 4, 0.5, fp) + 0.1)
     c = _mix3(_colour(P, 0), _colour(P, 1), 0.75 * deep + 0.35 * reef)
-    c = _mix3(c, _colour(P, 2), 0.8 * smooth(0.68, 1.0, h) + 0.25 * reef * deep)
+    c = _mix3(c, _colour(P, 2), 0.45 * smooth(0.7, 1.0, h) + 0.2 * reef * deep)
     net = ridged(x * 5.0 + 0.5 * m, y * 5.0, seed + 146, 5, 0.6, fp * 5.0)
-    foam = smooth(0.62, 0.9, h + 0.22 * m) * smooth(0.5, 0.85, net)
+    foam = smooth(0.78, 0.98, h + 0.2 * m) * smooth(0.45, 0.8, net)
     return _mix3(c, _colour(P, 4), 0.9 * foam), _mul3(_colour(P, 2), 0.06 * deep), 0.9 * (1.0 - foam)
 
 

@@ -22,8 +22,8 @@ from dreamzoom.engines.procedural import kernels
 from dreamzoom.engines.procedural import recipe as R
 from dreamzoom.engines.procedural.vocabulary import MAX_STYLES, recipes_of
 
-CELLS, BLOCK, RINGS, EXTENT = 576, 16, 6, 1.7
-"""Cells a side of a grid, of a block of the march; count of nested grids; half the side of the finest, in frame units."""
+BLOCK, RINGS, EXTENT = 16, 6, 1.7
+"""Cells a side of a block of the march; count of nested grids; half the side of the finest, in frame units."""
 
 REACH = 60.0 / 0.4
 SUN = np.array([-0.62, 0.52, 0.52]) / np.linalg.norm([-0.62, 0.52, 0.52])
@@ -52,10 +52,22 @@ class World:
         prompts, seeds: One a level.
         factor: p, the zoom factor.
         focuses: (N, 3) float64; row k is the focus of level k's child, in level k's frame.
-        cached: How many levels' grids are kept (32 MB each).
+        cached: How many levels' grids are kept (24 MB each at 576 cells).
+        cells: Cells a side of each grid, a multiple of 16: how finely the ground's shape is kept.
     """
 
-    def __init__(self, prompts: list[str], seeds: list[int], factor: float, focuses: np.ndarray, cached: int = 6):
+    def __init__(
+        self,
+        prompts: list[str],
+        seeds: list[int],
+        factor: float,
+        focuses: np.ndarray,
+        *,
+        cached: int = 6,
+        cells: int = 576,
+    ):
+        if cells % BLOCK or cells < 4 * BLOCK:
+            raise ValueError(f"cells must be a multiple of {BLOCK}, at least {4 * BLOCK}; got {cells}")
         self.factor = float(factor)
         self.focuses = np.asarray(focuses, np.float64).reshape(-1, 3)
         self._rows = [recipes_of(prompt, seed) for prompt, seed in zip(prompts, seeds)]
@@ -64,7 +76,7 @@ class World:
         self._planes: list[np.ndarray] = [np.zeros(3)]
         self._tints: list[np.ndarray] = [np.full(3, -1.0)]
         self._grounds: OrderedDict[int, _Ground] = OrderedDict()
-        self._cached = cached
+        self._cached, self._cells = cached, cells
 
     @property
     def levels(self) -> int:
@@ -152,7 +164,7 @@ class World:
         """The grids of a level, made when first asked for."""
         if level not in self._grounds:
             chain, recipes, seeds, counts = self._chain(level)
-            self._grounds[level] = _bake(chain, recipes, seeds, counts)
+            self._grounds[level] = _bake(chain, recipes, seeds, counts, self._cells)
             while len(self._grounds) > self._cached:
                 self._grounds.popitem(last=False)
         self._grounds.move_to_end(level)
@@ -202,33 +214,46 @@ class World:
         self._tints.append(total / max(total @ (0.3, 0.6, 0.1), 1e-6))
 
 
-def _bake(chain, recipes, seeds, counts) -> _Ground:
+def _bake(chain, recipes, seeds, counts, cells: int) -> _Ground:
     """Heights, block maxima, shadows and openness on the nested grids."""
-    side = CELLS + 1
+    side, blocks = cells + 1, cells // BLOCK
+    older = (chain, recipes, seeds, counts)
     grids = np.empty((RINGS, side, side), np.float32)
     for ring in range(RINGS):
-        extent = EXTENT * 2.0**ring
-        _in_parts(lambda a, b: kernels.bake_heights(chain, recipes, seeds, counts, grids[ring], extent, a, b), side, 16)
-    blocks = CELLS // BLOCK
+        _heights(older, grids[ring], EXTENT * 2.0**ring, ring < 2)
     tops = np.empty((RINGS, blocks, blocks), np.float32)
     opens, shadows = np.empty_like(grids), np.empty_like(grids)
     ceiling = float(grids.max()) + 1e-3
     for ring in range(RINGS):
         tops[ring] = _block_tops(grids[ring])
-        opens[ring] = _openness(grids[ring], 2 * EXTENT * 2.0**ring / CELLS)
-        _in_parts(lambda a, b: kernels.bake_shadows(grids, EXTENT, ring, *SUN, ceiling, shadows[ring], a, b), side, 16)
-    return _Ground(chain, recipes, seeds, counts, grids, tops, shadows, opens, ceiling)
+        opens[ring] = _openness(grids[ring], 2 * EXTENT * 2.0**ring / cells)
+        _shadows(grids, ring, ceiling, shadows[ring])
+    return _Ground(*older, grids, tops, shadows, opens, ceiling)
+
+
+def _heights(older: tuple, grid: np.ndarray, extent: float, smoothed: bool) -> None:
+    """Fill one grid with heights, its steps smoothed where asked."""
+    _in_parts(lambda a, b: kernels.bake_heights(*older, grid, extent, a, b), len(grid), 16)
+    if not smoothed:
+        return
+    rough = grid.copy()
+    _in_parts(lambda a, b: kernels.smooth_steps(*older, rough, grid, extent, a, b), len(grid), 16)
+
+
+def _shadows(grids: np.ndarray, ring: int, ceiling: float, out: np.ndarray) -> None:
+    """Fill one grid with the share of the sun that is seen."""
+    _in_parts(lambda a, b: kernels.bake_shadows(grids, EXTENT, ring, *SUN, ceiling, out, a, b), len(out), 16)
 
 
 def _block_tops(grid: np.ndarray) -> np.ndarray:
     """The highest value of each block and its eight neighbours."""
-    blocks = CELLS // BLOCK
+    blocks = (len(grid) - 1) // BLOCK
     own = maximum_filter(grid, BLOCK + 2)[BLOCK // 2 :: BLOCK, BLOCK // 2 :: BLOCK][:blocks, :blocks]
     return maximum_filter(own, 3)
 
 
 def _openness(grid: np.ndarray, cell: float) -> np.ndarray:
-    """How much sky is left by what rises around, at the scale of a dozen cells; the outer rings add the larger scales."""
+    """How much sky is left by what rises around, at the scale of a dozen cells; outer rings add larger scales."""
     out = np.ones_like(grid)
     for width in (7, 17):
         rise = (uniform_filter(grid, width, mode="nearest") - grid) / (0.5 * width * cell)
