@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from dreamzoom.camera import Camera
 from dreamzoom.engines.base import DepthMap
 from dreamzoom.geometry.project import Projection
 from dreamzoom.geometry.seam import Aligned, align
+
+SMOOTH = 0.12
+"""How smooth an anchor view's correction is, as a share of the picture's longer side."""
+TRUST = 0.5
+"""How much of that correction is made. The level above errs smoothly as much as the depth model does; taken over whole,
+the tilt of each level would add up along the zoom (measured on six levels: median depth error 26 %), halved it does not."""
 
 
 def align_view(depth: DepthMap, seen: Projection, camera: Camera, *, pin: bool) -> Aligned:
@@ -30,8 +37,14 @@ def align_view(depth: DepthMap, seen: Projection, camera: Camera, *, pin: bool) 
     aligned = align(depth, seen, camera, focus_distance=float(distance) if inside else None)
     if not (pin and inside):
         return aligned
-    bend = focus_correction(aligned.depth, row, column, float(distance))
-    return replace(aligned, depth=aligned.depth * bend)
+    depth = aligned.depth * np.exp(TRUST * _smooth(aligned.correction) - aligned.correction)
+    return replace(aligned, depth=depth * focus_correction(depth, row, column, float(distance)))
+
+
+def _smooth(field: np.ndarray) -> np.ndarray:
+    """The large forms of a correction: what is known from the level above is coarse, and the new level has relief of its
+    own that the level above does not know, so only what is an eighth of the picture or larger is taken over."""
+    return gaussian_filter(field, SMOOTH * max(field.shape), mode="nearest").astype(np.float32)
 
 
 def focus_correction(depth: np.ndarray, row: int, column: int, distance: float) -> np.ndarray:
