@@ -76,6 +76,7 @@ class LevelSettings(PropertyGroup):
         name="Picture",
         description="A picture to be used for this level instead of a dreamed one",
         subtype="FILE_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
     use_seed: BoolProperty(
         name="Own Seed", description="Give this level a seed of its own, so that it can be varied alone"
@@ -132,6 +133,7 @@ class RigSettings(PropertyGroup):
         name="Job Folder",
         description="Where this rig's pictures, points and splats are kept. Empty: a folder beside the .blend file",
         subtype="DIR_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
     collection: PointerProperty(
         name="Collection", description="The collection of the rig's objects", type=bpy.types.Collection
