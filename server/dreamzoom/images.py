@@ -1,7 +1,7 @@
-"""Pictures and depth maps from the artist's files: PNG of 8 and 16 bits, JPEG, WebP, TIFF, EXR, npy. Never run, only read.
+"""Pictures and depth maps from the artist's files: PNG of 8 and 16 bits, JPEG, WebP, TIFF, EXR, npy.
 
-What comes out has the size asked for: a file of another aspect is cropped about its middle, one of another size is scaled,
-and each is said in the log.
+What comes out has the size asked for: a file of another aspect is cropped about its middle, one of another size is
+scaled, and each is said in the log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Log = Callable[[str], None]
 def read_picture(path: Path, size: tuple[int, int], log: Log, *, field: str = "image") -> np.ndarray:
     """A picture, (H, W, 3) float32 sRGB in 0..1.
 
-    EXIF rotation is applied, a colour profile converted to sRGB, transparency laid over black, EXR taken as linear light.
+    EXIF rotation is applied, a colour profile converted to sRGB, transparency laid over black, EXR taken as linear.
 
     Args:
         path: The file.
@@ -42,7 +42,7 @@ def read_picture(path: Path, size: tuple[int, int], log: Log, *, field: str = "i
             light = np.where(alpha[..., None] > 0, light, 0)  # EXR stores colour already multiplied by alpha
         light = np.nan_to_num(light, nan=0.0, posinf=1.0, neginf=0.0)
     else:
-        light = srgb_to_linear(_pillow_picture(path, field))
+        light = _pillow_light(path, field)
     light = np.stack([_fitted(light[..., c], size, path, log if c == 0 else _silent) for c in range(3)], -1)
     return linear_to_srgb(np.clip(light, 0, 1)).astype(np.float32)
 
@@ -50,8 +50,8 @@ def read_picture(path: Path, size: tuple[int, int], log: Log, *, field: str = "i
 def read_depth(path: Path, size: tuple[int, int], log: Log, *, field: str = "depth") -> np.ndarray:
     """A map of z-depth, (H, W) float32 in the file's unit; NaN where it has none (0, negative, not finite).
 
-    A 16-bit PNG holds depth in any linear unit, 0 for unknown; an EXR its channel Z, V, Y, R or its only one; an npy a 2-D
-    array of numbers. Scaling takes the nearest value, so that no depth appears between two surfaces.
+    A 16-bit PNG holds depth in any linear unit, 0 for unknown; an EXR its channel Z, V, Y, R or its only one; an npy
+    a 2-D array of numbers. Scaling takes the nearest value, so that no depth appears between two surfaces.
 
     Args:
         path, size, log, field: As in `read_picture`.
@@ -100,23 +100,24 @@ def _check_file(path: Path, field: str) -> None:
         raise BadRequest(field, f"{path.name} is empty")
 
 
-def _pillow_picture(path: Path, field: str) -> np.ndarray:
-    """(H, W, 3) float32 sRGB."""
+def _pillow_light(path: Path, field: str) -> np.ndarray:
+    """(H, W, 3) float32 linear light."""
+    table = srgb_to_linear(np.arange(256, dtype=np.float32) / 255)
     image = _open(path, field)
     profile = image.info.get("icc_profile")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
         grey = np.asarray(image, np.float32)
         grey = grey / (65535 if image.mode.startswith("I") else max(float(np.nanmax(grey)), 1.0))
-        return np.repeat(np.clip(np.nan_to_num(grey), 0, 1)[..., None], 3, -1)
+        return np.repeat(srgb_to_linear(np.clip(np.nan_to_num(grey), 0, 1))[..., None], 3, -1)
     if image.mode == "P" or "transparency" in image.info:
         image = image.convert("RGBA")
     if profile:
         image = _to_srgb(image, profile)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        rgba = np.asarray(image.convert("RGBA"), np.float32) / 255
-        return linear_to_srgb(srgb_to_linear(rgba[..., :3]) * rgba[..., 3:])
-    return np.asarray(image.convert("RGB"), np.float32) / 255
+        rgba = np.asarray(image.convert("RGBA"))
+        return table[rgba[..., :3]] * (rgba[..., 3:] / np.float32(255))
+    return table[np.asarray(image.convert("RGB"))]
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -144,8 +145,8 @@ def _npy(path: Path, field: str) -> np.ndarray:
     _check_file(path, field)
     try:
         array = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise BadRequest(field, f"{path.name} can't be read as npy: {error}") from None
+    except (OSError, ValueError, EOFError):
+        raise BadRequest(field, f"{path.name} can't be read as an npy file of numbers") from None
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fiu" or not array.size:
         raise BadRequest(field, f"{path.name} must be a 2-D array of numbers")
     if array.size > MOST_PIXELS:

@@ -1,4 +1,4 @@
-"""A depth map freed of what no surface does: lone false pixels, and noise finer than the relief that it lets through."""
+"""A depth map freed of what no surface does: lone false pixels, and noise."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def clean(depth: np.ndarray, camera: Camera) -> np.ndarray:
         camera: Its focal length says which steps are steep.
 
     Returns:
-        (H, W) float32. Values finite before stay finite, the others stay as they were. A depth without noise comes back as
-        it was, but for lone pixels.
+        (H, W) float32. What is not finite and positive becomes NaN; all else stays finite. A depth without noise
+        comes back as it was, but for lone pixels.
     """
     focal = float(np.sqrt(camera.fx * camera.fy))
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)

@@ -1,12 +1,13 @@
 """All views' depth corrections at once: a factor and a smooth field each, over all overlaps, so that loops close.
 
-A view fitted alone takes its overlap strip's warp for scale, and a chain of such fits drifts. Here the logarithm of each
-view's correction is g = Σ c_mn · cos(mπx) · cos(nπy) over its picture, and all c are the most probable ones given that
+A view fitted alone takes its overlap strip's warp for scale, and a chain of such fits drifts. Here the logarithm of
+each view's correction is g = Σ c_mn · cos(mπx) · cos(nπy) over its picture, and all c are the most
+probable ones given that
 
 - a point of one view, seen by another, lies on the other's surface (robustly: iteratively reweighted least squares);
 - depth models bend smoothly by `warp` about a factor that is open, or believed for metric models.
 
-That is one dense linear system of some 64 unknowns a view. Around it the overlaps are found anew as the surfaces move.
+That is one dense linear system of some 36 unknowns a view. Around it the overlaps are found anew as the surfaces move.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from dreamzoom.camera import Camera
 
-MODES = 8
+MODES = 6
 """Cosines a side."""
 ROLL_OFF = 5.0
 """The mode number from which bends of a model's depth become rarer."""
@@ -34,8 +35,8 @@ class Posed:
     Attributes:
         camera: All views' cameras are in one frame.
         depth: (H, W) float32 z-depth, a first guess; NaN where there is none or it must not count.
-        scale_doubt: One standard deviation of the logarithm of the factor still open, about `scale_belief`: about 1 when
-            nothing is known, 0.05 for a metric model, 1e-4 for the view that sets the unit.
+        scale_doubt: One standard deviation of the logarithm of the factor still open, about `scale_belief`: about 1
+            when nothing is known, 0.05 for a metric model, 1e-4 for the view that sets the unit.
         scale_belief: What the logarithm of that factor is believed to be.
         warp: One standard deviation of the model's smooth relative error; 0 if the depth is true.
     """
@@ -47,7 +48,7 @@ class Posed:
     warp: float = 0.1
 
 
-def refine(views: list[Posed], *, rounds: int = 3, samples: int = 1600) -> list[np.ndarray]:
+def refine(views: list[Posed], *, rounds: int = 2, samples: int = 700) -> list[np.ndarray]:
     """The corrections g, one (H, W) float32 a view: depth · exp(g) is the refined depth.
 
     Args:
@@ -64,14 +65,14 @@ def refine(views: list[Posed], *, rounds: int = 3, samples: int = 1600) -> list[
     precision = np.stack([1 / _variance(view) for view in views])
     coefficients = belief.copy()
     sampled = [_Sampled(view, samples) for view in views]
-    for number in range(rounds):
+    for _ in range(rounds):
         pairs = [
             pair
             for i in range(count)
             for j in range(count)
-            if i != j and (pair := _compare(sampled, coefficients, i, j)) is not None
+            if (i + j) % 2 == (i < j) and i != j and (pair := _compare(sampled, coefficients, i, j)) is not None
         ]
-        for _ in range(4):
+        for _reweighting in range(2):
             coefficients = _solve(pairs, coefficients, belief, precision, count)
     return [_field(view.depth.shape, c) for view, c in zip(views, coefficients, strict=True)]
 
