@@ -17,7 +17,6 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import build_extension
 import environments
 from install import InstallError
 
@@ -61,10 +60,12 @@ def main() -> int:
     only, arguments = _options(sys.argv[1:])
     started = time.monotonic()
     outcomes = []
-    for suite in SUITES:
-        if _is_chosen(suite, only, arguments):
-            print(f"\n=== {suite.name} ===", flush=True)
-            outcomes.append(_run(suite, arguments))
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["DREAMZOOM_TEST_FOLDER"] = scratch
+        for suite in SUITES:
+            if _is_chosen(suite, only, arguments):
+                print(f"\n=== {suite.name} ===", flush=True)
+                outcomes.append(_run(suite, arguments))
     return _summary(outcomes, time.monotonic() - started)
 
 
@@ -142,17 +143,15 @@ def _pytest(suite: Suite, python: Path, arguments: list, outcome: Outcome) -> No
         report = Path(scratch, "report.xml")
         command = [str(python), "-m", "pytest", f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"), "-q"]
         command += [*suite.arguments, *others, f"--junitxml={report}", *places]
-        code = subprocess.run(command, env=_variables(suite, scratch), check=False).returncode
+        code = subprocess.run(command, env=_variables(suite), check=False).returncode
         _count(report, code, outcome)
 
 
-def _variables(suite: Suite, scratch: str) -> dict:
-    """The environment variables of the tests: where the server's Python is, and the zip where it is tested."""
+def _variables(suite: Suite) -> dict:
+    """The environment variables of the tests: where the server's Python is, and how many threads."""
     variables = dict(os.environ)
     variables["DREAMZOOM_SERVER_PYTHON"] = str(environments.need("server"))
     variables.setdefault("OMP_NUM_THREADS", "1" if "-n" in suite.arguments else "2")
-    if suite.folder == "tests/end_to_end":
-        variables["DREAMZOOM_ZIP"] = str(build_extension.build(Path(scratch, "dreamzoom.zip")))
     return variables
 
 
