@@ -184,7 +184,9 @@ def read_frame(stream: BinaryIO) -> bytes | None:
             raise ValueError(f"a header line without an end: {line[:60]!r}")
         if not line.strip():
             break
-        name, _, value = line.partition(b":")
+        name, colon, value = line.partition(b":")
+        if not colon:
+            raise ValueError(f"a line that is no header: {line[:60]!r}")
         if name.strip().lower() == b"content-length":
             length = int(value)
     if length is None or not 0 <= length <= MAX_FRAME:

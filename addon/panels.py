@@ -21,8 +21,8 @@ class DREAMZOOM_UL_levels(UIList):
         root = item.id_data
         here = min(max(round(root.get("zoom", 0.0)), 0), len(data.levels) - 1) == index
         row = layout.row(align=True)
-        number = row.row()
-        number.ui_units_x = 1.4
+        number = row.row(align=True)
+        number.ui_units_x = 2.2
         number.label(text=str(index), icon="RADIOBUT_ON" if here else "RADIOBUT_OFF")
         row.prop(item, "prompt", text="", emboss=False, placeholder="What is to be seen here?")
         if item.image:
@@ -76,7 +76,7 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         column.prop(root, rig.ORBIT, text="Orbit per Level")
         column.separator()
         column.prop(settings, "zoom_factor")
-        column.prop(settings, "frames_per_level")
+        column.prop(settings, "frames_per_level", text="Frames / Level")
         layout.operator("dreamzoom.key_flight", icon="KEYFRAME")
 
 
@@ -106,20 +106,21 @@ class DREAMZOOM_PT_levels(RigPanel, Panel):
 
 
 class DREAMZOOM_PT_level(RigPanel, Panel):
-    bl_label = "Level"
+    bl_label = ""
     bl_parent_id = "DREAMZOOM_PT_levels"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header(self, context):
         settings = rig.active_rig(context).dreamzoom
-        self.layout.label(text=str(min(settings.active_level, len(settings.levels) - 1)))
+        self.layout.label(text=f"Level {min(settings.active_level, len(settings.levels) - 1)} in Detail")
 
     def draw(self, context):
         settings = rig.active_rig(context).dreamzoom
         item = settings.levels[min(settings.active_level, len(settings.levels) - 1)]
+        column = self.layout.column(align=True)
+        column.prop(item, "prompt", text="", placeholder="What is to be seen here?")
+        column.prop(item, "negative_prompt", text="", placeholder="What is not to be seen?")
         column = _split(self.layout)
-        column.prop(item, "prompt")
-        column.prop(item, "negative_prompt")
         column.prop(item, "image")
         column.separator()
         row = column.row(heading="Own Seed", align=True)
@@ -189,7 +190,7 @@ def draw_new_rig(new, layout: UILayout) -> None:
     column.prop(new, "target", text="Focus", placeholder="3D Cursor")
     column.prop(new, "levels")
     column.prop(new, "zoom_factor")
-    column.prop(new, "frames_per_level")
+    column.prop(new, "frames_per_level", text="Frames / Level")
     row = layout.row()
     row.scale_y = 1.4
     button = row.operator("dreamzoom.create_rig", icon="ADD")
