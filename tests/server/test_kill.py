@@ -1,0 +1,110 @@
+"""Jobs that are killed, changed and repeated: what is finished stays, and the bytes are always the same."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dreamzoom.example import example
+from dreamzoom.job import journal
+from dreamzoom.job.folder import Folder
+from dreamzoom.job.generate import generate
+from dreamzoom.job.runner import Summary
+from dreamzoom.wire import convert_request
+
+SERVER = Path(__file__).parents[2] / "server"
+KILLS = 10
+
+
+def request(**changes):
+    return example(levels=3, size=(64, 48)) | {"quality": "draft"} | changes
+
+
+def make(root, **changes) -> Summary:
+    return generate(convert_request(request(**changes)), Folder(root))
+
+
+def contents(root):
+    """Digests of all files that a job is asked for, by name: not its records and its journal, which tell of time."""
+    folder = Folder(root)
+    names = [path.relative_to(root).as_posix() for path in Path(root).rglob("*") if path.is_file()]
+    return {
+        name: folder.digest(name) for name in names if not name.startswith(("stages/", "journal")) and name != ".lock"
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A job that was never disturbed."""
+    root = tmp_path_factory.mktemp("whole")
+    make(root)
+    return root
+
+
+def test_killed_ten_times_it_ends_with_the_same_bytes_and_repeats_nothing(whole, tmp_path):
+    root, rng = tmp_path / "job", np.random.default_rng(3)
+    (tmp_path / "request.json").write_text(json.dumps(request()), encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(SERVER)}
+    command = [sys.executable, "-m", "dreamzoom"]
+    begin = [*command, "generate", str(tmp_path / "request.json"), "--out", str(root)]
+    resume = [*command, "resume", str(root)]
+    for _ in range(KILLS):
+        before = len(journal.read(Folder(root)))
+        arguments = resume if Folder(root).is_job() else begin
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+        while process.poll() is None and len(journal.read(Folder(root))) == before:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.35))
+        process.kill()
+        process.communicate()
+    ended = subprocess.run(resume, capture_output=True, env=environment, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert contents(root) == contents(whole)
+    finished, starts = set(), 0
+    for event in journal.read(Folder(root)):
+        if event["event"] == "start":
+            starts += 1
+            assert event["step"] not in finished, "a finished step ran again"
+        elif event["event"] == "done":
+            finished.add(event["step"])
+    assert starts > len(finished), "no kill met a running step"
+
+
+def test_the_same_request_gives_the_same_bytes(whole, tmp_path):
+    make(tmp_path)
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_another_seed_gives_another_world(whole, tmp_path):
+    make(tmp_path, seed=2)
+    for name in ("image.png", "splats.ply", "cloud.ply"):
+        for level in range(3):
+            file = f"levels/{level:03d}/{name}"
+            assert Folder(tmp_path).digest(file) != Folder(whole).digest(file)
+
+
+def test_a_changed_prompt_redoes_its_level_and_what_depends_on_it(tmp_path):
+    make(tmp_path)
+    before = contents(tmp_path)
+    changed = request()["levels"]
+    changed[2]["prompt"] = "a city at night"
+    summary = make(tmp_path, levels=changed)
+    assert not [name for name in summary.ran if name.startswith(("levels/000", "levels/001"))]
+    assert {name for name in summary.ran if name.startswith("levels/002")}
+    after = contents(tmp_path)
+    assert all(after[name] == before[name] for name in before if name.startswith(("levels/000", "levels/001")))
+    assert after["levels/002/image.png"] != before["levels/002/image.png"]
+
+
+def test_more_levels_keep_the_earlier_ones(tmp_path):
+    two = example(2, (64, 48)) | {"quality": "draft"}
+    three = example(3, (64, 48)) | {"quality": "draft"}
+    generate(convert_request(two), Folder(tmp_path))
+    summary = generate(convert_request(three), Folder(tmp_path))
+    assert "levels/000/image" in summary.skipped
+    assert "levels/002/image" in summary.ran
