@@ -132,7 +132,14 @@ def own_scale(depth_map: DepthMap, focus_distance: float | None) -> Scale:
 
 
 def correction(
-    depth: np.ndarray, known: np.ndarray, span: np.ndarray, edges: Edges, coarse: np.ndarray, *, rounds: int = 2
+    depth: np.ndarray,
+    known: np.ndarray,
+    span: np.ndarray,
+    edges: Edges,
+    coarse: np.ndarray,
+    *,
+    rounds: int = 2,
+    fade: float = FADE,
 ) -> np.ndarray:
     """The field g (H, W) float64: smooth, near ln(known / depth) where that is finite, free at occlusion edges.
 
@@ -143,6 +150,7 @@ def correction(
         edges: Of `depth`.
         coarse: (H, W) bool: what is known there is coarse.
         rounds: Solves, each trusting less what the last one left over.
+        fade: How far it reaches where nothing is known, as a share of the longer side.
     """
     with np.errstate(invalid="ignore"):
         target = np.log(known / depth)
@@ -151,7 +159,7 @@ def correction(
     length = np.where(coarse, FOLLOW + FOLLOW_COARSE * span, FOLLOW)
     weight = np.where(given, 1 / length**2, 0)
     weight *= np.where(edges.near(2), 0.05, 1)
-    screen = 1 / (FADE * max(depth.shape)) ** 2
+    screen = 1 / (fade * max(depth.shape)) ** 2
     right, down = np.where(edges.right, LEAK, 1.0), np.where(edges.down, LEAK, 1.0)
     centre, spread, _ = robust_mean(target[given], weight[given])
     doubt = np.maximum(spread, 0.01)
