@@ -30,16 +30,17 @@ class Tiles:
     Attributes:
         columns, rows: Tiles across and down.
         pair_start: (N + 1,) int64: the pairs of splat i are pair_start[i] : pair_start[i + 1].
-        tile_start: (tiles + 1,) int64 into tile_pairs.
-        tile_pairs, tile_splats: The pairs of each tile and their splats, in the splats' order.
+        tile_start: (tiles + 1,) int64 into tile_splats: the entries of each tile, in the splats' order.
+        tile_splats: (pairs,) int32, the splat of each entry.
+        pair_entry: (pairs,) int32, the entry of each pair.
     """
 
     columns: int
     rows: int
     pair_start: np.ndarray
     tile_start: np.ndarray
-    tile_pairs: np.ndarray
     tile_splats: np.ndarray
+    pair_entry: np.ndarray
 
 
 @compiled
@@ -55,7 +56,7 @@ def _count_pairs(box, pair_start, tile_start, columns):
 
 
 @compiled
-def _fill_pairs(box, pair_start, cursor, columns, tile_pairs, tile_splats):
+def _fill_pairs(box, pair_start, cursor, columns, tile_splats, pair_entry):
     for i in range(len(box)):
         pair = pair_start[i]
         if box[i, 1] <= box[i, 0]:
@@ -63,8 +64,8 @@ def _fill_pairs(box, pair_start, cursor, columns, tile_pairs, tile_splats):
         for row in range(box[i, 2] // TILE, (box[i, 3] - 1) // TILE + 1):
             for column in range(box[i, 0] // TILE, (box[i, 1] - 1) // TILE + 1):
                 slot = cursor[row * columns + column]
-                tile_pairs[slot] = pair
                 tile_splats[slot] = i
+                pair_entry[pair] = slot
                 cursor[row * columns + column] = slot + 1
                 pair += 1
 
@@ -76,10 +77,10 @@ def bin_tiles(box: np.ndarray, width: int, height: int) -> Tiles:
     tile_start = np.zeros(columns * rows + 1, np.int64)
     _count_pairs(box, pair_start, tile_start, columns)
     np.cumsum(tile_start, out=tile_start)
-    tile_pairs = np.empty(pair_start[-1], np.int32)
     tile_splats = np.empty(pair_start[-1], np.int32)
-    _fill_pairs(box, pair_start, tile_start[:-1].copy(), columns, tile_pairs, tile_splats)
-    return Tiles(columns, rows, pair_start, tile_start, tile_pairs, tile_splats)
+    pair_entry = np.empty(pair_start[-1], np.int32)
+    _fill_pairs(box, pair_start, tile_start[:-1].copy(), columns, tile_splats, pair_entry)
+    return Tiles(columns, rows, pair_start, tile_start, tile_splats, pair_entry)
 
 
 @compiled
@@ -139,7 +140,7 @@ def gather_hits(begin, end, columns, width, height, tile_start, tile_splats, tab
 
     Returns:
         start: (pixels + 1,) int32: hits of the chunk's pixel (tile-major, 256 a tile) are start[i] : start[i + 1].
-        slot: (hits,) int32: the pair, as index into the chunk's part of tile_pairs.
+        slot: (hits,) int32: the entry of tile_splats, counted from the chunk's first.
         alpha: (hits,) float32.
         depth: (hits,) float32, z-depth.
     """
@@ -221,8 +222,8 @@ def blend(
 
 
 @compiled
-def spread(begin, end, hits, columns, width, height, tile_start, tile_pairs, residual, weight, pairs):
-    """Each hit's share of its pixel's residual (H, W, 3) and weight (H, W), summed per pair into pairs (P, 4)."""
+def spread(begin, end, hits, columns, width, height, tile_start, residual, weight, entries):
+    """Each hit's share of its pixel's residual (H, W, 3) and weight (H, W), summed per entry into (P, 4)."""
     start, slot, alpha, _ = hits
     first = tile_start[begin]
     for tile in range(begin, end):
@@ -233,10 +234,10 @@ def spread(begin, end, hits, columns, width, height, tile_start, tile_pairs, res
                 clear = _ONE
                 for hit in range(start[pixel], start[pixel + 1]):
                     share = clear * alpha[hit]
-                    pair = tile_pairs[first + slot[hit]]
+                    entry = first + slot[hit]
                     for k in range(3):
-                        pairs[pair, k] += share * residual[y, x, k]
-                    pairs[pair, 3] += share * weight[y, x]
+                        entries[entry, k] += share * residual[y, x, k]
+                    entries[entry, 3] += share * weight[y, x]
                     clear -= share
                     if clear < _STOP:
                         break
@@ -244,12 +245,12 @@ def spread(begin, end, hits, columns, width, height, tile_start, tile_pairs, res
 
 
 @compiled
-def sum_pairs(begin, end, pair_start, pairs, sums):
-    """Rows begin:end of sums (N, C): the pairs of each splat added up, in their order."""
+def sum_pairs(begin, end, pair_start, pair_entry, entries, sums):
+    """Rows begin:end of sums (N, C): the entries of each splat added up, in the order of its pairs."""
     for i in range(begin, end):
         for pair in range(pair_start[i], pair_start[i + 1]):
-            for k in range(pairs.shape[1]):
-                sums[i, k] += pairs[pair, k]
+            for k in range(entries.shape[1]):
+                sums[i, k] += entries[pair_entry[pair], k]
 
 
 @dataclass(frozen=True)
@@ -306,8 +307,8 @@ def spread_colour(hits: Hits, residual: np.ndarray, weight: np.ndarray, count: i
         weight: (H, W) float32.
         count: N, the rows of the table.
     """
-    pairs = np.zeros((hits.tiles.pair_start[-1], 4), np.float32)
-    hits.run(spread, hits.tiles.tile_pairs, residual, weight, pairs)
+    entries = np.zeros((len(hits.tiles.tile_splats), 4), np.float32)
+    hits.run(spread, residual, weight, entries)
     sums = np.zeros((count, 4), np.float32)
-    run_chunks(sum_pairs, count, hits.tiles.pair_start, pairs, sums)
+    run_chunks(sum_pairs, count, hits.tiles.pair_start, hits.tiles.pair_entry, entries, sums)
     return sums[:, :3], sums[:, 3]

@@ -1,52 +1,88 @@
-"""Surfels from a cloud, fitted to pictures: start in the points' planes, then solve for what the pictures say."""
+"""Surfels from a cloud, fitted to pictures.
+
+They start in the depth map's planes with the points' colours, so they look right at once. Their colours are then solved
+for, and all parameters polished with Adam against a masked loss in the image model that Blender computes. Splats that
+have become transparent are moved to where the error is (after Kheradmand et al. 2024, "3D Gaussian Splatting as Markov
+Chain Monte Carlo", without its noise), and the count never passes a cap.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from dreamzoom.camera import Camera
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.report import Report
-from dreamzoom.splats import cpu
+from dreamzoom.splats import colours, cpu, loss
 from dreamzoom.splats.gaussians import SH_C0, Gaussians
-from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, see
+from dreamzoom.splats.gradient import gradients
+from dreamzoom.splats.optimise import FLATNESS, Rates, Surfels
+from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, tabulate
+from dreamzoom.splats.relocate import relocate
+from dreamzoom.splats.resample import resampled
+from dreamzoom.splats.target import Target
 
-FLATNESS = 1e-3
-"""A surfel's third scale, as a share of the smaller of its other two."""
-START_OPACITY = 0.95
+__all__ = ["Target", "fit", "initial"]
+
+START_OPACITY = 0.98
+START_SIGMA = 0.58
+"""Of a surfel, in pixels of the view that its point comes from."""
+SLANT = 0.25
+"""The least cosine of the angle between ray and normal for which a surfel is stretched to close the picture's pixel."""
+LOOK_WEIGHT = 0.02
+"""Weight of 1 − alpha on known pixels: what is known is solid."""
+COLOUR_PASSES = 10
+RELOCATE_EVERY = 50
+PLATEAU = 2e-3
+"""The fit ends early when the loss fell by less than this share over the last two rounds of the views."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """A picture to be matched.
+def initial(cloud: Cloud, cameras: list[Camera] | None = None) -> Gaussians:
+    """Surfels in the points' planes, one a point, near half a pixel of their view in size, so that they just close.
 
-    Attributes:
-        camera: In the splats' frame.
-        rgb: (H, W, 3) float32 sRGB.
-        mask: (H, W) bool; only True pixels supervise, the others may look as they like.
+    Args:
+        cloud: In the level's frame.
+        cameras: The views, in the order of `cloud.view`. With them a surfel is as long as its pixel's shadow on the
+            plane; without them it is round, from the neighbours' distance bounded by the footprint.
     """
-
-    camera: Camera
-    rgb: np.ndarray
-    mask: np.ndarray
-
-
-def initial(cloud: Cloud) -> Gaussians:
-    """Surfels in the points' planes, one a point: sigma near half the spacing, bounded by the pixel footprint.
-
-    The spacing is the distance to the neighbours in the point's own plane; where it is larger than twice the footprint
-    the point stands at an edge or alone, and the footprint decides.
-    """
-    spacing = np.clip(_spacing(cloud.position), 0.5 * cloud.footprint, 2.0 * cloud.footprint)
-    sigma = np.log(np.maximum(0.55 * spacing, 1e-12))
-    log_scales = np.stack([sigma, sigma, sigma + np.log(FLATNESS)], 1).astype(np.float32)
+    if cameras and len(cloud):
+        quaternions, sigma = _shadows(cloud, cameras)
+    else:
+        quaternions = quaternions_of(cloud.normal)
+        spacing = np.clip(_spacing(cloud.position), 0.7 * cloud.footprint, 1.5 * cloud.footprint)
+        sigma = np.repeat(START_SIGMA * spacing[:, None], 2, 1)
+    logs = np.log(np.maximum(sigma, 1e-12))
+    log_scales = np.concatenate([logs, logs.min(1, keepdims=True) + np.log(FLATNESS)], 1).astype(np.float32)
     opacity = np.full(len(cloud), np.log(START_OPACITY / (1 - START_OPACITY)), np.float32)
     sh = ((cloud.rgb - 0.5) / SH_C0).astype(np.float32)[:, None, :]
-    extra = {"superseded": cloud.superseded.copy(), "view": cloud.view.copy()}
-    return Gaussians(cloud.position.copy(), log_scales, quaternions_of(cloud.normal), opacity, sh, extra)
+    extra = {"superseded": cloud.superseded.astype(np.uint8), "view": cloud.view.copy()}
+    return Gaussians(cloud.position.copy(), log_scales, quaternions, opacity, sh, extra)
+
+
+def _shadows(cloud: Cloud, cameras: list[Camera]) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (N, 4) with the first axis down the slope away from the camera, and sigmas (N, 2)."""
+    centres = np.stack([camera.centre for camera in cameras])[np.clip(cloud.view, 0, len(cameras) - 1)]
+    ray = cloud.position - centres
+    ray /= np.maximum(np.linalg.norm(ray, axis=1, keepdims=True), 1e-12)
+    normal = cloud.normal.astype(np.float64)
+    cosine = np.abs((ray * normal).sum(1))
+    slope = ray - (ray * normal).sum(1, keepdims=True) * normal
+    length = np.linalg.norm(slope, axis=1, keepdims=True)
+    across = np.cross(normal, np.where(np.abs(normal[:, :1]) < 0.9, [[1.0, 0, 0]], [[0, 1.0, 0]]))
+    first = np.where(length > 1e-3, slope / np.maximum(length, 1e-12), across)
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    axes = np.stack([first, np.cross(normal, first), normal], -1)
+    sigma = START_SIGMA * cloud.footprint.astype(np.float64)
+    return _quaternions(axes), np.stack([sigma / np.maximum(cosine, SLANT), sigma], 1)
+
+
+def _quaternions(axes: np.ndarray) -> np.ndarray:
+    """Rotation matrices (N, 3, 3) to quaternions (N, 4) wxyz float32."""
+    from scipy.spatial.transform import Rotation
+
+    return np.roll(Rotation.from_matrix(axes).as_quat(), 1, axis=1).astype(np.float32)
 
 
 def quaternions_of(normals: np.ndarray) -> np.ndarray:
@@ -68,6 +104,26 @@ def _spacing(points: np.ndarray) -> np.ndarray:
     return np.sqrt(np.mean(distance[:, 1:] ** 2, 1))
 
 
+class _View:
+    """One target made ready: the goal of the loss, and the frozen splats as this camera sees them."""
+
+    def __init__(self, target: Target, background: Gaussians | None):
+        self.camera = target.camera
+        self.goal = loss.prepared(target.rgb, target.mask)
+        self.frozen = None
+        if background is not None and len(background):
+            table, box = tabulate(background, self.camera, background.opacities, PIXEL_VARIANCE, NEAR)
+            seen = box[:, 1] > box[:, 0]
+            self.frozen = table[seen], box[seen]
+
+    def hits(self, splats: Gaussians) -> cpu.Hits:
+        """Where this view's rays meet the splats, and the frozen ones after them in the table."""
+        table, box = tabulate(splats, self.camera, splats.opacities, PIXEL_VARIANCE, NEAR)
+        if self.frozen is not None:
+            table, box = np.concatenate([table, self.frozen[0]]), np.concatenate([box, self.frozen[1]])
+        return cpu.find_hits(table, box, self.camera.width, self.camera.height, NEAR)
+
+
 def fit(
     splats: Gaussians,
     targets: list[Target],
@@ -77,70 +133,107 @@ def fit(
     cap: int,
     seed: int,
     report: Report,
+    rates: Rates | None = None,
 ) -> Gaussians:
-    """Make the splats look like the targets.
+    """Make surfels look like the targets.
 
     Args:
-        splats: Surfels to start from; at most `cap` of them are kept.
-        targets: Pictures with masks.
+        splats: Surfels to start from; more than `cap` are merged to fit.
+        targets: Pictures with masks, in the splats' frame.
         background: Frozen splats of coarser levels in the same frame, seen but not changed.
-        iterations: Passes of the solver over all targets.
+        iterations: Steps of Adam, one view each; 0 leaves shapes alone and solves for colours only.
         cap: The count is never larger.
-        seed: Of what is drawn at random.
+        seed: Of what is drawn at random: the views' order, and what relocation picks.
         report: Progress, and where a cancel arrives.
+        rates: Step sizes of Adam.
     """
+    splats = _sane(splats)
     if len(splats) > cap:
-        splats = splats[np.sort(np.random.default_rng(seed).choice(len(splats), cap, replace=False))]
-    if not len(splats) or not targets:
+        splats = resampled(splats, cap)
+    views = [_View(target, background) for target in targets if target.mask.any()]
+    if not len(splats) or not views:
         return splats
-    return solve_colours(splats, targets, background=background, passes=min(iterations, 12), report=report)
+    splats = _solved(splats, views, COLOUR_PASSES, report)
+    if not iterations:
+        return splats
+    surfels = Surfels(splats)
+    floor = np.log(0.4 * _footprints(surfels.means, [view.camera for view in views]))
+    _optimise(surfels, views, floor, iterations, cap, seed, report, rates or Rates())
+    return _solved(surfels.gaussians(), views, 3, report)
 
 
-def solve_colours(
-    splats: Gaussians, targets: list[Target], *, background: Gaussians | None, passes: int, report: Report
-) -> Gaussians:
-    """The colours that explain the targets best while shapes and opacities stay: the blend is linear in them.
+def _optimise(surfels, views, floor, iterations, cap, seed, report, rates) -> None:
+    """Adam over the views in shuffled rounds, until the count of steps or a plateau is reached."""
+    rng = np.random.default_rng(seed)
+    order: list[int] = []
+    losses = np.full(len(views), np.inf)
+    best = np.inf
+    for step in range(iterations):
+        report.progress(step / iterations, "fitting splats")
+        if not order:
+            order = list(rng.permutation(len(views)))
+            mean = losses.mean()
+            if step >= 4 * len(views) and step % (2 * len(views)) == 0:
+                if mean > best * (1 - PLATEAU):
+                    break
+                best = mean
+        index = int(order.pop())
+        decay = 0.2 ** (step / iterations)
+        losses[index] = _descend(surfels, views[index], floor, _scaled(rates, decay))
+        if (step + 1) % RELOCATE_EVERY == 0 and step + RELOCATE_EVERY < iterations:
+            floor = relocate(surfels, floor, cap, rng)
 
-    Simultaneous algebraic reconstruction (Andersen and Kak 1984) in linear light, each pixel weighted by the slope of
-    the sRGB curve at its target, since errors are seen in sRGB.
-    """
-    count = len(splats)
-    everything = splats if background is None else joined(splats, background)
-    views = [_prepared(everything, target) for target in targets]
-    colours = srgb_to_linear(np.clip(everything.rgb, 0, 1).astype(np.float32))
-    shares = [cpu.spread_colour(hits, np.zeros_like(goal), weight, len(everything))[1] for hits, goal, weight in views]
-    norm = np.maximum(sum(shares)[:count], 1e-6)[:, None]
+
+def _scaled(rates: Rates, factor: float) -> Rates:
+    return Rates(*(getattr(rates, name) * factor for name in rates.__dataclass_fields__))
+
+
+def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates) -> float:
+    """One step on one view; the loss before it."""
+    splats = surfels.gaussians()
+    hits = view.hits(splats)
     black = np.zeros(3, np.float32)
-    for step in range(passes):
-        report.progress(step / passes, "fitting colours")
-        total = np.zeros((count, 3), np.float32)
-        for hits, goal, weight in views:
-            hits.table[:, 12:15] = colours
-            rgb, _, _ = cpu.blend_hits(hits, black)
-            residual = (goal - rgb) * weight[..., None]
-            total += cpu.spread_colour(hits, residual, weight, len(everything))[0][:count]
-        colours[:count] = np.clip(colours[:count] + total / norm, 0, 1)
+    linear, alpha, _ = cpu.blend_hits(hits, black)
+    value, grad_rgb = loss.loss(linear, view.goal)
+    solid = np.float32(-LOOK_WEIGHT / max(view.goal.pixels, 1))
+    grad_alpha = np.where(view.goal.mask, solid, np.float32(0))
+    arrays = camera_arrays(view.camera)
+    found = gradients(splats, hits, arrays, PIXEL_VARIANCE, NEAR, black, grad_rgb, grad_alpha, len(surfels))
+    seen = np.diff(hits.tiles.pair_start[: len(surfels) + 1]) > 0
+    third = found.log_scales[:, 2:] * (splats.log_scales[:, :2] == splats.log_scales[:, :2].min(1, keepdims=True))
+    bend = np.where(surfels.rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((surfels.rgb + 0.055) / 1.055) ** 1.4)
+    surfels.step(
+        {
+            "means": found.means,
+            "log_scales": found.log_scales[:, :2] + third,
+            "quaternions": found.quaternions,
+            "logit_opacities": found.logit_opacities[:, None],
+            "rgb": found.rgb_linear * bend.astype(np.float32),
+        },
+        seen,
+        rates,
+    )
+    np.maximum(surfels.log_scales, floor[:, None], out=surfels.log_scales)
+    return value
+
+
+def _solved(splats: Gaussians, views: list[_View], passes: int, report: Report) -> Gaussians:
+    """With their colours solved for."""
+    ready = [(view.hits(splats), view.goal.rgb, view.goal.mask) for view in views]
+    rgb = colours.solve(splats.rgb, ready, passes, report)
     sh = splats.sh.copy()
-    sh[:, 0] = (linear_to_srgb(colours[:count]) - 0.5) / SH_C0
+    sh[:, 0] = (rgb - 0.5) / SH_C0
     return replace(splats, sh=sh)
 
 
-def _prepared(splats: Gaussians, target: Target) -> tuple[cpu.Hits, np.ndarray, np.ndarray]:
-    """A target's hits, linear picture (H, W, 3) and weight (H, W)."""
-    hits = see(splats, target.camera, splats.opacities, PIXEL_VARIANCE, NEAR)
-    goal = srgb_to_linear(np.nan_to_num(target.rgb).astype(np.float32))
-    luminance = goal @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-    weight = (target.mask / (0.02 + luminance)).astype(np.float32)
-    return hits, goal, weight
+def _footprints(means: np.ndarray, cameras: list[Camera]) -> np.ndarray:
+    """The smallest pixel (N,) float32 in which a view sees each splat: the 3D smoothing filter's sampling distance."""
+    sizes = [np.maximum(camera.to_camera(means)[:, 2], NEAR) / max(camera.fx, camera.fy) for camera in cameras]
+    return np.min(sizes, 0).astype(np.float32)
 
 
-def joined(first: Gaussians, second: Gaussians) -> Gaussians:
-    """Both sets in one, without extra columns; the spherical harmonics cut to the lower degree."""
-    terms = min(first.sh.shape[1], second.sh.shape[1])
-    return Gaussians(
-        np.concatenate([first.means, second.means]),
-        np.concatenate([first.log_scales, second.log_scales]),
-        np.concatenate([first.quaternions, second.quaternions]),
-        np.concatenate([first.logit_opacities, second.logit_opacities]),
-        np.concatenate([first.sh[:, :terms], second.sh[:, :terms]]),
-    )
+def _sane(splats: Gaussians) -> Gaussians:
+    """Without the splats that have anything not finite."""
+    arrays = (splats.means, splats.log_scales, splats.quaternions, splats.logit_opacities, splats.sh)
+    good = np.all([np.isfinite(array.reshape(len(splats), -1)).all(1) for array in arrays], axis=0)
+    return splats if good.all() else splats[good]

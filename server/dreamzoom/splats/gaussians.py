@@ -48,3 +48,15 @@ class Gaussians:
     def opacities(self) -> np.ndarray:
         """(N,) in 0..1."""
         return 1 / (1 + np.exp(-self.logit_opacities))
+
+
+def joined(first: Gaussians, second: Gaussians) -> Gaussians:
+    """Both sets in one, without extra columns; the spherical harmonics cut to the lower degree."""
+    terms = min(first.sh.shape[1], second.sh.shape[1])
+    return Gaussians(
+        np.concatenate([first.means, second.means]),
+        np.concatenate([first.log_scales, second.log_scales]),
+        np.concatenate([first.quaternions, second.quaternions]),
+        np.concatenate([first.logit_opacities, second.logit_opacities]),
+        np.concatenate([first.sh[:, :terms], second.sh[:, :terms]]),
+    )

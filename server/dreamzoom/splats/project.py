@@ -25,14 +25,14 @@ FLAT = 1e-2
 """A splat whose third scale is below this share of its smaller other one is a surfel."""
 COLUMNS = 16
 """Per splat: x, y of its pixel; nine coefficients; opacity; linear RGB; 0 for a surfel, else the centre's z-depth."""
-GRADIENTS = 13
-"""Per splat: the nine coefficients, opacity, linear RGB."""
+GRADIENTS = 14
+"""Per splat: the nine coefficients, opacity, linear RGB, and one more for Gaussians that are not flat."""
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @compiled
-def _rotation(quaternion, camera_rotation, out):
+def rotation_of(quaternion, camera_rotation, out):
     """The own axes in camera axes, as columns (3, 3) of `out`; returns the quaternion's length."""
     w, x, y, z = float(quaternion[0]), float(quaternion[1]), float(quaternion[2]), float(quaternion[3])
     length = np.sqrt(w * w + x * x + y * y + z * z)
@@ -54,26 +54,43 @@ def _rotation(quaternion, camera_rotation, out):
 
 
 @compiled
-def _extent(focal, middle, near_sum, mixed_sum, side_sum, m_side, m_depth, size):
-    """First and last pixel (exclusive) that the cut ellipsoid touches along one image axis.
-
-    The tangent planes through the camera solve D·x² − 2·E·x + F = 0 with the sums over e_i = CUT · s_i · t_i.
-    """
-    d = m_depth * m_depth - near_sum
-    if d <= 1e-12 * m_depth * m_depth:
-        return 0, size
-    e = m_depth * m_side - mixed_sum
-    f = m_side * m_side - side_sum
-    root = np.sqrt(max(e * e - d * f, 0.0))
-    low = focal * (e - root) / d + middle
-    high = focal * (e + root) / d + middle
-    first = int(np.ceil(min(max(low - 0.5 - 1e-4, 0.0), float(size))))
-    last = int(np.floor(min(max(high - 0.5 + 1e-4, -1.0), size - 1.0))) + 1
-    return first, last
+def reference(m, crossing, intrinsics, width, height):
+    """The ray to which coefficients are relative: the centre's, or the picture's middle if that is behind us."""
+    if crossing:
+        return (0.5 * width - intrinsics[2]) / intrinsics[0], (0.5 * height - intrinsics[3]) / intrinsics[1]
+    return m[0] / m[2], m[1] / m[2]
 
 
 @compiled
-def _surfel(axes, m, s1, s2, d0x, d0y, fx, fy, out):
+def _extents(coefficients, flat, x0, y0, width, height, box):
+    """The pixels (columns, rows, ends exclusive) in which q < CUT²: the bounds of a conic; all if it is no ellipse.
+
+    As δᵀAδ − 2h·δ < k with δ from the pixel (x0, y0): for a surfel u² + v² < CUT²/z², else N < CUT² L.
+    """
+    s, cut = coefficients, CUT * CUT
+    if flat:
+        xx = s[1] * s[1] + s[4] * s[4] - cut * s[7] * s[7]
+        xy = s[1] * s[2] + s[4] * s[5] - cut * s[7] * s[8]
+        yy = s[2] * s[2] + s[5] * s[5] - cut * s[8] * s[8]
+        hx, hy, k = cut * s[6] * s[7] - s[0] * s[1], cut * s[6] * s[8] - s[0] * s[2], cut * s[6] * s[6]
+    else:
+        xx, xy, yy = s[0] - cut * s[5], 0.5 * (s[1] - cut * s[6]), s[2] - cut * s[7]
+        hx, hy, k = 0.5 * cut * s[3], 0.5 * cut * s[4], cut
+    det = xx * yy - xy * xy
+    if not (xx > 0.0 and yy > 0.0 and det > 1e-9 * xx * yy):
+        box[0], box[1], box[2], box[3] = 0, width, 0, height
+        return
+    mx, my = (yy * hx - xy * hy) / det, (xx * hy - xy * hx) / det
+    level = max(k + hx * mx + hy * my, 0.0) / det
+    rx, ry = np.sqrt(level * yy) * (1 + 1e-6) + 1e-3, np.sqrt(level * xx) * (1 + 1e-6) + 1e-3
+    box[0] = int(np.ceil(min(max(x0 + mx - rx - 0.5, 0.0), float(width))))
+    box[1] = int(np.floor(min(max(x0 + mx + rx - 0.5, -1.0), width - 1.0))) + 1
+    box[2] = int(np.ceil(min(max(y0 + my - ry - 0.5, 0.0), float(height))))
+    box[3] = int(np.floor(min(max(y0 + my + ry - 0.5, -1.0), height - 1.0))) + 1
+
+
+@compiled
+def surfel(axes, m, s1, s2, d0x, d0y, fx, fy, out):
     """The nine unfiltered coefficients of a surfel into out[0:9]; False where it is seen edge-on."""
     w = axes[0, 2] * m[0] + axes[1, 2] * m[1] + axes[2, 2] * m[2]
     length = np.sqrt(m[0] * m[0] + m[1] * m[1] + m[2] * m[2])
@@ -100,7 +117,7 @@ def _surfel(axes, m, s1, s2, d0x, d0y, fx, fy, out):
 
 
 @compiled
-def _filter(coefficients, m_depth, tau, chol):
+def pixel_filter(coefficients, m_depth, tau, chol):
     """The 2D filter: S = I + tau·K·Kᵀ, K = ∂(u, v)/∂pixel at the centre; its Cholesky factor (l11, l21, l22)."""
     scale = tau * m_depth * m_depth
     ax, ay, bx, by = coefficients[1], coefficients[2], coefficients[4], coefficients[5]
@@ -110,14 +127,14 @@ def _filter(coefficients, m_depth, tau, chol):
 
 
 @compiled
-def _apply_filter(coefficients, chol):
+def apply_filter(coefficients, chol):
     for slot in range(3):
         coefficients[slot] /= chol[0]
         coefficients[3 + slot] = (coefficients[3 + slot] - chol[1] * coefficients[slot]) / chol[2]
 
 
 @compiled
-def _general(axes, m, scales, fx, fy, out):
+def general(axes, m, scales, fx, fy, out):
     """The two quadratics of a Gaussian that is not flat: (qxx, 2qxy, qyy), (px, py, pxx, 2pxy, pyy), 0."""
     o = np.empty(3)
     gx = np.empty(3)
@@ -193,47 +210,39 @@ def project(
             finite = finite and np.isfinite(rgb_linear[i, k])
         if not finite or not opacities[i] > 0.0:
             continue
-        length = _rotation(quaternions[i], rotation, axes)
+        length = rotation_of(quaternions[i], rotation, axes)
         if not (length > 0.0 and np.isfinite(length)):
             continue
-        surfel = is_surfel(log_scales[i])
+        flat = is_surfel(log_scales[i])
         crossing = not m[2] > near
-        if crossing and not surfel:
+        if crossing and not flat:
             continue
-        d0x = 0.5 * (width - 2 * cx) / fx if crossing else m[0] / m[2]
-        d0y = 0.5 * (height - 2 * cy) / fy if crossing else m[1] / m[2]
+        d0x, d0y = reference(m, crossing, intrinsics, width, height)
         factor = 1.0
-        if surfel:
-            if not _surfel(axes, m, scales[0], scales[1], d0x, d0y, fx, fy, coefficients):
+        if flat:
+            if not surfel(axes, m, scales[0], scales[1], d0x, d0y, fx, fy, coefficients):
                 continue
             if tau > 0.0 and not crossing:
-                _filter(coefficients, m[2], tau, chol)
-                _apply_filter(coefficients, chol)
+                pixel_filter(coefficients, m[2], tau, chol)
+                apply_filter(coefficients, chol)
                 factor = 1.0 / (chol[0] * chol[2])
         else:
-            _general(axes, m, scales, fx, fy, coefficients)
+            general(axes, m, scales, fx, fy, coefficients)
             if tau > 0.0:
                 factor = _filter_general(coefficients, tau)
-        depth2, xz, xx, yz, yy = 0.0, 0.0, 0.0, 0.0, 0.0
-        for k in range(2 if surfel else 3):
-            e = CUT * scales[k]
-            ex, ey, ez = e * axes[0, k], e * axes[1, k], e * axes[2, k]
-            depth2 += ez * ez
-            xz += ex * ez
-            xx += ex * ex
-            yz += ey * ez
-            yy += ey * ey
+        depth2 = 0.0
+        for k in range(2 if flat else 3):
+            depth2 += (CUT * scales[k] * axes[2, k]) ** 2
         if m[2] + np.sqrt(depth2) <= near:
             continue
-        if tau > 0.0 and not crossing:
-            grown = CUT * CUT * tau * m[2] * m[2]
-            xx += grown / (fx * fx)
-            yy += grown / (fy * fy)
-        first_x, last_x = _extent(fx, cx, depth2, xz, xx, m[0], m[2], width)
-        first_y, last_y = _extent(fy, cy, depth2, yz, yy, m[1], m[2], height)
-        if last_x <= first_x or last_y <= first_y:
+        if crossing:
+            box[i, 0], box[i, 1], box[i, 2], box[i, 3] = 0, width, 0, height
+        else:
+            _extents(coefficients, flat, d0x * fx + cx, d0y * fy + cy, width, height, box[i])
+        if box[i, 1] <= box[i, 0] or box[i, 3] <= box[i, 2]:
+            for side in range(4):
+                box[i, side] = 0
             continue
-        box[i, 0], box[i, 1], box[i, 2], box[i, 3] = first_x, last_x, first_y, last_y
         out[i, 0] = d0x * fx + cx
         out[i, 1] = d0y * fy + cy
         for slot in range(9):
@@ -241,4 +250,4 @@ def project(
         out[i, 11] = opacities[i] * factor
         for k in range(3):
             out[i, 12 + k] = rgb_linear[i, k]
-        out[i, 15] = 0.0 if surfel else m[2]
+        out[i, 15] = 0.0 if flat else m[2]

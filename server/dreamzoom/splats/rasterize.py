@@ -15,6 +15,7 @@ from dreamzoom.camera import Camera
 from dreamzoom.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.splats import cpu
 from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.harmonics import shade
 from dreamzoom.splats.project import COLUMNS, project
 from dreamzoom.splats.threads import run_chunks
 
@@ -78,25 +79,25 @@ def rasterize(
 
 def see(splats: Gaussians, camera: Camera, opacities: np.ndarray, tau: float, near: float) -> cpu.Hits:
     """Every pixel's hits; opacities (N,) in 0..1, tau the variance of the pixel filter in pixels²."""
-    table = np.zeros((len(splats), COLUMNS), np.float32)
-    box = np.zeros((len(splats), 4), np.int32)
-    run_chunks(
-        project,
-        len(splats),
-        np.ascontiguousarray(splats.means, np.float32),
-        np.ascontiguousarray(splats.log_scales, np.float32),
-        np.ascontiguousarray(splats.quaternions, np.float32),
-        np.ascontiguousarray(opacities, np.float32),
-        srgb_to_linear(np.maximum(splats.rgb, 0).astype(np.float32)),
-        camera_arrays(camera),
-        camera.width,
-        camera.height,
-        float(tau),
-        float(near),
-        table,
-        box,
+    return cpu.find_hits(*tabulate(splats, camera, opacities, tau, near), camera.width, camera.height, near)
+
+
+def tabulate(
+    splats: Gaussians, camera: Camera, opacities: np.ndarray, tau: float, near: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the pixels need of every splat: the table (N, COLUMNS) float32 and boxes (N, 4) int32 of `project`."""
+    count = len(splats)
+    table, box = np.zeros((count, COLUMNS), np.float32), np.zeros((count, 4), np.int32)
+    means, log_scales, quaternions, sh, opacities = (
+        np.ascontiguousarray(array, np.float32)
+        for array in (splats.means, splats.log_scales, splats.quaternions, splats.sh, opacities)
     )
-    return cpu.find_hits(table, box, camera.width, camera.height, near)
+    arrays = camera_arrays(camera)
+    rgb = np.empty((count, 3), np.float32)
+    run_chunks(shade, count, means, sh, arrays[1], rgb)
+    view = (arrays, camera.width, camera.height, float(tau), float(near))
+    run_chunks(project, count, means, log_scales, quaternions, opacities, rgb, *view, table, box)
+    return table, box
 
 
 def camera_arrays(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,48 @@
+"""The colours that explain pictures best while shapes and opacities stay: the blend is linear in them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dreamzoom.colour import linear_to_srgb, srgb_to_linear
+from dreamzoom.report import Report
+from dreamzoom.splats import cpu
+
+PULL = 0.02
+"""Weight of a splat's first colour, as if that much of a pixel showed it: where nothing is seen it decides."""
+
+
+def solve(
+    rgb: np.ndarray, views: list[tuple[cpu.Hits, np.ndarray, np.ndarray]], passes: int, report: Report
+) -> np.ndarray:
+    """Simultaneous algebraic reconstruction (Andersen and Kak 1984) in linear light.
+
+    Each pixel weighs as the slope of the sRGB curve at its target says, since errors are seen in sRGB.
+
+    Args:
+        rgb: (N, 3) float32 sRGB to start from: the first N rows of every view's table. What follows there is frozen.
+        views: Hits, target (H, W, 3) float32 sRGB and mask (H, W) bool of each.
+        passes: Over all views.
+        report: Where a cancel arrives.
+
+    Returns:
+        (N, 3) float32 sRGB in 0..1.
+    """
+    count = len(rgb)
+    start = srgb_to_linear(np.clip(rgb, 0, 1).astype(np.float32))
+    colours, norm, ready = start.copy(), np.full(count, PULL, np.float32), []
+    for hits, picture, mask in views:
+        goal = srgb_to_linear(picture)
+        weight = (mask / (0.05 + goal.mean(-1))).astype(np.float32)
+        norm += cpu.spread_colour(hits, np.zeros_like(goal), weight, len(hits.table))[1][:count]
+        ready.append((hits, goal, weight))
+    black = np.zeros(3, np.float32)
+    for step in range(passes):
+        report.progress(step / passes, "fitting colours")
+        total = PULL * (start - colours)
+        for hits, goal, weight in ready:
+            hits.table[:count, 12:15] = colours
+            shown = cpu.blend_hits(hits, black)[0]
+            total += cpu.spread_colour(hits, (goal - shown) * weight[..., None], weight, len(hits.table))[0][:count]
+        colours = np.clip(colours + 1.6 * total / norm[:, None], 0, 1)
+    return linear_to_srgb(colours)

@@ -1,0 +1,24 @@
+"""What a fit is to match."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dreamzoom.camera import Camera
+
+
+@dataclass(frozen=True)
+class Target:
+    """A picture to be matched.
+
+    Attributes:
+        camera: In the splats' frame.
+        rgb: (H, W, 3) float32 sRGB.
+        mask: (H, W) bool; only True pixels supervise, the others may look as they like.
+    """
+
+    camera: Camera
+    rgb: np.ndarray
+    mask: np.ndarray
