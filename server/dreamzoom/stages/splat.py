@@ -40,7 +40,7 @@ def level_splats(
         seen = project(cloud, camera)
         targets.append(Target(camera, seen.rgb, seen.mask != UNKNOWN))
     return fit(
-        initial(cloud),
+        initial(cloud, [item.view.camera for item in dreamed]),
         targets,
         background=background,
         iterations=limits.iterations,
