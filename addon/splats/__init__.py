@@ -8,8 +8,19 @@ import bpy
 
 from . import compressed, gaussians, native, ply, points, surfels
 from .arrays import SplatFileError, Splats
+from .export import export_splats, holds_splats
 
-__all__ = ["ENDINGS", "SUPERSEDED", "SplatFileError", "import_cloud", "import_splats", "read_splats", "show_splats"]
+__all__ = [
+    "ENDINGS",
+    "SUPERSEDED",
+    "SplatFileError",
+    "export_splats",
+    "holds_splats",
+    "import_cloud",
+    "import_splats",
+    "read_splats",
+    "show_splats",
+]
 
 ENDINGS = (".ply", ".splat", ".spz")
 """How the names of files of splats end."""

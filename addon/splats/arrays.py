@@ -88,6 +88,13 @@ def srgb_to_linear(rgb: np.ndarray) -> np.ndarray:
     return np.where(rgb <= np.float32(0.04045), rgb / np.float32(12.92), bent)
 
 
+def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Encode linear light as sRGB; what `srgb_to_linear` decodes."""
+    linear = np.asarray(linear, np.float32)
+    bent = np.float32(1.055) * np.maximum(linear, np.float32(0.0031308)) ** np.float32(1 / 2.4) - np.float32(0.055)
+    return np.where(linear <= np.float32(0.0031308), linear * np.float32(12.92), bent)
+
+
 def axes_of(quaternions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The three own axes, (N, 3) each, in object axes, of unit quaternions wxyz (N, 4)."""
     w, x, y, z = quaternions.T
