@@ -40,7 +40,7 @@ def splats_of(obj: bpy.types.Object, after: np.ndarray | None = None) -> Splats:
     else:
         splats = _from_spheres(obj.data)
     matrix = np.array(obj.matrix_world, np.float64)
-    return moved(splats, matrix if after is None else after @ matrix)
+    return moved(splats, matrix if after is None else np.array(after) @ matrix)
 
 
 def export_splats(objects: list[bpy.types.Object], path: Path, after: np.ndarray | None = None) -> int:
