@@ -67,7 +67,7 @@ class ProceduralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag
 class SpectralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="spectral"):
     """Textures as Gaussian fields in closed form, denoised exactly; needs no weights."""
 
-    contrast: Annotated[float, Meta(ge=0, le=0.5, description="Standard deviation of a picture's colours.")] = 0.16
+    contrast: Annotated[float, Meta(ge=0, le=0.5, description="Standard deviation of a picture's colours.")] = 0.12
     relief: Annotated[float, Meta(ge=0, le=2, description="How high bright places stand, in units of a level.")] = 0.2
     steps: Annotated[int, Meta(ge=1, le=1000, description="Denoising steps a level.")] = 40
 

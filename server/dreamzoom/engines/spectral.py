@@ -52,7 +52,7 @@ class SpectralEngine:
 
     name = "spectral"
 
-    def __init__(self, contrast: float = 0.16, relief: float = 0.2, steps: int = 40):
+    def __init__(self, contrast: float = 0.12, relief: float = 0.2, steps: int = 40):
         self.contrast, self.relief, self.steps = contrast, relief, steps
 
     def identity(self) -> dict[str, Any]:
@@ -108,8 +108,8 @@ def _given(field: Field, sample: torch.Tensor, given: torch.Tensor, mask: torch.
     kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 
     def blur(picture):
-        padded = torch.nn.functional.pad(picture[:, None], (2, 2, 2, 2), mode="reflect")
-        return torch.nn.functional.conv2d(padded, torch.outer(kernel, kernel)[None, None])[:, 0]
+        # zeros outside make it its own adjoint, as conjugate gradients need
+        return torch.nn.functional.conv2d(picture[:, None], torch.outer(kernel, kernel)[None, None], padding=2)[:, 0]
 
     def observe(picture):
         return known * picture + coarse * blur(picture)
@@ -117,14 +117,14 @@ def _given(field: Field, sample: torch.Tensor, given: torch.Tensor, mask: torch.
     def adjoint(picture):
         return known * picture + blur(coarse * picture)
 
-    target = (known + coarse) * (given - observe(sample))
+    target = known * given + coarse * blur(given * (known + coarse)) - observe(sample)
     solution, residual = torch.zeros_like(target), target.clone()
     direction, power = residual.clone(), (residual**2).sum()
-    goal = 1e-5 * power
-    for round_ in range(80):
+    goal = 1e-4 * power
+    for round_ in range(60):
         if power <= goal or power == 0:
             break
-        report.progress(round_ / 80)
+        report.progress(round_ / 60)
         image = (known + coarse) * (observe(field.covary(adjoint(direction))) + 2e-4 * direction)
         step = power / (direction * image).sum()
         solution, residual = solution + step * direction, residual - step * image
@@ -166,7 +166,7 @@ def _style(text: str, contrast: float) -> tuple[torch.Tensor, torch.Tensor, tupl
     main = np.mean([pair[1] for pair in found], 0) - mean
     main = main / np.linalg.norm(main) * contrast * math.sqrt(3)
     side = np.cross(main, (0.4, -0.3, 0.6) + digest[9:12])
-    side = side / np.linalg.norm(side) * contrast * 0.35
+    side = side / np.linalg.norm(side) * contrast * 0.25
     mixing = 2 * np.stack([main, side, np.full(3, contrast * 0.12)], 1)
     look = (1 + 0.6 * digest[12], math.pi * digest[13])
     return torch.tensor(mean * 2 - 1).float(), torch.tensor(mixing).float(), look

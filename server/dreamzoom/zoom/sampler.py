@@ -139,6 +139,41 @@ class _Level:
     steps: int = 0
 
 
+def advance(
+    z: torch.Tensor,
+    clean: torch.Tensor,
+    last: torch.Tensor | None,
+    noise: torch.Tensor | None,
+    now: float,
+    then: float,
+    eta: float = 1.0,
+) -> torch.Tensor:
+    """z/α at ratio `then` from that at `now`, given x̂ and, for second order, the x̂ of a step of the same length
+    before.
+    """
+    spread = eta * then * math.sqrt(1 - (then / now) ** 2)
+    better = clean if last is None else clean + (clean - last) / 2
+    moved = better + math.sqrt(then**2 - spread**2) / now * (z - better)
+    return moved if noise is None else moved + spread * noise
+
+
+def predict(
+    denoiser: Denoiser, z: Sequence[torch.Tensor], ratios: Sequence[float], prompts: Sequence[Prompt], batch: int
+) -> list[torch.Tensor]:
+    """x̂ for every z/α at its ratio and prompt, at most `batch` in one call of the model."""
+    schedule, answers = denoiser.schedule, []
+    for i in range(0, len(z), batch):
+        part = slice(i, i + batch)
+        times = schedule.time(np.array(ratios[part]))
+        alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+        noisy = torch.stack([one * float(a) for one, a in zip(z[part], alpha)])
+        output = denoiser(noisy, times, prompts[part])
+        scales = (torch.as_tensor(v, dtype=noisy.dtype, device=noisy.device) for v in (alpha, sigma))
+        shaped = (scale[:, None, None, None] for scale in scales)
+        answers.extend(to_clean(denoiser.prediction, output, noisy, *shaped))
+    return answers
+
+
 class JointSampler:
     """Runs a `Plan`; iterate over `run()` for finished levels, coarsest first."""
 
@@ -296,7 +331,7 @@ class JointSampler:
 
     def _predict(self, active: dict[int, _Level], step: int) -> dict[int, torch.Tensor]:
         """x̂ of every active level as latents; levels that are given whole are not asked."""
-        plan, schedule = self.plan, self.denoiser.schedule
+        plan = self.plan
         raw, asked = {}, []
         for k in active:
             given = self.known.get(k)
@@ -307,16 +342,10 @@ class JointSampler:
                 guidance = plan.guidance[k] if plan.guidance else 1.0
                 if guidance != 1:
                     asked.append((k, plan.negatives[k] if plan.negatives else (("", 1.0),), guidance))
-        answers: list[torch.Tensor] = []
-        for i in range(0, len(asked), plan.batch):
-            part = asked[i : i + plan.batch]
-            times = schedule.time(np.array([self.ratios[step - k * self.lag] for k, _, _ in part]))
-            alpha, sigma = schedule.alpha(times), schedule.sigma(times)
-            z = torch.stack([active[k].z * float(a) for (k, _, _), a in zip(part, alpha)])
-            output = self.denoiser(z, times, [prompt for _, prompt, _ in part])
-            shaped = (torch.as_tensor(v, dtype=z.dtype, device=z.device)[:, None, None, None] for v in (alpha, sigma))
-            answers.extend(to_clean(self.denoiser.prediction, output, z, *shaped))
-            self.cost.evaluations += len(part)
+        ratios = [float(self.ratios[step - k * self.lag]) for k, _, _ in asked]
+        prompts = [prompt for _, prompt, _ in asked]
+        answers = predict(self.denoiser, [active[k].z for k, _, _ in asked], ratios, prompts, plan.batch)
+        self.cost.evaluations += len(asked)
         for (k, _, guidance), answer in zip(asked, answers):
             raw[k] = answer if k not in raw else answer + guidance * (raw[k] - answer)
         return raw
@@ -330,16 +359,12 @@ class JointSampler:
             if index + 1 == len(self.ratios):
                 continue
             now, then = float(self.ratios[index]), float(self.ratios[index + 1])
-            spread = plan.eta * then * math.sqrt(1 - (then / now) ** 2)
-            better = clean if level.last is None or plan.order == 1 else clean + (clean - level.last) / 2
-            level.last = clean if plan.order == 2 else None
-            moved = better + math.sqrt(then**2 - spread**2) / now * (level.z - better)
-            if spread:
+            if plan.eta:
                 fresh = self._draw(k, index)
                 nest = self.latent_nests[k - 1] if k and before == k - 1 and plan.blend is not Blend.NONE else None
                 noise, before = noises.finer(noise, nest, fresh) if nest is not None else fresh, k
-                moved = moved + spread * noise
-            level.z = moved
+            level.z = advance(level.z, clean, level.last, noise, now, then, plan.eta)
+            level.last = clean if plan.order == 2 else None
 
 
 def close_loop(pictures: list[torch.Tensor], nests: list[Nest | None], turns: int = 3) -> list[torch.Tensor]:
