@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One engine: how to learn whether it can run here (reason and remedy, both empty when it can), and how to make it."""
+    """One engine: how to learn whether it can run here (reason and remedy, both empty when it can),
+    and how to make it.
+    """
 
     probe: Callable[[], tuple[str, str]]
     make: Callable[[Request], Engine]

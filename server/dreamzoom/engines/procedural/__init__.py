@@ -1,4 +1,6 @@
-"""The procedural engine: a world in closed form, steered by the words of the prompts; previs anywhere, and ground truth."""
+"""The procedural engine: a world in closed form, steered by the words of the prompts; previs anywhere,
+and ground truth.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ class ProceduralEngine:
         seed: int,
         report: Report,
     ) -> np.ndarray:
-        """The true picture of the view, (H, W, 3) float32 sRGB; KNOWN pixels as given. Words come from the constructor."""
+        """The true picture of the view, (H, W, 3) float32 sRGB; KNOWN pixels as given. Words come from the
+        constructor.
+        """
         report.progress(0.0)
         true, _ = self.world.render(view.camera, view.level)
         report.progress(1.0)

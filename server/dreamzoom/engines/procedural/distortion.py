@@ -1,4 +1,6 @@
-"""Depth as a monocular model would give it: true depth with an unknown factor, a smooth warp, noise, smeared and false edges."""
+"""Depth as a monocular model would give it: true depth with an unknown factor, a smooth warp, noise,
+smeared and false edges.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def distort(
         factor: Bounds of the one factor of the whole map, drawn evenly in its logarithm.
         warp: Standard deviation of the logarithm of a smooth multiplicative field, a few bumps across the picture.
         noise: Standard deviation of the logarithm of each pixel's own noise.
-        outliers: Share of all pixels that get a false depth, drawn from edges first (where a model smears), else anywhere.
+        outliers: Share of all pixels that get a false depth, drawn from edges first (where a model smears), else
+            anywhere.
         shift: Bounds ± of an added constant, as a share of the median depth.
 
     Returns:

@@ -1,7 +1,10 @@
-"""The compiled heart of the world: height and colour of a place, grids of height, shadow and openness, and the ray march.
+"""The compiled heart of the world: height and colour of a place, grids of height, shadow and openness, and the ray
+march.
 
-A place is given in the frame of the level that is drawn, K. `chain` holds the levels that still matter there, oldest first:
-columns scale (p^(K−j)), offset x y z (the focus of K in frame j), the plane (value, slope x, slope y) that is taken off the older
+A place is given in the frame of the level that is drawn, K. `chain` holds the levels that still matter there, oldest
+first:
+columns scale (p^(K−j)), offset x y z (the focus of K in frame j), the plane (value, slope x, slope y) that is taken
+off the older
 relief so that it is level under level j's focus, the z of the focus in the parent's frame, p, and the tint (3).
 """
 
@@ -9,7 +12,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit
 
 from dreamzoom.engines.procedural import recipe as R
@@ -154,32 +156,10 @@ def colour(chain, recipes, seeds, counts, xk, yk, zk, fpk, nx, ny, nz, lx, ly, l
 
 
 @njit(nogil=True, cache=True)
-def bake_heights(chain, recipes, seeds, counts, out, extent, row0, row1):
-    """Fill rows of a grid of heights: `out` (N+1, N+1) over [−extent, extent]², rows along y."""
-    n = out.shape[0] - 1
-    cell = 2.0 * extent / n
-    for j in range(row0, row1):
-        for i in range(n + 1):
-            out[j, i] = height(chain, recipes, seeds, counts, i * cell - extent, j * cell - extent, cell)
-
-
-@njit(nogil=True, cache=True)
-def smooth_steps(chain, recipes, seeds, counts, grid, out, extent, row0, row1):
-    """Where `grid` jumps, put the mean of four heights into `out`, so that edges of walls run straight through the cells."""
-    n = grid.shape[0] - 1
-    cell = 2.0 * extent / n
-    for j in range(max(row0, 1), min(row1, n)):
-        for i in range(1, n):
-            low = min(min(grid[j, i - 1], grid[j, i + 1]), min(grid[j - 1, i], grid[j + 1, i]))
-            high = max(max(grid[j, i - 1], grid[j, i + 1]), max(grid[j - 1, i], grid[j + 1, i]))
-            if max(high, grid[j, i]) - min(low, grid[j, i]) < 3.0 * cell:
-                continue
-            total = 0.0
-            for b in range(2):
-                for a in range(2):
-                    x, y = (i + 0.66 * a - 0.33) * cell - extent, (j + 0.66 * b - 0.33) * cell - extent
-                    total += height(chain, recipes, seeds, counts, x, y, cell)
-            out[j, i] = 0.25 * total
+def heights_at(chain, recipes, seeds, counts, places, fp, out):
+    """Heights (N,) of places (N, 2), for a footprint."""
+    for k in range(places.shape[0]):
+        out[k] = height(chain, recipes, seeds, counts, places[k, 0], places[k, 1], fp)
 
 
 @njit
@@ -204,6 +184,13 @@ def ground(grids, extent0, x, y):
 
 
 @njit(nogil=True, cache=True)
+def ground_at(grids, extent0, places, out):
+    """Heights (N,) of places (N, 2), from the grids."""
+    for k in range(places.shape[0]):
+        out[k] = ground(grids, extent0, places[k, 0], places[k, 1])[0]
+
+
+@njit(nogil=True, cache=True)
 def bake_shadows(grids, extent0, ring, lx, ly, lz, ceiling, out, row0, row1):
     """Fill rows of a grid with the share of the sun's disc that is seen, 0..1, by marching towards it."""
     n = grids.shape[1] - 1
@@ -222,9 +209,11 @@ def bake_shadows(grids, extent0, ring, lx, ly, lz, ceiling, out, row0, row1):
             t, light = 1.6 * cell / flat, 1.0
             while light > 0.0 and z + lz * t < ceiling:
                 h, step, _ = ground(grids, extent0, x + lx * t, y + ly * t)
-                light = min(light, 0.5 + 0.5 * (z + lz * t - h) / (0.045 * t + 0.3 * cell))
+                seen = 0.5 + 0.5 * (z + lz * t - h) / (0.045 * t + 0.3 * cell)
+                # what is levels larger casts no shadow here, else a deep level would lie in the dark for ever
+                light = min(light, max(seen, smooth(4.0, 14.0, t)))
                 t = t * 1.07 + step * 0.5
-                if t > 40.0:
+                if t > 14.0:
                     break
             light = max(light, 0.0)
             out[j, i] = light * light * (3.0 - 2.0 * light)
@@ -248,10 +237,10 @@ def _sample(grids, ring, extent, x, y):
 
 @njit
 def _openness(grids, extent0, ring, x, y):
-    """How much of the sky a place sees: the product over all scales from its own ring outwards."""
+    """How much of the sky a place sees: the product over four scales from its own ring outwards."""
     total = 1.0
     extent = extent0 * 2.0**ring
-    for k in range(ring, grids.shape[0]):
+    for k in range(ring, min(ring + 4, grids.shape[0])):
         total *= _sample(grids, k, extent, x, y)
         extent *= 2.0
     return total
@@ -262,7 +251,8 @@ def march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz):
     """The first crossing of a ray into the ground.
 
     Args:
-        grids: Heights (rings, N+1, N+1). tops: The highest of 3 × 3 blocks of `blocks` cells, (rings, N/blocks, N/blocks).
+        grids: Heights (rings, N+1, N+1). tops: The highest of 3 × 3 blocks of `blocks` cells, (rings, N/blocks,
+            N/blocks).
         cx..dz: The ray, z-depth 1 a unit of t.
 
     Returns:
@@ -397,7 +387,9 @@ def draw(
     rgb,
     depth,
 ):
-    """Trace rays: `at` (N, 2) pixel coordinates, `lens` (fx, fy, cx, cy, footprint per depth); fills rgb (N, 3), depth (N,)."""
+    """Trace rays: `at` (N, 2) pixel coordinates, `lens` (fx, fy, cx, cy, footprint per depth);
+    fills rgb (N, 3), depth (N,).
+    """
     last = chain.shape[0] - 1
     for k in range(at.shape[0]):
         u, v = (at[k, 0] - lens[2]) / lens[0], (at[k, 1] - lens[3]) / lens[1]

@@ -1,6 +1,8 @@
-"""Noise in the plane, compiled: gradient noise, its sums and ridges, and cells. Everything is band-limited by a footprint.
+"""Noise in the plane, compiled: gradient noise, its sums and ridges, and cells. Everything is band-limited by a
+footprint.
 
-`fp` is the size of what one sample stands for (a pixel on the ground, a grid cell), in the units of x and y: octaves finer than
+`fp` is the size of what one sample stands for (a pixel on the ground, a grid cell), in the units of x and y: octaves
+finer than
 that fade out before they can alias.
 """
 
@@ -22,7 +24,7 @@ def smooth(low, high, x):
 
 @njit(inline="always")
 def mix(a, b, t):
-    """a at t = 0, b at t = 1."""
+    """A at t = 0, b at t = 1."""
     return a + (b - a) * t
 
 
@@ -85,7 +87,9 @@ def fbm(x, y, seed, octaves, gain, fp):
 
 @njit
 def ridged(x, y, seed, octaves, gain, fp):
-    """Ridges 0 to about 1, crests sharp, each octave strongest on the crests of the one before (Musgrave's multifractal)."""
+    """Ridges 0 to about 1, crests sharp, each octave strongest on the crests of the one before (Musgrave's
+    multifractal).
+    """
     total, amplitude, wavelength, carry, norm = 0.0, 1.0, 1.0, 1.0, 0.0
     for octave in range(octaves):
         share = kept(wavelength, fp)
@@ -107,7 +111,8 @@ def cells(x, y, seed, jitter):
     """The cell of a jittered lattice (Worley 1996) that holds a point.
 
     Returns:
-        (f1, f2, dx, dy, ix, iy): Distance to the nearest and to the second seed point, the offset from the nearest, its lattice
+        (f1, f2, dx, dy, ix, iy): Distance to the nearest and to the second seed point, the offset from the nearest,
+            its lattice
         coordinates.
     """
     fx, fy = int(math.floor(x)), int(math.floor(y))

@@ -1,6 +1,7 @@
 """The shape of each style, compiled: height over the plane in the style's own frame, zero at the focus.
 
-`base` is smooth and level at the focus, so it may stay beneath finer levels for ever; `detail` is what finer levels calm down.
+`base` is smooth and level at the focus, so it may stay beneath finer levels for ever; `detail` is what finer levels
+calm down.
 """
 
 from __future__ import annotations
@@ -164,8 +165,10 @@ def lot(seed, x, y):
     """The city at a place.
 
     Returns:
-        (kind, inside, number, u, v, tall): kind 0 street, 1 building, 2 park; the distance to the lot's edge (to the kerb for
-        streets, negative); a random number of the lot; coordinates along the blocks; how high the lot may be built, 0..1.
+        (kind, inside, number, u, v, tall): kind 0 street, 1 building, 2 park; the distance to the lot's edge (to the
+            kerb for
+        streets, negative); a random number of the lot; coordinates along the blocks; how high the lot may be built,
+        0..1.
     """
     turn = 0.5
     u, v = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
@@ -298,7 +301,8 @@ def leaf_at(seed, x, y):
     """The topmost leaf over a place.
 
     Returns:
-        (height, u, v, width, number): over the soil; along the leaf 0..1; across it, signed, in units; its half width there; a
+        (height, u, v, width, number): over the soil; along the leaf 0..1; across it, signed, in units; its half
+            width there; a
         random number of the leaf. Height −1 where none lies.
     """
     top, bu, bv, bw, bn = -1.0, 0.0, 0.0, 1.0, 0.0

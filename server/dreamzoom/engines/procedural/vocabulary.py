@@ -20,16 +20,16 @@ NOUNS: dict[str, str] = {
     for style, words in {
         "space": "space cosmos universe galaxy galaxies nebula star stars milky interstellar void",
         "planet": "planet planets earth world globe moon mars jupiter orbit",
-        "continent": "continent continents island islands coast coastline country land map archipelago europe africa asia",
-        "mountains": "mountain mountains peak peaks alps alpine summit ridge valley canyon volcano hills glacier highland",
+        "continent": "continent island coast coastline country land map archipelago europe africa asia",
+        "mountains": "mountain mountains peak alps alpine summit ridge valley canyon volcano hills glacier highland",
         "forest": "forest forests wood woods woodland jungle tree trees canopy rainforest taiga pine pines grove",
-        "city": "city cities town village metropolis street streets skyline downtown building buildings skyscraper urban",
+        "city": "city cities town village metropolis street skyline downtown building skyscraper urban",
         "meadow": "meadow meadows field fields grass grassland flower flowers garden pasture prairie lawn park",
         "rock": "rock rocks stone stones boulder boulders cliff granite cobble pebble pebbles gravel ruin ruins",
         "moss": "moss mossy lichen undergrowth fern ferns soil ground",
         "leaf": "leaf leaves foliage petal petals plant plants vein veins frond",
-        "cell": "cell cells tissue membrane organism bacteria bacterium microscopic nucleus microbe plankton chloroplast",
-        "crystal": "crystal crystals gem gems quartz amethyst mineral minerals diamond ice-crystal salt molecule molecules",
+        "cell": "cell tissue membrane organism bacteria bacterium microscopic nucleus microbe plankton chloroplast",
+        "crystal": "crystal gem quartz amethyst mineral diamond ice-crystal salt molecule",
         "atom": "atom atoms atomic electron electrons quantum proton particle particles quark quarks subatomic",
         "ocean": "ocean sea water lake waves river lagoon reef",
         "desert": "desert dune dunes sand sahara",
@@ -64,8 +64,10 @@ HUES: dict[str, tuple[float, float, float]] = {
 """Colour word → hue, saturation, value towards which the palette goes."""
 
 _COMMON = frozenset(
-    "a an the of in on at and or with from to over under into by for its his her very some is are close up closeup view photo "
-    "picture image seen above detailed detail".split()
+    (
+        "a the an of in on at and or with from to over under into by for its his her very some is are close up closeup "
+        + "view photo picture image seen above detailed detail"
+    ).split()
 )
 
 
@@ -102,7 +104,8 @@ def recipes_of(prompt: str, seed: int, fallback: str | None = None) -> tuple[np.
         fallback: The style where the prompt names none; drawn from its words where None.
 
     Returns:
-        Recipes (S, recipe.LENGTH) float64, the first covers the level, the others lie on it in patches; seeds (S,) int64.
+        Recipes (S, recipe.LENGTH) float64, the first covers the level, the others lie on it in patches; seeds (S,)
+        int64.
     """
     words = words_of(prompt)
     styles: list[str] = []

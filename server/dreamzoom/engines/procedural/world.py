@@ -1,7 +1,9 @@
 """The world in closed form: ground truth at every zoom. W_K is what levels 0..K make; later levels never change it.
 
-The ground of level K is h_K(X) = Σ_j p^(K−j) · w_j(X_j) · f_j(X_j) in frame K, a sum over the last levels that still matter there,
-each in its own frame, so level 40 is as exact as level 0. Heights, shadows and openness to the sky are kept on nested grids
+The ground of level K is h_K(X) = Σ_j p^(K−j) · w_j(X_j) · f_j(X_j) in frame K, a sum over the last levels that still
+matter there,
+each in its own frame, so level 40 is as exact as level 0. Heights, shadows and openness to the sky are kept on
+nested grids
 about the focus, made once a level; colours are computed exactly at every place.
 """
 
@@ -14,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 from dreamzoom.camera import Camera
 from dreamzoom.colour import linear_to_srgb
@@ -25,7 +27,9 @@ from dreamzoom.engines.procedural.vocabulary import MAX_STYLES, recipes_of
 BLOCK, RINGS, EXTENT = 16, 6, 1.7
 """Cells a side of a block of the march; count of nested grids; half the side of the finest, in frame units."""
 
+LUMA = np.array([0.3, 0.6, 0.1])
 REACH = 60.0 / 0.4
+"""How far, in units of a level's calm middle, older levels must still be kept."""
 SUN = np.array([-0.62, 0.52, 0.52]) / np.linalg.norm([-0.62, 0.52, 0.52])
 """Towards the sun, the same in every frame: from behind and the left of a camera that looks along +y."""
 
@@ -73,8 +77,7 @@ class World:
         self._rows = [recipes_of(prompt, seed) for prompt, seed in zip(prompts, seeds)]
         for rows, _ in self._rows[1:]:
             rows[:, R.BASE] = 0.2  # the older relief is the form already
-        self._planes: list[np.ndarray] = [np.zeros(3)]
-        self._tints: list[np.ndarray] = [np.full(3, -1.0)]
+        self._tints = _tints_of(self._rows)
         self._grounds: OrderedDict[int, _Ground] = OrderedDict()
         self._cached, self._cells = cached, cells
 
@@ -95,7 +98,8 @@ class World:
             shadows: Whether the sun casts shadows.
 
         Returns:
-            (H, W, 3) float32 sRGB, and z-depth (H, W) float32 in the frame of `level`; the sky lies about 50 units away.
+            (H, W, 3) float32 sRGB, and z-depth (H, W) float32 in the frame of `level`; the sky lies about 50 units
+                away.
         """
         detail = level if detail is None else detail
         if not 0 <= detail < self.levels or not 0 <= level < self.levels:
@@ -112,9 +116,9 @@ class World:
 
     def height(self, xy: np.ndarray, level: int) -> np.ndarray:
         """The ground's height at places (..., 2) of the frame of `level`, as the ray march sees it; float64."""
-        ground = self._ground(level)
-        flat = np.asarray(xy, np.float64).reshape(-1, 2)
-        out = np.array([kernels.ground(ground.grids, EXTENT, x, y)[0] for x, y in flat])
+        flat = np.ascontiguousarray(xy, np.float64).reshape(-1, 2)
+        out = np.empty(len(flat))
+        kernels.ground_at(self._ground(level).grids, EXTENT, flat, out)
         return out.reshape(np.shape(xy)[:-1])
 
     def _between(self, source: int, target: int):
@@ -170,48 +174,61 @@ class World:
         self._grounds.move_to_end(level)
         return self._grounds[level]
 
-    def _chain(self, level: int, planes: bool = True):
-        """The levels that matter in frame `level`, oldest first, as the kernels want them."""
+    def _chain(self, level: int) -> tuple[np.ndarray, ...]:
+        """The levels that matter in frame `level`, oldest first, as the kernels want them.
+
+        What is taken off the older relief under each focus is found within this chain, from its first level on, so
+        that nothing
+        grows with p^n however deep the level is.
+        """
         first = max(0, level - math.ceil(math.log(REACH) / math.log(self.factor)))
-        if planes:
-            for k in range(len(self._planes), level + 1):
-                self._settle(k)
+        planes = np.zeros((level - first + 1, 3))
+        for k in range(first + 1, level + 1):
+            planes[k - first] = self._plane(self._stack(k - 1, first, planes), k)
+        return self._stack(level, first, planes)
+
+    def _stack(self, level: int, first: int, planes: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The chain from level `first` to `level` with known planes: chain, recipes, seeds, counts."""
         count = level - first + 1
         chain = np.zeros((count, kernels.CHAIN))
+        recipes = np.zeros((count, MAX_STYLES, R.LENGTH))
+        seeds = np.zeros((count, MAX_STYLES), np.int64)
+        counts = np.array([len(self._rows[k][1]) for k in range(first, level + 1)], np.int64)
         offset = np.zeros(3)
         for k in range(level, first - 1, -1):
             row = chain[k - first]
-            row[kernels.SCALE] = self.factor ** (level - k)
+            row[kernels.SCALE], row[kernels.FACTOR] = self.factor ** (level - k), self.factor
             row[kernels.OX : kernels.OZ + 1] = offset
-            row[kernels.FACTOR] = self.factor
+            row[kernels.TINT :] = self._tints[k]
             if k > 0:
-                row[kernels.PLANE : kernels.PLANE_Y + 1] = self._planes[k] if k < len(self._planes) else 0.0
+                row[kernels.PLANE : kernels.PLANE_Y + 1] = planes[k - first]
                 row[kernels.FOCUS_Z] = self.focuses[k - 1, 2]
-                row[kernels.TINT :] = self._tints[k] if k < len(self._tints) else -1.0
                 offset = offset / self.factor + self.focuses[k - 1]
-            else:
-                row[kernels.TINT :] = -1.0
-        counts = np.array([len(self._rows[k][1]) for k in range(first, level + 1)], np.int64)
-        recipes = np.zeros((count, MAX_STYLES, self._rows[0][0].shape[1]))
-        seeds = np.zeros((count, MAX_STYLES), np.int64)
-        for i, k in enumerate(range(first, level + 1)):
-            recipes[i, : counts[i]], seeds[i, : counts[i]] = self._rows[k]
+            recipes[k - first, : counts[k - first]], seeds[k - first, : counts[k - first]] = self._rows[k]
         return chain, recipes, seeds, counts
 
-    def _settle(self, level: int) -> None:
-        """Find what the older levels are like at this level's focus: the plane to take off, and their colour."""
-        chain, recipes, seeds, counts = self._chain(level - 1)
-        p, focus, e = self.factor, self.focuses[level - 1], 0.03
-        older = (chain, recipes, seeds, counts)
-        h = [kernels.height(*older, focus[0] + dx, focus[1] + dy, 0.03) for dx, dy in ((0, 0), (e, 0), (-e, 0), (0, e), (0, -e))]  # fmt: skip
-        self._planes.append(np.array([(h[0] - focus[2]) * p, (h[1] - h[2]) / (2 * e), (h[3] - h[4]) / (2 * e)]))
-        total = np.zeros(3)
-        for angle in np.arange(8) * (math.pi / 4):
-            for radius in (0.15, 0.45):
-                x, y = focus[0] + radius * math.cos(angle), focus[1] + radius * math.sin(angle)
-                z = kernels.height(*older, x, y, 0.1)
-                total += kernels.colour(*older, x, y, z, 0.1, 0.0, 0.0, 1.0, *SUN, 1.0, 1.0)
-        self._tints.append(total / max(total @ (0.3, 0.6, 0.1), 1e-6))
+    def _plane(self, older: tuple[np.ndarray, ...], level: int) -> np.ndarray:
+        """The older ground at this level's focus, in its frame: height, and slope along x and y (at most 1.5)."""
+        x, y, z = self.focuses[level - 1]
+        e = 0.12
+        h = np.empty(5)
+        places = np.array([(x, y), (x + e, y), (x - e, y), (x, y + e), (x, y - e)])
+        kernels.heights_at(*older, places, 0.03, h)
+        slope = np.array([h[1] - h[2], h[3] - h[4]]) / (2 * e)
+        return np.array([(h[0] - z) * self.factor, *slope.clip(-1.5, 1.5)])
+
+
+def _tints_of(rows: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """The colour that each level's surroundings cast on it, (N, 3) linear RGB of unit brightness;
+    −1 for the first level.
+    """
+    tints, carried = np.full((len(rows), 3), -1.0), None
+    for k, (recipes, _) in enumerate(rows[:-1]):
+        palette = recipes[0, R.COLOURS : R.COLOURS + 9].reshape(3, 3).mean(0) * recipes[0, R.SUN : R.SUN + 3]
+        own = palette / max(palette @ LUMA, 1e-6)
+        carried = own if carried is None else 0.7 * own + 0.3 * carried
+        tints[k + 1] = carried
+    return tints
 
 
 def _bake(chain, recipes, seeds, counts, cells: int) -> _Ground:
@@ -232,12 +249,23 @@ def _bake(chain, recipes, seeds, counts, cells: int) -> _Ground:
 
 
 def _heights(older: tuple, grid: np.ndarray, extent: float, smoothed: bool) -> None:
-    """Fill one grid with heights, its steps smoothed where asked."""
-    _in_parts(lambda a, b: kernels.bake_heights(*older, grid, extent, a, b), len(grid), 16)
-    if not smoothed:
-        return
-    rough = grid.copy()
-    _in_parts(lambda a, b: kernels.smooth_steps(*older, rough, grid, extent, a, b), len(grid), 16)
+    """Fill one grid with heights; where asked, steps get the mean of four, so that edges of walls run straight."""
+    side = len(grid)
+    cell = 2 * extent / (side - 1)
+    axis = np.arange(side) * cell - extent
+    places = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    grid.reshape(-1)[:] = _heights_at(older, places, cell)
+    if smoothed:
+        steps = np.flatnonzero(maximum_filter(grid, 3) - minimum_filter(grid, 3) > 3 * cell)
+        corners = [(x * cell / 3, y * cell / 3) for x in (-1, 1) for y in (-1, 1)]
+        grid.reshape(-1)[steps] = np.mean([_heights_at(older, places[steps] + corner, cell) for corner in corners], 0)
+
+
+def _heights_at(older: tuple, places: np.ndarray, footprint: float) -> np.ndarray:
+    """Exact heights (N,) of places (N, 2)."""
+    out = np.empty(len(places))
+    _in_parts(lambda a, b: kernels.heights_at(*older, places[a:b], footprint, out[a:b]), len(places), 8192)
+    return out
 
 
 def _shadows(grids: np.ndarray, ring: int, ceiling: float, out: np.ndarray) -> None:
