@@ -32,6 +32,11 @@ class Flight:
     path: ZoomPath
     levels: list[Gaussians]
 
+    def __post_init__(self):
+        self.centres = [
+            self.path.camera(float(level), max(level - 1, 0)).centre for level in range(self.path.levels)
+        ]  # of A_k, in the frame of level k − 1
+
     def frames(self) -> range:
         """All frames of the path."""
         return range(self.path.keys[0].frame, self.path.keys[-1].frame + 1)
@@ -49,11 +54,15 @@ class Flight:
         for level in seen:
             fade, old = self.path.fade(key.zoom, level), self.path.superseded_fade(key.zoom, level)
             splats = self.levels[level]
-            share = np.where(splats.extra["superseded"] > 0, old, fade).astype(np.float32)
-            visible = share > 0
-            if visible.any():
-                parts.append(moved(splats[visible], self.path.gauge(key.zoom, level).inverse()))
-                fades.append(share[visible])
+            to_gauge = self.path.gauge(key.zoom, level).inverse()
+            marked = splats.extra["superseded"] > 0
+            if fade > 0:
+                parts.append(moved(splats[~marked], to_gauge))
+                fades.append(np.full(len(parts[-1]), fade, np.float32))
+            if old > 0 and marked.any():
+                back = about(self.centres[level + 1], self.path.step_back(key.zoom, level))
+                parts.append(moved(splats[marked], back.then(to_gauge)))
+                fades.append(np.full(len(parts[-1]), old, np.float32))
         splats = joined(parts)
         return rasterize(splats, camera or key.camera, opacity_scale=np.concatenate(fades))
 
@@ -119,6 +128,11 @@ def moved(splats: Gaussians, similarity: Similarity) -> Gaussians:
     """The same splats in another frame."""
     means = similarity.apply(splats.means).astype(np.float32)
     return replace(splats, means=means, log_scales=splats.log_scales + np.float32(math.log(similarity.scale)))
+
+
+def about(centre: np.ndarray, scale: float) -> Similarity:
+    """A scaling about a point of the frame."""
+    return Similarity(scale, centre * (1 - 1 / scale))
 
 
 def joined(parts: list[Gaussians]) -> Gaussians:

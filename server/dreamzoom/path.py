@@ -1,9 +1,9 @@
 """Zoom, levels and frames: where the camera is at a zoom u, in the gauge and in each level's frame. All in float64.
 
 The frame of level k+1 is a similarity of its parent's: X_{k+1} = p · (X_k − c_k), where p is the zoom factor and c_k
-the focus of level k (zero for a straight zoom). The gauge at zoom u, with k = floor(u) clamped to the levels and t = u − k,
-is X_g = p^t · (X_k − o_k(t)) with o_k(t) = c_k · (1 − p^−t) / (1 − p^−1): a pure zoom about the point that stays fixed
-between the two frames, so that a drifting focus moves at constant apparent speed too.
+the focus of level k (zero for a straight zoom). The gauge at zoom u, with k = floor(u) clamped to the levels and
+t = u − k, is X_g = p^t · (X_k − o_k(t)) with o_k(t) = c_k · (1 − p^−t) / (1 − p^−1): a pure zoom about the point that
+stays fixed between the two frames, so that a drifting focus moves at constant apparent speed too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dreamzoom.camera import Camera, Similarity
+
+STEP_BACK = 0.2
+"""How far, as a share of their distance, superseded splats step back: as far as a level's relief goes down."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,14 @@ class ZoomPath:
     def fade(self, zoom: float, level: int) -> float:
         """How far `level` has faded in, smoothly: 0 up to u = level − 1, 1 from level − ½ on; level 0 is always 1."""
         return 1.0 if level == 0 else _smoothstep((zoom - level + 1) * 2)
+
+    def step_back(self, zoom: float, level: int) -> float:
+        """How many times farther from A_{k+1}'s centre the superseded splats of `level` stand than where fitted.
+
+        While the finer level fades in, they step back behind its relief: seen from that centre they stay what they
+        were, and the finer level dissolves in evenly instead of being hidden wherever it lies deeper.
+        """
+        return 1 + STEP_BACK * _smoothstep((zoom - level) * 2)
 
     def superseded_fade(self, zoom: float, level: int) -> float:
         """The same for the superseded splats of `level`: they fade out over u in [level + ½, level + 1].

@@ -9,7 +9,7 @@ import numpy as np
 from dreamzoom.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.project import project
-from dreamzoom.splats.filters import push_back, superseded
+from dreamzoom.splats.filters import superseded
 from dreamzoom.splats.gaussians import Gaussians
 
 FEATHER = 0.06
@@ -32,7 +32,7 @@ def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
 
 
 def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tuple[Gaussians, Cloud]:
-    """Mark what the next level shows more finely, and push those splats a little behind it.
+    """Mark what the next level shows more finely.
 
     Only the cloud and the next anchor's camera decide, not what was dreamed there: so a changed prompt of the next
     level leaves this level's files as they are.
@@ -47,8 +47,7 @@ def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tu
     reach = np.exp(splats.log_scales[:, :2]).max(1)
     splat_marks = shown_finer(splats.means, reach, cloud, finer)
     cloud_marks = shown_finer(cloud.position, cloud.footprint, cloud, finer)
-    pushed = push_back(splats, splat_marks, finer.centre)
-    marked = replace(pushed, extra=pushed.extra | {"superseded": splat_marks.astype(np.uint8)})
+    marked = replace(splats, extra=splats.extra | {"superseded": splat_marks.astype(np.uint8)})
     return marked, replace(cloud, superseded=cloud_marks)
 
 

@@ -233,6 +233,7 @@ def _result_step(job: Job, steps: list[Step]) -> Step:
                     "negative_prompt": item.negative_prompt,
                     "seed": request.level_seed(index),
                     "focus": list(item.focus or (0.0, 0.0, 0.0)),
+                    "next_centre": _next_centre(job, index),
                     "image": f"{base}/image.png",
                     "cloud": f"{base}/cloud.ply",
                     "splats": f"{base}/splats.ply",
@@ -257,6 +258,12 @@ def _result_step(job: Job, steps: list[Step]) -> Step:
 
     needs = tuple(step.name for step in steps)
     return Step("result", "export", None, 1, parameters, needs, ("result.json",), run, weight=0.1)
+
+
+def _next_centre(job: Job, level: int) -> list[float] | None:
+    """The centre of A_{k+1} in the frame of level k, from which superseded splats step back; None at the last."""
+    finer = plan.next_anchor(job.path, level, job.limits)
+    return None if finer is None else finer.centre.tolist()
 
 
 def _flight(job: Job, level: int) -> list:
