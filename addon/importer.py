@@ -25,9 +25,21 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise DreamzoomError(f"There is no result in {folder}", "Press Generate first") from None
     except (OSError, ValueError) as error:
         raise DreamzoomError(f"The result in {folder} can't be read: {error}", "Press Generate again") from None
-    if not isinstance(result.get("levels"), list):
+    if not _is_result(result):
         raise DreamzoomError(f"The result in {folder} is none of Dreamzoom's", "Press Generate again")
     return result
+
+
+def _is_result(result: Any) -> bool:
+    """Whether what was read has all that an import relies on."""
+    levels = result.get("levels") if isinstance(result, dict) else None
+    return isinstance(levels, list) and all(
+        isinstance(entry, dict)
+        and entry.get("index") == index
+        and isinstance(entry.get("cloud"), str)
+        and isinstance(entry.get("splats"), str)
+        for index, entry in enumerate(levels)
+    )
 
 
 def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, int]]:
@@ -65,7 +77,7 @@ def _import_level(root: bpy.types.Object, folder: Path, entry: dict[str, Any], p
     except (OSError, splats.SplatFileError) as error:
         raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
     for obj in found:
-        rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
+        rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)), entry.get("next_centre"))
 
 
 def _inside(folder: Path, name: str) -> Path:

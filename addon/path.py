@@ -37,6 +37,10 @@ def drift(factor: float, focuses: Sequence[Vector], level: int, reach: int = 8) 
     return [(factor ** (base - level), level_origin(factor, focuses, level, base)) for base in range(first, last + 1)]
 
 
+STEP_BACK = 0.2
+"""How far, as a share of their distance, superseded splats step back while the finer level fades in."""
+
+
 def smoothstep(low: float, high: float, value: float) -> float:
     """0 up to `low`, 1 from `high` on, smooth between."""
     t = min(max((value - low) / (high - low), 0.0), 1.0)

@@ -22,6 +22,7 @@ ZOOM = '["zoom"]'
 ORBIT = '["orbit"]'
 LEVEL = "dreamzoom_level"
 CONTENT = "dreamzoom_content"
+BEHIND = "dreamzoom_behind"
 CAMERA_DISTANCE = 3.0
 CAMERA_TILT = math.radians(40)
 ORBIT_PER_LEVEL = math.radians(10)
@@ -118,9 +119,19 @@ def remove_content(empty: bpy.types.Object) -> None:
             bpy.data.batch_remove([data])
 
 
-def attach(root: bpy.types.Object, obj: bpy.types.Object, level: int, superseded: bool) -> None:
-    """Hang an imported object under its level, shown and faded by the zoom."""
+def attach(root: bpy.types.Object, obj: bpy.types.Object, level: int, superseded: bool, behind=None) -> None:
+    """Hang an imported object under its level, shown and faded by the zoom.
+
+    Args:
+        root: The rig.
+        obj: What was imported.
+        level: Whose it is.
+        superseded: Whether it is the part that the next level shows more finely.
+        behind: The centre of the next level's anchor view, in the level's frame; a superseded part steps back from it.
+    """
     obj[CONTENT] = "superseded" if superseded else "main"
+    if superseded and behind is not None:
+        obj[BEHIND] = behind
     obj.parent = level_empties(root)[level]
     obj.matrix_parent_inverse.identity()
     drive_content(root, obj, level)
@@ -134,10 +145,23 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
         fades.append(f"(1 - smoothstep({level + 0.5}, {level + 1}, u))")
     if fades:
         _drive(root, obj, "color", " * ".join(fades), 3)
+    if BEHIND in obj:
+        _drive_step_back(root, obj, level)
     first, last = path.window(root.dreamzoom.zoom_factor, level, superseded)
     hidden = ([f"u <= {first:g}"] if math.isfinite(first) else []) + [f"u > {last:.6g}"]
     for name in ("hide_viewport", "hide_render"):
         _drive(root, obj, name, " or ".join(hidden))
+
+
+def _drive_step_back(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:
+    """While the next level fades in, move what it supersedes behind its relief, away from its anchor view's centre.
+
+    Seen from there nothing changes; without it the finer level would be hidden wherever it lies deeper.
+    """
+    back = f"{path.STEP_BACK:g} * smoothstep({level}, {level + 0.5}, u)"
+    for axis, centre in enumerate(obj[BEHIND]):
+        _drive(root, obj, "scale", f"1 + {back}", axis)
+        _drive(root, obj, "location", f"{-centre:.9g} * {back}", axis)
 
 
 def key_flight(root: bpy.types.Object, start: int) -> None:
