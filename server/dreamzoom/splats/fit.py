@@ -235,5 +235,5 @@ def _footprints(means: np.ndarray, cameras: list[Camera]) -> np.ndarray:
 def _sane(splats: Gaussians) -> Gaussians:
     """Without the splats that have anything not finite."""
     arrays = (splats.means, splats.log_scales, splats.quaternions, splats.logit_opacities, splats.sh)
-    good = np.all([np.isfinite(array.reshape(len(splats), -1)).all(1) for array in arrays], axis=0)
+    good = np.all([np.isfinite(array).all(tuple(range(1, array.ndim))) for array in arrays], axis=0)
     return splats if good.all() else splats[good]

@@ -59,8 +59,10 @@ def _basis(terms, x, y, z, value, slope):
 
 @compiled
 def _linear(colour):
-    """Decode sRGB to linear light, negative values to black; and the slope there."""
-    if not colour > 0.0:
+    """Decode sRGB to linear light, negative values to black, broken ones to NaN; and the slope there."""
+    if not np.isfinite(colour):
+        return np.nan, 0.0
+    if colour <= 0.0:
         return 0.0, 0.0
     if colour <= 0.04045:
         return colour / 12.92, 1 / 12.92

@@ -14,6 +14,8 @@ from dreamzoom.splats.gaussians import SH_C0, Gaussians
 DEPTH = 20
 """Levels of the octree."""
 FLATNESS = 1e-3
+SOLID = 0.98
+"""The most opaque that a merged splat gets; beyond it grows instead, so that closed surfaces stay closed."""
 
 
 def resampled(splats: Gaussians, count: int) -> Gaussians:
@@ -95,7 +97,9 @@ def _merged(splats: Gaussians, mass: np.ndarray, area: np.ndarray, leaf: np.ndar
     covariance = mean(_covariances(splats) + away[:, :, None] * away[:, None, :])
     spread, axes = np.linalg.eigh(covariance)
     sigma = np.sqrt(np.maximum(spread[:, [2, 1]], 1e-24))
-    opacity = np.clip(total / (sigma[:, 0] * sigma[:, 1]), 1e-4, 0.99)
+    opacity = total / (sigma[:, 0] * sigma[:, 1])
+    sigma *= np.sqrt(np.maximum(opacity / SOLID, 1))[:, None]
+    opacity = np.clip(opacity, 1e-4, SOLID)
     logs = np.log(np.concatenate([sigma, sigma[:, 1:] * FLATNESS], 1))
     rgb = linear_to_srgb(mean(srgb_to_linear(np.clip(splats.rgb, 0, 1).astype(np.float64))))
     merged = Gaussians(
