@@ -40,20 +40,29 @@ class Display:
         self.started = time.monotonic()
         self.moving = sys.stderr.isatty()
         self.told = ("", -1)
+        self.stage, self.stage_started = "", self.started
 
-    def show(self, stage: str, fraction: float, message: str) -> None:
-        """Tell that `fraction` of `stage` is done, in words `message`."""
-        before = sum(share for name, share in SHARES.items() if list(SHARES).index(name) < list(SHARES).index(stage))
-        whole = min(before + SHARES[stage] * fraction, 1.0)
-        passed = time.monotonic() - self.started
-        left = f", about {_clock(passed * (1 - whole) / whole)} left" if whole > 0.03 and passed > 3 else ""
-        line = f"{100 * whole:3.0f} %  {stage}: {message}{left}"
+    def show(self, stage: str, fraction: float, message: str, left: float | None = None) -> None:
+        """Tell that `fraction` of `stage` is done, in words `message`; `left` are the stage's seconds left, if known."""
+        now = time.monotonic()
+        if stage != self.stage:
+            self.stage, self.stage_started = stage, now
+        names = list(SHARES)
+        place = names.index(stage)
+        whole = sum(SHARES[name] for name in names[:place]) + SHARES[stage] * fraction
+        line = f"{100 * whole:3.0f} %  {stage}: {message}"
+        passed = now - self.stage_started
+        if left is None and fraction > 0.05 and passed > 3:
+            left = passed * (1 - fraction) / fraction
+        if left is not None:
+            after = sum(SHARES[name] for name in names[place + 1 :]) / SHARES[stage] * (passed + left)
+            line += f", about {_clock(left + after)} left"
         if self.moving:
             bar = "█" * round(24 * whole) + "░" * (24 - round(24 * whole))
             width = shutil.get_terminal_size().columns - 1
             sys.stderr.write("\r\x1b[K" + f"{bar} {line}"[:width])
         elif (stage, int(whole * 20)) != self.told:
-            sys.stderr.write(f"[{_clock(passed)}] {line}\n")
+            sys.stderr.write(f"[{_clock(now - self.started)}] {line}\n")
         self.told = (stage, int(whole * 20))
         sys.stderr.flush()
 
@@ -145,9 +154,9 @@ def _fly(blender: Path, plan: dict, log: Path, display: Display) -> int:
             for line in child.stdout:
                 if line.startswith("@"):
                     told = json.loads(line[1:])
-                    failure = told.get("error", failure)
+                    failure = told.pop("error", failure)
                     if not failure:
-                        display.show(told["stage"], told["fraction"], told["message"])
+                        display.show(**told)
                 else:
                     written.write(line)
         except KeyboardInterrupt:

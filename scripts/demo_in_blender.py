@@ -75,7 +75,8 @@ def press(bpy, stage: str) -> None:
         job.pump()
         now = job.session.job
         level = "" if now.level is None else f", level {now.level + 1} of {now.levels}"
-        tell(stage=stage, fraction=now.fraction, message=f"{now.stage or 'starting'}{level}")
+        words = f"{now.stage}{level}" if now.stage else "starting the server"
+        tell(stage=stage, fraction=now.fraction, message=words, left=now.seconds_left)
         job.wait(0.25)
     ended = job.session.job
     if ended.status != "done":
