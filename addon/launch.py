@@ -102,7 +102,7 @@ def new_job_folder(root: bpy.types.Object) -> Path:
 def job_folder(root: bpy.types.Object) -> Path | None:
     """The rig's job folder, None where it has none yet."""
     kept = root.dreamzoom.job_folder
-    return Path(bpy.path.abspath(kept)).resolve() if kept else None
+    return Path(bpy.path.abspath(kept)).absolute() if kept else None
 
 
 def ensure_job_folder(root: bpy.types.Object) -> Path:
