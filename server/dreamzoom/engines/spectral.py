@@ -117,19 +117,28 @@ def _given(field: Field, sample: torch.Tensor, given: torch.Tensor, mask: torch.
     def adjoint(picture):
         return known * picture + blur(coarse * picture)
 
-    target = known * given + coarse * blur(given * (known + coarse)) - observe(sample)
+    def nearly_solve(picture):
+        """The inverse where all is known: what makes the iteration short."""
+        waves = to_waves(torch.einsum("ca,chw->ahw", field.axes, seen * picture))
+        waves = waves / (field.variance[:, None, None] * field.power + 1e-3)
+        return seen * torch.einsum("ca,ahw->chw", field.axes, from_waves(waves))
+
+    seen, slack = known + coarse, 1e-3 * known + 1e-2 * coarse
+    target = known * given + coarse * blur(given * seen) - observe(sample)
     solution, residual = torch.zeros_like(target), target.clone()
-    direction, power = residual.clone(), (residual**2).sum()
-    goal = 1e-4 * power
+    start = (residual**2).sum()
+    direction = nearly_solve(residual)
+    power = (residual * direction).sum()
     for round_ in range(60):
-        if power <= goal or power == 0:
+        if (residual**2).sum() <= 1e-5 * start:
             break
         report.progress(round_ / 60)
-        image = (known + coarse) * (observe(field.covary(adjoint(direction))) + 2e-4 * direction)
+        image = seen * observe(field.covary(adjoint(direction))) + slack * direction
         step = power / (direction * image).sum()
         solution, residual = solution + step * direction, residual - step * image
-        before, power = power, (residual**2).sum()
-        direction = residual + (power / before) * direction
+        better = nearly_solve(residual)
+        before, power = power, (residual * better).sum()
+        direction = better + (power / before) * direction
     return sample + field.covary(adjoint(solution))
 
 

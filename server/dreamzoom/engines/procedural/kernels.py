@@ -87,7 +87,7 @@ def height(chain, recipes, seeds, counts, xk, yk, fpk):
     return h
 
 
-@njit(inline="always")
+@njit
 def _lit(P, a, e, gloss, nx, ny, nz, lx, ly, lz, shadow, ao):
     """Albedo to light: sun with its shadow, sky, a highlight towards one fixed direction; linear RGB."""
     wrap = P[R.WRAP]

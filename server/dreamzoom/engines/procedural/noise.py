@@ -15,14 +15,14 @@ from numba import njit
 _MASK = 0xFFFFFFFF
 
 
-@njit(inline="always")
+@njit
 def smooth(low, high, x):
     """Smoothstep from 0 at `low` to 1 at `high`."""
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
-@njit(inline="always")
+@njit
 def mix(a, b, t):
     """A at t = 0, b at t = 1."""
     return a + (b - a) * t
@@ -64,7 +64,7 @@ def gradient(x, y, seed):
     return 1.6 * mix(mix(a, b, su), mix(c, d, su), sv)
 
 
-@njit(inline="always")
+@njit
 def kept(wavelength, fp):
     """How much of a wave of this length survives a footprint: 1 when well resolved, 0 below two samples."""
     return min(max(wavelength / (2.2 * fp) - 1.0, 0.0), 1.0)

@@ -28,18 +28,18 @@ from dreamzoom.engines.procedural.relief import (
 DARK = (0.0, 0.0, 0.0)
 
 
-@njit(inline="always")
+@njit
 def _colour(P, i):
     k = R.COLOURS + 3 * i
     return P[k], P[k + 1], P[k + 2]
 
 
-@njit(inline="always")
+@njit
 def _mix3(a, b, t):
     return (mix(a[0], b[0], t), mix(a[1], b[1], t), mix(a[2], b[2], t))
 
 
-@njit(inline="always")
+@njit
 def _mul3(a, s):
     return (a[0] * s, a[1] * s, a[2] * s)
 

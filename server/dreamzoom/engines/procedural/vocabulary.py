@@ -72,8 +72,9 @@ _COMMON = frozenset(
 
 
 def words_of(prompt: str) -> list[str]:
-    """The words of a prompt in any script, case folded and in composed form."""
-    return re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", prompt).casefold())
+    """The words of a prompt in any script, case folded, composed; hyphens part words that are not known whole."""
+    found = re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", prompt).casefold())
+    return [part for word in found for part in ([word] if _known(word) else word.split("-"))]
 
 
 def _find(table: dict, word: str):
@@ -110,10 +111,9 @@ def recipes_of(prompt: str, seed: int, fallback: str | None = None) -> tuple[np.
     words = words_of(prompt)
     styles: list[str] = []
     for word in words:
-        for part in (word, *word.split("-")):
-            style = _find(NOUNS, part)
-            if style and style not in styles:
-                styles.append(style)
+        style = _find(NOUNS, word)
+        if style and style not in styles:
+            styles.append(style)
     unknown = [w for w in words if not _known(w)]
     if not styles:
         styles = [fallback or R.STYLES[int(_bits("style", *unknown, seed).integers(len(R.STYLES)))]]
