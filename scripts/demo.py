@@ -43,7 +43,7 @@ class Display:
         self.stage, self.stage_started = "", self.started
 
     def show(self, stage: str, fraction: float, message: str, left: float | None = None) -> None:
-        """Tell that `fraction` of `stage` is done, in words `message`; `left` are the stage's seconds left, if known."""
+        """Tell that `fraction` of `stage` is done, in words `message`; `left`: its seconds left, if known."""
         now = time.monotonic()
         if stage != self.stage:
             self.stage, self.stage_started = stage, now
