@@ -39,7 +39,7 @@ def solve(
     levels = _hierarchy(weight, right, down)
     loads = [weight * target]
     for _ in levels[1:]:
-        loads.append(_pooled(loads[-1]))
+        loads.append(pooled(loads[-1]))
     if start is not None:
         return _descend(levels, 0, loads[0], np.array(start, np.float64), tolerance, rounds)
     field = np.zeros_like(loads[-1])
@@ -73,7 +73,7 @@ def _descend(levels, depth, load, field, tolerance, rounds):
     return field
 
 
-def _pooled(values):
+def pooled(values):
     """Sums over 2×2 aggregates."""
     height, width = values.shape
     values = np.pad(values, ((0, height % 2), (0, width % 2)))
@@ -87,7 +87,7 @@ def _hierarchy(weight, right, down):
         height, width = weight.shape
         pad = ((0, height % 2), (0, width % 2))
         right, down = (np.pad(a, pad) for a in (right, down))
-        weight = _pooled(weight)
+        weight = pooled(weight)
         right, down = 0.5 * (right[::2, 1::2] + right[1::2, 1::2]), 0.5 * (down[1::2, ::2] + down[1::2, 1::2])
         right, down = np.ascontiguousarray(right), np.ascontiguousarray(down)
         levels.append((weight, right, down, _diagonal(weight, right, down)))

@@ -138,7 +138,6 @@ def correction(
     edges: Edges,
     coarse: np.ndarray,
     *,
-    rounds: int = 2,
     fade: float = FADE,
 ) -> np.ndarray:
     """The field g (H, W) float64: smooth, near ln(known / depth) where that is finite, free at occlusion edges.
@@ -149,7 +148,6 @@ def correction(
         span: (H, W) footprint of what is known, in pixels.
         edges: Of `depth`.
         coarse: (H, W) bool: what is known there is coarse.
-        rounds: Solves, each trusting less what the last one left over.
         fade: How far it reaches where nothing is known, as a share of the longer side.
     """
     with np.errstate(invalid="ignore"):
@@ -162,14 +160,25 @@ def correction(
     screen = 1 / (fade * max(depth.shape)) ** 2
     right, down = np.where(edges.right, LEAK, 1.0), np.where(edges.down, LEAK, 1.0)
     centre, spread, _ = robust_mean(target[given], weight[given])
-    doubt = np.maximum(spread, 0.01)
-    field, error = None, target - centre
-    for _ in range(rounds):
-        robust = weight / (1 + (error / (2 * doubt)) ** 2) ** 2
-        field = harmonic.solve(robust + screen, robust * target / (robust + screen), right, down, start=field)
-        error = target - field
-        doubt = np.maximum(robust_mean(error[given], weight[given])[1], 0.003)
-    return field
+    first = weight / (1 + ((target - centre) / (2 * max(spread, 0.01))) ** 2) ** 2
+    field = _at_half(first, target, screen, right, down)
+    error = target - field
+    doubt = max(robust_mean(error[given], weight[given])[1], 0.003)
+    weight = weight / (1 + (error / (2 * doubt)) ** 2) ** 2
+    pull = weight + screen
+    return harmonic.solve(pull, weight * target / pull, right, down, start=field, tolerance=0.01)
+
+
+def _at_half(weight, target, screen, right, down) -> np.ndarray:
+    """A first field, solved at half the size and repeated to the full one."""
+    height, width = weight.shape
+    pad = ((0, height % 2), (0, width % 2))
+    weight, load, right, down = (np.pad(a, pad) for a in (weight, weight * target, right, down))
+    pull = harmonic.pooled(weight) + 4 * screen
+    across = np.minimum(right[::2, 1::2], right[1::2, 1::2])
+    along = np.minimum(down[1::2, ::2], down[1::2, 1::2])
+    half = harmonic.solve(pull, harmonic.pooled(load) / pull, across, along)
+    return np.repeat(np.repeat(half, 2, 0), 2, 1)[:height, :width]
 
 
 def _nearness(known: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
