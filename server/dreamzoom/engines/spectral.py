@@ -60,6 +60,14 @@ class SpectralEngine:
         own = {"contrast": self.contrast, "relief": self.relief, "steps": self.steps}
         return {"engine": self.name, "version": VERSION, **own}
 
+    def dependencies(self, level: int) -> dict[str, Any]:
+        """Nothing beside the arguments."""
+        return {}
+
+    def sampling(self) -> dict[str, Any]:
+        """How joint sampling runs."""
+        return {"steps": self.steps}
+
     def denoiser(self, report: Report) -> Denoiser:
         """The exact posterior mean of the prompts' fields."""
         return FieldDenoiser(self._field)

@@ -93,7 +93,7 @@ class Plan:
     blend: Blend = Blend.LAPLACIAN
     eta: float = 1.0
     order: int = 2
-    voice: float = 0.0
+    voice: float = 0.25
     blend_every: int = 1
     start: Sequence[torch.Tensor] = ()
     start_ratio: float = 0.0
