@@ -70,7 +70,7 @@ def create_rig(
     scene.collection.children.link(home)
     home.objects.link(root)
     root.location = location
-    root.empty_display_type = "SPHERE"
+    root.empty_display_size = 0.5
     _add_custom_properties(root)
     settings = root.dreamzoom
     settings.zoom_factor, settings.frames_per_level = factor, frames_per_level
@@ -229,7 +229,7 @@ def _add_custom_properties(root: bpy.types.Object) -> None:
 
 def _add_camera(root: bpy.types.Object, home: bpy.types.Collection) -> bpy.types.Object:
     pivot = bpy.data.objects.new(f"{root.name} Orbit", None)
-    pivot.empty_display_size = 0.5
+    pivot.empty_display_size = 0.2
     pivot.parent = root
     _drive(root, pivot, "rotation_euler", "orbit * u", 2, orbit=ORBIT)
     lens = bpy.data.cameras.new(f"{root.name} Camera")
@@ -249,8 +249,7 @@ def _add_camera(root: bpy.types.Object, home: bpy.types.Collection) -> bpy.types
 
 def _add_level(root: bpy.types.Object, level: int) -> bpy.types.Object:
     empty = bpy.data.objects.new(f"{root.name} Level {level}", None)
-    empty.empty_display_type = "CIRCLE"
-    empty.empty_display_size = 0.2
+    empty.empty_display_size = 0.03  # of what grows to many times its size
     empty[LEVEL] = level
     empty.parent = root
     root.dreamzoom.collection.objects.link(empty)
