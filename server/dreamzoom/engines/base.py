@@ -102,3 +102,7 @@ class Denoises(Protocol):
     def denoiser(self, report: Report) -> Denoiser:
         """The model as a callable with its schedule, prediction and codec; prompts come with each call."""
         ...
+
+    def sampling(self) -> dict[str, Any]:
+        """Keyword arguments for `zoom.sampler.stream_levels`: steps, guidance, window."""
+        ...

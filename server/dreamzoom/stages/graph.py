@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from dreamzoom import images
-from dreamzoom.engines.base import Engine, View
+from dreamzoom.engines.base import Denoises, Engine, View
 from dreamzoom.errors import BadRequest
 from dreamzoom.geometry import views
 from dreamzoom.geometry.cloud import Cloud
@@ -64,8 +64,12 @@ def build(request: Request, engine: Engine) -> list[Step]:
     """
     job = Job(request, engine, request.path(), plan.settings(request))
     steps = [_plan_step(job)]
+    joint = isinstance(engine, Denoises)
+    if joint:
+        steps.append(_joint_step(job, engine))
     for level in range(len(request.levels)):
-        steps += [_image_step(job, level), _dream_step(job, level), _splat_step(job, level), _export_step(job, level)]
+        steps.append(_joint_image_step(job, level) if joint else _image_step(job, level))
+        steps += [_dream_step(job, level), _splat_step(job, level), _export_step(job, level)]
     return [*steps, _result_step(job, steps)]
 
 
@@ -112,9 +116,7 @@ def _image_step(job: Job, level: int) -> Step:
     parameters = _common(job, level) | {"image": _fingerprint(item.image, f"levels[{level}].image")}
 
     def run(folder: Folder, report: Report) -> None:
-        given = None
-        if item.image is not None:
-            given = images.read_picture(Path(item.image), (job.request.width, job.request.height), report.log)
+        given = _given_picture(job, level, report)
         seen = dream.parents_seen(job.known(folder, level), view, job.path.factor)
         seed = job.request.level_seed(level)
         rgb = zoom.level_image(job.engine, view, seen, item.prompt, item.negative_prompt, seed, given, report)
@@ -123,6 +125,50 @@ def _image_step(job: Job, level: int) -> Step:
 
     needs = tuple(f"{place(parent)}/dream" for parent in job.parents(level))
     return Step(f"{base}/image", "zoom", level, 1, parameters, needs, (f"{base}/image.png",), run, weight=2)
+
+
+def _joint_step(job: Job, engine: Denoises) -> Step:
+    """One step for all levels, since each level's picture depends on every level's prompt."""
+    count = job.path.levels
+    parameters = {"engine": job.engine.identity(), "levels": []}
+    for level in range(count):
+        own = _common(job, level)
+        own["image"] = _fingerprint(job.request.levels[level].image, f"levels[{level}].image")
+        parameters["levels"].append(own)
+
+    def run(folder: Folder, report: Report) -> None:
+        anchors = [plan.anchor(job.path, level, job.limits) for level in range(count)]
+        texts = [
+            (item.prompt, item.negative_prompt, job.request.level_seed(level))
+            for level, item in enumerate(job.request.levels)
+        ]
+        pictures = {level: _given_picture(job, level, report) for level in range(count)}
+        given = {level: rgb for level, rgb in pictures.items() if rgb is not None}
+        for level, rgb in zoom.joint_images(engine, job.path, anchors, texts, given, report):
+            files.write_picture(folder, f"{place(level)}/work/joint.png", rgb)
+            report.preview(rgb)
+
+    outputs = tuple(f"{place(level)}/work/joint.png" for level in range(count))
+    return Step("zoom", "zoom", None, 1, parameters, (), outputs, run, weight=4 * count)
+
+
+def _joint_image_step(job: Job, level: int) -> Step:
+    """The level's picture is what was sampled jointly."""
+    base = place(level)
+
+    def run(folder: Folder, report: Report) -> None:
+        folder.write(f"{base}/image.png", folder.read(f"{base}/work/joint.png"))
+
+    needs = ("zoom", *(f"{place(parent)}/dream" for parent in job.parents(level)))
+    return Step(f"{base}/image", "zoom", level, 1, _common(job, level), needs, (f"{base}/image.png",), run, weight=0.01)
+
+
+def _given_picture(job: Job, level: int, report: Report) -> np.ndarray | None:
+    """The artist's own picture of a level at the camera's size, if there is one."""
+    name = job.request.levels[level].image
+    if name is None:
+        return None
+    return images.read_picture(Path(name), (job.request.width, job.request.height), report.log)
 
 
 def _dream_step(job: Job, level: int) -> Step:
@@ -145,7 +191,7 @@ def _dream_step(job: Job, level: int) -> Step:
         given = None
         if item.depth is not None:
             small = images.read_depth(Path(item.depth), (job.request.width, job.request.height), report.log)
-            given = _centred(small, rgb.shape[:2])
+            given = zoom.centred(small, rgb.shape[:2])
         parents = job.known(folder, level)
         seen = dream.parents_seen(parents, view, job.path.factor)
         cloud, dreamed = dream.level_cloud(
@@ -280,11 +326,3 @@ def _fingerprint(name: str | None, field: str) -> str | None:
         return hashlib.sha256(Path(name).read_bytes()).hexdigest()
     except OSError as error:
         raise BadRequest(field, f"must be a file that can be read: {name} ({error.strerror or error})") from None
-
-
-def _centred(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Put a picture's values into the middle of a larger one, NaN around."""
-    wide = np.full(shape, np.nan, np.float32)
-    top, left = (shape[0] - values.shape[0]) // 2, (shape[1] - values.shape[1]) // 2
-    wide[top : top + values.shape[0], left : left + values.shape[1]] = values
-    return wide
