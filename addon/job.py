@@ -35,6 +35,7 @@ class Job:
         rig: Name of the rig's root, and `uid` Blender's id of it, which survives undo.
         status: "starting", "running", "cancelling", "importing", then "done", "cancelled" or "failed".
         fraction: 0 to 1 of the whole.
+        warning: The last thing that the server warned of.
         error: What went wrong, where it failed.
     """
 
@@ -51,6 +52,7 @@ class Job:
     seconds: float = 0.0
     message: str = ""
     preview: str = ""
+    warning: str = ""
     error: DreamzoomError | None = None
     request_id: int = -1
 
@@ -206,6 +208,8 @@ def _take(message: dict[str, Any] | Ended) -> None:
             _take_progress(job, params)
         elif method == "artifact" and params.get("kind") in ("preview", "image"):
             job.preview = str(job.folder / params.get("path", ""))
+        elif method == "log" and params.get("level") in ("warning", "error"):
+            job.warning = str(params.get("message") or "")
     _redraw()
 
 

@@ -6,6 +6,7 @@ import os
 import queue
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -141,7 +142,9 @@ class Installation:
         self.line, self.failure, self.is_done = "Starting", "", False
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         script = [sys.executable, "-I", str(code_folder() / "install.py"), "--into", str(environment_folder())]
-        flags = {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {"start_new_session": True}
+        flags: dict = {"start_new_session": True}  # a group of its own, so that `stop` reaches its pip too
+        if os.name == "nt":
+            flags = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
             script,
@@ -170,8 +173,12 @@ class Installation:
 
     def stop(self) -> None:
         """End it; the next start goes on cleanly."""
-        if self._process.poll() is None:
-            self._process.terminate()
+        if self._process.poll() is not None:
+            return
+        if os.name == "nt":
+            self._process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            os.killpg(self._process.pid, signal.SIGTERM)
 
     def _read(self) -> None:
         for line in self._process.stdout:

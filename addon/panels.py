@@ -53,8 +53,7 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
         layout = self.layout
         root = rig.active_rig(context)
         if root is None:
-            layout.label(text="Start with a rig: a camera that", icon="INFO")
-            layout.label(text="zooms through levels of prompts.", icon="BLANK1")
+            _paragraph(layout, "Start with a rig: a camera that zooms through levels of prompts.", icon="INFO")
             draw_new_rig(context.scene.dreamzoom, layout)
             return
         layout.label(text=root.name, icon="EMPTY_AXIS")
@@ -218,6 +217,7 @@ def draw_job(layout: UILayout, settings) -> None:
         _draw_note(layout, "CANCEL", "Cancelled. Generate goes on from there.")
     elif current.seconds:
         _draw_note(layout, "CHECKMARK", f"Done in {words.of_seconds(current.seconds)}.")
+    _draw_warning(layout, current)
 
 
 def draw_set_up(layout: UILayout) -> None:
@@ -281,9 +281,15 @@ def _draw_progress(layout: UILayout, current: job.Job) -> None:
     lines.label(text=_doing(current))
     if current.seconds_left is not None and current.status == "running":
         lines.label(text=f"About {words.of_seconds(current.seconds_left)} left")
+    _draw_warning(layout, current)
     icon = preview.icon(current.preview)
     if icon:
         layout.template_icon(icon_value=icon, scale=9.0)
+
+
+def _draw_warning(layout: UILayout, current: job.Job) -> None:
+    if current.warning:
+        _paragraph(layout, current.warning, icon="ERROR")
 
 
 def _doing(current: job.Job) -> str:

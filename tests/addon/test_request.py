@@ -80,6 +80,7 @@ class TestBuildRequest:
         root.id_properties_ui("zoom").update(max=99.0)
         root["zoom"] = 9.0
         root.keyframe_insert('["zoom"]', frame=60)
+        root.update_tag()
         with pytest.raises(DreamzoomError, match=r"frame \d+") as caught:
             build(root)
         assert caught.value.remedy
