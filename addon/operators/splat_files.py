@@ -37,9 +37,13 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         name="Show As",
         description="What the splats become",
         items=(
-            ("auto", "Automatic", "Quads where the splats are flat and of one colour, else Gaussians"),
-            ("surfels", "Quads", "The fastest; exact for flat splats of one colour from all sides"),
-            ("gaussians", "Gaussians", "Points whose material evaluates each splat along the ray; exact for all"),
+            ("auto", "Automatic", "Quads where the splats are flat, else Gaussians"),
+            ("surfels", "Quads", "The fastest, and the best in EEVEE; shows splats as if they were flat"),
+            (
+                "gaussians",
+                "Gaussians",
+                "Points whose material evaluates each splat along the ray; exact for all in Cycles",
+            ),
             ("native", "Blender's Own", "Splats of Blender 5.3 and later"),
         ),
         default="auto",

@@ -80,7 +80,7 @@ def show_splats(
         splats: What to show.
         name: Of the object.
         collection: Where it is linked.
-        representation: "surfels" (quads, for flat splats of one colour), "gaussians" (spheres and a material that
+        representation: "surfels" (quads, for flat splats), "gaussians" (spheres and a material that
             evaluates them along the ray), "native" (Blender's own, from 5.3 on), or "auto": surfels where they are
             exact, else gaussians.
 

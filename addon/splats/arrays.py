@@ -56,9 +56,9 @@ class Splats:
         return np.float32(1) / (np.float32(1) + np.exp(-self.logit_opacities))
 
     def are_surfels(self) -> bool:
-        """Whether all are flat along their third axis and of one colour from all sides."""
+        """Whether all are flat along their third axis."""
         flat = self.log_scales[:, 2] <= self.log_scales[:, :2].min(-1) + np.log(np.float32(0.01))
-        return self.sh.shape[1] == 1 and bool(flat.all())
+        return bool(flat.all())
 
 
 @dataclass

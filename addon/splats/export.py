@@ -163,7 +163,7 @@ def _from_quads(mesh: bpy.types.Mesh) -> Splats:
     log_scales[:, :2] = np.log(lengths)
     log_scales[:, 2] = log_scales[:, :2].min(-1) + FLATNESS
     quaternions = quaternions_of(np.stack([first, second, third], -1))
-    sh = _constant(linear_to_srgb(colour[:, :3]))
+    sh = _harmonics(mesh, colour)
     return Splats(corners.mean(1).astype(np.float32), log_scales, quaternions, _logits(colour[:, 3]), sh)
 
 
@@ -171,15 +171,12 @@ def _from_spheres(cloud: bpy.types.PointCloud) -> Splats:
     colour = _values(cloud, "rgba", "color", 4)
     rows = np.stack([_values(cloud, f"inverse_{row}", "vector", 3) for row in range(3)], -1).astype(np.float64)
     lengths = np.maximum(np.linalg.norm(rows, axis=1), 1e-30)
-    count = sum(name.startswith("sh_") for name in _names(cloud))
-    base = _constant(colour[:, :3] if count else linear_to_srgb(colour[:, :3]))
-    above = [_values(cloud, f"sh_{index}", "vector", 3)[:, None] for index in range(1, count + 1)]
     return Splats(
         _values(cloud, "position", "vector", 3),
         -np.log(lengths).astype(np.float32),
         quaternions_of(rows / lengths[:, None]),
         _logits(colour[:, 3]),
-        np.concatenate([base, *above], 1),
+        _harmonics(cloud, colour),
     )
 
 
@@ -194,6 +191,14 @@ def _from_native(cloud: bpy.types.PointCloud) -> Splats:
         _logits(base[:, 3]),
         np.concatenate([base[:, None, :3], *above], 1),
     )
+
+
+def _harmonics(data: bpy.types.ID, colour: np.ndarray) -> np.ndarray:
+    """The coefficients (N, K, 3) of a mesh or cloud whose base colour is linear at degree 0, sRGB above."""
+    count = sum(name.startswith("sh_") for name in _names(data))
+    base = _constant(colour[:, :3] if count else linear_to_srgb(colour[:, :3]))
+    above = [_values(data, f"sh_{index}", "vector", 3)[:, None] for index in range(1, count + 1)]
+    return np.concatenate([base, *above], 1)
 
 
 def _constant(srgb: np.ndarray) -> np.ndarray:

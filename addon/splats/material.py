@@ -81,9 +81,12 @@ class Term:
         return self._with("MULTIPLY", other)
 
 
-def surfel_material() -> bpy.types.Material:
-    """Quads that carry FACE `splat` (linear RGB, opacity) and CORNER `sigma` (the place on the quad, in sigmas)."""
-    return _found_or_built("Dreamzoom Surfels", "surfels 1", _surfels)
+def surfel_material(degree: int = 0) -> bpy.types.Material:
+    """Quads that carry FACE `splat` (linear RGB, or sRGB above degree 0; opacity) and `sh_1..`, and CORNER `sigma` (the
+    place on the quad, in sigmas).
+    """
+    name = f"Dreamzoom Surfels SH {degree}" if degree else "Dreamzoom Surfels"
+    return _found_or_built(name, f"surfels {degree} 1", lambda graph: _surfels(graph, degree))
 
 
 def point_material() -> bpy.types.Material:
@@ -102,32 +105,34 @@ def gaussian_material(degree: int) -> bpy.types.Material:
     )
 
 
-def finish(graph: Graph, colour, alpha, eevee_colour=None):
+def finish(graph: Graph, colour, alpha, eevee_colour):
     """End in light of `colour` covering `alpha` of what is behind, faded by the object, for both engines."""
     alpha = graph.math("MULTIPLY", alpha, graph.add("ObjectInfo").outputs["Alpha"])
     clear = graph.add("BsdfTransparent").outputs[0]
     place = graph.add("NewGeometry").outputs["Position"]
     noise = graph.add("TexWhiteNoise", place, noise_dimensions="3D").outputs["Value"]
     hard = graph.math("GREATER_THAN", alpha, noise)
-    for target, cover, shown in (("CYCLES", alpha, colour), ("EEVEE", hard, eevee_colour or colour)):
+    for target, cover, shown in (("CYCLES", alpha, colour), ("EEVEE", hard, eevee_colour)):
         light = graph.add("Emission", shown).outputs[0]
         mixed = graph.add("MixShader", cover, clear, light).outputs[0]
         graph.add("OutputMaterial", mixed, target=target)
 
 
-def _surfels(graph: Graph):
+def _surfels(graph: Graph, degree: int):
     splat = graph.attribute("splat")
     sigma = graph.attribute("sigma").outputs["Vector"]
     squared = graph.vector("DOT_PRODUCT", sigma, sigma)
     kernel = graph.math("EXPONENT", graph.math("MULTIPLY", squared, -0.5))
     inside = graph.math("LESS_THAN", squared, CUT * CUT)
     alpha = graph.math("MULTIPLY", graph.math("MULTIPLY", kernel, inside), splat.outputs["Alpha"])
-    finish(graph, splat.outputs["Color"], alpha)
+    ray = graph.in_object(graph.add("NewGeometry").outputs["Incoming"]) if degree else None
+    colour, eevee_colour = _seen_colours(graph, splat.outputs["Color"], ray, degree)
+    finish(graph, colour, alpha, eevee_colour)
 
 
 def _points(graph: Graph):
     point = graph.attribute("rgba")
-    finish(graph, point.outputs["Color"], point.outputs["Alpha"])
+    finish(graph, point.outputs["Color"], point.outputs["Alpha"], point.outputs["Color"])
 
 
 def _gaussians(graph: Graph, degree: int):
@@ -145,19 +150,24 @@ def _gaussians(graph: Graph, degree: int):
     squared = graph.math("DIVIDE", graph.vector("DOT_PRODUCT", across, across), graph.vector("DOT_PRODUCT", r, r))
     kernel = graph.math("EXPONENT", graph.math("MULTIPLY", squared, -0.5))
     alpha = graph.math("MULTIPLY", kernel, point.outputs["Alpha"])
+    colour, eevee_colour = _seen_colours(graph, point.outputs["Color"], ray, degree)
+    finish(graph, colour, alpha, eevee_colour)
+
+
+def _seen_colours(graph: Graph, base, ray, degree: int):
+    """Linear colours, for Cycles and for EEVEE, seen along `ray` (towards the eye, the object's axes, any length)."""
     if not degree:
-        finish(graph, point.outputs["Color"], alpha)
-        return
+        return base, base
     away = graph.vector("NORMALIZE", graph.vector("SCALE", ray, None, None, -1.0))
     parts = graph.add("SeparateXYZ", away)
-    colour = colour_in_eevee = point.outputs["Color"]
+    colour = colour_in_eevee = base
     values = harmonics.basis(*(Term(graph, parts.outputs[axis]) for axis in range(3)), degree)
     for index, value in enumerate(values, 1):
         colour = graph.vector("MULTIPLY_ADD", graph.attribute(f"sh_{index}").outputs["Vector"], value.socket, colour)
         if index == (MOST_DEGREE_IN_EEVEE + 1) ** 2 - 1:
             colour_in_eevee = colour
     shown = _decoded(graph, colour)
-    finish(graph, shown, alpha, _decoded(graph, colour_in_eevee) if degree > MOST_DEGREE_IN_EEVEE else shown)
+    return shown, _decoded(graph, colour_in_eevee) if degree > MOST_DEGREE_IN_EEVEE else shown
 
 
 def _decoded(graph: Graph, srgb):

@@ -116,7 +116,7 @@ def surfel_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -
     v = (offset * second).sum(-1) / scales[:, 1]
     squared = u * u + v * v
     alpha = np.where((squared < 6.25) & (distance > 0), splats.opacities * np.exp(-squared / 2), 0)
-    return blended(alpha, distance, np.broadcast_to(srgb_to_linear(splats.rgb), (*alpha.shape, 3)), size)
+    return blended(alpha, distance, seen_colours(splats, rays_flat), size)
 
 
 def gaussian_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
@@ -133,11 +133,14 @@ def gaussian_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE)
     r = np.einsum("nij,pj->pni", axes, rays_flat)
     squared = (np.cross(np.broadcast_to(o, r.shape), r) ** 2).sum(-1) / (r**2).sum(-1)
     alpha = np.where((inside > 0) & (along > 0), splats.opacities * np.exp(-squared / 2), 0)
-    basis = np.stack(
-        [np.full(len(rays_flat), SH_C0), *harmonics.basis(*rays_flat.T, harmonics.degree_of(splats.sh))], -1
-    )
-    rgb = srgb_to_linear(0.5 + np.einsum("pk,nkc->pnc", basis, splats.sh))
-    return blended(alpha, along - np.sqrt(np.maximum(inside, 0)), rgb, size)
+    return blended(alpha, along - np.sqrt(np.maximum(inside, 0)), seen_colours(splats, rays_flat), size)
+
+
+def seen_colours(splats: Splats, directions: np.ndarray) -> np.ndarray:
+    """Linear colours (P, N, 3) of splats along unit directions (P, 3) away from the eye."""
+    above = harmonics.basis(*directions.T, harmonics.degree_of(splats.sh))
+    basis = np.stack([np.full(len(directions), SH_C0), *above], -1)
+    return srgb_to_linear(0.5 + np.einsum("pk,nkc->pnc", basis, splats.sh))
 
 
 def blended(alpha: np.ndarray, distance: np.ndarray, rgb_linear: np.ndarray, size: int) -> np.ndarray:

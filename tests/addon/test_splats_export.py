@@ -38,7 +38,9 @@ def there_and_back(values, representation, folder, matrix=None, after=None):
 
 
 class TestExportSplats:
-    @pytest.mark.parametrize(("representation", "degree"), [("surfels", 0), ("gaussians", 0), ("gaussians", 3)])
+    @pytest.mark.parametrize(
+        ("representation", "degree"), [("surfels", 0), ("surfels", 2), ("gaussians", 0), ("gaussians", 3)]
+    )
     def test_what_was_imported_comes_out(self, tmp_path, representation, degree):
         values = pictures.random_splats(200, 1, degree, flat=representation == "surfels")
         values.sh[:, 0] = np.clip(values.sh[:, 0], -1.7, 1.7)

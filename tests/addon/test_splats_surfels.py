@@ -5,6 +5,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import splat_pictures as pictures
@@ -18,8 +19,9 @@ def imported(folder, values, name="level", **extra):
 
 
 class TestSurfels:
-    def test_cycles_shows_the_image_model_of_the_fit(self, tmp_path):
-        values = pictures.random_splats(150, 1)
+    @pytest.mark.parametrize("degree", [0, 3])
+    def test_cycles_shows_the_image_model_of_the_fit(self, tmp_path, degree):
+        values = pictures.random_splats(150 if degree == 0 else 60, 1, degree)
         (obj,) = imported(tmp_path, values)
         camera = pictures.camera_at((1.5, -2.5, 1.0))
         assert obj.type == "MESH"
@@ -61,6 +63,13 @@ class TestSurfels:
         normals = np.array([polygon.normal for polygon in obj.data.polygons])
         third = pictures.axes_of(pictures.random_splats(20, 4).quaternions)[2]
         assert np.allclose(normals, third, atol=1e-4)
+
+    def test_splats_that_are_not_flat_lose_their_shortest_axis(self):
+        values = pictures.random_splats(30, 8, flat=False)
+        (obj,) = splats.show_splats(values, "a", bpy.context.scene.collection, "surfels")
+        bpy.context.view_layer.update()
+        kept = np.sort(splats.export.splats_of(obj).log_scales[:, :2])
+        assert np.allclose(kept, np.sort(values.log_scales)[:, 1:], atol=1e-4)
 
     def test_no_splats_make_an_empty_object(self, tmp_path):
         (obj,) = imported(tmp_path, pictures.random_splats(0, 5))
