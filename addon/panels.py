@@ -8,8 +8,8 @@ from bpy.types import Panel, UILayout, UIList
 from . import job, launch, preview, rig, words
 
 CATEGORY = "Dreamzoom"
-LINE = 46
-"""Characters that fit on one line of the sidebar at its usual width."""
+LETTER = 6.4
+"""Mean width of a letter in pixels, at the interface's usual scale."""
 
 
 class DREAMZOOM_UL_levels(UIList):
@@ -216,7 +216,10 @@ def draw_job(layout: UILayout, settings) -> None:
     elif current.status == "cancelled":
         _draw_note(layout, "CANCEL", "Cancelled. Generate goes on from there.")
     elif current.seconds:
-        _draw_note(layout, "CHECKMARK", f"Done in {words.of_seconds(current.seconds)}.")
+        took = (
+            f"Done in {words.of_seconds(current.seconds)}." if current.seconds >= 1 else "Done: all was there already."
+        )
+        _draw_note(layout, "CHECKMARK", took)
     _draw_warning(layout, current)
 
 
@@ -225,10 +228,10 @@ def draw_set_up(layout: UILayout) -> None:
     installation = job.session.installation
     box = layout.box()
     if installation is not None:
-        box.label(text="Installing; Blender stays usable.", icon="TIME")
+        _paragraph(box, "Installing. Blender stays usable.", icon="TIME")
         _paragraph(box, installation.line)
         return
-    box.label(text="Dreaming needs a few packages first.", icon="INFO")
+    _paragraph(box, "Dreaming needs a few packages first.", icon="INFO")
     _paragraph(box, "They go into a folder of their own, once: some minutes, some gigabytes.")
     row = box.row()
     row.scale_y = 1.3
@@ -284,7 +287,7 @@ def _draw_progress(layout: UILayout, current: job.Job) -> None:
     _draw_warning(layout, current)
     icon = preview.icon(current.preview)
     if icon:
-        layout.template_icon(icon_value=icon, scale=9.0)
+        layout.template_icon(icon_value=icon, scale=8.0)
 
 
 def _draw_warning(layout: UILayout, current: job.Job) -> None:
@@ -306,11 +309,8 @@ def _draw_kind(layout: UILayout, collection: bpy.types.Collection | None, name: 
         return
     row = layout.row(align=True)
     row.label(text=name, icon=icon)
-    for attribute, shown, hidden in (
-        ("hide_viewport", "RESTRICT_VIEW_OFF", "RESTRICT_VIEW_ON"),
-        ("hide_render", "RESTRICT_RENDER_OFF", "RESTRICT_RENDER_ON"),
-    ):
-        row.prop(collection, attribute, text="", emboss=False, icon=hidden if getattr(collection, attribute) else shown)
+    row.prop(collection, "hide_viewport", text="", emboss=False)
+    row.prop(collection, "hide_render", text="", emboss=False)
 
 
 def _draw_note(layout: UILayout, icon: str, text: str) -> None:
@@ -327,14 +327,22 @@ def _split(layout: UILayout) -> UILayout:
     return column
 
 
+def _letters() -> int:
+    """How many letters fit on a line of the region that is being drawn."""
+    region = bpy.context.region
+    scale = bpy.context.preferences.system.ui_scale
+    return max(20, int((region.width / scale - 40) / LETTER)) if region else 36
+
+
 def _paragraph(layout: UILayout, text: str, icon: str = "NONE") -> None:
     """Text over as many lines as it needs."""
     column = layout.column(align=True)
     column.scale_y = 0.8
+    room = _letters() - (0 if icon == "NONE" else 4)
     line = ""
     lines = []
     for word in text.replace("\n", " ").split():
-        if line and len(line) + len(word) > LINE:
+        if line and len(line) + len(word) >= room:
             lines.append(line)
             line = ""
         line = f"{line} {word}".strip()
