@@ -33,16 +33,17 @@ class KeepingSampler(JointSampler):
 
 
 class GaussianWorld:
-    """One stationary Gaussian world seen in three levels of 16²: every level's covariance is exact, and so its denoiser.
+    """One stationary Gaussian world seen in three levels of size²: every level's covariance is exact, and so its denoiser.
 
     Attributes:
-        factors: Eigenvalues (256,) and eigenvectors (256, 256) of each level's covariance.
+        factors: Eigenvalues (size²,) and eigenvectors (size², size²) of each level's covariance.
     """
 
     multiple, device, codec, prediction = 1, torch.device("cpu"), PixelCodec(), Prediction.CLEAN
-    size, levels = 16, 3
+    levels = 3
 
-    def __init__(self):
+    def __init__(self, size: int = 16):
+        self.size = size
         self.schedule = Flow(0.01, 100.0)
         fine = self.size * 2 ** (self.levels - 1)
         frequency = np.fft.fftfreq(4 * fine)
@@ -70,18 +71,28 @@ class GaussianWorld:
         return torch.stack(result)
 
     def sample(self, runs: int, **options) -> list[np.ndarray]:
-        """(runs, 3, 16, 16) a level, jointly sampled, in the model's units."""
+        """(runs, 3, size, size) a level, jointly sampled, in the model's units."""
         prompts = [((str(k), 1.0),) for k in range(self.levels)]
         found: list[list[np.ndarray]] = [[] for _ in range(self.levels)]
         for run in range(runs):
             seeds = [1000 + run * 10 + k for k in range(self.levels)]
-            plan = Plan(prompts, seeds, 2.0, (self.size, self.size), steps=80, **options)
+            plan = Plan(prompts, seeds, 2.0, (self.size, self.size), **({"steps": 80} | options))
             for level, picture in UnclippedSampler(self, plan).run():
                 found[level].append(picture.numpy() * 2 - 1)
         return [np.stack(pictures) for pictures in found]
 
+    def octaves(self, level: int, values: np.ndarray) -> list[float]:
+        """Power per octave of cosine waves, low to high, over that of the true distribution."""
+        variances, vectors = self.factors[level]
+        waves = to_waves(torch.from_numpy((vectors * np.sqrt(variances)).T.reshape(-1, self.size, self.size)).float())
+        expected, found = (waves**2).sum(0), (to_waves(torch.from_numpy(values)) ** 2).mean((0, 1))
+        step = torch.arange(self.size) / (2 * self.size)
+        frequency = torch.hypot(step[:, None], step[None, :])
+        bands = [(frequency >= 2.0**-o / 2) & (frequency < 2.0**-o) for o in (4, 3, 2, 1)]
+        return [float(found[band].sum() / expected[band].sum()) for band in bands]
+
     def whiten(self, level: int, values: np.ndarray) -> np.ndarray:
-        """(runs · 3, 256) that are independent with variance 1 if the distribution is right."""
+        """(runs · 3, size²) that are independent with variance 1 if the distribution is right."""
         variances, vectors = self.factors[level]
         return values.reshape(-1, self.size**2) @ vectors / np.sqrt(variances)
 

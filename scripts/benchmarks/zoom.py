@@ -27,7 +27,6 @@ from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.report import Report
 from dreamzoom.zoom import noise as noises
 from dreamzoom.zoom.blend import Blend
-from dreamzoom.zoom.gaussian import to_waves
 from dreamzoom.zoom.sampler import Coupling, JointSampler, Plan, sample_levels
 from dreamzoom.zoom.stack import make_nest
 from dreamzoom.zoom.warp import Link, Seen, make_warp, refine_levels, reprojection_db
@@ -86,20 +85,19 @@ def agreement(pictures, factor: float = 2.0) -> list[float]:
 
 
 def measure_noise():
-    """Π_noise over three levels: moments of what level 0 sees in every ring, and equality of neighbours."""
+    """Π_noise over three levels: worst moments of any level, kurtosis ring by ring, equality of neighbours."""
     rows = []
     for factor in (2.0, 3.0, 4.0, 2.5):
         nest, draws = make_nest((96, 96), factor), 1200
         stack = noises.stack_noise([noises.draw((draws, 96, 96), 5, k) for k in range(3)], [nest, nest])
         equality = max(float((nest.white_down(b) - nest.window(a)).abs().max()) for a, b in zip(stack, stack[1:]))
-        whole = stack[0]
-        lag = max(
-            abs(float((whole[..., 1:] * whole[..., :-1]).mean())), abs(float((whole[:, 1:] * whole[:, :-1]).mean()))
-        )
-        kurtosis = [_kurtosis(ring) for ring in _rings(whole, factor)]
+        shares = [float((one[..., 1:] * one[..., :-1]).mean()) for one in stack]
+        shares += [float((one[:, 1:] * one[:, :-1]).mean()) for one in stack]
+        deviation = max((float(one.std()) for one in stack), key=lambda value: abs(value - 1))
+        kurtosis = [_kurtosis(ring) for ring in _rings(stack[0], factor)] + [_kurtosis(one) for one in stack[1:]]
         plain = nest.y.down / nest.y.down.norm(dim=1, keepdim=True)
         share = float((plain * nest.y.white).sum(1).mean())
-        rows.append({"noise p": factor, "std": float(whole.std()), "lag1": lag, "kurtosis per ring": kurtosis,
+        rows.append({"noise p": factor, "std": deviation, "lag1": max(map(abs, shares)), "kurtosis per ring, then levels": kurtosis,
                      "equality": equality, "area mean alone lag1": float((plain[1:] * plain[:-1]).sum(1).max()),
                      "correlation with area mean": share**2})  # fmt: skip
     rows.append({"noise": "replication, p 2 (reported)", "std": 0.709, "lag1": 0.21})
@@ -136,28 +134,16 @@ def measure_consistency():
 
 
 def measure_octaves():
-    """Power per octave of jointly sampled levels over that of independent samples of the same model."""
-    size, engine = (64, 64), SpectralEngine()
-    denoiser, prompt = engine.denoiser(Report()), (("rock", 1.0),)
-    field = engine._field(prompt, size)
-    expected = (field.variance.sum() * field.power).double()
-    frequency = torch.hypot(torch.arange(64)[:, None] / 128, torch.arange(64)[None, :] / 128)
-    bands = [(frequency >= 2.0**-o / 2) & (frequency < 2.0**-o) for o in range(5, 0, -1)]
-    rows, joint = [], []
-    ways = [("joint", {}), ("joint, voice 0", {"voice": 0.0}),
-            ("joint, same noise in all levels", {"coupling": Coupling.TIME}),
-            ("naive averaging", {"blend": Blend.NAIVE, "coupling": Coupling.TIME}), ("independent", {"blend": Blend.NONE})]  # fmt: skip
+    """Power per octave of jointly sampled levels over that of independent samples, in a world consistent across scales."""
+    world, rows, joint = models.GaussianWorld(24), [], []
+    same = {"coupling": Coupling.TIME}
+    ways = [("joint", {}), ("joint, same noise in all levels", same), ("first order", {"order": 1}),
+            ("naive averaging", {"blend": Blend.NAIVE} | same), ("independent", {"blend": Blend.NONE})]  # fmt: skip
     for name, kind in ways:
-        total = torch.zeros(4, 64, 64, dtype=torch.float64)
-        runs = 40 if name in ("joint", "joint, voice 0", "independent") else 20
-        for run in range(runs):
-            plan = Plan([prompt] * 4, [run * 10 + k for k in range(4)], 2.0, size, steps=50, **kind)
-            for level, picture in JointSampler(denoiser, plan).run():
-                total[level] += (to_waves(picture * 2 - 1 - field.mean[:, None, None]) ** 2).sum(0).double() / runs
-        ratios = [[float(level[band].sum() / expected[band].sum()) for band in bands] for level in total]
-        rows += [{"octaves, low to high": name, "level": k, "ratio": ratio} for k, ratio in enumerate(ratios)]
-        if name == "joint":
-            joint = [value for ratio in ratios for value in ratio]
+        samples = world.sample(40 if name == "joint" else 20, steps=50, **kind)
+        for level, values in enumerate(samples):
+            rows.append({"octaves, low to high": name, "level": level, "ratio": world.octaves(level, values)})
+            joint += rows[-1]["ratio"] if name == "joint" else []
     return {"octave_power_min": min(joint), "octave_power_max": max(joint)}, rows
 
 

@@ -30,9 +30,11 @@ MOST_OVERSCAN = 1.5
 
 
 def zoomstack(request: Request, out: Path, report: Report) -> None:
-    """Write `levels/000.png` ..., `zoom.mp4` and `zoomstack.json` (factor, size, and a picture, prompt and centre a level).
+    """Write `levels/000.png` ..., `zoom.mp4` and `zoomstack.json` (factor, size, and a picture, prompt and centre a
+    level).
 
-    The pictures are wider than the request by √p (1.5 at most), so that the film never magnifies a picture by more than √p.
+    The pictures are wider than the request by √p (1.5 at most), so that the film never magnifies a picture by more
+    than √p.
 
     Raises:
         BadRequest: A picture of a level can't be read.
@@ -63,7 +65,8 @@ def zoomstack(request: Request, out: Path, report: Report) -> None:
 
 
 def child_centres(path: ZoomPath, views: Sequence[View]) -> list[tuple[float, float]]:
-    """Where the middle of each next level's picture lies in each level's, (x, y) in pixels, for a flat scene at the focus.
+    """Where the middle of each next level's picture lies in each level's, (x, y) in pixels, for a flat scene at the
+    focus.
 
     Args:
         path: Gives the focuses.
@@ -107,7 +110,8 @@ def _placed(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _painted(engine: Engine, request: Request, views, centres, seeds, photos, report: Report):
-    """For engines without a denoiser: each level painted over the enlarged middle of the one before, then made to agree."""
+    """For engines without a denoiser: each level painted over the enlarged middle of the one before, then made to
+    agree."""
     before: torch.Tensor | None = None
     for k, (view, level) in enumerate(zip(views, request.levels)):
         size = (view.camera.height, view.camera.width)
@@ -164,7 +168,7 @@ class Film:
                 continue
             share = 1.0 if level <= base else _smooth((zoom - base) * 4)
             if share:
-                self._lay(canvas, level, zoom, share if level > base - 1 else 1.0)
+                self._lay(canvas, level, zoom, share)
         return to_bytes(canvas / 255)
 
     def _lay(self, canvas: np.ndarray, level: int, zoom: float, share: float) -> None:
@@ -185,7 +189,8 @@ class Film:
         place += weight[..., None].astype(np.float32) * (patch - place)
 
     def _shift(self, zoom: float, level: int) -> np.ndarray:
-        """Where the middle of the film lies from the middle of the level's picture, in its pixels: `path.ZoomPath.gauge`."""
+        """Where the middle of the film lies from the middle of the level's picture, in its pixels:
+        `path.ZoomPath.gauge`."""
         base = math.floor(zoom) if self.loop else min(max(math.floor(zoom), 0), len(self.paths) - 1)
         part, p = zoom - base, self.factor
         drift = self._drift(base) * ((1 - p**-part) / (1 - 1 / p))
@@ -233,7 +238,8 @@ def _smooth(t: float) -> float:
 
 
 def _feather(first: int, last: int, size: int) -> np.ndarray:
-    """Weights of pixels first..last of a side: 1, falling to 0 over a sixteenth where the picture ends inside the film."""
+    """Weights of pixels first..last of a side: 1, falling to 0 over a sixteenth where the picture ends inside the
+    film."""
     position, width = np.arange(first, last) + 0.5, max((last - first) / 16, 1)
     weight = np.ones(last - first)
     if first > 0:

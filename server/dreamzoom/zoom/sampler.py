@@ -301,7 +301,7 @@ class JointSampler:
             active[k].picture = picture
         if codec.exact:
             return {k: codec.encode(picture[None])[0] for k, picture in zip(levels, merged)}
-        return self._reencode(active, raw, pictures, chunks)
+        return self._reencode(active, raw, pictures, chunks, ending)
 
     def _merge(self, guesses, nests, known: list[Known | None], above) -> list[torch.Tensor]:
         if not self.plan.loop:
@@ -318,13 +318,23 @@ class JointSampler:
         )
         return unrolled[:count]
 
-    def _reencode(self, active, raw, pictures, chunks) -> dict[int, torch.Tensor]:
-        """ẑ = z + Enc(merged) − Enc(Dec z): what the codec can't carry is not taken for a change."""
+    def _reencode(self, active, raw, pictures, chunks, ending: bool) -> dict[int, torch.Tensor]:
+        """ẑ = z + Enc(merged) − Enc(Dec z): what the codec can't carry is not taken for a change.
+
+        At a level's last step the change is scaled so that the decoded picture comes closest to the merged one.
+        """
         result = {}
         for chunk in chunks:
             before = self._encode(torch.stack([pictures[k] for k in chunk]))
             after = self._encode(torch.stack([active[k].picture for k in chunk]))
-            for k, change in zip(chunk, after - before):
+            changes = after - before
+            if ending:
+                moved = self._decode(torch.stack([raw[k] for k in chunk]) + changes)
+                for j, k in enumerate(chunk):
+                    moves, wanted = moved[j] - pictures[k], active[k].picture - pictures[k]
+                    share = (moves * wanted).sum() / (moves**2).sum().clamp_min(1e-12)
+                    changes[j] = changes[j] * share.clamp(0, 1)
+            for k, change in zip(chunk, changes):
                 active[k].held = change
                 result[k] = raw[k] + change
         return result
