@@ -1,6 +1,6 @@
 """Dream and align against the truth, beside other rules: scale, new region, seam, loop, holes, time.
 
-`--json` prints one object; `--size N` sets the pictures' side for everything but the times (128).
+`--json` prints one object; `--size N` sets the pictures' side for everything but the times (96).
 """
 
 from __future__ import annotations
@@ -345,7 +345,7 @@ def main() -> int:
     """Print the table or the object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--size", type=int, default=128, help="side of the pictures, in pixels (128)")
+    parser.add_argument("--size", type=int, default=96, help="side of the pictures, in pixels (96)")
     options = parser.parse_args()
     result = measure(options.size)
     sys.stdout.write((json.dumps(result, ensure_ascii=False) if options.json else table(result)) + "\n")

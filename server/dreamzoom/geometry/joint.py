@@ -92,7 +92,7 @@ def _basis(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     m = np.arange(MODES)
     norm = np.where(m == 0, 1.0, np.sqrt(2.0))
     across, along = norm * np.cos(np.pi * m * x[:, None]), norm * np.cos(np.pi * m * y[:, None])
-    return (along[:, :, None] * across[:, None, :]).reshape(len(x), -1)
+    return (along[:, :, None] * across[:, None, :]).reshape(len(x), MODES * MODES)
 
 
 def _field(shape: tuple[int, int], coefficients: np.ndarray) -> np.ndarray:

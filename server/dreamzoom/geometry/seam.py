@@ -22,8 +22,8 @@ from dreamzoom.geometry.scale import Scale, fit_scale, robust_mean
 
 FOLLOW = 4.0
 """Over how many pixels the correction averages where depth is known."""
-FOLLOW_COARSE = 4.0
-"""Over how many of its own footprints, in addition, where it is coarse."""
+FOLLOW_COARSE = 2.0
+"""Over how many footprints of what is known, in addition, where that is coarse."""
 FADE = 0.4
 """How far the correction reaches into the new region, as a share of the picture's longer side."""
 LEAK = 1e-4
@@ -157,16 +157,18 @@ def correction(
     length = np.where(coarse, FOLLOW + FOLLOW_COARSE * span, FOLLOW)
     weight = np.where(given, 1 / length**2, 0)
     weight *= np.where(edges.near(2), 0.05, 1)
-    screen = 1 / (fade * max(depth.shape)) ** 2
+    screen = np.where(given, 1e-9, 1 / (fade * max(depth.shape)) ** 2)
     right, down = np.where(edges.right, LEAK, 1.0), np.where(edges.down, LEAK, 1.0)
     centre, spread, _ = robust_mean(target[given], weight[given])
-    first = weight / (1 + ((target - centre) / (2 * max(spread, 0.01))) ** 2) ** 2
+    # a first look forgives much, lest the tails of a smooth warp pass for outliers
+    first = weight / (1 + ((target - centre) / (6 * max(spread, 0.03))) ** 2) ** 2
     field = _at_half(first, target, screen, right, down)
     error = target - field
-    doubt = max(robust_mean(error[given], weight[given])[1], 0.003)
-    weight = weight / (1 + (error / (2 * doubt)) ** 2) ** 2
+    doubt = max(robust_mean(error[given], weight[given])[1], 0.01)
+    weight = weight / (1 + (error / (3 * doubt)) ** 2) ** 2
     pull = weight + screen
-    return harmonic.solve(pull, weight * target / pull, right, down, start=field, tolerance=0.01)
+    # what the first field left is smoothed once more and added: low frequencies then pass nearly whole ("twicing")
+    return field + harmonic.solve(pull, weight * error / pull, right, down, tolerance=0.02)
 
 
 def _at_half(weight, target, screen, right, down) -> np.ndarray:
@@ -174,7 +176,7 @@ def _at_half(weight, target, screen, right, down) -> np.ndarray:
     height, width = weight.shape
     pad = ((0, height % 2), (0, width % 2))
     weight, load, right, down = (np.pad(a, pad) for a in (weight, weight * target, right, down))
-    pull = harmonic.pooled(weight) + 4 * screen
+    pull = harmonic.pooled(weight) + harmonic.pooled(np.pad(screen, pad))
     across = np.minimum(right[::2, 1::2], right[1::2, 1::2])
     along = np.minimum(down[1::2, ::2], down[1::2, 1::2])
     half = harmonic.solve(pull, harmonic.pooled(load) / pull, across, along)
