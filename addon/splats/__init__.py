@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
+import numpy as np
 
 from . import compressed, gaussians, native, ply, points, surfels
-from .arrays import SplatFileError, Splats
+from .arrays import SplatFileError, Splats, srgb_to_linear
 from .export import export_splats, holds_splats
 
 __all__ = [
@@ -36,7 +37,8 @@ def import_cloud(path: Path, name: str, collection: bpy.types.Collection) -> bpy
         SplatFileError: The file can't be shown; nothing was added.
         OSError: The file can't be opened.
     """
-    return _placed(name, points.cloud_of(name, ply.read_points(Path(path))), collection)
+    read = ply.read_points(Path(path))
+    return _placed(name, points.cloud_of(name, read), collection, read.rgb)
 
 
 def import_splats(
@@ -108,10 +110,13 @@ def show_splats(
 
 def _shown(splats: Splats, name: str, collection: bpy.types.Collection, representation: str) -> bpy.types.Object:
     make = {"surfels": surfels.surfel_mesh, "gaussians": gaussians.gaussian_cloud, "native": native.native_cloud}
-    return _placed(name, make[representation](name, splats), collection)
+    return _placed(name, make[representation](name, splats), collection, splats.rgb)
 
 
-def _placed(name: str, data: bpy.types.ID, collection: bpy.types.Collection) -> bpy.types.Object:
+def _placed(name: str, data: bpy.types.ID, collection: bpy.types.Collection, rgb: np.ndarray) -> bpy.types.Object:
+    """A linked object; where the viewport shows objects in one colour, it has the mean of its own."""
     obj = bpy.data.objects.new(name, data)
+    if len(rgb):
+        obj.color[:3] = srgb_to_linear(np.clip(rgb.mean(0), 0, 1))
     collection.objects.link(obj)
     return obj

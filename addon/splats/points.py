@@ -24,18 +24,20 @@ def new_pointcloud(name: str, count: int) -> bpy.types.PointCloud:
     mesh = bpy.data.meshes.new(name)
     mesh.vertices.add(count)
     carrier = bpy.data.objects.new(name, mesh)
-    scene = bpy.context.scene
-    scene.collection.objects.link(carrier)
+    bpy.context.scene.collection.objects.link(carrier)
+    objects = bpy.context.view_layer.objects
+    active = objects.active
     try:
+        objects.active = carrier  # the operator refuses while the active object is being edited
         with bpy.context.temp_override(
             object=carrier, active_object=carrier, selected_objects=[carrier], selected_editable_objects=[carrier]
         ):
             bpy.ops.object.convert(target="POINTCLOUD")
-        cloud = carrier.data
+        return carrier.data
     finally:
+        objects.active = active
         bpy.data.objects.remove(carrier)
-    bpy.data.meshes.remove(mesh)
-    return cloud
+        bpy.data.meshes.remove(mesh)
 
 
 def set_attribute(cloud: bpy.types.PointCloud, name: str, kind: str, field: str, values: np.ndarray):

@@ -52,17 +52,20 @@ class TestImportCloud:
         assert np.allclose(bytes_again[:, 0], rows["red"], atol=0.01)
         assert np.allclose(bytes_again[:, 3], 255, atol=0.01)
 
-    def test_nothing_is_left_beside_the_object(self, tmp_path):
+    @pytest.mark.parametrize("mode", ["OBJECT", "EDIT"])
+    def test_nothing_is_left_beside_the_object_and_the_artist_is_not_disturbed(self, tmp_path, mode):
         cloud_file(tmp_path / "cloud.ply", 10)
         cube = bpy.data.objects.new("cube", bpy.data.meshes.new("cube"))
         bpy.context.scene.collection.objects.link(cube)
         bpy.context.view_layer.objects.active = cube
         cube.select_set(True)
+        bpy.ops.object.mode_set(mode=mode)
         splats.import_cloud(tmp_path / "cloud.ply", "cloud", bpy.context.scene.collection)
         assert {obj.name for obj in bpy.data.objects} == {"cube", "cloud"}
         assert [mesh.name for mesh in bpy.data.meshes] == ["cube"]
         assert bpy.context.view_layer.objects.active == cube
         assert cube.select_get()
+        assert cube.mode == mode
 
     def test_cycles_shows_their_colour(self, tmp_path):
         rows = cloud_file(tmp_path / "cloud.ply", 1)
