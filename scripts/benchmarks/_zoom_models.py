@@ -33,7 +33,7 @@ class KeepingSampler(JointSampler):
 
 
 class GaussianWorld:
-    """One stationary Gaussian world seen in three levels of size²: every level's covariance is exact, and so its denoiser.
+    """One stationary Gaussian world seen in three levels of size²: covariances and denoisers are exact.
 
     Attributes:
         factors: Eigenvalues (size²,) and eigenvectors (size², size²) of each level's covariance.

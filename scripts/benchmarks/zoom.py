@@ -97,7 +97,8 @@ def measure_noise():
         kurtosis = [_kurtosis(ring) for ring in _rings(stack[0], factor)] + [_kurtosis(one) for one in stack[1:]]
         plain = nest.y.down / nest.y.down.norm(dim=1, keepdim=True)
         share = float((plain * nest.y.white).sum(1).mean())
-        rows.append({"noise p": factor, "std": deviation, "lag1": max(map(abs, shares)), "kurtosis per ring, then levels": kurtosis,
+        rows.append({"noise p": factor, "std": deviation, "lag1": max(map(abs, shares)),
+                     "kurtosis per ring, then levels": kurtosis,
                      "equality": equality, "area mean alone lag1": float((plain[1:] * plain[:-1]).sum(1).max()),
                      "correlation with area mean": share**2})  # fmt: skip
     rows.append({"noise": "replication, p 2 (reported)", "std": 0.709, "lag1": 0.21})
@@ -148,10 +149,11 @@ def measure_octaves():
 
 
 def measure_distribution():
-    """200 joint runs of a world whose every level is a known Gaussian: power in the level's own principal axes, marginals."""
+    """200 joint runs of a world whose every level is a known Gaussian: power along its principal axes, marginals."""
     rows, figures = [], {}
     world = models.GaussianWorld()
-    ways = [("joint, voice 0", {"voice": 0.0}, 200), ("independent (control)", {"blend": Blend.NONE}, 200),
+    ways = [("joint, voice 0", {"voice": 0.0}, 200),
+            ("independent (control)", {"blend": Blend.NONE}, 200),
             ("joint, default voice", {}, 100), ("same noise in all levels", {"coupling": Coupling.TIME, "voice": 0.0}, 100),
             ("naive averaging", {"blend": Blend.NAIVE, "coupling": Coupling.TIME}, 100)]  # fmt: skip
     for name, kind, runs in ways:

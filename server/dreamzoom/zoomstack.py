@@ -111,7 +111,8 @@ def _placed(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _painted(engine: Engine, request: Request, views, centres, seeds, photos, report: Report):
     """For engines without a denoiser: each level painted over the enlarged middle of the one before, then made to
-    agree."""
+    agree.
+    """
     before: torch.Tensor | None = None
     for k, (view, level) in enumerate(zip(views, request.levels)):
         size = (view.camera.height, view.camera.width)
@@ -190,7 +191,8 @@ class Film:
 
     def _shift(self, zoom: float, level: int) -> np.ndarray:
         """Where the middle of the film lies from the middle of the level's picture, in its pixels:
-        `path.ZoomPath.gauge`."""
+        `path.ZoomPath.gauge`.
+        """
         base = math.floor(zoom) if self.loop else min(max(math.floor(zoom), 0), len(self.paths) - 1)
         part, p = zoom - base, self.factor
         drift = self._drift(base) * ((1 - p**-part) / (1 - 1 / p))
@@ -239,7 +241,8 @@ def _smooth(t: float) -> float:
 
 def _feather(first: int, last: int, size: int) -> np.ndarray:
     """Weights of pixels first..last of a side: 1, falling to 0 over a sixteenth where the picture ends inside the
-    film."""
+    film.
+    """
     position, width = np.arange(first, last) + 0.5, max((last - first) / 16, 1)
     weight = np.ones(last - first)
     if first > 0:
