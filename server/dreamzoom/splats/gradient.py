@@ -11,6 +11,7 @@ from dreamzoom.splats.project import (
     GRADIENTS,
     apply_filter,
     compiled,
+    flattened,
     general,
     is_surfel,
     pixel_filter,
@@ -186,6 +187,15 @@ def _filter_back(row, filtered, plain, chol, m_depth, tau, opacity, grad):
     grad[4] += scale * (2 * s22 * bx + s12 * ax)
     grad[5] += scale * (2 * s22 * by + s12 * ay)
     along = s11 * (ax * ax + ay * ay) + s12 * (ax * bx + ay * by) + s22 * (bx * bx + by * by)
+    cx, cy = filtered[7], filtered[8]
+    hx, hy = flattened(plain, m_depth, tau, row[7], row[8])
+    grad[7], grad[8] = hx, hy
+    for slot in (1, 4):
+        by_h = hx * plain[slot] + hy * plain[slot + 1]
+        by_c = cx * plain[slot] + cy * plain[slot + 1]
+        grad[slot] -= scale * (hx * by_c + cx * by_h)
+        grad[slot + 1] -= scale * (hy * by_c + cy * by_h)
+        along -= by_h * by_c
     return grad_opacity, 2 * tau * m_depth * along
 
 
@@ -327,12 +337,17 @@ def chain(begin, end, means, log_scales, quaternions, opacities, camera, width, 
             if tau > 0.0 and not crossing:
                 pixel_filter(plain, m[2], tau, chol)
                 filtered[:] = plain
-                apply_filter(filtered, chol)
+                apply_filter(filtered, m[2], tau, chol)
                 grad_opacity, grad_depth = _filter_back(row, filtered, plain, chol, m[2], tau, opacity, grad)
             else:
                 grad[:9] = row[:9]
             _surfel_back(axes, m, scales[0], scales[1], d0, focal, grad, grad_axes, grad_m, grad_scales)
             grad_m[2] += grad_depth
+            if tau > 0.0 and not crossing:
+                by_x, by_y = row[6] * (plain[7] - filtered[7]) * focal[0], row[6] * (plain[8] - filtered[8]) * focal[1]
+                grad_m[0] += by_x / m[2]
+                grad_m[1] += by_y / m[2]
+                grad_m[2] -= (by_x * d0x + by_y * d0y) / m[2]
         else:
             general(axes, m, scales, focal[0], focal[1], plain)
             grad[3:9] = row[3:9]

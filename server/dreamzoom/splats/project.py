@@ -11,7 +11,9 @@ that is not flat uses its smallest squared distance along the ray, |o×r|²/|r|�
 of two quadratics in the pixel.
 
 Antialiasing convolves a splat with a Gaussian pixel of variance tau (in pixels²), keeping its mass: the 2D filter of
-Mip-Splatting (Yu et al. 2024), done in the surfel's own plane, where it only changes A, B and the opacity.
+Mip-Splatting (Yu et al. 2024), done in the surfel's own plane, where it only changes A, B and the opacity; and the
+slope of the depth becomes that of the surfel's mass which lands on each pixel, c' = (1 + tau·KᵀK)⁻¹ c with
+K = ∂(u, v)/∂pixel, so that a surfel seen edge-on does not reach farther than it is.
 """
 
 from __future__ import annotations
@@ -127,7 +129,20 @@ def pixel_filter(coefficients, m_depth, tau, chol):
 
 
 @compiled
-def apply_filter(coefficients, chol):
+def flattened(coefficients, m_depth, tau, x, y):
+    """(1 + tau·KᵀK)⁻¹ (x, y)."""
+    scale = tau * m_depth * m_depth
+    ax, ay, bx, by = coefficients[1], coefficients[2], coefficients[4], coefficients[5]
+    xx, xy, yy = 1.0 + scale * (ax * ax + bx * bx), scale * (ax * ay + bx * by), 1.0 + scale * (ay * ay + by * by)
+    det = xx * yy - xy * xy
+    return (yy * x - xy * y) / det, (xx * y - xy * x) / det
+
+
+@compiled
+def apply_filter(coefficients, m_depth, tau, chol):
+    """The filtered coefficients, in place."""
+    slope = flattened(coefficients, m_depth, tau, coefficients[7], coefficients[8])
+    coefficients[7], coefficients[8] = slope
     for slot in range(3):
         coefficients[slot] /= chol[0]
         coefficients[3 + slot] = (coefficients[3 + slot] - chol[1] * coefficients[slot]) / chol[2]
@@ -224,7 +239,7 @@ def project(
                 continue
             if tau > 0.0 and not crossing:
                 pixel_filter(coefficients, m[2], tau, chol)
-                apply_filter(coefficients, chol)
+                apply_filter(coefficients, m[2], tau, chol)
                 factor = 1.0 / (chol[0] * chol[2])
         else:
             general(axes, m, scales, fx, fy, coefficients)

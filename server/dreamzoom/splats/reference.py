@@ -148,18 +148,30 @@ def _surfels(m, axes, scales, ray, camera, tau, near):
     depth = (normal * m).sum(-1) / toward
     u = (depth * (ray @ t1.T) - (t1 * m).sum(-1)) / scales[:, 0]
     v = (depth * (ray @ t2.T) - (t2 * m).sum(-1)) / scales[:, 1]
-    factor = torch.ones_like(m[:, 0])
+    uv, factor = torch.stack([u, v], -1), torch.ones_like(m[:, 0])
     if tau > 0:
         slopes = _slopes(m, axes, scales, camera)
         grown = torch.eye(2, dtype=m.dtype) + tau * slopes @ slopes.mT
-        grown = torch.where((m[:, 2] > near)[:, None, None], grown, torch.eye(2, dtype=m.dtype))
-        uv = torch.stack([u, v], -1)
+        before = m[:, 2] > near
+        grown = torch.where(before[:, None, None], grown, torch.eye(2, dtype=m.dtype))
+        flatter = torch.where(before, _flatter_depth(m, normal, slopes, ray, depth, camera, tau), depth)
+        uv, depth = uv * (flatter / depth)[..., None], flatter
         q = torch.einsum("pni,nij,pnj->pn", uv, torch.linalg.inv(grown), uv)
         factor = torch.linalg.det(grown) ** -0.5
     else:
-        q = u * u + v * v
+        q = (uv * uv).sum(-1)
     edge_on = (normal * m).sum(-1).abs() <= 1e-4 * m.norm(dim=-1)
     return torch.where((depth <= 0) | edge_on, torch.inf, q), depth, factor
+
+
+def _flatter_depth(m, normal, slopes, ray, depth, camera, tau):
+    """Z-depth (P, N) of the mass that lands on each pixel: the plane's inverse depth with its slope c made c'."""
+    lens = torch.tensor([camera.fx, camera.fy], dtype=m.dtype)
+    slope = normal[:, :2] / (normal * m).sum(-1, keepdim=True) / lens
+    spread = torch.eye(2, dtype=m.dtype) + tau * slopes.mT @ slopes
+    change = torch.linalg.solve(spread, slope[..., None])[..., 0] - slope
+    delta = (ray[:, None, :2] - m[:, :2] / m[:, 2:]) * lens
+    return 1 / (1 / depth + (delta * change).sum(-1))
 
 
 def _slopes(m, axes, scales, camera):
