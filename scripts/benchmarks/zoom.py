@@ -135,7 +135,7 @@ def measure_consistency():
 
 
 def measure_octaves():
-    """Power per octave of jointly sampled levels over that of independent samples, in a world consistent across scales."""
+    """Power per octave of jointly sampled levels over that of independent samples; a world consistent across scales."""
     world, rows, joint = models.GaussianWorld(24), [], []
     same = {"coupling": Coupling.TIME}
     ways = [("joint", {}), ("joint, same noise in all levels", same), ("first order", {"order": 1}),
@@ -153,9 +153,10 @@ def measure_distribution():
     rows, figures = [], {}
     world = models.GaussianWorld()
     ways = [("joint, voice 0", {"voice": 0.0}, 200),
-            ("independent (control)", {"blend": Blend.NONE}, 200),
-            ("joint, default voice", {}, 100), ("same noise in all levels", {"coupling": Coupling.TIME, "voice": 0.0}, 100),
-            ("naive averaging", {"blend": Blend.NAIVE, "coupling": Coupling.TIME}, 100)]  # fmt: skip
+            ("independent (control)", {"blend": Blend.NONE}, 60),
+            ("joint, default voice", {}, 60),
+            ("same noise in all levels", {"coupling": Coupling.TIME, "voice": 0.0}, 60),
+            ("naive averaging", {"blend": Blend.NAIVE, "coupling": Coupling.TIME}, 60)]  # fmt: skip
     for name, kind, runs in ways:
         samples = world.sample(runs, **kind)
         chances, ratios = [], []
