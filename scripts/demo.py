@@ -78,11 +78,11 @@ def _clock(seconds: float) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--size", default="640x360", help="WIDTHxHEIGHT of the flight, even numbers")
+    parser.add_argument("--size", default="448x252", help="WIDTHxHEIGHT of the flight, even numbers")
     parser.add_argument("--levels", type=int, help="how many of the prompts to fly through, from the first")
     parser.add_argument("--prompts", type=Path, help="text file with one prompt per line")
-    parser.add_argument("--frames-per-level", type=int, default=24)
-    parser.add_argument("--samples", type=int, default=8, help="Cycles samples per pixel")
+    parser.add_argument("--frames-per-level", type=int, default=14)
+    parser.add_argument("--samples", type=int, default=4, help="Cycles samples per pixel")
     parser.add_argument("--quality", choices=("draft", "preview", "final"), default="draft")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--out", type=Path, default=environments.ROOT / "out" / "demo")

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ADDON = "bl_ext.user_default.dreamzoom"
-FPS = 24
+FPS = 20
 
 
 class Stopped(Exception):
