@@ -36,6 +36,7 @@ def main(plan: dict) -> None:
     tell(stage="generate", fraction=0.0, message="installing the extension")
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.extensions.package_install_files(filepath=plan["zip"], repo="user_default", enable_on_install=True)
+    bpy.context.preferences.filepaths.save_version = 0  # no scene.blend1
     bpy.context.preferences.addons[ADDON].preferences.server_python = plan["server_python"]
     out = Path(plan["out"])
     scene = bpy.context.scene
