@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from dreamzoom.camera import Camera
-from dreamzoom.engines.base import DepthMap
+from dreamzoom.engines.base import KNOWN, DepthMap
+from dreamzoom.geometry.edges import Edges, find_edges
 from dreamzoom.geometry.project import Projection
 from dreamzoom.geometry.seam import Aligned, align
 
@@ -35,10 +36,48 @@ def align_view(depth: DepthMap, seen: Projection, camera: Camera, *, pin: bool) 
     row, column = int(np.floor(y)), int(np.floor(x))
     inside = distance > 1e-6 and 0 <= row < camera.height and 0 <= column < camera.width
     aligned = align(depth, seen, camera, focus_distance=float(distance) if inside else None)
-    if not (pin and inside):
-        return aligned
-    depth = aligned.depth * np.exp(TRUST * _smooth(aligned.correction) - aligned.correction)
-    return replace(aligned, depth=depth * focus_correction(depth, row, column, float(distance)))
+    found = aligned.depth
+    if pin and inside:
+        found = found * np.exp(TRUST * _smooth(aligned.correction) - aligned.correction)
+        found = found * focus_correction(found, row, column, float(distance))
+    settled, edges = settle(found, camera)
+    return replace(aligned, depth=settled, edges=edges)
+
+
+def with_given(depth: np.ndarray, seen: Projection, camera: Camera) -> Projection:
+    """A depth that the artist gave (H, W; any unit, NaN where unknown) as known pixels of a view.
+
+    Its unit is chosen so that the focus lies on the surface where the view shows it, else the middle of what is given.
+    """
+    (x, y), distance = camera.project(np.zeros(3))
+    height, width = depth.shape
+    row, column = int(np.clip(y, 4, height - 5)), int(np.clip(x, 4, width - 5))
+    near = depth[row - 4 : row + 5, column - 4 : column + 5]
+    near = near[np.isfinite(near)] if np.isfinite(near).any() else depth[np.isfinite(depth)]
+    unit = max(float(distance), 1e-3) / float(np.median(near))
+    known = np.isfinite(depth)
+    return replace(
+        seen,
+        depth=np.where(known, depth * unit, seen.depth).astype(np.float32),
+        mask=np.where(known, KNOWN, seen.mask).astype(np.uint8),
+        footprint=np.where(known, 1, seen.footprint).astype(np.float32),
+    )
+
+
+def settle(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Edges]:
+    """Give every pixel between two surfaces to the nearer pixel's surface, so that no outline stays unlifted.
+
+    Returns:
+        The depth (H, W) float32 and its edges, none of them mixed.
+    """
+    for _ in range(2):
+        loose = find_edges(depth, camera).mixed | ~(np.isfinite(depth) & (depth > 0))
+        if loose.all():
+            break
+        nearest = distance_transform_edt(loose, return_distances=False, return_indices=True)
+        depth = depth[tuple(nearest)]
+    edges = find_edges(depth, camera)
+    return depth.astype(np.float32), replace(edges, mixed=np.zeros_like(edges.mixed))
 
 
 def _smooth(field: np.ndarray) -> np.ndarray:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dreamzoom.engines.base import COARSE, KNOWN, DepthKind, DepthMap, Engine, View
+from dreamzoom.engines.base import COARSE, KNOWN, Engine, View
 from dreamzoom.errors import DreamzoomError
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import Projection, project
 from dreamzoom.report import Report
-from dreamzoom.stages.align import align_view
+from dreamzoom.stages.align import align_view, with_given
 from dreamzoom.stages.zoom import paint
 
 
@@ -72,13 +72,16 @@ def level_cloud(
         The level's own points (`view` counts the views from 0), and the views, the anchor first.
     """
     report.progress(0.05, "depth")
-    if given_depth is None:
-        depth = engine.depth(view, rgb, seed, report)
-    else:
-        depth = DepthMap(given_depth.astype(np.float32), DepthKind.SCALE)
+    depth = engine.depth(view, rgb, seed, report)
     report.progress(0.3, "align")
-    aligned = align_view(depth, seen, view.camera, pin=True)
-    cloud = lift(view.camera, aligned.depth, rgb, view=0, confidence=aligned.confidence)
+    if given_depth is None:
+        aligned = align_view(depth, seen, view.camera, pin=True)
+    else:
+        seen = with_given(given_depth, seen, view.camera)
+        aligned = align_view(depth, seen, view.camera, pin=False)
+        settled = np.where(np.isfinite(given_depth), seen.depth, aligned.depth)
+        aligned = replace(aligned, depth=settled.astype(np.float32))
+    cloud = lift(view.camera, aligned.depth, rgb, view=0, confidence=aligned.confidence, edges=aligned.edges)
     if not len(cloud):
         raise DreamzoomError(
             f"level {view.level}: the depth model gave no usable depth for {view.name}",
@@ -92,7 +95,15 @@ def level_cloud(
         picture = paint(engine, side, around.rgb, around.mask, prompt, negative_prompt, seed, report)
         fitted = align_view(engine.depth(side, picture, seed, report), around, side.camera, pin=False)
         fresh = around.mask != KNOWN
-        points = lift(side.camera, fitted.depth, picture, view=index + 1, keep=fresh, confidence=fitted.confidence)
+        points = lift(
+            side.camera,
+            fitted.depth,
+            picture,
+            view=index + 1,
+            keep=fresh,
+            confidence=fitted.confidence,
+            edges=fitted.edges,
+        )
         cloud = Cloud.joined([cloud, points])
         dreamed.append(Dreamed(side, picture, fitted.depth, fresh))
     return cloud, dreamed
