@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamzoom.camera import Camera, Similarity, look_at
-from dreamzoom.splats import cpu, reference
+from dreamzoom.splats import cpu, gpu, reference
 from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.harmonics import shade_back
@@ -210,3 +210,22 @@ class TestProperties:
         splats = scattered(3000, 1)
         first, second = rasterize(splats, camera(200, 150)), rasterize(splats, camera(200, 150))
         assert np.array_equal(first.rgb, second.rgb) and np.array_equal(first.depth, second.depth)
+
+
+class TestBackends:
+    def test_the_plain_twin_shows_the_same(self):
+        splats = scattered(40, 11)
+        ours, twin = (rasterize(splats, camera(), backend=name) for name in ("cpu", "torch"))
+        assert np.abs(ours.rgb - twin.rgb).max() < 1e-4
+        assert np.abs(ours.alpha - twin.alpha).max() < 1e-4
+
+    def test_without_a_gpu_one_line_says_why_and_the_cpu_runs(self):
+        reason = gpu.obstacle()
+        if not reason:
+            ours, theirs = (rasterize(scattered(40, 11), camera(), backend=name).rgb for name in ("cpu", "gpu"))
+            assert np.abs(ours - theirs).mean() < 0.02
+            return
+        assert "\n" not in reason and "install" in reason or "needed" in reason
+        with pytest.raises(ValueError, match="gpu"):
+            rasterize(scattered(4, 0), camera(), backend="gpu")
+        assert rasterize(scattered(40, 11), camera(), backend="auto").alpha.any()

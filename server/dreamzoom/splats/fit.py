@@ -15,7 +15,7 @@ import numpy as np
 from dreamzoom.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.report import Report
-from dreamzoom.splats import colours, cpu, loss
+from dreamzoom.splats import colours, cpu, gpu, loss
 from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.optimise import FLATNESS, Rates, Surfels
@@ -34,6 +34,8 @@ SLANT = 0.25
 LOOK_WEIGHT = 0.02
 """Weight of 1 − alpha on known pixels: what is known is solid."""
 COLOUR_PASSES = 10
+EXACT_STEPS = 40
+"""After a fit on the GPU, whose image model is only near ours: steps in the exact one."""
 RELOCATE_EVERY = 50
 PLATEAU = 2e-3
 """The fit ends early when the loss fell by less than this share over the last two rounds of the views."""
@@ -156,6 +158,12 @@ def fit(
     splats = _solved(splats, views, COLOUR_PASSES, report)
     if not iterations:
         return splats
+    if not gpu.obstacle() and gpu.fits(splats):
+        options = {"iterations": iterations, "cap": cap, "seed": seed, "near": NEAR, "report": report}
+        splats = gpu.fit(splats, targets, background=background, **options)
+        iterations = min(iterations, EXACT_STEPS)
+    elif gpu.obstacle():
+        report.log(f"splats are fitted on the CPU: {gpu.obstacle()}")
     surfels = Surfels(splats)
     floor = np.log(0.4 * _footprints(surfels.means, [view.camera for view in views]))
     _optimise(surfels, views, floor, iterations, cap, seed, report, rates or Rates())

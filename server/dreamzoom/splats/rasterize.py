@@ -13,7 +13,7 @@ import numpy as np
 
 from dreamzoom.camera import Camera
 from dreamzoom.colour import linear_to_srgb, srgb_to_linear
-from dreamzoom.splats import cpu
+from dreamzoom.splats import cpu, gpu
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.harmonics import shade
 from dreamzoom.splats.project import COLUMNS, project
@@ -58,23 +58,45 @@ def rasterize(
         splats: In the frame in which the camera stands.
         camera: The camera.
         background_rgb: (3,) sRGB behind everything.
-        backend: "auto" or "cpu".
+        backend: "cpu" (exact), "gpu" (gsplat: surfels only, their first colour only), "torch" (the plain twin, slow),
+            or "auto", which is the exact one.
         opacity_scale: Factor on the opacities, one or (N,): for fading.
         linear: Return linear light instead of sRGB.
         antialias: Widen every splat by the pixel (and thin it as much), so that small splats do not flicker.
         samples: Samples per pixel along each side, averaged in linear light.
         near: Z-depth of the near plane.
     """
-    if backend not in ("auto", "cpu"):
-        raise ValueError(f"backend: must be auto or cpu, not {backend!r}")
+    if backend not in ("auto", "cpu", "gpu", "torch"):
+        raise ValueError(f"backend: must be auto, cpu, gpu or torch, not {backend!r}")
     fine = camera if samples == 1 else camera.resized(camera.width * samples, camera.height * samples)
     opacities = splats.opacities if opacity_scale is None else splats.opacities * np.asarray(opacity_scale)
-    hits = see(splats, fine, opacities, PIXEL_VARIANCE if antialias else 0.0, near)
     background = srgb_to_linear(np.asarray(background_rgb, np.float32))
-    rgb, alpha, depth = cpu.blend_hits(hits, background)
+    tau = PIXEL_VARIANCE if antialias else 0.0
+    if backend == "gpu":
+        if gpu.obstacle() or not gpu.fits(splats):
+            raise ValueError(f"backend: gpu can't show this: {gpu.obstacle() or 'not all splats are surfels'}")
+        rgb, alpha, depth = gpu.rasterize(splats, fine, opacities, background, near)
+    elif backend == "torch":
+        rgb, alpha, depth = _by_twin(splats, fine, opacities, background, tau, near)
+    else:
+        rgb, alpha, depth = cpu.blend_hits(see(splats, fine, opacities, tau, near), background)
     if samples > 1:
         rgb, alpha, depth = _averaged(rgb, alpha, depth, samples)
     return Raster(rgb if linear else linear_to_srgb(rgb), alpha, depth)
+
+
+def _by_twin(splats, camera, opacities, background, tau, near):
+    """The same by `reference`, in float64."""
+    import torch
+
+    from dreamzoom.splats import reference
+
+    arrays = (splats.means, splats.log_scales, splats.quaternions)
+    tensors = [torch.tensor(np.asarray(array), dtype=torch.float64) for array in (*arrays, opacities, splats.sh)]
+    tensors[3] = torch.logit(tensors[3])
+    got = reference.rasterize(*tensors, camera, background=tuple(background.tolist()), tau=tau, near=near)
+    rgb, alpha, depth = (part.numpy().astype(np.float32) for part in got)
+    return rgb, alpha, np.where(alpha > 0, depth, np.float32(np.inf))
 
 
 def see(splats: Gaussians, camera: Camera, opacities: np.ndarray, tau: float, near: float) -> cpu.Hits:
