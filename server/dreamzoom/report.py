@@ -14,6 +14,9 @@ class Report:
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell that `fraction` (0 to 1) of this step is done. Raises `errors.Cancelled` if the job was cancelled."""
 
+    def check(self) -> None:
+        """Notice a cancel without telling progress: for work that is a small part of a step. Raises as `progress`."""
+
     def log(self, message: str, *, level: str = "info") -> None:
         """Tell one line; level is "info", "warning" or "error"."""
 

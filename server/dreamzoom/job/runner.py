@@ -188,8 +188,7 @@ class _StepReport(Report):
         self._told = self._shown = -1e9
 
     def progress(self, fraction: float, message: str = "") -> None:
-        if self._cancel.is_set():
-            raise Cancelled
+        self.check()
         self._clock.at(self._step, fraction)
         now = time.monotonic()
         if now - self._told < PROGRESS_INTERVAL:
@@ -200,6 +199,10 @@ class _StepReport(Report):
         self._sink.progress(
             Progress(self._step.stage, self._step.level, clock.fraction, clock.seconds_left(), self._message)
         )
+
+    def check(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled
 
     def log(self, message: str, *, level: str = "info") -> None:
         self._sink.log(message, level)
