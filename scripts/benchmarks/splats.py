@@ -1,0 +1,305 @@
+"""Splats: gradients, speed, a level's fit, every scale, Cycles, caps and files, each beside its target.
+
+`--json` prints one object; `--final` fits for 30 minutes, as a request of quality "final" may.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import _level
+import numpy as np
+import splat_files
+import torch
+from scipy.ndimage import binary_erosion
+
+from dreamzoom.camera import Camera, look_at
+from dreamzoom.colour import linear_to_srgb
+from dreamzoom.evaluate import psnr
+from dreamzoom.report import Report
+from dreamzoom.splats import cpu, gpu, loss, reference
+from dreamzoom.splats.fit import Target, fit
+from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.gradient import gradients
+from dreamzoom.splats.project import CUT
+from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, rasterize, see
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE, CAP = 256, 50_000
+STEPS, FINAL_STEPS = 250, 6000
+NAMES = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
+
+
+@dataclass
+class Table:
+    """Rows of (measure, value, target, whether it is met), and the figures by key."""
+
+    rows: list[dict]
+    figures: dict
+
+    def add(self, measure: str, value, target: str, met: bool | None, **figures) -> None:
+        """One row; `met` None where there is no target or nothing was measured."""
+        shown = f"{value:.4g}" if isinstance(value, float) else value
+        self.rows.append({"measure": measure, "value": shown, "target": target, "met": met})
+        self.figures.update(figures)
+
+    def text(self) -> str:
+        """For people."""
+        marks = {True: "ok", False: "MISSED", None: ""}
+        lines = [("measure", "measured", "target", "")]
+        lines += [(row["measure"], str(row["value"]), row["target"], marks[row["met"]]) for row in self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(3)]
+        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, [*widths, 0])) for line in lines)
+
+
+def scattered(count: int, seed: int, flat: bool, scales: tuple[float, float]) -> Gaussians:
+    """Random splats about the origin, log-scales drawn from `scales`."""
+    rng = np.random.default_rng(seed)
+    logs = rng.uniform(*scales, (count, 3))
+    if flat:
+        logs[:, 2] = logs[:, :2].min(1) + np.log(1e-3)
+    turns = rng.normal(size=(count, 4))
+    turns /= np.linalg.norm(turns, axis=1, keepdims=True)
+    arrays = (rng.uniform(-1, 1, (count, 3)), logs, turns, rng.normal(0, 2, count), rng.normal(0, 0.5, (count, 1, 3)))
+    return Gaussians(*(array.astype(np.float32) for array in arrays))
+
+
+def both_gradients(splats: Gaussians, camera: Camera, seed: int, kind=torch.float64) -> tuple[dict, dict, float, float]:
+    """Gradients by the CPU kernels and by the twin of one random loss, and the seconds of each forward and backward."""
+    rng = np.random.default_rng(seed)
+    by_rgb = rng.normal(size=(camera.height, camera.width, 3)).astype(np.float32)
+    by_alpha = rng.normal(size=(camera.height, camera.width)).astype(np.float32)
+    black = np.zeros(3, np.float32)
+    start = time.perf_counter()
+    hits = see(splats, camera, splats.opacities, PIXEL_VARIANCE, NEAR)
+    cpu.blend_hits(hits, black)
+    ours = gradients(splats, hits, camera_arrays(camera), PIXEL_VARIANCE, NEAR, black, by_rgb, by_alpha)
+    seconds = time.perf_counter() - start
+    leaves = [torch.tensor(getattr(splats, name), dtype=kind, requires_grad=True) for name in NAMES]
+    start = time.perf_counter()
+    rgb, alpha, _ = reference.rasterize(*leaves, camera, tau=PIXEL_VARIANCE, near=NEAR)
+    ((rgb * torch.tensor(by_rgb)).sum() + (alpha * torch.tensor(by_alpha)).sum()).backward()
+    twin_seconds = time.perf_counter() - start
+    mine = {name: getattr(ours, name) for name in NAMES[:4]}
+    theirs = {name: leaf.grad.numpy() for name, leaf in zip(NAMES, leaves)}
+    return mine, theirs, seconds, twin_seconds
+
+
+def measure_gradients(table: Table) -> None:
+    """The worst relative error over inputs and random scenes, ordinary and extreme."""
+    camera = Camera(48, 32, 52, 47, 25, 15, look_at((0.2, -3, 0.5), (0, 0, 0)))
+    worst = 0.0
+    for flat in (True, False):
+        for seed in range(3):
+            for scales in ((-4.0, -1.0), (-9.0, 0.5)):
+                mine, theirs, _, _ = both_gradients(scattered(60, seed, flat, scales), camera, seed)
+                for name, ours in mine.items():
+                    worst = max(worst, float(np.linalg.norm(ours - theirs[name]) / np.linalg.norm(theirs[name])))
+    table.add("gradients, cpu against torch", worst, "<= 1e-4", worst <= 1e-4, gradient_error=worst)
+
+
+def measure_speed(table: Table, level: _level.Level) -> None:
+    """Forward and backward of 50 k surfels at 256², and the same by the twin in float32."""
+    splats = level.start[np.sort(np.random.default_rng(0).choice(len(level.start), CAP, replace=False))]
+    camera = level.own.camera
+    best = min(both_gradients(splats, camera.resized(16, 16), 0)[2] for _ in range(1))
+    times, twin = [], np.inf
+    for turn in range(8):
+        times.append(_seconds(splats, camera))
+        if turn == 4:
+            twin = both_gradients(splats, camera, 0, torch.float32)[3]
+    best = min(times)
+    table.add("forward + backward, 50 k at 256², ms", 1000 * best, "<= 53", best <= 0.053, raster_ms=1000 * best)
+    speedup = twin / best
+    table.add("times the torch twin", speedup, ">= 12", speedup >= 12, raster_speedup=speedup)
+
+
+def _seconds(splats: Gaussians, camera: Camera) -> float:
+    shape = (camera.height, camera.width)
+    by_rgb, by_alpha, black = np.ones((*shape, 3), np.float32), np.ones(shape, np.float32), np.zeros(3, np.float32)
+    start = time.perf_counter()
+    hits = see(splats, camera, splats.opacities, PIXEL_VARIANCE, NEAR)
+    cpu.blend_hits(hits, black)
+    gradients(splats, hits, camera_arrays(camera), PIXEL_VARIANCE, NEAR, black, by_rgb, by_alpha)
+    return time.perf_counter() - start
+
+
+def fitted(level: _level.Level, steps: int, cap: int = CAP, targets: list[Target] | None = None) -> Gaussians:
+    """The level's fit."""
+    targets = level.targets if targets is None else targets
+    return fit(level.start, targets, background=None, iterations=steps, cap=cap, seed=0, report=Report())
+
+
+def quality(splats: Gaussians, views: list[Target], **options) -> float:
+    """Mean PSNR over views, in dB, within their masks."""
+    return float(np.mean([psnr(rasterize(splats, v.camera, **options).rgb, v.rgb, v.mask) for v in views]))
+
+
+def measure_fit(table: Table, level: _level.Level, final: bool) -> Gaussians:
+    """Held-out views after the fit; returns the splats."""
+    start = time.perf_counter()
+    splats = fitted(level, STEPS)
+    seconds = time.perf_counter() - start
+    found = quality(splats, level.held_out)
+    table.add("untouched start, anchor view, dB", quality(level.start, [level.own]), ">= 28", None)
+    table.add("fit at 256², 50 k: anchor view, dB", quality(splats, [level.own]), "reported", None)
+    table.add("fit at 256², 50 k: held-out views, dB", found, ">= 32", found >= 32, fit_psnr=found)
+    table.add("fit at 256², 50 k: seconds", seconds, "<= 90", seconds <= 90, fit_seconds=seconds)
+    half = quality(fitted(level, STEPS // 3, CAP // 2), level.held_out)
+    whole = quality(fitted(level, STEPS // 3), level.held_out)
+    table.add("a third of the steps: cap / half the cap, dB", f"{whole:.2f} / {half:.2f}", "reported", None)
+    table.add("splats after the fit", len(splats), f"<= {CAP}", len(splats) <= CAP)
+    if final:
+        best = quality(fitted(level, FINAL_STEPS), level.held_out)
+        table.add("final: held-out views, dB", best, ">= 34", best >= 34, fit_psnr_final=best)
+    return splats
+
+
+def measure_mask(table: Table, level: _level.Level) -> None:
+    """Share of pixels darker than the truth by > 0.2, with holes in the targets masked and supervised as black."""
+    rng = np.random.default_rng(3)
+    shares = {}
+    for name in ("masked", "unmasked"):
+        targets = []
+        for target in level.targets[:3]:
+            known = np.ones_like(target.mask)
+            for row, column in rng.integers(0, SIZE - 40, (6, 2)):
+                known[row : row + 40, column : column + 40] = False
+            black = np.where(known[..., None], target.rgb, 0).astype(np.float32)
+            targets.append(Target(target.camera, black, known & target.mask if name == "masked" else known | True))
+        splats = fitted(level, 60, targets=targets)
+        dark = [
+            rasterize(splats, view.camera).rgb.mean(-1)[view.mask] < view.rgb.mean(-1)[view.mask] - 0.2
+            for view in level.targets[:3]
+        ]
+        shares[name] = float(np.concatenate(dark).mean())
+    shown = f"{100 * shares['masked']:.3f} % / {100 * shares['unmasked']:.2f} %"
+    met = shares["masked"] <= 0.001
+    table.add("too dark, masked / unmasked loss", shown, "<= 0.1 %", met, dark_share=shares["masked"])
+
+
+def measure_scales(table: Table, level: _level.Level, splats: Gaussians) -> None:
+    """PSNR from u = k − 1 and k + 1 (at the level's own pixel size) against the anchor view's."""
+    inner = binary_erosion(level.far.mask, iterations=3)
+    far = replace(level.far, mask=inner)
+    small = level.near.camera.resized(SIZE // 2, SIZE // 2)
+    near_rgb = _halved(level.near.rgb)
+    near_mask = level.near.mask.reshape(SIZE // 2, 2, SIZE // 2, 2).all((1, 3))
+    best = quality(splats, [level.own])
+    for name, options in (("with", {}), ("without", {"antialias": False})):
+        seen = _halved(rasterize(splats, level.near.camera, **options).rgb)
+        near = psnr(seen, near_rgb, binary_erosion(near_mask, iterations=2))
+        drops = best - quality(splats, [far], **options), best - near
+        worst = max(drops)
+        shown = f"{drops[0]:.2f} / {drops[1]:.2f}"
+        if name == "with":
+            table.add("drop from u = k-1 / k+1, dB", shown, "<= 1.5", worst <= 1.5, scale_drop_db=worst)
+        else:
+            table.add("the same without the filters, dB", shown, "reported", None)
+    assert small.width * 2 == level.near.camera.width
+
+
+def _halved(rgb: np.ndarray) -> np.ndarray:
+    return rgb.reshape(rgb.shape[0] // 2, 2, rgb.shape[1] // 2, 2, 3).mean((1, 3))
+
+
+def measure_cycles(table: Table, level: _level.Level, splats: Gaussians) -> None:
+    """The same splats through the fit's rasteriser and through Cycles."""
+    found = cycles(splats, level.own.camera)
+    ours = rasterize(splats, level.own.camera)
+    fine = rasterize(splats, level.own.camera, antialias=False, samples=4)
+    agreement = psnr(ours.rgb, linear_to_srgb(found[..., :3]))
+    exact = psnr(fine.rgb, linear_to_srgb(found[..., :3]))
+    table.add("against Cycles, 64 samples, dB", agreement, ">= 40", agreement >= 40, cycles_psnr=agreement)
+    table.add("the same with 4 × 4 samples of ours, dB", exact, "reported", None)
+    hits = see(splats, level.own.camera, splats.opacities, 0.0, NEAR).count / SIZE**2
+    table.add("hits per ray on the fitted level", hits, "<= 10", hits <= 10, hits_per_ray=hits)
+
+
+def cycles(splats: Gaussians, camera: Camera, samples: int = 64) -> np.ndarray:
+    """Linear premultiplied RGBA (H, W, 4) of the splats' quads, by Cycles in its own process."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import environments
+    from scipy.spatial.transform import Rotation
+
+    axes = Rotation.from_quat(np.roll(splats.quaternions, -1, 1)).as_matrix()[:, :, :2]
+    axes = axes * CUT * np.exp(splats.log_scales[:, None, :2].astype(np.float64))
+    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    corners = splats.means[:, None, :] + np.einsum("nij,cj->nci", axes, signs)
+    from dreamzoom.colour import srgb_to_linear
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.npz", Path(folder) / "out.npz"
+        np.savez(
+            source,
+            corners=corners,
+            rgb_linear=srgb_to_linear(np.maximum(splats.rgb, 0)),
+            opacity=splats.opacities,
+            camera_to_frame=camera.camera_to_frame,
+            width=camera.width,
+            height=camera.height,
+            focal=camera.fx,
+            samples=samples,
+        )
+        script = Path(__file__).with_name("_cycles.py")
+        command = [str(environments.need("bpy45")), str(script), str(source), str(target)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return np.load(target)["rgba"]
+
+
+def measure_files(table: Table) -> None:
+    """A PLY of 2 M splats."""
+    row = splat_files._row(".ply", 0, 2_000_000)
+    read, write = row["read_s"], row["write_s"]
+    table.add("2 M splats from PLY, s", read, "<= 0.5", read <= 0.5, ply_read_s=read)
+    table.add("2 M splats to PLY, s", write, "<= 1", write <= 1, ply_write_s=write)
+
+
+def measure_gpu(table: Table) -> None:
+    """gsplat on 512², 200 k, where it can run."""
+    if gpu.obstacle():
+        table.add("gsplat, 512², 200 k", f"skipped: {gpu.obstacle()}", "45 dB to the cpu", None)
+        return
+    level = _level.make(512)
+    start = time.perf_counter()
+    splats = fitted(level, 1000, 200_000)
+    seconds = time.perf_counter() - start
+    table.add("gsplat fit, 512², 200 k: seconds", seconds, "reported", None, gpu_fit_seconds=seconds)
+    table.add("gsplat fit: held-out views, dB", quality(splats, level.held_out), "reported", None)
+    both = [rasterize(splats, level.own.camera, backend=name).rgb for name in ("cpu", "gpu")]
+    agreement = psnr(*both)
+    table.add("cpu against gsplat, dB", agreement, ">= 45", agreement >= 45, gpu_psnr=agreement)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--final", action="store_true")
+    options = parser.parse_args()
+    table = Table([], {})
+    loss.loss(
+        np.zeros((16, 16, 3), np.float32), loss.prepared(np.zeros((16, 16, 3), np.float32), np.ones((16, 16), bool))
+    )
+    level = _level.make(SIZE)
+    measure_gradients(table)
+    measure_speed(table, level)
+    splats = measure_fit(table, level, options.final)
+    measure_mask(table, level)
+    measure_scales(table, level, splats)
+    measure_cycles(table, level, splats)
+    measure_files(table)
+    measure_gpu(table)
+    output = json.dumps(table.figures | {"rows": table.rows}) if options.json else table.text()
+    sys.stdout.write(output + "\n")
+
+
+if __name__ == "__main__":
+    main()
