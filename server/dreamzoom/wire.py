@@ -72,7 +72,39 @@ class SpectralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="
     steps: Annotated[int, Meta(ge=1, le=1000, description="Denoising steps a level.")] = 40
 
 
-Engine = ProceduralEngine | SpectralEngine
+Place = Annotated[str, Meta(max_length=4096)]
+
+
+class Lora(Struct, forbid_unknown_fields=True):
+    """A change to a model's weights, in a file of its own."""
+
+    file: Annotated[str, Meta(min_length=1, max_length=4096, description="Path of a .safetensors file.")]
+    weight: Annotated[float, Meta(ge=-4, le=4, description="How much of it.")] = 1.0
+
+
+class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, tag_field="name", tag="diffusion"):
+    """Diffusion models that lie on this machine: one paints, one tells depth."""
+
+    model: Annotated[
+        Place, Meta(description="Folder or owner/name of a picture model; empty for the best there is.")
+    ] = ""
+    depth_model: Annotated[Place, Meta(description="Folder or owner/name of a depth model; empty likewise.")] = ""
+    loras: Annotated[list[Lora], Meta(max_length=8, description="Added to the picture model.")] = []
+    style: Annotated[Prompt, Meta(description="Put behind every prompt.")] = ""
+    steps: Annotated[int, Meta(ge=1, le=500, description="Denoising steps; the model's own if absent.")] | None = None
+    guidance: Annotated[float, Meta(ge=0, le=50, description="How closely to follow the prompt.")] | None = None
+    scheduler: Literal["auto", "ddpm", "ddim", "dpm++", "euler", "lcm"] = "auto"
+    joint: Annotated[bool, Meta(description="Sample all levels together, where the model can.")] = True
+    detail: Annotated[float, Meta(ge=0.05, le=1, description="How freely coarse pixels are painted anew.")] = 0.55
+    batch: Annotated[int, Meta(ge=1, le=32, description="Latents in one call of the network.")] = 2
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    offload: Annotated[
+        Literal["auto", "none", "model", "sequential"], Meta(description="What stays in main memory while not used.")
+    ] = "auto"
+
+
+Engine = ProceduralEngine | SpectralEngine | DiffusionEngine
 
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -53,9 +53,18 @@ def _make_spectral(request: Request) -> Engine:
     return SpectralEngine(own.contrast, own.relief, own.steps)
 
 
+def _make_diffusion(request: Request) -> Engine:
+    from dreamzoom.engines import diffusion
+
+    return diffusion.make(request)
+
+
 ENGINES: dict[str, Entry] = {
     "procedural": Entry(lambda: _missing("numba", "scipy"), _make_procedural),
     "spectral": Entry(lambda: _missing("torch"), _make_spectral),
+    "diffusion": Entry(
+        lambda: _missing("torch", "diffusers", "transformers", "safetensors", "accelerate", "peft"), _make_diffusion
+    ),
 }
 
 

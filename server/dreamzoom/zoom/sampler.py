@@ -149,9 +149,9 @@ def advance(
     eta: float = 1.0,
 ) -> torch.Tensor:
     """z/α at ratio `then` from that at `now`, given x̂ and, for second order, the x̂ of a step of the same length
-    before.
+    before. With a large `eta` all noise is drawn anew (LCM).
     """
-    spread = eta * then * math.sqrt(1 - (then / now) ** 2)
+    spread = min(eta * math.sqrt(1 - (then / now) ** 2), 1.0) * then
     better = clean if last is None else clean + (clean - last) / 2
     moved = better + math.sqrt(then**2 - spread**2) / now * (z - better)
     return moved if noise is None else moved + spread * noise

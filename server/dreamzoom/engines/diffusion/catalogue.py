@@ -1,0 +1,172 @@
+"""Which models are on this machine and what they can do, and the sets that are offered for download."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dreamzoom.engines.diffusion import check, places
+from dreamzoom.engines.diffusion.check import Model
+from dreamzoom.errors import EngineUnavailable
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A model that can be downloaded by a short name.
+
+    Attributes:
+        repository: owner/name on the Hugging Face hub.
+        use: "picture" or "depth".
+        card: The smallest card, in GB of memory, that it is meant for.
+    """
+
+    repository: str
+    use: str
+    card: int
+
+
+OFFERS: dict[str, Offer] = {
+    "flux2-klein": Offer("black-forest-labs/FLUX.2-klein-4B", "picture", 24),
+    "sdxl": Offer("stabilityai/stable-diffusion-xl-base-1.0", "picture", 12),
+    "sd": Offer("stable-diffusion-v1-5/stable-diffusion-v1-5", "picture", 8),
+    "depth": Offer("depth-anything/Depth-Anything-V2-Small-hf", "depth", 8),
+}
+"""The default sets. What is listed first is taken first when a request names no model and the card can hold it."""
+
+SETS: dict[str, tuple[str, ...]] = {"8gb": ("sd", "depth"), "12gb": ("sdxl", "depth"), "24gb": ("flux2-klein", "depth")}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model on disk.
+
+    Attributes:
+        name: owner/name, or its folder.
+        use: "picture", "depth", or empty where it can't be used.
+        family: As `families` names it; empty likewise.
+        abilities: "paint", "joint", "depth (metric)", ...
+        bytes: Of its weights.
+        precision: Of the weights as they lie there.
+        licence: As its card states it; empty if it does not.
+        reason: Why it can't be used; empty if it can.
+    """
+
+    name: str
+    use: str
+    family: str
+    abilities: tuple[str, ...]
+    bytes: int
+    precision: str
+    licence: str
+    reason: str = ""
+
+
+def best(use: str) -> Path:
+    """The folder of the model to take when a request names none: the first of `OFFERS` that is in the cache and that
+    the card can hold, else any other of the cache.
+
+    Raises:
+        EngineUnavailable: There is none; the remedy tells how to get one.
+    """
+    memory = card_memory()
+    offered = [offer for offer in OFFERS.values() if offer.use == use]
+    fitting = [offer for offer in offered if offer.card <= memory] + [offer for offer in offered if offer.card > memory]
+    for offer in fitting:
+        folder = places.snapshot_of(offer.repository)
+        if folder is not None:
+            return folder
+    for _, folder in places.cached():
+        try:
+            check.picture_model(folder) if use == "picture" else check.depth_model(folder)
+        except EngineUnavailable:
+            continue
+        return folder
+    name = "depth" if use == "depth" else max((n for n in OFFERS if OFFERS[n] == fitting[0]), default="sd")
+    kind = "depth_model" if use == "depth" else "model"
+    raise EngineUnavailable(
+        f"there is no {use} model on this machine",
+        f"run `dreamzoom models get {name}`, or name a model's folder as the engine's {kind}",
+    )
+
+
+def card_memory() -> float:
+    """GB of the device's memory, rounded up a little as makers count it; main memory's where there is no card."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_properties(0).total_memory / GIB * 1.05
+    return psutil.virtual_memory().total / GIB
+
+
+def entries(folder: Path | None = None) -> list[Entry]:
+    """All models of the cache, or of a folder: itself, or the folders in it."""
+    if folder is None:
+        return [entry(name, place) for name, place in places.cached()]
+    inside = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
+    models = [path for path in inside if (path / "model_index.json").exists() or (path / "config.json").exists()]
+    return [entry(str(path), path) for path in (models[:1] if models[:1] == [folder] else models)]
+
+
+def entry(name: str, folder: Path) -> Entry:
+    """What there is to say about one model; never raises for what the folder holds."""
+    licence = _licence(folder)
+    try:
+        index = folder / "model_index.json"
+        is_picture = index.exists() and "Marigold" not in str(check.read_json(index).get("_class_name"))
+        return _picture(name, folder, licence) if is_picture else _depth(name, folder, licence)
+    except EngineUnavailable as error:
+        return Entry(name, "", "", (), _bytes(sorted(folder.rglob("*.safetensors"))), "", licence, str(error))
+
+
+def _picture(name: str, folder: Path, licence: str) -> Entry:
+    model: Model = check.picture_model(folder)
+    files = [file for part in model.components.values() for file in part.folder.glob("*.safetensors")]
+    abilities = ("paint", "joint") if model.family.joint else ("paint",)
+    return Entry(name, "picture", model.family.name, abilities, _bytes(files), _precision(files), licence)
+
+
+def _depth(name: str, folder: Path, licence: str) -> Entry:
+    from dreamzoom.engines.diffusion.depth import depth_files, kind_of
+
+    family, components = check.depth_model(folder)
+    files = depth_files(folder, components)
+    abilities = (f"depth ({kind_of(folder, family)})",)
+    return Entry(name, "depth", family.name, abilities, _bytes(files), _precision(files), licence)
+
+
+def _bytes(files: list[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
+
+
+def _precision(files: list[Path]) -> str:
+    """The type that most numbers of the weights have."""
+    counts: dict[str, int] = {}
+    for file in files:
+        for value in check.tensors(file).values():
+            begin, end = value["data_offsets"]
+            counts[value["dtype"]] = counts.get(value["dtype"], 0) + end - begin
+    names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+    most = max(counts, key=lambda kind: counts[kind], default="")
+    return names.get(most, most.lower())
+
+
+def _licence(folder: Path) -> str:
+    """What the card's header says, `license: ...` between its first two lines of dashes."""
+    try:
+        lines = (folder / "README.md").read_text(encoding="utf-8", errors="replace")[:20_000].splitlines()
+    except OSError:
+        return ""
+    if not lines or lines[0].strip() != "---":
+        return ""
+    found: dict[str, Any] = {}
+    for line in lines[1:]:
+        if line.strip() == "---":
+            break
+        key, colon, value = line.partition(":")
+        if colon and key in ("license", "license_name"):
+            found[key] = value.strip().strip("\"'")[:80]
+    return found.get("license_name") or found.get("license", "")

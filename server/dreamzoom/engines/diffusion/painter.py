@@ -1,0 +1,193 @@
+"""S, the painting: any size and any mask, through the inpainting pipeline of the model's family."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
+from dreamzoom.engines.diffusion import canvas
+from dreamzoom.engines.diffusion.families import Family
+from dreamzoom.engines.diffusion.watch import Previews, Watch
+from dreamzoom.engines.diffusion.words import Words
+from dreamzoom.report import Report
+from dreamzoom.zoom.sampler import Prompt
+
+LARGE = 1.5
+"""Pictures with sides above so many times the model's own are painted small first, then tile by tile."""
+CELL = 8
+"""Pixels of a latent; masks are grown to whole ones."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to paint: denoising steps, guidance, and the strength (0..1) with which coarse pixels are painted anew."""
+
+    steps: int
+    guidance: float
+    detail: float
+
+
+@dataclass(frozen=True)
+class Order:
+    """One picture to paint: its words, and what its randomness comes from."""
+
+    prompt: Prompt
+    negative: str
+    seed: int
+    name: str
+
+    def generator(self, part: str) -> torch.Generator:
+        """Drawn on the CPU, so that every device paints from the same noise."""
+        digest = hashlib.sha256(f"{self.seed}/{self.name}/{part}".encode()).digest()
+        return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+class Painter:
+    """Paints with one pipeline.
+
+    Args:
+        pipe: The `diffusers` pipeline on its device.
+        family: What it is.
+        words: Reads prompts for it.
+        settings: How to paint.
+        watch: The hooks on its networks.
+    """
+
+    def __init__(self, pipe: Any, family: Family, words: Words, settings: Settings, watch: Watch):
+        self.pipe, self.family, self.words, self.settings, self.watch = pipe, family, words, settings, watch
+        self.previews = Previews()
+        self.native = native_side(pipe, family)
+
+    def paint(
+        self, rgb: np.ndarray, mask: np.ndarray, order: Order, report: Report, progress: bool = True
+    ) -> np.ndarray:
+        """Paint what the mask leaves open.
+
+        Args:
+            rgb: (H, W, 3) float32 sRGB, undefined where `mask` is UNKNOWN.
+            mask: (H, W) uint8 of `engines.base`.
+            order: Words and seed.
+            report: Where a cancel arrives.
+            progress: Whether this is the whole step, so that its progress is the step's.
+
+        Returns:
+            (H, W, 3) float32 sRGB in 0..1; KNOWN pixels as they were, bit by bit.
+        """
+        size = mask.shape
+        whole = canvas.padded_size(size, self.family.multiple)
+        base = canvas.pad(canvas.fill(rgb, mask != UNKNOWN), whole)
+        full = np.full(whole, UNKNOWN, np.uint8)
+        full[: size[0], : size[1]] = mask
+        self.watch.begin(report, self._calls(full) if progress else 0, f"painting {order.name}")
+        try:
+            painted = self._large(base, full, order) if self._is_large(whole) else self._whole(base, full, order, "")
+        finally:
+            self.watch.end()
+        painted = painted[: size[0], : size[1]]
+        painted = canvas.with_low(painted, rgb, mask == COARSE)
+        return canvas.joined(painted, rgb, mask == KNOWN, reach=self.native / 32)
+
+    def _is_large(self, size: tuple[int, int]) -> bool:
+        return max(size) > LARGE * self.native
+
+    def _whole(self, base: np.ndarray, mask: np.ndarray, order: Order, part: str) -> np.ndarray:
+        """In one piece: first what is unknown, then what is coarse."""
+        painted = base
+        if (mask == UNKNOWN).any():
+            painted = self._run(painted, mask == UNKNOWN, 1.0, order, f"{part}unknown")
+        if (mask == COARSE).any():
+            painted = self._run(painted, mask == COARSE, self.settings.detail, order, f"{part}coarse")
+        return painted
+
+    def _large(self, base: np.ndarray, mask: np.ndarray, order: Order) -> np.ndarray:
+        """Small and whole first, so that the picture hangs together; then its detail, in tiles that overlap."""
+        painted = base
+        if (mask == UNKNOWN).any():
+            size = self._small(mask.shape)
+            known = canvas.resized((mask != UNKNOWN).astype(np.float32)[..., None], size)[..., 0] > 0.99
+            small = canvas.resized(base, size)
+            small = self._run(small, ~known, 1.0, order, "small/")
+            painted = np.where((mask == UNKNOWN)[..., None], canvas.resized(small, mask.shape), base)
+        opened = mask != KNOWN
+        side, overlap = self._tile()
+        for index, window in enumerate(canvas.tiles(mask.shape, side, overlap)):
+            if opened[window].any():
+                tile = self._run(painted[window], opened[window], self.settings.detail, order, f"tile{index}/")
+                weight = canvas.tile_weight(window, mask.shape, overlap)[..., None]
+                painted = painted.copy()
+                painted[window] += weight * (tile - painted[window])
+        return painted
+
+    def _run(self, rgb: np.ndarray, opened: np.ndarray, strength: float, order: Order, part: str) -> np.ndarray:
+        """One call of the pipeline; the picture outside of what was opened is returned as it was given."""
+        size = opened.shape
+        region = canvas.whole_cells(opened, CELL)
+        steps = self.settings.steps
+        guided = self.settings.guidance > 1
+        arguments = {
+            "image": torch.from_numpy(np.ascontiguousarray(np.clip(rgb, 0, 1))).permute(2, 0, 1)[None].float(),
+            "mask_image": torch.from_numpy(region).float()[None, None],
+            "height": size[0],
+            "width": size[1],
+            "strength": min(1.0, max(strength, 1.01 / steps)),
+            "num_inference_steps": steps,
+            "generator": order.generator(part),
+            "output_type": "np",
+            "callback_on_step_end": self._step(size),
+            self.family.guide: self.settings.guidance,
+        }
+        arguments |= self.words.for_painter(order.prompt, order.negative, guided) | self.family.extra
+        self._last = None
+        try:
+            with torch.no_grad():
+                picture = np.asarray(self.pipe(**arguments).images[0], np.float32)
+        finally:
+            self.pipe.maybe_free_model_hooks()
+        if picture.shape[:2] != size:
+            picture = canvas.resized(picture, size)
+        picture = np.nan_to_num(picture, nan=0.5)
+        if self._last is not None:
+            self.previews.learn(self._last, picture)
+        return np.where(opened[..., None], picture, rgb).astype(np.float32)
+
+    def _step(self, size: tuple[int, int]):
+        """What the pipeline calls after every step: it shows the picture in the making."""
+
+        def shown(pipe, step, time, tensors):
+            self._last = tensors["latents"]
+            self.previews.show(self._last, size, self.watch.report)
+            return {}
+
+        return shown
+
+    def _small(self, size: tuple[int, int]) -> tuple[int, int]:
+        """A size of about the model's own area and the same aspect."""
+        scale = self.native / (size[0] * size[1]) ** 0.5
+        multiple = self.family.multiple
+        return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in size)
+
+    def _tile(self) -> tuple[int, int]:
+        multiple = self.family.multiple
+        side = max(multiple * 4, self.native // multiple * multiple)
+        return side, max(multiple, side // 4 // multiple * multiple)
+
+    def _calls(self, mask: np.ndarray) -> int:
+        """About how many calls of the network a picture takes."""
+        unknown, coarse = (mask == UNKNOWN).any(), (mask == COARSE).any()
+        steps = self.settings.steps
+        again = max(1, round(steps * self.settings.detail))
+        if self._is_large(mask.shape):
+            windows = canvas.tiles(mask.shape, *self._tile())
+            return steps * bool(unknown) + again * sum((mask[window] != KNOWN).any() for window in windows)
+        return max(1, steps * bool(unknown) + again * bool(coarse))
+
+
+def native_side(pipe: Any, family: Family) -> int:
+    """The side of the square pictures that the model was trained on."""
+    sample = getattr(getattr(pipe, family.network).config, "sample_size", None)
+    return sample * CELL if isinstance(sample, int) and sample > 1 else family.native

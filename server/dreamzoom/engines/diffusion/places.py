@@ -1,0 +1,92 @@
+"""Where models lie: any folder, or the standard Hugging Face cache. Never the network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from dreamzoom.errors import EngineUnavailable
+
+
+def cache_folder() -> Path:
+    """The Hugging Face cache, as its own environment variables say."""
+    if os.environ.get("HF_HUB_CACHE"):
+        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    return Path(home).expanduser() / "hub"
+
+
+def find(name: str) -> Path:
+    """The folder of a model: a path, or owner/name in the cache.
+
+    Raises:
+        EngineUnavailable: It is on this machine under neither.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    snapshot = snapshot_of(name)
+    if snapshot is None:
+        raise EngineUnavailable(
+            f"there is no model {name!r} on this machine",
+            "`dreamzoom models` lists what there is, `dreamzoom models get NAME` downloads",
+        )
+    return snapshot
+
+
+def snapshot_of(name: str) -> Path | None:
+    """The cached revision of owner/name that `main` points to, else the newest."""
+    parts = name.split("/")
+    if len(parts) != 2 or any(part in ("", ".", "..") or not _plain(part) for part in parts):
+        return None
+    return _current(cache_folder() / f"models--{parts[0]}--{parts[1]}")
+
+
+def cached() -> Iterator[tuple[str, Path]]:
+    """Every model of the cache: owner/name, and the folder of its current revision."""
+    for place in sorted(cache_folder().glob("models--*--*")):
+        snapshot = _current(place)
+        if snapshot is not None:
+            yield place.name.removeprefix("models--").replace("--", "/", 1), snapshot
+
+
+def name_of(folder: Path) -> tuple[str, str]:
+    """A model's name without a path, and its revision where the cache knows it (else empty)."""
+    if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
+        return folder.parent.parent.name.removeprefix("models--").replace("--", "/", 1), folder.name
+    return folder.name, ""
+
+
+def weights_digest(files: list[Path]) -> str:
+    """SHA-256 over names and contents of weight files; cached files are named by their hash already."""
+    whole = hashlib.sha256()
+    for file in sorted(files, key=lambda file: (file.parent.name, file.name)):
+        real = file.resolve()
+        stored = real.name if real != file and len(real.name) == 64 else ""
+        state = real.stat()
+        digest = stored or _digest(real, state.st_size, state.st_mtime_ns)
+        whole.update(f"{file.parent.name}/{file.name} {digest}\n".encode())
+    return whole.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _digest(file: Path, size: int, changed: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _current(place: Path) -> Path | None:
+    reference = place / "refs" / "main"
+    if reference.is_file():
+        snapshot = place / "snapshots" / reference.read_text(encoding="utf-8").strip()
+        if snapshot.is_dir():
+            return snapshot
+    snapshots = [path for path in place.glob("snapshots/*") if path.is_dir()]
+    return max(snapshots, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _plain(part: str) -> bool:
+    return all(char.isalnum() or char in "-_." for char in part)

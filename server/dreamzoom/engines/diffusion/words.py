@@ -1,0 +1,143 @@
+"""Words to what the networks read: common style, prompts longer than the encoder, mixtures of prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from dreamzoom.engines.diffusion.families import Family
+from dreamzoom.zoom.sampler import Prompt
+
+CLIP_WORDS = 75
+"""Tokens that CLIP reads at a time, beside its two marks."""
+LONGEST = 512
+"""Tokens that the other encoders are asked for."""
+
+
+class Words:
+    """Reads prompts for one pipeline.
+
+    Args:
+        pipe: The painter.
+        family: Its family.
+        style: Put behind every prompt, never behind a negative one.
+    """
+
+    def __init__(self, pipe: Any, family: Family, style: str = ""):
+        self.pipe, self.family, self.style = pipe, family, style.strip()
+        self._kept: dict[tuple[str, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
+
+    def styled(self, text: str) -> str:
+        """A prompt with the common style behind it."""
+        return ", ".join(part for part in (text.strip(), self.style) if part)
+
+    def for_painter(self, prompt: Prompt, negative: str, guided: bool) -> dict[str, Any]:
+        """The painter's arguments for a prompt.
+
+        Args:
+            prompt: Texts with weights that sum to 1.
+            negative: What should not be seen; families that take no negative prompts do without.
+            guided: Whether the painter will ask for the negative prompt too.
+        """
+        if self.family.prompts in ("text", "negative"):
+            heaviest_first = sorted(prompt, key=lambda part: -part[1])
+            found: dict[str, Any] = {"prompt": self.styled(", ".join(text for text, _ in heaviest_first))}
+            if self.family.prompts == "negative" and guided:
+                found["negative_prompt"] = negative or " "
+            return found | {"max_sequence_length": LONGEST}
+        wanted = [self._mixture(prompt)] + ([self.read(negative, negative=True)] if guided else [])
+        (embeds, pooled), *rest = self._even(wanted)
+        found = {"prompt_embeds": embeds}
+        if self.family.prompts == "pooled":
+            found["pooled_prompt_embeds"] = pooled
+        if rest:
+            found["negative_prompt_embeds"] = rest[0][0]
+            if self.family.prompts == "pooled":
+                found["negative_pooled_prompt_embeds"] = rest[0][1]
+        return found
+
+    def for_network(self, prompts: list[tuple[Prompt, bool]]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What the network reads for a batch of (prompt, whether it is negative): (B, L, C), and pooled (B, D)."""
+        found = self._even([self.read(p[0][0], negative=True) if no else self._mixture(p) for p, no in prompts])
+        pooled = [one for _, one in found if one is not None]
+        return torch.cat([one for one, _ in found]), torch.cat(pooled) if pooled else None
+
+    def left_out(self, text: str) -> int:
+        """How many tokens of a prompt the encoder does not read; 0 for CLIP, which reads on in pieces."""
+        if self.family.prompts in ("clip", "pooled"):
+            return 0
+        tokenizer = getattr(self.pipe, "tokenizer_2", None) or self.pipe.tokenizer
+        return max(0, len(tokenizer(text).input_ids) - LONGEST)
+
+    @torch.no_grad()
+    def read(self, text: str, negative: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """One text: (1, L, C) and pooled (1, D), each piece of it read alone and put one behind the other."""
+        key = (text, negative)
+        if key not in self._kept:
+            if len(self._kept) >= 256:
+                self._kept.clear()
+            tokenizer = self.pipe.tokenizer or self.pipe.tokenizer_2
+            parts = pieces(text, CLIP_WORDS, lambda part: len(tokenizer(part, add_special_tokens=False).input_ids))
+            read = [self._encode(part) for part in parts]
+            found = torch.cat([embeds for embeds, _ in read], 1), read[0][1]
+            if negative and not text and getattr(self.pipe.config, "force_zeros_for_empty_prompt", False):
+                found = tuple(None if part is None else torch.zeros_like(part) for part in found)
+            self._kept[key] = found
+        return self._kept[key]
+
+    def _mixture(self, prompt: Prompt) -> tuple[torch.Tensor, torch.Tensor | None]:
+        parts = self._even([self.read(self.styled(text)) for text, _ in prompt])
+        weights = [weight for _, weight in prompt]
+        embeds = sum(weight * part for weight, (part, _) in zip(weights, parts))
+        if parts[0][1] is None:
+            return embeds, None
+        return embeds, sum(weight * pooled for weight, (_, pooled) in zip(weights, parts))
+
+    def _even(self, found: list[tuple[torch.Tensor, torch.Tensor | None]]) -> list:
+        """Texts of the same length: shorter ones go on with the empty text."""
+        longest = max(embeds.shape[1] for embeds, _ in found)
+        even = []
+        for embeds, pooled in found:
+            missing = longest - embeds.shape[1]
+            if missing:
+                empty = self.read("")[0]
+                embeds = torch.cat([embeds, *[empty] * (missing // empty.shape[1])], 1)
+            even.append((embeds, pooled))
+        return even
+
+    def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+        pipe = self.pipe
+        options = {"num_images_per_prompt": 1, "do_classifier_free_guidance": False, "device": pipe._execution_device}
+        if self.family.name == "sd":
+            return pipe.encode_prompt(text, **options)[0], None
+        if self.family.name == "sd3":
+            options |= {"prompt_2": None, "prompt_3": None}
+        embeds, _, pooled, _ = pipe.encode_prompt(text, **options)
+        return embeds, pooled
+
+
+def pieces(text: str, limit: int, count) -> list[str]:
+    """A text cut into pieces of at most `limit` tokens, between words, within a word only where it is too long alone.
+
+    Args:
+        text: Any.
+        limit: Tokens a piece.
+        count: Tells the tokens of a text.
+    """
+    if count(text) <= limit:
+        return [text]
+    found, current = [], ""
+    for word in text.split():
+        longer = f"{current} {word}".strip()
+        if count(longer) <= limit:
+            current = longer
+            continue
+        if current:
+            found.append(current)
+        while count(word) > limit:
+            cut = next(n for n in range(min(len(word), limit), 0, -1) if count(word[:n]) <= limit or n == 1)
+            found.append(word[:cut])
+            word = word[cut:]
+        current = word
+    return [*found, current] if current else found
