@@ -77,7 +77,7 @@ def _import_level(root: bpy.types.Object, folder: Path, entry: dict[str, Any], p
     except (OSError, splats.SplatFileError) as error:
         raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
     for obj in found:
-        rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)), entry.get("next_centre"))
+        rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
 
 
 def _inside(folder: Path, name: str) -> Path:

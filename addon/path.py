@@ -37,8 +37,8 @@ def drift(factor: float, focuses: Sequence[Vector], level: int, reach: int = 8) 
     return [(factor ** (base - level), level_origin(factor, focuses, level, base)) for base in range(first, last + 1)]
 
 
-STEP_BACK = 0.2
-"""How far, as a share of their distance, superseded splats step back while the finer level fades in."""
+STEP_BACK = 3.0
+"""How far superseded splats step back from the camera while the finer level fades in, as a share of their distance."""
 
 
 def smoothstep(low: float, high: float, value: float) -> float:

@@ -3,6 +3,7 @@
     Dreamzoom            empty at the focus, carries `zoom` and `orbit`; its space is the gauge
     ├── Orbit            empty that `orbit` turns slowly, driven by the zoom
     │   └── Camera       stays about three units from the focus, free to be keyed
+    ├── Eye              empty that follows the camera, for the drivers that need to know its place
     ├── Level 0          empty whose scale is p^(u-0), driven; what was imported for level 0 hangs under it
     ├── Level 1          ...
 
@@ -22,7 +23,7 @@ ZOOM = '["zoom"]'
 ORBIT = '["orbit"]'
 LEVEL = "dreamzoom_level"
 CONTENT = "dreamzoom_content"
-BEHIND = "dreamzoom_behind"
+EYE = "dreamzoom_eye"
 CAMERA_DISTANCE = 3.0
 CAMERA_TILT = math.radians(40)
 ORBIT_PER_LEVEL = math.radians(10)
@@ -119,19 +120,9 @@ def remove_content(empty: bpy.types.Object) -> None:
             bpy.data.batch_remove([data])
 
 
-def attach(root: bpy.types.Object, obj: bpy.types.Object, level: int, superseded: bool, behind=None) -> None:
-    """Hang an imported object under its level, shown and faded by the zoom.
-
-    Args:
-        root: The rig.
-        obj: What was imported.
-        level: Whose it is.
-        superseded: Whether it is the part that the next level shows more finely.
-        behind: The centre of the next level's anchor view, in the level's frame; a superseded part steps back from it.
-    """
+def attach(root: bpy.types.Object, obj: bpy.types.Object, level: int, superseded: bool) -> None:
+    """Hang an imported object under its level, shown and faded by the zoom."""
     obj[CONTENT] = "superseded" if superseded else "main"
-    if superseded and behind is not None:
-        obj[BEHIND] = behind
     obj.parent = level_empties(root)[level]
     obj.matrix_parent_inverse.identity()
     drive_content(root, obj, level)
@@ -145,7 +136,7 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
         fades.append(f"(1 - smoothstep({level + 0.5}, {level + 1}, u))")
     if fades:
         _drive(root, obj, "color", " * ".join(fades), 3)
-    if BEHIND in obj:
+    if superseded:
         _drive_step_back(root, obj, level)
     first, last = path.window(root.dreamzoom.zoom_factor, level, superseded)
     hidden = ([f"u <= {first:g}"] if math.isfinite(first) else []) + [f"u > {last:.6g}"]
@@ -154,14 +145,33 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
 
 
 def _drive_step_back(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:
-    """While the next level fades in, move what it supersedes behind its relief, away from its anchor view's centre.
+    """While the next level fades in, move what it supersedes away from the camera, behind the finer relief.
 
-    Seen from there nothing changes; without it the finer level would be hidden wherever it lies deeper.
+    Scaled about the camera it looks the same; without it the finer level would be hidden wherever it lies deeper.
     """
+    empty, eye = level_empties(root)[level], _eye(root)
     back = f"{path.STEP_BACK:g} * smoothstep({level}, {level + 0.5}, u)"
-    for axis, centre in enumerate(obj[BEHIND]):
+    for axis in range(3):
         _drive(root, obj, "scale", f"1 + {back}", axis)
-        _drive(root, obj, "location", f"{-centre:.9g} * {back}", axis)
+        curve = _drive(root, obj, "location", f"{back} * (origin - eye) / size", axis)
+        _add_transform(curve.driver, "origin", empty, f"LOC_{'XYZ'[axis]}")
+        _add_transform(curve.driver, "eye", eye, f"LOC_{'XYZ'[axis]}")
+        _add_transform(curve.driver, "size", empty, "SCALE_X")
+
+
+def _eye(root: bpy.types.Object) -> bpy.types.Object:
+    """An empty under the root that stands where the camera is: so drivers know the camera's place in the gauge."""
+    camera = root.dreamzoom.camera
+    eye = next((child for child in root.children if EYE in child), None)
+    if eye is None:
+        eye = bpy.data.objects.new(f"{root.name} Eye", None)
+        eye[EYE] = True
+        eye.empty_display_size = 0.02
+        eye.parent = root
+        eye.constraints.new("COPY_LOCATION")
+        root.dreamzoom.collection.objects.link(eye)
+    eye.constraints[0].target = camera
+    return eye
 
 
 def key_flight(root: bpy.types.Object, start: int) -> None:
@@ -294,3 +304,11 @@ def _drive(root, obj: bpy.types.Object, name: str, expression: str, index: int =
     curve.driver.type = "SCRIPTED"
     curve.driver.expression = expression
     return curve
+
+
+def _add_transform(driver: bpy.types.Driver, name: str, obj: bpy.types.Object, channel: str) -> None:
+    """Give a driver a variable that reads an object's transform below its parent, constraints included."""
+    added = driver.variables.new()
+    added.name, added.type = name, "TRANSFORMS"
+    target = added.targets[0]
+    target.id, target.transform_type, target.transform_space = obj, channel, "LOCAL_SPACE"

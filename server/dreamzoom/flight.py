@@ -32,11 +32,6 @@ class Flight:
     path: ZoomPath
     levels: list[Gaussians]
 
-    def __post_init__(self):
-        self.centres = [
-            self.path.camera(float(level), max(level - 1, 0)).centre for level in range(self.path.levels)
-        ]  # of A_k, in the frame of level k − 1
-
     def frames(self) -> range:
         """All frames of the path."""
         return range(self.path.keys[0].frame, self.path.keys[-1].frame + 1)
@@ -60,8 +55,8 @@ class Flight:
                 parts.append(moved(splats[~marked], to_gauge))
                 fades.append(np.full(len(parts[-1]), fade, np.float32))
             if old > 0 and marked.any():
-                back = about(self.centres[level + 1], self.path.step_back(key.zoom, level))
-                parts.append(moved(splats[marked], back.then(to_gauge)))
+                back = about((camera or key.camera).centre, self.path.step_back(key.zoom, level))
+                parts.append(moved(splats[marked], to_gauge.then(back)))
                 fades.append(np.full(len(parts[-1]), old, np.float32))
         splats = joined(parts)
         return rasterize(splats, camera or key.camera, opacity_scale=np.concatenate(fades))

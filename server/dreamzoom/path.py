@@ -15,8 +15,8 @@ import numpy as np
 
 from dreamzoom.camera import Camera, Similarity
 
-STEP_BACK = 0.2
-"""How far, as a share of their distance, superseded splats step back: as far as a level's relief goes down."""
+STEP_BACK = 3.0
+"""How far superseded splats step back, as a share of their distance from the camera: behind all of the finer level."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ class ZoomPath:
         return 1.0 if level == 0 else _smoothstep((zoom - level + 1) * 2)
 
     def step_back(self, zoom: float, level: int) -> float:
-        """How many times farther from A_{k+1}'s centre the superseded splats of `level` stand than where fitted.
+        """How many times farther from the camera the superseded splats of `level` stand than where they were fitted.
 
-        While the finer level fades in, they step back behind its relief: seen from that centre they stay what they
-        were, and the finer level dissolves in evenly instead of being hidden wherever it lies deeper.
+        While the finer level fades in, they step back behind its relief. Scaled about the camera they look the same,
+        and the finer level dissolves in evenly instead of being hidden wherever it lies deeper.
         """
         return 1 + STEP_BACK * _smoothstep((zoom - level) * 2)
 

@@ -12,26 +12,28 @@ from dreamzoom.geometry.project import project
 from dreamzoom.splats.filters import superseded
 from dreamzoom.splats.gaussians import Gaussians
 
-FEATHER = 0.06
-"""The share of a finer view's half width, at its border, in which the coarser level stays."""
 
-
-def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
+def feathered(splats: Gaussians, anchor: Camera, feather: float) -> Gaussians:
     """Let a level's splats thin out towards the border of its anchor view, so that no frame is seen around it.
 
-    Opacity is multiplied by a smoothstep over the outer `FEATHER` of the view; splats outside it (side views) stay.
+    Args:
+        splats: In the level's frame.
+        anchor: A_k.
+        feather: The share of the view's half width, and of its half height, over which opacity falls to 0 by a
+            smoothstep. Splats outside the view (of side views) stay as they are.
     """
     pixels, depth = anchor.project(splats.means)
     size = np.array([anchor.width, anchor.height])
-    edge = np.min(np.minimum(pixels, size - pixels) / (FEATHER * size / 2), axis=1)
-    share = np.clip(edge, 0, 1)
-    share = np.where((edge < 0) | (depth <= 0), 1, share * share * (3 - 2 * share))
+    edge = np.minimum(pixels, size - pixels) / (feather * size / 2)
+    ramp = np.clip(edge, 0, 1)
+    share = np.prod(ramp * ramp * (3 - 2 * ramp), axis=1)
+    share = np.where((edge < 0).any(1) | (depth <= 0), 1, share)
     opacity = np.clip(splats.opacities * share, 1e-6, 1 - 1e-6)
     logits = np.where(share < 1, np.log(opacity / (1 - opacity)), splats.logit_opacities)
     return replace(splats, logit_opacities=logits.astype(np.float32))
 
 
-def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tuple[Gaussians, Cloud]:
+def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None, feather: float) -> tuple[Gaussians, Cloud]:
     """Mark what the next level shows more finely.
 
     Only the cloud and the next anchor's camera decide, not what was dreamed there: so a changed prompt of the next
@@ -40,21 +42,22 @@ def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tu
     Args:
         splats, cloud: Of one level, in its frame.
         finer: A_{k+1} in the same frame; None for the last level.
+        feather: The share of that view, at its border, that is not whole.
     """
     if finer is None:
         none = np.zeros(len(splats), np.uint8)
         return replace(splats, extra=splats.extra | {"superseded": none}), cloud
     reach = np.exp(splats.log_scales[:, :2]).max(1)
-    splat_marks = shown_finer(splats.means, reach, cloud, finer)
-    cloud_marks = shown_finer(cloud.position, cloud.footprint, cloud, finer)
+    splat_marks = shown_finer(splats.means, reach, cloud, finer, feather)
+    cloud_marks = shown_finer(cloud.position, cloud.footprint, cloud, finer, feather)
     marked = replace(splats, extra=splats.extra | {"superseded": splat_marks.astype(np.uint8)})
     return marked, replace(cloud, superseded=cloud_marks)
 
 
-def shown_finer(positions: np.ndarray, reach: np.ndarray, cloud: Cloud, finer: Camera) -> np.ndarray:
-    """Which points (N, 3) of size `reach` (N,) the view `finer` will show, within its feather: (N,) bool."""
+def shown_finer(positions: np.ndarray, reach: np.ndarray, cloud: Cloud, finer: Camera, feather: float) -> np.ndarray:
+    """Which points (N, 3) of size `reach` (N,) the view `finer` will show whole: (N,) bool."""
     depth = project(cloud, finer).depth
     inner = np.zeros(depth.shape, bool)
-    rows, columns = (round(FEATHER * size / 2) for size in depth.shape)
+    rows, columns = (round(feather * size / 2) for size in depth.shape)
     inner[rows : depth.shape[0] - rows, columns : depth.shape[1] - columns] = True
     return superseded(positions, reach, finer, depth, inner & np.isfinite(depth))

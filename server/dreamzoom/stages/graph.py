@@ -51,7 +51,11 @@ class Job:
             cloud = files.read_points(folder, f"{place(parent)}/work/points.npz")
             finer = plan.next_anchor(self.path, parent, self.limits)
             if parent < level - 1 and finer is not None:
-                cloud = cloud[~export.shown_finer(cloud.position, cloud.footprint, cloud, finer)]
+                cloud = cloud[
+                    ~export.shown_finer(
+                        cloud.position, cloud.footprint, cloud, finer, plan.feather(self.path, self.limits)
+                    )
+                ]
             clouds.append(cloud.moved(self.path.between(parent, level)))
         return Cloud.joined(clouds)
 
@@ -239,13 +243,14 @@ def _export_step(job: Job, level: int) -> Step:
     anchor = plan.anchor(job.path, level, job.limits).camera
     finer = plan.next_anchor(job.path, level, job.limits)
     names = [f"{base}/{name}" for name in ("splats.ply", "cloud.ply", "preview.png", "level.json")]
-    parameters = {"finer": plan.describe(finer) if finer else None, "level": level}
+    feather = plan.feather(job.path, job.limits)
+    parameters = {"finer": plan.describe(finer) if finer else None, "level": level, "feather": feather}
 
     def run(folder: Folder, report: Report) -> None:
         fitted = read_splats(folder.path(f"{base}/work/fit.ply"))
         cloud = files.read_points(folder, f"{base}/work/points.npz")
-        shown = fitted if level == 0 else export.feathered(fitted, anchor)
-        splats, cloud = export.mark_superseded(shown, cloud, finer)
+        shown = fitted if level == 0 else export.feathered(fitted, anchor, feather)
+        splats, cloud = export.mark_superseded(shown, cloud, finer, feather)
         folder.write_with(names[0], lambda temporary: write_splats(temporary, splats))
         folder.write_with(names[1], lambda temporary: write_cloud(temporary, cloud))
         files.write_picture(folder, names[2], _preview(fitted, job, level))
@@ -279,7 +284,6 @@ def _result_step(job: Job, steps: list[Step]) -> Step:
                     "negative_prompt": item.negative_prompt,
                     "seed": request.level_seed(index),
                     "focus": list(item.focus or (0.0, 0.0, 0.0)),
-                    "next_centre": _next_centre(job, index),
                     "image": f"{base}/image.png",
                     "cloud": f"{base}/cloud.ply",
                     "splats": f"{base}/splats.ply",
@@ -304,12 +308,6 @@ def _result_step(job: Job, steps: list[Step]) -> Step:
 
     needs = tuple(step.name for step in steps)
     return Step("result", "export", None, 1, parameters, needs, ("result.json",), run, weight=0.1)
-
-
-def _next_centre(job: Job, level: int) -> list[float] | None:
-    """The centre of A_{k+1} in the frame of level k, from which superseded splats step back; None at the last."""
-    finer = plan.next_anchor(job.path, level, job.limits)
-    return None if finer is None else finer.centre.tolist()
 
 
 def _flight(job: Job, level: int) -> list:

@@ -52,6 +52,14 @@ def overscan(path: ZoomPath, limits: Settings) -> float:
     return min(float(np.sqrt(path.factor)), limits.overscan)
 
 
+def feather(path: ZoomPath, limits: Settings) -> float:
+    """The share of an anchor view's half size, at its border, over which the level thins out.
+
+    It is what the overscan adds: at u = k it lies outside the picture, and earlier there is no frame to be seen.
+    """
+    return 1 - 1 / overscan(path, limits)
+
+
 def anchor(path: ZoomPath, level: int, limits: Settings) -> View:
     """A_k: the path's camera at u = k, widened by the overscan, in the frame of level k."""
     return views.anchor(path, level, overscan(path, limits))
