@@ -237,10 +237,11 @@ class TestStepBack:
             bpy.context.collection.objects.link(obj)
             rig.attach(root, obj, 1, bool(superseded))
         assert all(curve.driver.is_simple_expression for curve in objects[1].animation_data.drivers)
+        bpy.context.view_layer.update()  # the keys are read once, then the zoom is ours
         root["zoom"] = zoom
         root.update_tag()
+        bpy.context.view_layer.update()
         graph = bpy.context.evaluated_depsgraph_get()
-        graph.update()
         eye = root.dreamzoom.camera.evaluated_get(graph).matrix_world.translation
         for vertex in mesh.vertices:
             near, far = (obj.evaluated_get(graph).matrix_world @ vertex.co - eye for obj in objects)
