@@ -1,0 +1,120 @@
+"""The whole pipeline through every family of models, in small, off the disk and without a network."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import models
+import numpy as np
+import pytest
+import torch
+
+from dreamzoom import cli, engines, wire
+from dreamzoom.engines.base import UNKNOWN, DepthKind, View
+from dreamzoom.example import example
+from dreamzoom.report import Report
+
+torch.set_num_threads(1)
+
+DEPTH_OF = dict(zip(models.PAINTERS, [*models.DEPTHS] * 2))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Makes models when they are asked for, each once."""
+    folder, there = tmp_path_factory.mktemp("models"), {}
+
+    def make(name):
+        if name not in there:
+            there[name] = (models.PAINTERS | models.DEPTHS)[name](folder / name)
+        return str(there[name])
+
+    return make
+
+
+def request_of(made, model, depth, levels=3, **options):
+    request = example(levels, (64, 64)) | {"quality": "draft"}
+    request["engine"] = {"name": "diffusion", "model": made(model), "depth_model": made(depth), "steps": 2} | options
+    return request
+
+
+def generated(request, folder):
+    folder.mkdir(exist_ok=True)
+    (folder / "request.json").write_text(json.dumps(request))
+    assert cli.main(["generate", str(folder / "request.json"), "--out", str(folder / "job")]) == 0
+    return json.loads((folder / "job" / "result.json").read_text())
+
+
+def painted(engine):
+    view = View("000/anchor", 0, 0.0, wire.convert_request(example(1, (64, 64))).path().camera(0.0, 0))
+    rgb, mask = np.zeros((64, 64, 3), np.float32), np.full((64, 64), UNKNOWN, np.uint8)
+    rgb = engine.paint(view, rgb, mask, "a forest", "fog", 1, Report())
+    return rgb, engine.depth(view, rgb, 1, Report())
+
+
+@pytest.mark.parametrize("family", models.PAINTERS)
+def test_three_levels_through_every_family(made, family, tmp_path):
+    result = generated(request_of(made, family, DEPTH_OF[family]), tmp_path)
+    assert [level["splat_count"] > 0 for level in result["levels"]] == [True] * 3
+    told = result["engine"]
+    assert told["model"]["name"] == family
+    assert told["depth_model"]["name"] == DEPTH_OF[family]
+    assert len(told["model"]["weights"]) == 64
+    assert told["steps"] == 2
+
+
+@pytest.mark.parametrize("family", models.PAINTERS)
+def test_every_family_paints_the_same_again(made, family):
+    request = wire.convert_request(request_of(made, family, "depth-anything"))
+    one, again = (painted(engines.make(request)) for _ in range(2))
+    assert np.array_equal(one[0], again[0])
+    assert one[0].std() > 0
+
+
+@pytest.mark.parametrize("depth", models.DEPTHS)
+def test_every_depth_model_answers_in_the_pictures_size_and_says_what_it_means(made, depth):
+    engine = engines.make(wire.convert_request(request_of(made, "sd", depth)))
+    _, found = painted(engine)
+    kinds = {"depth-anything": DepthKind.DISPARITY, "marigold": DepthKind.AFFINE}
+    assert found.values.shape == (64, 64)
+    assert np.isfinite(found.values).all()
+    assert found.kind == kinds.get(depth, DepthKind.SCALE)
+    assert engine.identity()["depth_model"]["depth_kind"] == kinds.get(depth, DepthKind.METRIC)
+
+
+def test_depth_pro_is_told_the_focal_length(made):
+    """Its values are inverse depth over the focal length in picture widths: twice the lens, half as near."""
+    engine = engines.make(wire.convert_request(request_of(made, "sd", "depth-pro")))
+    camera = wire.convert_request(example(1, (64, 64))).path().camera(0.0, 0)
+    rgb = np.random.default_rng(0).random((64, 64, 3), dtype=np.float32)
+    near, far = (
+        engine.depth(View("000/anchor", 0, 0.0, c), rgb, 1, Report()).values for c in (camera, camera.widened(2.0))
+    )
+    inner = (far > 2e-4) & (far < 5e3) & (near > 2e-4) & (near < 5e3)
+    ratio = (camera.fx / camera.width) / (camera.widened(2.0).fx / camera.widened(2.0).width)
+    assert np.allclose(near[inner] / far[inner], ratio, rtol=1e-3)
+
+
+def test_the_same_request_gives_the_same_bytes_in_another_process_and_offline(made, tmp_path):
+    request = request_of(made, "sd", "depth-anything", levels=2)
+    here = generated(request, tmp_path / "here")
+    server = Path(__file__).parents[2] / "server"
+    variables = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(server), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "dreamzoom", "generate", str(tmp_path / "here" / "request.json"), "--out"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "there")], env=variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    there = json.loads((tmp_path / "there" / "result.json").read_text())
+    assert here["files"] == there["files"]
+
+
+def test_another_style_or_model_is_another_identity(made):
+    def identity(model="sd", **options):
+        return engines.make(wire.convert_request(request_of(made, model, "depth-anything", **options))).identity()
+
+    assert identity() == identity()
+    assert identity() != identity(style="oil")
+    assert identity() != identity("sd-v")
