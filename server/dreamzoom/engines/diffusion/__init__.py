@@ -5,6 +5,8 @@ A model is looked at when the engine is made (`check`: refusals come here), and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +123,7 @@ class DiffusionEngine:
             report.log(f"{left_out} tokens at the end of level {view.level}'s prompt are not read by this model")
         order = Order(words, negative_prompt, seed, view.name)
         whole_step = view.name.endswith("/anchor")
-        return self._guarded(lambda: painter.paint(rgb, mask, order, report, whole_step), report)
+        return self._guarded(report, lambda: painter.paint(rgb, mask, order, report, whole_step))
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
         """See `engines.base.Engine.depth`."""
@@ -133,7 +135,7 @@ class DiffusionEngine:
             self._painter.pipe.maybe_free_model_hooks()
         self._depth.to(self.where.device)
         try:
-            return self._guarded(lambda: self._depth(rgb, view.camera, seed, view.name, report), report)
+            return self._guarded(report, lambda: self._depth(rgb, view.camera, seed, view.name, report))
         finally:
             if self._offload not in ("", "none"):
                 self._depth.to("cpu")
@@ -152,7 +154,7 @@ class DiffusionEngine:
             planned = memory.plan(self.model, self.where, own.offload, self._pixels, own.batch)
             report.log(planned.line(places.name_of(self.model.folder)[0], self.where))
             memory.settle(pipe, planned.offload, self.where.device)
-            if planned.offload != "none":
+            if planned.peak > memory.SHARE * planned.free or planned.offload != "none":
                 memory.save_memory(pipe)
             self._offload = planned.offload
             watch = Watch()
@@ -161,7 +163,7 @@ class DiffusionEngine:
             self._painter = Painter(pipe, family, Words(pipe, family, own.style), settings, watch)
         return self._painter
 
-    def _guarded(self, work, report: Report) -> Any:
+    def _guarded(self, report: Report, work: Callable[[], Any]) -> Any:
         """Run; when the device's memory runs out, step down once and run again.
 
         Raises:
@@ -249,9 +251,18 @@ class JointDiffusionEngine(DiffusionEngine):
     def denoiser(self, report: Report) -> Denoiser:
         """The network as the joint sampler sees it."""
         from dreamzoom.engines.diffusion.denoise import DENOISERS
+        from dreamzoom.engines.diffusion.painter import LARGE
 
         painter = self.painter(report)
-        return DENOISERS[self.model.family.name](painter.pipe, painter.words, self.positive, painter.watch, report)
+        if self._pixels > LARGE**2 * painter.native**2:
+            report.log(
+                f"pictures are sampled beyond the {painter.native} pixels that this model was trained on; "
+                "things may be seen twice",
+                level="warning",
+            )
+        kind = DENOISERS[self.model.family.name]
+        guard = partial(self._guarded, report)
+        return kind(painter.pipe, painter.words, self.positive, painter.watch, guard, report)
 
     def sampling(self) -> dict[str, Any]:
         """Steps, guidance, batch and solver of the joint sampler."""

@@ -7,13 +7,16 @@ x̂ = z − t v. The sampler steps in z/α = x + ρ n with ρ = σ/α = t / (1 �
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from dreamzoom.engines.diffusion.watch import Watch
+from dreamzoom.engines.diffusion.watch import PREVIEW_INTERVAL, Watch
 from dreamzoom.engines.diffusion.words import Words
 from dreamzoom.report import Report
 from dreamzoom.zoom.codec import VaeCodec
@@ -33,6 +36,49 @@ SOLVERS: dict[str, dict[str, Any]] = {
 """The schedulers in the sampler's terms. Euler's method along z/α over ρ is DDIM; LCM draws all noise anew."""
 
 
+class Codec(VaeCodec):
+    """The autoencoder, which shows what it decodes and steps down when memory runs out.
+
+    Args:
+        vae: An AutoencoderKL.
+        guard: Runs work, and once more with less memory if that runs out.
+        report: Takes the previews.
+    """
+
+    def __init__(self, vae, guard: Callable[[Callable[[], Any]], Any], report: Report):
+        super().__init__(vae)
+        self._guard, self._report = guard, report
+        self._shown = -1e9
+
+    def encode(self, pictures: torch.Tensor) -> torch.Tensor:
+        """See `VaeCodec`."""
+        with self._fine():
+            return self._guard(lambda: super(Codec, self).encode(pictures))
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """See `VaeCodec`."""
+        with self._fine():
+            pictures = self._guard(lambda: super(Codec, self).decode(latents))
+        now = time.monotonic()
+        if now - self._shown >= PREVIEW_INTERVAL:
+            self._shown = now
+            self._report.preview(pictures[-1].clamp(0, 1).permute(1, 2, 0).float().cpu().numpy())
+        return pictures
+
+    @contextlib.contextmanager
+    def _fine(self) -> Iterator[None]:
+        """In float32 where half precision would overflow (SDXL's autoencoder)."""
+        half = self.vae.dtype
+        upcast = half == torch.float16 and self.vae.config.force_upcast
+        if upcast:
+            self.vae.to(torch.float32)
+        try:
+            yield
+        finally:
+            if upcast:
+                self.vae.to(half)
+
+
 class NetworkDenoiser:
     """What UNets and transformers share.
 
@@ -41,18 +87,44 @@ class NetworkDenoiser:
         words: Reads prompts.
         positive: The prompts of the job; all other texts are negative ones, which get no style.
         watch: The hooks on the networks.
+        guard: Runs work, and once more with less memory if that runs out.
         report: Where a cancel arrives.
     """
 
-    def __init__(self, pipe: Any, words: Words, positive: Sequence[str], watch: Watch, report: Report):
-        self.pipe, self.words, self.positive = pipe, words, frozenset(positive)
-        self.codec = VaeCodec(pipe.vae)
+    def __init__(
+        self,
+        pipe: Any,
+        words: Words,
+        positive: Sequence[str],
+        watch: Watch,
+        guard: Callable[[Callable[[], Any]], Any],
+        report: Report,
+    ):
+        self.pipe, self.words, self.positive, self.guard = pipe, words, frozenset(positive), guard
+        self.codec = Codec(pipe.vae, guard, report)
         self.device = pipe._execution_device
         watch.begin(report, 0, "")
 
-    def read(self, prompts: Sequence[Prompt]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The batch's words, (B, L, C) and pooled (B, D)."""
-        return self.words.for_network([(prompt, prompt[0][0] not in self.positive) for prompt in prompts])
+    @torch.no_grad()
+    def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """The network's output for latents z (B, C, h, w); prompts of one length go through it together."""
+        read = [self.words.for_network(prompt, prompt[0][0] not in self.positive) for prompt in prompts]
+        by_length = defaultdict(list)
+        for index, (embeds, _) in enumerate(read):
+            by_length[embeds.shape[1]].append(index)
+        answer = torch.empty_like(z)
+        for chosen in by_length.values():
+            embeds = torch.cat([read[i][0] for i in chosen])
+            pooled = None if read[0][1] is None else torch.cat([read[i][1] for i in chosen])
+            part, when = z[chosen], torch.as_tensor(np.asarray(times)[chosen], dtype=torch.float32, device=z.device)
+            answer[chosen] = self.guard(lambda p=part, w=when, e=embeds, o=pooled: self.ask(p, w, e, o)).to(z.dtype)
+        return answer
+
+    def ask(
+        self, z: torch.Tensor, times: torch.Tensor, embeds: torch.Tensor, pooled: torch.Tensor | None
+    ) -> torch.Tensor:
+        """One call of the network."""
+        raise NotImplementedError
 
 
 class UnetDenoiser(NetworkDenoiser):
@@ -70,11 +142,11 @@ class UnetDenoiser(NetworkDenoiser):
         self.prediction = PREDICTIONS[own.config.prediction_type]
         self._open: dict[tuple[int, int], torch.Tensor] = {}
 
-    @torch.no_grad()
-    def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
+    def ask(
+        self, z: torch.Tensor, times: torch.Tensor, embeds: torch.Tensor, pooled: torch.Tensor | None
+    ) -> torch.Tensor:
         """The UNet's output for latents z (B, 4, h, w)."""
         unet = self.pipe.unet
-        embeds, pooled = self.read(prompts)
         given = z.to(unet.dtype)
         if unet.config.in_channels == 9:
             given = torch.cat([given, self._all_open(z).expand(len(z), -1, -1, -1)], 1)
@@ -82,13 +154,12 @@ class UnetDenoiser(NetworkDenoiser):
         if pooled is not None:
             side = (z.shape[-2] * self.codec.scale, z.shape[-1] * self.codec.scale)
             place = torch.tensor([[*side, 0, 0, *side]], dtype=unet.dtype, device=z.device)
-            more["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": place.expand(len(z), -1)}
+            more["added_cond_kwargs"] = {"text_embeds": pooled.to(unet.dtype), "time_ids": place.expand(len(z), -1)}
         if unet.config.time_cond_proj_dim is not None:  # LCM: trained with its guidance inside
             weight = torch.full((len(z),), 7.5 - 1)
             width = unet.config.time_cond_proj_dim
             more["timestep_cond"] = self.pipe.get_guidance_scale_embedding(weight, width).to(z.device, unet.dtype)
-        when = torch.as_tensor(times, dtype=torch.float32, device=z.device)
-        return unet(given, when, encoder_hidden_states=embeds.to(unet.dtype), **more).sample.to(z.dtype)
+        return unet(given, times, encoder_hidden_states=embeds.to(unet.dtype), **more).sample
 
     def _all_open(self, z: torch.Tensor) -> torch.Tensor:
         """The mask and the picture's known part for an inpainting model that is to paint all: (1, 5, h, w)."""
@@ -108,21 +179,19 @@ class FlowDenoiser(NetworkDenoiser):
     schedule = Flow()
     prediction = Prediction.VELOCITY
 
-    @torch.no_grad()
-    def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
+    def ask(
+        self, z: torch.Tensor, times: torch.Tensor, embeds: torch.Tensor, pooled: torch.Tensor | None
+    ) -> torch.Tensor:
         """The transformer's velocity for latents z (B, C, h, w) at t in 0..1."""
         transformer = self.pipe.transformer
-        embeds, pooled = self.read(prompts)
         span = self.pipe.scheduler.config.num_train_timesteps
-        when = torch.as_tensor(times * span, dtype=torch.float32, device=z.device)
-        answer = transformer(
+        return transformer(
             hidden_states=z.to(transformer.dtype),
-            timestep=when.to(transformer.dtype),
+            timestep=(times * span).to(transformer.dtype),
             encoder_hidden_states=embeds.to(transformer.dtype),
             pooled_projections=pooled.to(transformer.dtype),
             return_dict=False,
         )[0]
-        return answer.to(z.dtype)
 
 
 DENOISERS = {"sd": UnetDenoiser, "sdxl": UnetDenoiser, "sd3": FlowDenoiser}

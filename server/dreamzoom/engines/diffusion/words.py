@@ -57,11 +57,9 @@ class Words:
                 found["negative_pooled_prompt_embeds"] = rest[0][1]
         return found
 
-    def for_network(self, prompts: list[tuple[Prompt, bool]]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What the network reads for a batch of (prompt, whether it is negative): (B, L, C), and pooled (B, D)."""
-        found = self._even([self.read(p[0][0], negative=True) if no else self._mixture(p) for p, no in prompts])
-        pooled = [one for _, one in found if one is not None]
-        return torch.cat([one for one, _ in found]), torch.cat(pooled) if pooled else None
+    def for_network(self, prompt: Prompt, negative: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What a network reads for one prompt: (1, L, C), and pooled (1, D)."""
+        return self.read(prompt[0][0], negative=True) if negative else self._mixture(prompt)
 
     def left_out(self, text: str) -> int:
         """How many tokens of a prompt the encoder does not read; 0 for CLIP, which reads on in pieces."""
