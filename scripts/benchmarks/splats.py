@@ -263,7 +263,7 @@ def measure_files(table: Table) -> None:
 
 
 def measure_gpu(table: Table) -> None:
-    """gsplat on 512², 200 k, where it can run."""
+    """Gsplat on 512², 200 k, where it can run."""
     if gpu.obstacle():
         table.add("gsplat, 512², 200 k", f"skipped: {gpu.obstacle()}", "45 dB to the cpu", None)
         return

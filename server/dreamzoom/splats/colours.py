@@ -13,7 +13,11 @@ PULL = 0.02
 
 
 def solve(
-    rgb: np.ndarray, views: list[tuple[cpu.Hits, np.ndarray, np.ndarray]], passes: int, report: Report
+    rgb: np.ndarray,
+    views: list[tuple[cpu.Hits, np.ndarray, np.ndarray]],
+    passes: int,
+    report: Report,
+    samples: int = 1,
 ) -> np.ndarray:
     """Simultaneous algebraic reconstruction (Andersen and Kak 1984) in linear light.
 
@@ -23,6 +27,7 @@ def solve(
         rgb: (N, 3) float32 sRGB to start from: the first N rows of every view's table. What follows there is frozen.
         views: Hits, target (H, W, 3) float32 sRGB and mask (H, W) bool of each.
         passes: Over all views.
+        samples: The hits are those of a picture finer by this factor along each side, to be averaged.
         report: Where a cancel arrives.
 
     Returns:
@@ -34,7 +39,8 @@ def solve(
     for hits, picture, mask in views:
         goal = srgb_to_linear(picture)
         weight = (mask / (0.05 + goal.mean(-1))).astype(np.float32)
-        norm += cpu.spread_colour(hits, np.zeros_like(goal), weight, len(hits.table))[1][:count]
+        blank = np.zeros((hits.height, hits.width, 3), np.float32)
+        norm += cpu.spread_colour(hits, blank, repeated(weight, samples), len(hits.table))[1][:count]
         ready.append((hits, goal, weight))
     black = np.zeros(3, np.float32)
     for step in range(passes):
@@ -42,7 +48,21 @@ def solve(
         total = PULL * (start - colours)
         for hits, goal, weight in ready:
             hits.table[:count, 12:15] = colours
-            shown = cpu.blend_hits(hits, black)[0]
-            total += cpu.spread_colour(hits, (goal - shown) * weight[..., None], weight, len(hits.table))[0][:count]
+            shown = averaged(cpu.blend_hits(hits, black)[0], samples)
+            residual = repeated((goal - shown) * weight[..., None], samples)
+            total += cpu.spread_colour(hits, residual, residual[..., 0], len(hits.table))[0][:count]
         colours = np.clip(colours + 1.6 * total / norm[:, None], 0, 1)
     return linear_to_srgb(colours)
+
+
+def averaged(values: np.ndarray, samples: int) -> np.ndarray:
+    """Means over samples × samples blocks of (H, W, ...)."""
+    if samples == 1:
+        return values
+    height, width = values.shape[0] // samples, values.shape[1] // samples
+    return values.reshape(height, samples, width, samples, *values.shape[2:]).mean((1, 3))
+
+
+def repeated(values: np.ndarray, samples: int) -> np.ndarray:
+    """Every pixel samples × samples times, as if each had its share."""
+    return values if samples == 1 else values.repeat(samples, 0).repeat(samples, 1) / np.float32(samples * samples)

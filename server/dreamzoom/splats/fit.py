@@ -31,9 +31,13 @@ START_SIGMA = 0.58
 """Of a surfel, in pixels of the view that its point comes from."""
 SLANT = 0.25
 """The least cosine of the angle between ray and normal for which a surfel is stretched to close the picture's pixel."""
-LOOK_WEIGHT = 0.02
+LOOK_WEIGHT = 0.05
 """Weight of 1 − alpha on known pixels: what is known is solid."""
-COLOUR_PASSES = 10
+SIZE_WEIGHT = 0.002
+"""Weight of the splats' sizes, in pixels: every hit costs time in Cycles."""
+COLOUR_PASSES, LAST_PASSES = 10, 4
+FINE, FINE_SHARE = 2, 0.25
+"""Rays per pixel along each side in the last share of the steps: Cycles shows a pixel's mean, not its middle."""
 EXACT_STEPS = 40
 """After a fit on the GPU, whose image model is only near ours: steps in the exact one."""
 RELOCATE_EVERY = 50
@@ -107,23 +111,27 @@ def _spacing(points: np.ndarray) -> np.ndarray:
 
 
 class _View:
-    """One target made ready: the goal of the loss, and the frozen splats as this camera sees them."""
+    """One target made ready: the goal of the loss, its cameras of 1 and FINE² rays a pixel, and the frozen they see."""
 
     def __init__(self, target: Target, background: Gaussians | None):
-        self.camera = target.camera
         self.goal = loss.prepared(target.rgb, target.mask)
-        self.frozen = None
-        if background is not None and len(background):
-            table, box = tabulate(background, self.camera, background.opacities, PIXEL_VARIANCE, NEAR)
-            seen = box[:, 1] > box[:, 0]
-            self.frozen = table[seen], box[seen]
+        self.cameras, self.frozen = {}, {}
+        for samples in (1, FINE):
+            camera = target.camera.resized(samples * target.camera.width, samples * target.camera.height)
+            self.cameras[samples] = camera
+            if background is not None and len(background):
+                table, box = tabulate(background, camera, background.opacities, PIXEL_VARIANCE, NEAR)
+                seen = box[:, 1] > box[:, 0]
+                self.frozen[samples] = table[seen], box[seen]
 
-    def hits(self, splats: Gaussians) -> cpu.Hits:
+    def hits(self, splats: Gaussians, samples: int = 1) -> cpu.Hits:
         """Where this view's rays meet the splats, and the frozen ones after them in the table."""
-        table, box = tabulate(splats, self.camera, splats.opacities, PIXEL_VARIANCE, NEAR)
-        if self.frozen is not None:
-            table, box = np.concatenate([table, self.frozen[0]]), np.concatenate([box, self.frozen[1]])
-        return cpu.find_hits(table, box, self.camera.width, self.camera.height, NEAR)
+        camera = self.cameras[samples]
+        table, box = tabulate(splats, camera, splats.opacities, PIXEL_VARIANCE, NEAR)
+        if samples in self.frozen:
+            more, boxes = self.frozen[samples]
+            table, box = np.concatenate([table, more]), np.concatenate([box, boxes])
+        return cpu.find_hits(table, box, camera.width, camera.height, NEAR)
 
 
 def fit(
@@ -165,55 +173,57 @@ def fit(
     elif gpu.obstacle():
         report.log(f"splats are fitted on the CPU: {gpu.obstacle()}")
     surfels = Surfels(splats)
-    floor = np.log(0.4 * _footprints(surfels.means, [view.camera for view in views]))
+    floor = np.log(0.4 * _footprints(surfels.means, [view.cameras[1] for view in views]))
     _optimise(surfels, views, floor, iterations, cap, seed, report, rates or Rates())
-    return _solved(surfels.gaussians(), views, 3, report)
+    return _solved(surfels.gaussians(), views, LAST_PASSES, report, FINE)
 
 
 def _optimise(surfels, views, floor, iterations, cap, seed, report, rates) -> None:
-    """Adam over the views in shuffled rounds, until the count of steps or a plateau is reached."""
+    """Adam over the views in shuffled rounds: first with one ray a pixel, then with FINE², each until a plateau."""
     rng = np.random.default_rng(seed)
-    order: list[int] = []
-    losses = np.full(len(views), np.inf)
-    best = np.inf
-    for step in range(iterations):
-        report.progress(step / iterations, "fitting splats")
-        if not order:
-            order = list(rng.permutation(len(views)))
-            mean = losses.mean()
-            if step >= 4 * len(views) and step % (2 * len(views)) == 0:
-                if mean > best * (1 - PLATEAU):
+    coarse = iterations - round(FINE_SHARE * iterations)
+    for samples, steps in ((1, range(coarse)), (FINE, range(coarse, iterations))):
+        order: list[int] = []
+        losses, best = np.full(len(views), np.inf), np.inf
+        for step in steps:
+            report.progress(step / iterations, "fitting splats")
+            done = step - steps.start
+            if done >= 4 * len(views) and done % (2 * len(views)) == 0:
+                if losses.mean() > best * (1 - PLATEAU):
                     break
-                best = mean
-        index = int(order.pop())
-        decay = 0.2 ** (step / iterations)
-        losses[index] = _descend(surfels, views[index], floor, _scaled(rates, decay))
-        if (step + 1) % RELOCATE_EVERY == 0 and step + RELOCATE_EVERY < iterations:
-            floor = relocate(surfels, floor, cap, rng)
+                best = losses.mean()
+            order = order or list(rng.permutation(len(views)))
+            index = int(order.pop())
+            slower = _scaled(rates, 0.2 ** (step / iterations))
+            losses[index] = _descend(surfels, views[index], floor, slower, samples)
+            if (step + 1) % RELOCATE_EVERY == 0 and step + RELOCATE_EVERY < iterations:
+                floor = relocate(surfels, floor, cap, rng)
 
 
 def _scaled(rates: Rates, factor: float) -> Rates:
     return Rates(*(getattr(rates, name) * factor for name in rates.__dataclass_fields__))
 
 
-def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates) -> float:
+def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates, samples: int = 1) -> float:
     """One step on one view; the loss before it."""
     splats = surfels.gaussians()
-    hits = view.hits(splats)
+    hits = view.hits(splats, samples)
     black = np.zeros(3, np.float32)
-    linear, alpha, _ = cpu.blend_hits(hits, black)
-    value, grad_rgb = loss.loss(linear, view.goal)
+    linear, _, _ = cpu.blend_hits(hits, black)
+    value, grad_rgb = loss.loss(colours.averaged(linear, samples), view.goal)
     solid = np.float32(-LOOK_WEIGHT / max(view.goal.pixels, 1))
-    grad_alpha = np.where(view.goal.mask, solid, np.float32(0))
-    arrays = camera_arrays(view.camera)
+    grad_alpha = colours.repeated(np.where(view.goal.mask, solid, np.float32(0)), samples)
+    grad_rgb = colours.repeated(grad_rgb, samples)
+    arrays = camera_arrays(view.cameras[samples])
     found = gradients(splats, hits, arrays, PIXEL_VARIANCE, NEAR, black, grad_rgb, grad_alpha, len(surfels))
     seen = np.diff(hits.tiles.pair_start[: len(surfels) + 1]) > 0
     third = found.log_scales[:, 2:] * (splats.log_scales[:, :2] == splats.log_scales[:, :2].min(1, keepdims=True))
+    size = np.exp(surfels.log_scales - floor[:, None]) * np.float32(SIZE_WEIGHT / max(view.goal.pixels, 1))
     bend = np.where(surfels.rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((surfels.rgb + 0.055) / 1.055) ** 1.4)
     surfels.step(
         {
             "means": found.means,
-            "log_scales": found.log_scales[:, :2] + third,
+            "log_scales": found.log_scales[:, :2] + third + size,
             "quaternions": found.quaternions,
             "logit_opacities": found.logit_opacities[:, None],
             "rgb": found.rgb_linear * bend.astype(np.float32),
@@ -225,10 +235,10 @@ def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates) -> 
     return value
 
 
-def _solved(splats: Gaussians, views: list[_View], passes: int, report: Report) -> Gaussians:
-    """With their colours solved for."""
-    ready = [(view.hits(splats), view.goal.rgb, view.goal.mask) for view in views]
-    rgb = colours.solve(splats.rgb, ready, passes, report)
+def _solved(splats: Gaussians, views: list[_View], passes: int, report: Report, samples: int = 1) -> Gaussians:
+    """With their colours solved for, with 1 or FINE² rays a pixel."""
+    ready = [(view.hits(splats, samples), view.goal.rgb, view.goal.mask) for view in views]
+    rgb = colours.solve(splats.rgb, ready, passes, report, samples)
     sh = splats.sh.copy()
     sh[:, 0] = (rgb - 0.5) / SH_C0
     return replace(splats, sh=sh)

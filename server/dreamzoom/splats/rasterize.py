@@ -14,6 +14,7 @@ import numpy as np
 from dreamzoom.camera import Camera
 from dreamzoom.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.splats import cpu, gpu
+from dreamzoom.splats.colours import averaged
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.harmonics import shade
 from dreamzoom.splats.project import COLUMNS, project
@@ -131,12 +132,7 @@ def camera_arrays(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _averaged(rgb, alpha, depth, samples):
     """Means over samples × samples blocks; the depth's weighted by alpha."""
-
-    def mean(values):
-        height, width = values.shape[0] // samples, values.shape[1] // samples
-        return values.reshape(height, samples, width, samples, *values.shape[2:]).mean((1, 3))
-
-    small_alpha = mean(alpha)
+    small_alpha = averaged(alpha, samples)
     with np.errstate(divide="ignore", invalid="ignore"):
-        weighted = mean(np.where(alpha > 0, alpha * depth, 0)) / small_alpha
-    return mean(rgb), small_alpha, np.where(small_alpha > 0, weighted, np.inf).astype(np.float32)
+        weighted = averaged(np.where(alpha > 0, alpha * depth, 0), samples) / small_alpha
+    return averaged(rgb, samples), small_alpha, np.where(small_alpha > 0, weighted, np.inf).astype(np.float32)
