@@ -86,6 +86,15 @@ def parser() -> argparse.ArgumentParser:
     command = add("engines", _engines, "list the engines and whether they can run here")
     command.add_argument("--json", action="store_true")
 
+    command = add("models", _models, "list the diffusion models on this machine, or download some")
+    command.add_argument("--folder", type=Path, metavar="DIR", help="look there, not in the Hugging Face cache")
+    command.add_argument("--json", action="store_true")
+    actions = command.add_subparsers(dest="action", metavar="get")
+    get = actions.add_parser("get", help="download a model, or the set for a card: 8gb, 12gb, 24gb")
+    get.add_argument("name", metavar="NAME", help="8gb, 12gb, 24gb, flux2-klein, sdxl, sd, depth, or owner/name")
+    get.add_argument("--yes", action="store_true", help="agree to size and licence beforehand")
+    get.set_defaults(run=_models_get)
+
     add("serve", _serve, "answer JSON-RPC on standard input and output, for Blender")
     return top
 
@@ -233,6 +242,44 @@ def _engines(options: argparse.Namespace) -> None:
     for row in rows:
         state = "ready" if row["available"] else f"not available: {row['reason']}; {row['remedy']}"
         _print(f"{row['name']:12} {state}\n")
+
+
+def _models(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from dreamzoom.engines.diffusion import catalogue
+
+    found = catalogue.entries(options.folder)
+    if options.json:
+        _print_json([asdict(entry) for entry in found])
+        return
+    for entry in found:
+        can = ", ".join(entry.abilities) if not entry.reason else f"can't be used: {entry.reason}"
+        facts = f"{entry.bytes / 1e9:6.2f} GB  {entry.precision or '-':9} {entry.licence or 'no licence stated':20}"
+        _print(f"{entry.name}  {entry.family or '-'}  {facts} {can}\n")
+    if not found:
+        _print("no models; `dreamzoom models get 8gb` downloads a set for a card of 8 GB (also 12gb, 24gb)\n")
+
+
+def _models_get(options: argparse.Namespace) -> int:
+    from dreamzoom.engines.diffusion import download
+    from dreamzoom.terminal import Terminal
+
+    chosen = [download.listing(name) for name in download.repositories(options.name)]
+    for one in chosen:
+        _print(f"{one.line()}\n")
+    if not options.yes:
+        if not sys.stdin.isatty():
+            sys.stderr.write("nothing was downloaded: add --yes to agree to size and licence\n")
+            return BAD_REQUEST
+        sys.stderr.write("download? [y/N] ")
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return CANCELLED
+    for one in chosen:
+        with Terminal(sys.stderr) as terminal:
+            folder = download.fetch(one, terminal.report("download"))
+        _print(f"{folder}\n")
+    return DONE
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -1,0 +1,230 @@
+"""Models from the Hugging Face hub, only when the artist asks: what would come, then the files, each checked.
+
+The one module that uses the network. A download is pinned to the revision that was shown, goes on where it was
+interrupted, and takes nothing but data: safetensors, JSON, word lists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dreamzoom.engines.diffusion import catalogue, places
+from dreamzoom.errors import DreamzoomError
+from dreamzoom.report import Report
+
+ENDINGS = (".safetensors", ".json", ".txt", ".model", ".jinja")
+PARTS = {
+    "vae", "unet", "transformer", "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3",
+    "text_encoder", "text_encoder_2", "text_encoder_3",
+}  # fmt: skip
+"""Folders of a model that are wanted; others hold what is not loaded."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a repository: its bytes, and its SHA-256 where the hub knows it (weights)."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a download would bring.
+
+    Attributes:
+        repository: owner/name.
+        revision: The commit, 40 hex digits.
+        licence: As the card states it; empty if it does not.
+        files: What is wanted of it.
+    """
+
+    repository: str
+    revision: str
+    licence: str
+    files: tuple[File, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(file.bytes for file in self.files)
+
+    def line(self) -> str:
+        """As the artist reads it before agreeing."""
+        licence = self.licence or "no licence stated"
+        return f"{self.repository} at {self.revision[:12]}: {self.bytes / 1e9:.2f} GB, licence {licence}"
+
+
+def repositories(name: str) -> list[str]:
+    """What a name stands for: a set for a card size, one offer, or owner/name itself.
+
+    Raises:
+        DreamzoomError: It is none of these.
+    """
+    if name in catalogue.SETS:
+        return [catalogue.OFFERS[part].repository for part in catalogue.SETS[name]]
+    if name in catalogue.OFFERS:
+        return [catalogue.OFFERS[name].repository]
+    if name.count("/") == 1 and all(name.split("/")):
+        return [name]
+    known = ", ".join([*catalogue.SETS, *catalogue.OFFERS])
+    raise DreamzoomError(f"no model is called {name!r}", f"choose one of {known}, or owner/name of a repository")
+
+
+def listing(repository: str) -> Listing:
+    """Ask the hub what a repository holds now. Raises DreamzoomError."""
+    from huggingface_hub import HfApi
+
+    info = _asked(lambda: HfApi().model_info(repository, files_metadata=True), repository)
+    files = []
+    for entry in info.siblings or []:
+        lfs = getattr(entry, "lfs", None)
+        files.append(File(entry.rfilename, entry.size or 0, getattr(lfs, "sha256", "") or ""))
+    card = info.card_data
+    licence = str((card and (card.get("license_name") or card.get("license"))) or "")
+    wanted = tuple(wanted_files(files))
+    if not any(file.name.endswith(".safetensors") for file in wanted):
+        raise DreamzoomError(f"{repository} holds no safetensors weights", "choose another model")
+    return Listing(repository, info.sha, licence, wanted)
+
+
+def wanted_files(files: list[File]) -> list[File]:
+    """The files that loading needs: no code, no pickles, and of weights in two precisions the smaller."""
+    whole = any(file.name == "model_index.json" for file in files)
+    found = []
+    for file in files:
+        place = PurePosixPath(file.name)
+        depth = len(place.parts)
+        inside = depth == 2 and place.parts[0] in PARTS if whole else depth == 1
+        top = depth == 1 and file.name in ("model_index.json", "README.md")
+        if top or (inside and place.suffix in ENDINGS):
+            found.append(file)
+    halves = {str(PurePosixPath(f.name).parent) for f in found if ".fp16." in f.name and ".safetensors" in f.name}
+
+    def kept(file: File) -> bool:
+        folder = str(PurePosixPath(file.name).parent)
+        return ".safetensors" not in file.name or (".fp16." in file.name) == (folder in halves)
+
+    return [file for file in found if kept(file) and ".non_ema." not in file.name]
+
+
+def fetch(chosen: Listing, report: Report) -> Path:
+    """Download what was listed into the cache; returns its folder. Finished files are not fetched again.
+
+    Raises:
+        DreamzoomError: The disk is full, the hub can't be reached, or a file is not what the hub says it is.
+        Cancelled: By the report. What has arrived stays.
+    """
+    from huggingface_hub import hf_hub_download
+
+    cache = places.cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    missing = chosen.bytes - _already(chosen)
+    if shutil.disk_usage(cache).free < missing * 1.02:
+        raise DreamzoomError(
+            f"{cache} has no room for {missing / 1e9:.1f} GB", "free some space there, or set HF_HOME to another disk"
+        )
+    told = _Told(report, chosen)
+    folder = cache
+    for file in chosen.files:
+        told.file = file
+        path = _asked(
+            lambda name=file.name: hf_hub_download(
+                chosen.repository, name, revision=chosen.revision, cache_dir=cache, tqdm_class=told.bar
+            ),
+            chosen.repository,
+        )
+        _check(Path(path), file)
+        told.finish()
+        folder = Path(path).parents[len(PurePosixPath(file.name).parts) - 1]
+    reference = folder.parent.parent / "refs" / "main"
+    reference.parent.mkdir(exist_ok=True)
+    temporary = reference.with_name("main.new")
+    temporary.write_text(chosen.revision, encoding="utf-8")
+    temporary.replace(reference)
+    return folder
+
+
+def _check(path: Path, file: File) -> None:
+    """Compare with what the hub says; a file that differs is removed, so that the next download brings it anew."""
+    real = path.resolve()
+    wrong = real.stat().st_size != file.bytes
+    if not wrong and file.sha256:
+        with real.open("rb") as stream:
+            wrong = hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256
+    if wrong:
+        real.unlink()
+        path.unlink(missing_ok=True)
+        raise DreamzoomError(f"{file.name} arrived damaged and was removed", "download it again")
+
+
+def _already(chosen: Listing) -> int:
+    """Bytes of its files that are there."""
+    snapshot = places.cache_folder() / f"models--{chosen.repository.replace('/', '--')}" / "snapshots" / chosen.revision
+    return sum(file.bytes for file in chosen.files if (snapshot / file.name).exists())
+
+
+def _asked(ask: Callable[[], Any], repository: str) -> Any:
+    """Ask the hub; its errors in words."""
+    import httpx2
+    from huggingface_hub import errors
+
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        raise DreamzoomError("downloads are switched off by HF_HUB_OFFLINE", "unset that variable and try again")
+    try:
+        return ask()
+    except errors.GatedRepoError:
+        raise DreamzoomError(
+            f"{repository} is given only to who agreed to its licence",
+            f"agree on the page of {repository}, log in with `hf auth login`, and try again",
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise DreamzoomError(f"the hub has no model {repository}", "check the name") from None
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, httpx2.HTTPError, ConnectionError) as error:
+        line = " ".join(str(error).split())[:160]
+        raise DreamzoomError(
+            f"the hub can't be reached or broke off: {line}", "try again: it goes on where it stopped"
+        ) from None
+
+
+class _Told:
+    """Turns the downloader's bars into progress of the whole."""
+
+    def __init__(self, report: Report, chosen: Listing):
+        self._report, self._total = report, max(chosen.bytes, 1)
+        self._before = 0
+        self._part = 0
+        self.file = chosen.files[0]
+
+    def bar(self, *_, initial: int = 0, **__) -> _Told:
+        """Where the downloader wants a bar."""
+        self._part = int(initial or 0)
+        return self
+
+    def update(self, count: float = 1) -> None:
+        """So many bytes more."""
+        self._part += int(count)
+        done = min(self._before + self._part, self._total)
+        self._report.progress(done / self._total, f"{self.file.name}, {done / 1e9:.2f} of {self._total / 1e9:.2f} GB")
+
+    def finish(self) -> None:
+        """A file is there."""
+        self._before += self.file.bytes
+        self._part = 0
+        self._report.progress(min(self._before / self._total, 1.0), self.file.name)
+
+    def close(self) -> None:
+        """As a bar."""
+
+    def __enter__(self) -> _Told:
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
