@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from dreamzoom import cli, engines, wire
 from dreamzoom.engines.base import UNKNOWN, DepthKind, View
 from dreamzoom.example import example
+from dreamzoom.job.generate import located
 from dreamzoom.report import Report
 
 torch.set_num_threads(1)
@@ -118,3 +120,38 @@ def test_another_style_or_model_is_another_identity(made):
     assert identity() == identity()
     assert identity() != identity(style="oil")
     assert identity() != identity("sd-v")
+
+
+def test_folders_in_a_request_count_from_where_it_lies(made, tmp_path):
+    request = request_of(made, "sd", "depth-anything", levels=1)
+    base = Path(made("sd")).parent
+    request["engine"] |= {"model": "sd", "depth_model": "depth-anything", "loras": [{"file": "a.safetensors"}]}
+    engine = located(wire.convert_request(request), base).engine
+    assert engine.model == str(base / "sd")
+    assert engine.loras[0].file == str(base / "a.safetensors")
+    request["engine"]["model"] = "someone/model"
+    assert located(wire.convert_request(request), base).engine.model == "someone/model"
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "guidance"),
+    [
+        ({}, 30, 7.5),
+        ({"timestep_spacing": "trailing"}, 4, 1.0),
+        ({"timestep_spacing": "trailing", "rescale_betas_zero_snr": True}, 30, 7.5),
+        ({"kind": "LCMScheduler"}, 6, 1.5),
+    ],
+    ids=["plain", "turbo", "zero terminal SNR", "LCM"],
+)
+def test_distilled_models_are_known_by_their_scheduler(made, tmp_path, settings, steps, guidance):
+    folder = Path(shutil.copytree(made("sd"), tmp_path / "sd"))
+    kind = settings.pop("kind", "DDIMScheduler")
+    for file, change in (
+        (folder / "scheduler" / "scheduler_config.json", settings),
+        (folder / "model_index.json", {"scheduler": ["diffusers", kind]}),
+    ):
+        file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    request = request_of(made, "sd", "depth-anything")
+    request["engine"] = {"name": "diffusion", "model": str(folder), "depth_model": made("depth-anything")}
+    engine = engines.make(wire.convert_request(request))
+    assert (engine.steps, engine.guidance) == (steps, guidance)

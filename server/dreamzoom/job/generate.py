@@ -48,12 +48,26 @@ def read_request(folder: Folder) -> wire.Request:
 
 
 def located(request: wire.Request, base: Path) -> wire.Request:
-    """The same request with the paths of its pictures made absolute: relative ones count from `base`."""
+    """The same request with the paths in it made absolute: relative ones count from `base`."""
     levels = [
         msgspec.structs.replace(level, image=_absolute(level.image, base), depth=_absolute(level.depth, base))
         for level in request.levels
     ]
-    return msgspec.structs.replace(request, levels=levels)
+    return msgspec.structs.replace(request, levels=levels, engine=_engine_located(request.engine, base))
+
+
+def _engine_located(engine: wire.Engine, base: Path) -> wire.Engine:
+    """Folders of models and files of LoRAs likewise; a model's name that is no folder there stays a name."""
+    if not isinstance(engine, wire.DiffusionEngine):
+        return engine
+
+    def found(name: str) -> str:
+        return _absolute(name, base) if name and (base / name).is_dir() else name
+
+    loras = [msgspec.structs.replace(lora, file=_absolute(lora.file, base)) for lora in engine.loras]
+    return msgspec.structs.replace(
+        engine, model=found(engine.model), depth_model=found(engine.depth_model), loras=loras
+    )
 
 
 def check_place(folder: Folder) -> None:

@@ -121,6 +121,8 @@ class DiffusionEngine:
         left_out = sum(painter.words.left_out(text) for text, _ in words)
         if left_out:
             report.log(f"{left_out} tokens at the end of level {view.level}'s prompt are not read by this model")
+        if negative_prompt and painter.family.prompts == "text":
+            report.log(f"level {view.level}'s negative prompt is not used: this model takes none")
         order = Order(words, negative_prompt, seed, view.name)
         whole_step = view.name.endswith("/anchor")
         return self._guarded(report, lambda: painter.paint(rgb, mask, order, report, whole_step))
@@ -169,28 +171,29 @@ class DiffusionEngine:
         Raises:
             DreamzoomError: It ran out again. Finished steps stay, so the job can go on.
         """
-        import torch
-
         from dreamzoom.engines.diffusion import memory
 
-        remedy = "choose a smaller picture or model, or close what else uses the card, then generate again"
         try:
             return work()
-        except torch.OutOfMemoryError:
-            memory.release()
-        self._step_down(report)
+        except RuntimeError as error:
+            if not memory.ran_out(error):
+                raise
+        self._step_down(report)  # here, where the error no longer holds on to what filled the memory
         try:
             return work()
-        except torch.OutOfMemoryError:
-            memory.release()
+        except RuntimeError as error:
+            if not memory.ran_out(error):
+                raise
             raise DreamzoomError(
-                "the device's memory does not hold this run, even after stepping down", remedy
+                "the device's memory does not hold this run, even after stepping down",
+                "choose a smaller picture or model, or close what else uses the card, then generate again",
             ) from None
 
     def _step_down(self, report: Report) -> None:
         """Use less memory: the next offload, tiles, slices. Said once, as a warning."""
         from dreamzoom.engines.diffusion import memory
 
+        memory.release()
         if self._painter is None:
             return
         pipe = self._painter.pipe

@@ -227,8 +227,6 @@ def _no_map(place: Path, config: dict[str, Any]) -> None:
 def _need(folder: Path, components: dict[str, Component], family: Family) -> None:
     needed = ["vae", "scheduler", "tokenizer", "text_encoder", family.network]
     needed += ["tokenizer_2", "text_encoder_2"] if family.name in ("sdxl", "sd3", "flux", "flux-fill") else []
-    if family.name == "sdxl" and "text_encoder" not in components:  # the refiner, which has only the second
-        needed = [name for name in needed if name not in ("text_encoder", "tokenizer")]
     for name in needed:
         if name not in components:
             raise EngineUnavailable(f"{folder} lacks its {name}", AGAIN)

@@ -137,6 +137,11 @@ def save_memory(pipe: Any) -> None:
     pipe.enable_attention_slicing()
 
 
+def ran_out(error: RuntimeError) -> bool:
+    """Whether an error says that a device's memory is full; not every backend has a class of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
+
+
 def release() -> None:
     """Give back what is no longer used."""
     if torch.cuda.is_available():
