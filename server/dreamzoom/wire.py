@@ -93,9 +93,15 @@ class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, ta
     style: Annotated[Prompt, Meta(description="Put behind every prompt.")] = ""
     steps: Annotated[int, Meta(ge=1, le=500, description="Denoising steps; the model's own if absent.")] | None = None
     guidance: Annotated[float, Meta(ge=0, le=50, description="How closely to follow the prompt.")] | None = None
+    level_guidance: Annotated[
+        list[Annotated[float, Meta(ge=0, le=50)]], Meta(max_length=64, description="Instead, one a level.")
+    ] = []
     scheduler: Literal["auto", "ddpm", "ddim", "dpm++", "euler", "lcm"] = "auto"
     joint: Annotated[bool, Meta(description="Sample all levels together, where the model can.")] = True
     detail: Annotated[float, Meta(ge=0.05, le=1, description="How freely coarse pixels are painted anew.")] = 0.55
+    blend_every: Annotated[
+        int, Meta(ge=1, le=50, description="Let the levels agree only every so many joint steps: faster, less alike.")
+    ] = 1
     batch: Annotated[int, Meta(ge=1, le=32, description="Latents in one call of the network.")] = 2
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

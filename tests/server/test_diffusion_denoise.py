@@ -119,6 +119,18 @@ def test_every_scheduler_samples_jointly(made, scheduler):
     assert np.isfinite(pictures).all()
 
 
+def test_blending_less_often_decodes_less_often(made):
+    engine, often = engine_of(made, "sd"), engine_of(made, "sd", blend_every=3)
+    counts = []
+    for one in (engine, often):
+        denoiser = one.denoiser(Report())
+        calls = []
+        denoiser.pipe.vae.decoder.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+        sample_levels(denoiser, ["a forest", "a leaf"], [1, 2], 2.0, [None], (64, 64), **one.sampling())
+        counts.append(len(calls))
+    assert counts[1] < counts[0]
+
+
 def test_style_is_put_behind_prompts_only(made):
     denoiser = engine_of(made, "sd", style="oil on canvas").denoiser(Report())
     plain = engine_of(made, "sd", ("a forest, oil on canvas", "a leaf")).denoiser(Report())

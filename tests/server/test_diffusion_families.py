@@ -154,4 +154,4 @@ def test_distilled_models_are_known_by_their_scheduler(made, tmp_path, settings,
     request = request_of(made, "sd", "depth-anything")
     request["engine"] = {"name": "diffusion", "model": str(folder), "depth_model": made("depth-anything")}
     engine = engines.make(wire.convert_request(request))
-    assert (engine.steps, engine.guidance) == (steps, guidance)
+    assert (engine.steps, engine.guidance) == (steps, [guidance] * 3)

@@ -67,7 +67,13 @@ class DiffusionEngine:
         texts = [level.prompt for level in request.levels]
         self.positive = [text for text in texts if text.strip()]
         self.prompts = complete_prompts(texts) if self.positive else [(("", 1.0),)] * len(texts)
-        self.steps, self.guidance = self._usual()
+        self.steps, guidance = self._usual()
+        self.guidance = self.options.level_guidance or [guidance] * len(texts)
+        if len(self.guidance) != len(texts):
+            raise BadRequest(
+                "engine.level_guidance",
+                f"must have a number for each of the {len(texts)} levels; got {len(self.guidance)}",
+            )
         self._pixels = request.width * request.height
         self._painter: Any = None
         self._depth: Any = None
@@ -89,8 +95,9 @@ class DiffusionEngine:
                 ],
                 "style": own.style,
                 "steps": self.steps,
-                "guidance": self.guidance,
+                "guidance": list(self.guidance),
                 "scheduler": own.scheduler,
+                "blend_every": own.blend_every,
                 "joint": isinstance(self, JointDiffusionEngine),
                 "detail": own.detail,
                 "device": self.where.device.type,
@@ -123,7 +130,7 @@ class DiffusionEngine:
             report.log(f"{left_out} tokens at the end of level {view.level}'s prompt are not read by this model")
         if negative_prompt and painter.family.prompts == "text":
             report.log(f"level {view.level}'s negative prompt is not used: this model takes none")
-        order = Order(words, negative_prompt, seed, view.name)
+        order = Order(words, negative_prompt, self.guidance[view.level], seed, view.name)
         whole_step = view.name.endswith("/anchor")
         return self._guarded(report, lambda: painter.paint(rgb, mask, order, report, whole_step))
 
@@ -161,7 +168,7 @@ class DiffusionEngine:
             self._offload = planned.offload
             watch = Watch()
             watched(watch, pipe, family.network)
-            settings = Settings(self.steps, self.guidance, own.detail)
+            settings = Settings(self.steps, own.detail)
             self._painter = Painter(pipe, family, Words(pipe, family, own.style), settings, watch)
         return self._painter
 
@@ -272,7 +279,9 @@ class JointDiffusionEngine(DiffusionEngine):
         from dreamzoom.engines.diffusion.denoise import SOLVERS
 
         solver = SOLVERS[self.options.scheduler]
-        return {"steps": self.steps, "guidance": self.guidance, "batch": self.options.batch} | solver
+        own = self.options
+        usual = {"steps": self.steps, "guidance": self.guidance, "batch": own.batch, "blend_every": own.blend_every}
+        return usual | solver
 
 
 def _versions(*packages: str) -> dict[str, str]:

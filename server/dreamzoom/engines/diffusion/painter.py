@@ -25,19 +25,19 @@ CELL = 8
 
 @dataclass(frozen=True)
 class Settings:
-    """How to paint: denoising steps, guidance, and the strength (0..1) with which coarse pixels are painted anew."""
+    """How to paint: denoising steps, and the strength (0..1) with which coarse pixels are painted anew."""
 
     steps: int
-    guidance: float
     detail: float
 
 
 @dataclass(frozen=True)
 class Order:
-    """One picture to paint: its words, and what its randomness comes from."""
+    """One picture to paint: its words, how closely to follow them, and what its randomness comes from."""
 
     prompt: Prompt
     negative: str
+    guidance: float
     seed: int
     name: str
 
@@ -128,7 +128,7 @@ class Painter:
         size = opened.shape
         region = canvas.whole_cells(opened, CELL)
         steps = self.settings.steps
-        guided = self.settings.guidance > 1
+        guided = order.guidance > 1
         arguments = {
             "image": torch.from_numpy(np.ascontiguousarray(np.clip(rgb, 0, 1))).permute(2, 0, 1)[None].float(),
             "mask_image": torch.from_numpy(region).float()[None, None],
@@ -139,7 +139,7 @@ class Painter:
             "generator": order.generator(part),
             "output_type": "np",
             "callback_on_step_end": self._step(size),
-            self.family.guide: self.settings.guidance,
+            self.family.guide: order.guidance,
         }
         arguments |= self.words.for_painter(order.prompt, order.negative, guided) | self.family.extra
         self._last = None
