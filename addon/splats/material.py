@@ -81,12 +81,21 @@ class Term:
         return self._with("MULTIPLY", other)
 
 
-def surfel_material(degree: int = 0) -> bpy.types.Material:
+SOFTNESS = 0.6
+"""How wide the edge is with which a level opens, as in the server's `path.py`."""
+
+
+def surfel_material(degree: int = 0, reveals: bool = False) -> bpy.types.Material:
     """Quads that carry FACE `splat` (linear RGB, or sRGB above degree 0; opacity) and `sh_1..`, and CORNER `sigma` (the
     place on the quad, in sigmas).
+
+    Args:
+        degree: Of the harmonics.
+        reveals: Whether the quads carry FACE `reveal` too: the moment in 0..1 of the object's fade at which each comes.
     """
     name = f"Dreamzoom Surfels SH {degree}" if degree else "Dreamzoom Surfels"
-    return _found_or_built(name, f"surfels {degree} 1", lambda graph: _surfels(graph, degree))
+    name += " Opening" if reveals else ""
+    return _found_or_built(name, f"surfels {degree} {reveals} 2", lambda graph: _surfels(graph, degree, reveals))
 
 
 def point_material() -> bpy.types.Material:
@@ -105,9 +114,14 @@ def gaussian_material(degree: int) -> bpy.types.Material:
     )
 
 
-def finish(graph: Graph, colour, alpha, eevee_colour):
+def finish(graph: Graph, colour, alpha, eevee_colour, reveals: bool = False):
     """End in light of `colour` covering `alpha` of what is behind, faded by the object, for both engines."""
-    alpha = graph.math("MULTIPLY", alpha, graph.add("ObjectInfo").outputs["Alpha"])
+    fade = graph.add("ObjectInfo").outputs["Alpha"]
+    if reveals:
+        moment = graph.attribute("reveal").outputs[2]  # its name differs between versions
+        since = graph.math("SUBTRACT", graph.math("MULTIPLY", fade, 1 + SOFTNESS), moment)
+        fade = graph.add("MapRange", since, 0.0, SOFTNESS, interpolation_type="SMOOTHSTEP").outputs[0]
+    alpha = graph.math("MULTIPLY", alpha, fade)
     clear = graph.add("BsdfTransparent").outputs[0]
     place = graph.add("NewGeometry").outputs["Position"]
     noise = graph.add("TexWhiteNoise", place, noise_dimensions="3D").outputs["Value"]
@@ -118,7 +132,7 @@ def finish(graph: Graph, colour, alpha, eevee_colour):
         graph.add("OutputMaterial", mixed, target=target)
 
 
-def _surfels(graph: Graph, degree: int):
+def _surfels(graph: Graph, degree: int, reveals: bool):
     splat = graph.attribute("splat")
     sigma = graph.attribute("sigma").outputs["Vector"]
     squared = graph.vector("DOT_PRODUCT", sigma, sigma)
@@ -127,7 +141,7 @@ def _surfels(graph: Graph, degree: int):
     alpha = graph.math("MULTIPLY", graph.math("MULTIPLY", kernel, inside), splat.outputs["Alpha"])
     ray = graph.in_object(graph.add("NewGeometry").outputs["Incoming"]) if degree else None
     colour, eevee_colour = _seen_colours(graph, splat.outputs["Color"], ray, degree)
-    finish(graph, colour, alpha, eevee_colour)
+    finish(graph, colour, alpha, eevee_colour, reveals)
 
 
 def _points(graph: Graph):

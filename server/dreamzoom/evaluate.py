@@ -14,7 +14,8 @@ from dreamzoom.path import Key
 from dreamzoom.report import Report
 from dreamzoom.stages import files
 
-MOMENTS_PER_LEVEL = 4
+MOMENTS_PER_LEVEL = 2
+"""Where levels are whole: in between they open from the middle, while the truth dissolves."""
 LONG_SIDE = 320
 
 
@@ -65,7 +66,7 @@ def evaluate(root: Path, report: Report) -> dict[str, Any]:
 
 
 def _moments(path) -> list[float]:
-    """Zooms to look at: four a level, over what the path covers."""
+    """Zooms to look at: two a level, over what the path covers."""
     keyed = [key.zoom for key in path.keys]
     low, high = max(min(keyed), 0.0), min(max(keyed), path.levels - 1.0)
     count = max(round((high - low) * MOMENTS_PER_LEVEL), 0) + 1

@@ -51,15 +51,16 @@ class Flight:
             splats = self.levels[level]
             to_gauge = self.path.gauge(key.zoom, level).inverse()
             marked = splats.extra["superseded"] > 0
+            moment = splats.extra.get("reveal", np.full(len(splats), -np.inf))
             if fade > 0:
                 parts.append(moved(splats[~marked], to_gauge))
-                fades.append(np.full(len(parts[-1]), fade, np.float32))
+                fades.append(self.path.revealed(fade, moment[~marked]))
             if old > 0 and marked.any():
                 back = about((camera or key.camera).centre, self.path.step_back(key.zoom, level))
                 parts.append(moved(splats[marked], to_gauge.then(back)))
-                fades.append(np.full(len(parts[-1]), old, np.float32))
+                fades.append(self.path.revealed(old, moment[marked]) if level else np.full(len(parts[-1]), old))
         splats = joined(parts)
-        return rasterize(splats, camera or key.camera, opacity_scale=np.concatenate(fades))
+        return rasterize(splats, camera or key.camera, opacity_scale=np.concatenate(fades).astype(np.float32))
 
 
 def open_flight(root: Path) -> Flight:

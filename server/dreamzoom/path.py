@@ -19,6 +19,10 @@ STEP_BACK = 3.0
 """How far superseded splats step back, as a share of their distance from the camera: behind all of the finer level."""
 
 
+SOFTNESS = 0.6
+"""How wide the edge is with which a level opens, as a share of its half size."""
+
+
 @dataclass(frozen=True)
 class Key:
     """One keyed camera: a frame of the animation, the zoom there, and the camera in the gauge."""
@@ -101,6 +105,15 @@ class ZoomPath:
         and the finer level dissolves in evenly instead of being hidden wherever it lies deeper.
         """
         return 1 + STEP_BACK * _smoothstep((zoom - level) * 2)
+
+    @staticmethod
+    def revealed(fade: float, moment: np.ndarray) -> np.ndarray:
+        """How much of each splat shows (N,) when its level has faded in by `fade`, given the moment in 0..1 of each.
+
+        A level opens from its middle: at 0 nothing shows, at 1 everything, and what comes last is its border.
+        """
+        t = np.clip((fade * (1 + SOFTNESS) - moment) / SOFTNESS, 0, 1)
+        return t * t * (3 - 2 * t)
 
     def superseded_fade(self, zoom: float, level: int) -> float:
         """The same for the superseded splats of `level`: they fade out over u in [level + ½, level + 1].

@@ -12,25 +12,46 @@ from dreamzoom.geometry.project import project
 from dreamzoom.splats.filters import superseded
 from dreamzoom.splats.gaussians import Gaussians
 
+FEATHER = 0.08
+"""The share of an anchor view's half size, at its border, over which its splats thin out."""
 
-def feathered(splats: Gaussians, anchor: Camera, feather: float) -> Gaussians:
+
+def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
     """Let a level's splats thin out towards the border of its anchor view, so that no frame is seen around it.
 
     Args:
         splats: In the level's frame.
         anchor: A_k.
-        feather: The share of the view's half width, and of its half height, over which opacity falls to 0 by a
-            smoothstep. Splats outside the view (of side views) stay as they are.
+
+    Returns:
+        The splats with the column `reveal` (0 in the middle of the view, 1 at its border and outside): the moment of
+        the level's fading in at which each comes, so that the level opens from its middle without a straight edge.
+        Over the outer `FEATHER` of the view opacity falls to 0; splats outside it (of side views) stay as they are.
     """
     pixels, depth = anchor.project(splats.means)
     size = np.array([anchor.width, anchor.height])
-    edge = np.minimum(pixels, size - pixels) / (feather * size / 2)
+    edge = np.minimum(pixels, size - pixels) / (FEATHER * size / 2)
     ramp = np.clip(edge, 0, 1)
     share = np.prod(ramp * ramp * (3 - 2 * ramp), axis=1)
     share = np.where((edge < 0).any(1) | (depth <= 0), 1, share)
     opacity = np.clip(splats.opacities * share, 1e-6, 1 - 1e-6)
     logits = np.where(share < 1, np.log(opacity / (1 - opacity)), splats.logit_opacities)
-    return replace(splats, logit_opacities=logits.astype(np.float32))
+    moment = _moments(2 * pixels / size - 1, (edge < 0).any(1) | (depth <= 0))
+    return replace(splats, logit_opacities=logits.astype(np.float32), extra=splats.extra | {"reveal": moment})
+
+
+def _moments(place: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """When each splat comes, (N,) float32: rounded-off distance from the middle, bent by waves so that it looks grown.
+
+    Args:
+        place: (N, 2), -1 to 1 over the view.
+        outside: (N,) bool, not in the view.
+    """
+    distance = np.sqrt(np.sqrt((place**4).sum(1)))
+    angle = np.arctan2(place[:, 1], place[:, 0])
+    waves = np.sin(3 * angle + 4 * distance) + 0.7 * np.sin(5 * angle - 7 * distance + 2) + 0.5 * np.sin(11 * angle + 1)
+    bent = distance + 0.16 * waves * distance * np.clip(1 - distance, 0, 1)
+    return np.where(outside, 1, np.clip(bent, 0, 1)).astype(np.float32)
 
 
 def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None, feather: float) -> tuple[Gaussians, Cloud]:
@@ -42,14 +63,13 @@ def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None, feath
     Args:
         splats, cloud: Of one level, in its frame.
         finer: A_{k+1} in the same frame; None for the last level.
-        feather: The share of that view, at its border, that is not whole.
     """
     if finer is None:
         none = np.zeros(len(splats), np.uint8)
         return replace(splats, extra=splats.extra | {"superseded": none}), cloud
     reach = np.exp(splats.log_scales[:, :2]).max(1)
-    splat_marks = shown_finer(splats.means, reach, cloud, finer, feather)
-    cloud_marks = shown_finer(cloud.position, cloud.footprint, cloud, finer, feather)
+    splat_marks = shown_finer(splats.means, reach, cloud, finer)
+    cloud_marks = shown_finer(cloud.position, cloud.footprint, cloud, finer)
     marked = replace(splats, extra=splats.extra | {"superseded": splat_marks.astype(np.uint8)})
     return marked, replace(cloud, superseded=cloud_marks)
 
@@ -58,6 +78,6 @@ def shown_finer(positions: np.ndarray, reach: np.ndarray, cloud: Cloud, finer: C
     """Which points (N, 3) of size `reach` (N,) the view `finer` will show whole: (N,) bool."""
     depth = project(cloud, finer).depth
     inner = np.zeros(depth.shape, bool)
-    rows, columns = (round(feather * size / 2) for size in depth.shape)
+    rows, columns = (round(FEATHER * size / 2) for size in depth.shape)
     inner[rows : depth.shape[0] - rows, columns : depth.shape[1] - columns] = True
     return superseded(positions, reach, finer, depth, inner & np.isfinite(depth))

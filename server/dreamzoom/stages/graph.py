@@ -51,11 +51,7 @@ class Job:
             cloud = files.read_points(folder, f"{place(parent)}/work/points.npz")
             finer = plan.next_anchor(self.path, parent, self.limits)
             if parent < level - 1 and finer is not None:
-                cloud = cloud[
-                    ~export.shown_finer(
-                        cloud.position, cloud.footprint, cloud, finer, plan.feather(self.path, self.limits)
-                    )
-                ]
+                cloud = cloud[~export.shown_finer(cloud.position, cloud.footprint, cloud, finer)]
             clouds.append(cloud.moved(self.path.between(parent, level)))
         return Cloud.joined(clouds)
 
@@ -243,21 +239,20 @@ def _export_step(job: Job, level: int) -> Step:
     anchor = plan.anchor(job.path, level, job.limits).camera
     finer = plan.next_anchor(job.path, level, job.limits)
     names = [f"{base}/{name}" for name in ("splats.ply", "cloud.ply", "preview.png", "level.json")]
-    feather = plan.feather(job.path, job.limits)
-    parameters = {"finer": plan.describe(finer) if finer else None, "level": level, "feather": feather}
+    parameters = {"finer": plan.describe(finer) if finer else None, "level": level}
 
     def run(folder: Folder, report: Report) -> None:
         fitted = read_splats(folder.path(f"{base}/work/fit.ply"))
         cloud = files.read_points(folder, f"{base}/work/points.npz")
-        shown = fitted if level == 0 else export.feathered(fitted, anchor, feather)
-        splats, cloud = export.mark_superseded(shown, cloud, finer, feather)
+        shown = fitted if level == 0 else export.feathered(fitted, anchor)
+        splats, cloud = export.mark_superseded(shown, cloud, finer)
         folder.write_with(names[0], lambda temporary: write_splats(temporary, splats))
         folder.write_with(names[1], lambda temporary: write_cloud(temporary, cloud))
         files.write_picture(folder, names[2], _preview(fitted, job, level))
         folder.write_json(names[3], {"points": len(cloud), "splat_count": len(splats)})
 
     needs = (f"{base}/dream", f"{base}/fit")
-    return Step(f"{base}/export", "export", level, 1, parameters, needs, tuple(names), run, weight=2)
+    return Step(f"{base}/export", "export", level, 2, parameters, needs, tuple(names), run, weight=2)
 
 
 def _preview(splats: Gaussians, job: Job, level: int) -> np.ndarray:

@@ -36,7 +36,7 @@ class Settings:
 
 
 QUALITIES = {
-    "draft": Settings(overscan=1.2, side_views=0, hole_share=0.05, iterations=0, supports=0, cap=150_000),
+    "draft": Settings(overscan=1.5, side_views=0, hole_share=0.05, iterations=0, supports=0, cap=150_000),
     "preview": Settings(overscan=1.5, side_views=1, hole_share=0.01, iterations=40, supports=2, cap=500_000),
     "final": Settings(overscan=2.0, side_views=3, hole_share=0.003, iterations=1200, supports=4, cap=3_000_000),
 }
@@ -50,14 +50,6 @@ def settings(request: Request) -> Settings:
 def overscan(path: ZoomPath, limits: Settings) -> float:
     """By how much anchor views are wider than the camera."""
     return min(float(np.sqrt(path.factor)), limits.overscan)
-
-
-def feather(path: ZoomPath, limits: Settings) -> float:
-    """The share of an anchor view's half size, at its border, over which the level thins out.
-
-    It is what the overscan adds: at u = k it lies outside the picture, and earlier there is no frame to be seen.
-    """
-    return 1 - 1 / overscan(path, limits)
 
 
 def anchor(path: ZoomPath, level: int, limits: Settings) -> View:
