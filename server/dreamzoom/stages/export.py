@@ -54,7 +54,7 @@ def _moments(place: np.ndarray, outside: np.ndarray) -> np.ndarray:
     return np.where(outside, 1, np.clip(bent, 0, 1)).astype(np.float32)
 
 
-def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None, feather: float) -> tuple[Gaussians, Cloud]:
+def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tuple[Gaussians, Cloud]:
     """Mark what the next level shows more finely.
 
     Only the cloud and the next anchor's camera decide, not what was dreamed there: so a changed prompt of the next
@@ -74,7 +74,7 @@ def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None, feath
     return marked, replace(cloud, superseded=cloud_marks)
 
 
-def shown_finer(positions: np.ndarray, reach: np.ndarray, cloud: Cloud, finer: Camera, feather: float) -> np.ndarray:
+def shown_finer(positions: np.ndarray, reach: np.ndarray, cloud: Cloud, finer: Camera) -> np.ndarray:
     """Which points (N, 3) of size `reach` (N,) the view `finer` will show whole: (N,) bool."""
     depth = project(cloud, finer).depth
     inner = np.zeros(depth.shape, bool)
