@@ -75,6 +75,16 @@ def test_every_family_paints_the_same_again(made, family):
     assert one[0].std() > 0
 
 
+@pytest.mark.parametrize("family", models.PAINTERS)
+def test_every_family_paints_in_the_cards_precision(made, family):
+    """Parts of different precision, mixed up, would be an error."""
+    request = request_of(made, family, DEPTH_OF[family], precision="bfloat16")
+    rgb, depth = painted(engines.make(wire.convert_request(request)))
+    assert np.isfinite(rgb).all()
+    assert rgb.std() > 0
+    assert np.isfinite(depth.values).all()
+
+
 @pytest.mark.parametrize("depth", models.DEPTHS)
 def test_every_depth_model_answers_in_the_pictures_size_and_says_what_it_means(made, depth):
     engine = engines.make(wire.convert_request(request_of(made, "sd", depth)))

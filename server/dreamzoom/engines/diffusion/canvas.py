@@ -73,10 +73,11 @@ def joined(painted: np.ndarray, rgb: np.ndarray, known: np.ndarray, reach: float
     if not known.any() or known.all():
         return np.where(known[..., None], rgb, painted).astype(np.float32)
     wrong = np.where(known[..., None], rgb - painted, 0).astype(np.float32)
-    near = gaussian_filter(known.astype(np.float32), 2)
-    smooth = gaussian_filter(wrong, (2, 2, 0)) / np.maximum(near, 1e-6)[..., None]
+    sigma = max(2.0, reach / 4)  # colours are carried on, not details
+    near = gaussian_filter(known.astype(np.float32), sigma)
+    smooth = gaussian_filter(wrong, (sigma, sigma, 0)) / np.maximum(near, 1e-6)[..., None]
     distance, nearest = distance_transform_edt(~known, return_indices=True)
-    carried = gaussian_filter(smooth[nearest[0], nearest[1]], (2, 2, 0))
+    carried = gaussian_filter(smooth[nearest[0], nearest[1]], (sigma / 2, sigma / 2, 0))
     share = np.exp(-distance / reach)[..., None]
     return np.where(known[..., None], rgb, np.clip(painted + share * carried, 0, 1)).astype(np.float32)
 
