@@ -37,7 +37,7 @@ class Settings:
 
 QUALITIES = {
     "draft": Settings(overscan=1.5, side_views=0, hole_share=0.05, iterations=0, supports=0, cap=150_000),
-    "preview": Settings(overscan=1.5, side_views=1, hole_share=0.01, iterations=40, supports=2, cap=500_000),
+    "preview": Settings(overscan=1.5, side_views=1, hole_share=0.01, iterations=60, supports=0, cap=500_000),
     "final": Settings(overscan=2.0, side_views=3, hole_share=0.003, iterations=1200, supports=4, cap=3_000_000),
 }
 
