@@ -252,6 +252,12 @@ class TestCancel:
         assert sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects()) <= tensors + 2
         assert psutil.Process().memory_info().rss - held < 20e6
 
+    def test_a_cancel_while_a_model_is_loaded(self, made):
+        engine = engine_of(made, "small")
+        with pytest.raises(Cancelled):
+            paint(engine, (64, 64), CancelAfter(2))
+        assert np.isfinite(paint(engine, (64, 64))[0]).all()
+
     def test_a_cancel_from_another_thread_is_obeyed_at_once(self, made):
         engine, pressed = engine_of(made, "small", steps=200), threading.Event()
 

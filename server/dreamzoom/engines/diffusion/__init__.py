@@ -159,7 +159,7 @@ class DiffusionEngine:
 
             family, own = self.model.family, self.options
             report.log(f"loading {places.name_of(self.model.folder)[0]}")
-            pipe = loading.painter(self.model, self.where, own.scheduler, self._loras)
+            pipe = loading.painter(self.model, self.where, own.scheduler, self._loras, report)
             planned = memory.plan(self.model, self.where, own.offload, self._pixels, own.batch)
             report.log(planned.line(places.name_of(self.model.folder)[0], self.where))
             memory.settle(pipe, planned.offload, self.where.device)

@@ -90,6 +90,7 @@ def depth_model(folder: Path) -> tuple[DepthFamily, dict[str, Component]]:
     declared = config.get("architectures") or [family.model]
     if declared != [family.model]:
         raise _unknown_depth(folder, ", ".join(map(str, declared)))
+    read_json(folder / "preprocessor_config.json")
     whole_weights(folder)
     return family, {}
 

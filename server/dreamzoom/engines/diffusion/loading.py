@@ -19,6 +19,7 @@ import torch  # noqa: E402
 from dreamzoom.engines.diffusion import check, families  # noqa: E402
 from dreamzoom.engines.diffusion.check import Component, Model  # noqa: E402
 from dreamzoom.errors import BadRequest, EngineUnavailable  # noqa: E402
+from dreamzoom.report import Report  # noqa: E402
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -51,8 +52,8 @@ def place(device: str, precision: str) -> Place:
     return Place(torch.device(device), PRECISIONS[precision])
 
 
-def painter(model: Model, where: Place, scheduler: str, loras: list[tuple[Path, float]]) -> Any:
-    """The pipeline that paints with a checked model, on the CPU still.
+def painter(model: Model, where: Place, scheduler: str, loras: list[tuple[Path, float]], report: Report) -> Any:
+    """The pipeline that paints with a checked model, on the CPU still. A cancel is noticed between its parts.
 
     Raises:
         EngineUnavailable: A part can't be loaded.
@@ -61,7 +62,10 @@ def painter(model: Model, where: Place, scheduler: str, loras: list[tuple[Path, 
     _quiet()
     import diffusers
 
-    parts = {name: _load(component, where.dtype) for name, component in model.components.items()}
+    parts = {}
+    for name, component in model.components.items():
+        report.check()
+        parts[name] = _load(component, where.dtype)
     parts["scheduler"] = _scheduled(parts["scheduler"], scheduler)
     kind = getattr(diffusers, model.family.painter)
     wanted, optional = kind._get_signature_keys(kind)
