@@ -23,6 +23,11 @@ ENGINES = (
         "Procedural",
         "A world made of formulas and steered by the words of the prompts: quick on any machine",
     ),
+    (
+        "spectral",
+        "Spectral",
+        "Soft textures in the colours of the prompts, sampled on all levels together: needs no model",
+    ),
 )
 QUALITIES = (
     ("draft", "Draft", "Coarse and quick, to try prompts and the camera's path"),

@@ -1,0 +1,46 @@
+"""The folder of compiled kernels follows the sources of all kernels."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from dreamzoom.compiled import choose_folder
+
+
+def chosen(package: Path, home: Path) -> str:
+    code = (
+        "import os, sys; from pathlib import Path; from dreamzoom.compiled import choose_folder; "
+        "os.environ.pop('NUMBA_CACHE_DIR', None); choose_folder(Path(sys.argv[1])); "
+        "print(os.environ.get('NUMBA_CACHE_DIR', ''))"
+    )
+    server = Path(choose_folder.__code__.co_filename).parents[1]
+    variables = os.environ | {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home),
+        "LOCALAPPDATA": str(home),
+        "PYTHONPATH": str(server),
+    }
+    done = subprocess.run([sys.executable, "-c", code, str(package)], env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_changed_kernel_gets_another_folder_and_other_code_does_not(tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "kernel.py").write_text("import numba\n", encoding="utf-8")
+    (package / "plain.py").write_text("x = 1\n", encoding="utf-8")
+    first = chosen(package, tmp_path / "home")
+    assert Path(first).is_dir()
+    (package / "plain.py").write_text("x = 2\n", encoding="utf-8")
+    assert chosen(package, tmp_path / "home") == first
+    (package / "kernel.py").write_text("import numba  # changed\n", encoding="utf-8")
+    assert chosen(package, tmp_path / "home") != first
+
+
+def test_where_nothing_can_be_written_numba_chooses(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    package = tmp_path / "package"
+    package.mkdir()
+    assert chosen(package, tmp_path / "file") == ""
