@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from dreamzoom.zoom.sampler import Denoiser
 
 VERSION = 1
+OVERSCAN = 2.0
+"""Pictures are wider than the camera by √p, at most by this."""
 
 
 def make(request: Request) -> DiffusionEngine:
@@ -74,7 +76,7 @@ class DiffusionEngine:
                 "engine.level_guidance",
                 f"must have a number for each of the {len(texts)} levels; got {len(self.guidance)}",
             )
-        self._pixels = request.width * request.height
+        self._pixels = round(request.width * request.height * min(request.zoom_factor, OVERSCAN**2))
         self._painter: Any = None
         self._depth: Any = None
         self._offload = ""

@@ -133,8 +133,8 @@ def whole_weights(folder: Path) -> list[Path]:
 
 def tensors(file: Path) -> dict[str, Any]:
     """The header of a safetensors file: name to dtype, shape and offsets. Raises EngineUnavailable for damage."""
-    size = file.stat().st_size
     try:
+        size = file.stat().st_size
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > min(size, MOST_HEADER):
@@ -144,6 +144,8 @@ def tensors(file: Path) -> dict[str, Any]:
         end = max((value["data_offsets"][1] for value in entries.values()), default=0)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error):
         raise EngineUnavailable(f"{file} is damaged: its header can't be read", AGAIN) from None
+    except OSError as error:
+        raise EngineUnavailable(f"{file} can't be read: {error.strerror}", AGAIN) from None
     if size != 8 + length + end:
         raise EngineUnavailable(f"{file} is cut short or damaged: {size} bytes of {8 + length + end}", AGAIN)
     return entries
@@ -245,13 +247,15 @@ def _widths(model: Model) -> None:
 
 def _pairs(model: Model) -> Iterator[tuple[Any, Any, str]]:
     network = model.config(model.family.network)
+    across = network.get("cross_attention_dim")
+    across = across[0] if isinstance(across, list) and across else across
     width = {name: _width(model.config(name)) for name in model.components if name.startswith("text_encoder")}
     first, second, third = (width.get(name) for name in ("text_encoder", "text_encoder_2", "text_encoder_3"))
     match model.family.name:
         case "sd":
-            yield first, network.get("cross_attention_dim"), "text_encoder"
+            yield first, across, "text_encoder"
         case "sdxl":
-            yield (first or 0) + (second or 0), network.get("cross_attention_dim"), "text encoders"
+            yield (first or 0) + (second or 0), across, "text encoders"
         case "sd3":
             yield third, network.get("joint_attention_dim"), "text_encoder_3"
             both = sum(model.config(n).get("projection_dim", 0) for n in ("text_encoder", "text_encoder_2"))

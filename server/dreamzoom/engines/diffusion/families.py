@@ -47,7 +47,7 @@ KLEIN = Family("flux2-klein", "Flux2KleinInpaintPipeline", "transformer", 16, 10
 QWEN = Family(
     "qwen-image", "QwenImageInpaintPipeline", "transformer", 16, 1024, 30, 4.0, "negative", guide="true_cfg_scale"
 )
-Z_IMAGE = Family("z-image", "ZImageInpaintPipeline", "transformer", 16, 1024, 9, 1.0, "negative")
+Z_IMAGE = Family("z-image", "ZImageInpaintPipeline", "transformer", 16, 1024, 9, 0.0, "negative")
 
 FAMILIES: dict[str, Family] = {
     "StableDiffusionPipeline": SD,

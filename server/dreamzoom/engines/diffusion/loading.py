@@ -108,7 +108,8 @@ def marigold(components: dict[str, Component], index: dict[str, Any], folder: Pa
     from diffusers import MarigoldDepthPipeline
 
     parts = {name: _load(component, dtype) for name, component in components.items()}
-    options = {key: value for key, value in index.items() if not key.startswith("_") and not isinstance(value, list)}
+    _, optional = MarigoldDepthPipeline._get_signature_keys(MarigoldDepthPipeline)
+    options = {key: index[key] for key in optional if key in index and not isinstance(index[key], list)}
     try:
         pipe = MarigoldDepthPipeline(**parts, **options)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
