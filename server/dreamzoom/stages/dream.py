@@ -10,10 +10,13 @@ import numpy as np
 from dreamzoom.engines.base import COARSE, KNOWN, Engine, View
 from dreamzoom.errors import DreamzoomError
 from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.joint import Posed, refine
 from dreamzoom.geometry.lift import lift
+from dreamzoom.geometry.merge import glue
 from dreamzoom.geometry.project import Projection, project
+from dreamzoom.geometry.seam import Aligned
 from dreamzoom.report import Report
-from dreamzoom.stages.align import align_view, with_given
+from dreamzoom.stages.align import align_view, settle, with_given
 from dreamzoom.stages.zoom import paint
 
 
@@ -81,29 +84,60 @@ def level_cloud(
         aligned = align_view(depth, seen, view.camera, pin=False)
         settled = np.where(np.isfinite(given_depth), seen.depth, aligned.depth)
         aligned = replace(aligned, depth=settled.astype(np.float32))
-    cloud = lift(view.camera, aligned.depth, rgb, view=0, confidence=aligned.confidence, edges=aligned.edges)
+    first = Dreamed(view, rgb, aligned.depth, np.ones(rgb.shape[:2], bool))
+    cloud = _points(first, aligned, 0)
     if not len(cloud):
         raise DreamzoomError(
             f"level {view.level}: the depth model gave no usable depth for {view.name}",
             "change the level's prompt or seed, or choose another depth model",
         )
-    dreamed = [Dreamed(view, rgb, aligned.depth, np.ones(rgb.shape[:2], bool))]
+    dreamed = [first]
+    fits = [aligned]
     wanted = side_views(cloud)
     for index, side in enumerate(wanted):
-        report.progress(0.5 + 0.5 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
+        report.progress(0.5 + 0.4 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
         around = project(Cloud.joined([cloud, parents]), side.camera)
         picture = paint(engine, side, around.rgb, around.mask, prompt, negative_prompt, seed, report)
         fitted = align_view(engine.depth(side, picture, seed, report), around, side.camera, pin=False)
-        fresh = around.mask != KNOWN
-        points = lift(
-            side.camera,
-            fitted.depth,
-            picture,
-            view=index + 1,
-            keep=fresh,
-            confidence=fitted.confidence,
-            edges=fitted.edges,
-        )
-        cloud = Cloud.joined([cloud, points])
-        dreamed.append(Dreamed(side, picture, fitted.depth, fresh))
+        dreamed.append(Dreamed(side, picture, fitted.depth, around.mask != KNOWN))
+        fits.append(fitted)
+        cloud = Cloud.joined([cloud, _points(dreamed[-1], fitted, index + 1)])
+    if len(dreamed) > 1:
+        report.progress(0.9, "fit all views together")
+        cloud, dreamed = together(dreamed, fits, parents)
     return cloud, dreamed
+
+
+def together(dreamed: list[Dreamed], fits: list[Aligned], parents: Cloud) -> tuple[Cloud, list[Dreamed]]:
+    """Correct all side views' depths at once over all overlaps, and join them anew to one cloud.
+
+    The anchor view holds still: it carries the focus. A view adds points only where nothing as fine is there yet.
+
+    Args:
+        dreamed, fits: The views in order, the anchor first, each fitted alone.
+        parents: The levels above, in the level's frame; seen, not returned.
+    """
+    posed = [Posed(dreamed[0].view.camera, dreamed[0].depth, scale_doubt=1e-4, warp=0.0)]
+    posed += [Posed(item.view.camera, item.depth) for item in dreamed[1:]]
+    cloud, joined = _points(dreamed[0], fits[0], 0), dreamed[:1]
+    for number, correction in enumerate(refine(posed)[1:], 1):
+        item, fitted = dreamed[number], fits[number]
+        seen = project(Cloud.joined([cloud, parents]), item.view.camera)
+        depth, edges = settle(glue(item.depth * np.exp(correction), seen, item.view.camera), item.view.camera)
+        item = replace(item, depth=depth, fresh=seen.mask != KNOWN)
+        cloud = Cloud.joined([cloud, _points(item, replace(fitted, edges=edges), number)])
+        joined.append(item)
+    return cloud, joined
+
+
+def _points(item: Dreamed, fitted: Aligned, number: int) -> Cloud:
+    """The new points of a view, in the level's frame."""
+    return lift(
+        item.view.camera,
+        item.depth,
+        item.rgb,
+        view=number,
+        keep=item.fresh,
+        confidence=fitted.confidence,
+        edges=fitted.edges,
+    )

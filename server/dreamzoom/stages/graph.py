@@ -212,7 +212,7 @@ def _dream_step(job: Job, level: int) -> Step:
         files.write_arrays(folder, f"{base}/depth.npz", {"depth": dreamed[0].depth})
 
     outputs = (f"{base}/work/points.npz", f"{base}/work/views.npz", f"{base}/depth.npz")
-    return Step(f"{base}/dream", "dream", level, 1, parameters, (f"{base}/image",), outputs, run, weight=4)
+    return Step(f"{base}/dream", "dream", level, 2, parameters, (f"{base}/image",), outputs, run, weight=4)
 
 
 def _splat_step(job: Job, level: int) -> Step:
