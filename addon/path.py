@@ -37,6 +37,11 @@ def drift(factor: float, focuses: Sequence[Vector], level: int, reach: int = 8) 
     return [(factor ** (base - level), level_origin(factor, focuses, level, base)) for base in range(first, last + 1)]
 
 
+GONE_FROM, GONE_AT = 0.4, 0.65
+"""When superseded splats fade out, past their level: once the finer level has opened nearly all, before much shines
+through.
+"""
+
 STEP_BACK = 3.0
 """How far superseded splats step back from the camera while the finer level fades in, as a share of their distance."""
 
@@ -54,12 +59,12 @@ def opacity(level: int, zoom: float, superseded: bool = False) -> float:
     nothing is half transparent before half transparent.
     """
     shown = 1.0 if level == 0 else smoothstep(level - 1.0, level - 0.5, zoom)
-    return shown * (1.0 - smoothstep(level + 0.5, level + 1.0, zoom)) if superseded else shown
+    return shown * (1.0 - smoothstep(level + GONE_FROM, level + GONE_AT, zoom)) if superseded else shown
 
 
 def window(factor: float, level: int, superseded: bool = False) -> tuple[float, float]:
     """The zooms between which a level is to be seen; hidden at and below the first, and above the second."""
     first = -math.inf if level == 0 else level - 1.0
     if superseded:
-        return first, level + 1.0
+        return first, level + GONE_AT
     return first, level + max(math.log(SHOWN_SCALE) / math.log(factor), 2.0)

@@ -133,7 +133,7 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
     superseded = obj[CONTENT] == "superseded"
     fades = [] if level == 0 else [f"smoothstep({level - 1}, {level - 0.5}, u)"]
     if superseded:
-        fades.append(f"(1 - smoothstep({level + 0.5}, {level + 1}, u))")
+        fades.append(f"(1 - smoothstep({level + path.GONE_FROM:g}, {level + path.GONE_AT:g}, u))")
     if fades:
         _drive(root, obj, "color", " * ".join(fades), 3)
     if superseded:

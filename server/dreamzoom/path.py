@@ -116,11 +116,11 @@ class ZoomPath:
         return t * t * (3 - 2 * t)
 
     def superseded_fade(self, zoom: float, level: int) -> float:
-        """The same for the superseded splats of `level`: they fade out over u in [level + ½, level + 1].
+        """The same for the superseded splats of `level`: they fade out over u in [level + 0.4, level + 0.65].
 
-        So they are whole until level + 1 has faded in: never are both half transparent.
+        Until then the finer level has opened nearly all; later, bright ones would shine through dark splats.
         """
-        return self.fade(zoom, level) * (1 - _smoothstep((zoom - level - 0.5) * 2))
+        return self.fade(zoom, level) * (1 - _smoothstep((zoom - level - 0.4) * 4))
 
 
 def _smoothstep(t: float) -> float:

@@ -8,8 +8,6 @@ import numpy as np
 
 from dreamzoom.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.project import project
-from dreamzoom.splats.filters import superseded
 from dreamzoom.splats.gaussians import Gaussians
 
 FEATHER = 0.08
@@ -57,8 +55,8 @@ def _moments(place: np.ndarray, outside: np.ndarray) -> np.ndarray:
 def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tuple[Gaussians, Cloud]:
     """Mark what the next level shows more finely.
 
-    Only the cloud and the next anchor's camera decide, not what was dreamed there: so a changed prompt of the next
-    level leaves this level's files as they are.
+    Only the next anchor's camera decides, not what was dreamed there: so a changed prompt of the next level leaves this
+    level's files as they are.
 
     Args:
         splats, cloud: Of one level, in its frame.
@@ -67,17 +65,17 @@ def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tu
     if finer is None:
         none = np.zeros(len(splats), np.uint8)
         return replace(splats, extra=splats.extra | {"superseded": none}), cloud
-    reach = np.exp(splats.log_scales[:, :2]).max(1)
-    splat_marks = shown_finer(splats.means, reach, cloud, finer)
-    cloud_marks = shown_finer(cloud.position, cloud.footprint, cloud, finer)
-    marked = replace(splats, extra=splats.extra | {"superseded": splat_marks.astype(np.uint8)})
-    return marked, replace(cloud, superseded=cloud_marks)
+    marks = shown_finer(splats.means, finer).astype(np.uint8)
+    marked = replace(splats, extra=splats.extra | {"superseded": marks})
+    return marked, replace(cloud, superseded=shown_finer(cloud.position, finer))
 
 
-def shown_finer(positions: np.ndarray, reach: np.ndarray, cloud: Cloud, finer: Camera) -> np.ndarray:
-    """Which points (N, 3) of size `reach` (N,) the view `finer` will show whole: (N,) bool."""
-    depth = project(cloud, finer).depth
-    inner = np.zeros(depth.shape, bool)
-    rows, columns = (round(FEATHER * size / 2) for size in depth.shape)
-    inner[rows : depth.shape[0] - rows, columns : depth.shape[1] - columns] = True
-    return superseded(positions, reach, finer, depth, inner & np.isfinite(depth))
+def shown_finer(positions: np.ndarray, finer: Camera) -> np.ndarray:
+    """Which points (N, 3) lie in the part of the view `finer` that is whole: (N,) bool.
+
+    Those that others hide there are meant too: left behind, they would float before the finer surface.
+    """
+    pixels, depth = finer.project(positions)
+    size = np.array([finer.width, finer.height])
+    inside = (np.abs(2 * pixels / size - 1) < 1 - FEATHER).all(-1)
+    return inside & (depth > 0)

@@ -51,7 +51,7 @@ class Job:
             cloud = files.read_points(folder, f"{place(parent)}/work/points.npz")
             finer = plan.next_anchor(self.path, parent, self.limits)
             if parent < level - 1 and finer is not None:
-                cloud = cloud[~export.shown_finer(cloud.position, cloud.footprint, cloud, finer)]
+                cloud = cloud[~export.shown_finer(cloud.position, finer)]
             clouds.append(cloud.moved(self.path.between(parent, level)))
         return Cloud.joined(clouds)
 
@@ -252,7 +252,7 @@ def _export_step(job: Job, level: int) -> Step:
         folder.write_json(names[3], {"points": len(cloud), "splat_count": len(splats)})
 
     needs = (f"{base}/dream", f"{base}/fit")
-    return Step(f"{base}/export", "export", level, 2, parameters, needs, tuple(names), run, weight=2)
+    return Step(f"{base}/export", "export", level, 3, parameters, needs, tuple(names), run, weight=2)
 
 
 def _preview(splats: Gaussians, job: Job, level: int) -> np.ndarray:

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamzoom.camera import Camera, look_at
-from dreamzoom.splats.filters import push_back, superseded
 from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.resample import resampled
@@ -33,57 +32,6 @@ def wall(count=30, depth=2.0, opacity=0.95):
         ((rgb - 0.5) / SH_C0).astype(np.float32)[:, None, :],
         {"view": np.arange(len(x))},
     )
-
-
-class TestSuperseded:
-    depth = np.full((40, 40), 2.0)
-    known = np.ones((40, 40), bool)
-
-    def mark(self, point, reach=0.1, known=None):
-        return superseded(
-            np.array([point]), np.array([reach]), ahead(), self.depth, self.known if known is None else known
-        )[0]
-
-    def test_what_lies_at_the_finer_views_surface_is_marked(self):
-        assert self.mark((0.1, 2.0, 0.1)) and self.mark((0.1, 2.1, 0.1)) and self.mark((0.1, 1.9, 0.1))
-
-    def test_what_is_hidden_or_floats_before_it_stays(self):
-        assert not self.mark((0.1, 3.0, 0.1)) and not self.mark((0.1, 1.2, 0.1))
-
-    def test_what_is_outside_or_behind_stays(self):
-        assert not self.mark((1.5, 2.0, 0.0)) and not self.mark((0.0, -2.0, 0.0))
-
-    def test_what_is_as_fine_already_stays(self):
-        assert not self.mark((0.1, 2.0, 0.1), reach=0.01)
-
-    def test_unknown_pixels_supersede_nothing(self):
-        assert not self.mark((0.1, 2.0, 0.1), known=~self.known)
-
-    def test_no_points(self):
-        assert superseded(np.zeros((0, 3)), np.zeros(0), ahead(), self.depth, self.known).shape == (0,)
-
-
-class TestPushBack:
-    def test_from_the_centre_nothing_changes_and_the_rest_stays_put(self):
-        splats = wall()
-        marked = np.arange(len(splats)) % 3 == 0
-        pushed = push_back(splats, marked, np.zeros(3))
-        assert np.array_equal(pushed.means[~marked], splats.means[~marked])
-        assert np.allclose(pushed.means[marked], splats.means[marked] * 1.015, atol=1e-6)
-        every = push_back(splats, np.ones(len(splats), bool), np.zeros(3))
-        assert np.abs(rasterize(every, ahead()).rgb - rasterize(splats, ahead()).rgb).max() < 1e-4
-
-    def test_pushed_splats_hide_behind_the_finer_ones(self):
-        coarse, fine = wall(10), wall(40, opacity=0.999)
-        white = replace(coarse, sh=np.full_like(coarse.sh, 2.0))
-        both = [white, push_back(white, np.ones(len(white), bool), np.zeros(3))]
-        alone = rasterize(fine, ahead()).rgb[8:32, 8:32]
-        gaps = []
-        for parents in both:
-            arrays = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
-            together = Gaussians(*(np.concatenate([getattr(parents, name), getattr(fine, name)]) for name in arrays))
-            gaps.append(np.abs(rasterize(together, ahead()).rgb[8:32, 8:32] - alone).mean())
-        assert gaps[1] < 0.25 * gaps[0]
 
 
 class TestResampled:

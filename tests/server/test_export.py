@@ -1,0 +1,71 @@
+"""What the next level shows is marked; a level opens from its middle and has no hard border."""
+
+import numpy as np
+import pytest
+
+from dreamzoom.camera import Camera, look_at
+from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.path import ZoomPath
+from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.stages import export
+
+ANCHOR = Camera(64, 48, 60.0, 60.0, 32.0, 24.0, look_at((0, -2, 2), (0, 0, 0)))
+
+
+def splats_at(positions) -> Gaussians:
+    count = len(positions)
+    return Gaussians(
+        np.asarray(positions, np.float32),
+        np.full((count, 3), -4.0, np.float32),
+        np.tile(np.float32([1, 0, 0, 0]), (count, 1)),
+        np.full(count, 3.0, np.float32),
+        np.zeros((count, 1, 3), np.float32),
+    )
+
+
+def on_pixels(pixels, depth: float = 2.5) -> np.ndarray:
+    """Points (N, 3) that the anchor sees at these pixels."""
+    x = (np.asarray(pixels, float) - (ANCHOR.cx, ANCHOR.cy)) / (ANCHOR.fx, ANCHOR.fy)
+    return ANCHOR.centre + depth * np.c_[x, np.ones(len(x))] @ ANCHOR.rotation.T
+
+
+class TestMarkSuperseded:
+    def test_all_within_the_finer_view_goes_hidden_or_not(self):
+        near, far = on_pixels([(32, 24)]), on_pixels([(32, 24)], 9.0)
+        outside, behind = on_pixels([(200, 24)]), on_pixels([(32, 24)], -1.0)
+        marked, _ = export.mark_superseded(
+            splats_at(np.concatenate([near, far, outside, behind])), Cloud.empty(), ANCHOR
+        )
+        assert marked.extra["superseded"].tolist() == [1, 1, 0, 0]
+
+    def test_the_last_level_keeps_all(self):
+        marked, _ = export.mark_superseded(splats_at(on_pixels([(32, 24)])), Cloud.empty(), None)
+        assert marked.extra["superseded"].tolist() == [0]
+
+    def test_what_lies_under_the_thinned_border_stays(self):
+        marked, _ = export.mark_superseded(splats_at(on_pixels([(1, 24), (32, 47.5)])), Cloud.empty(), ANCHOR)
+        assert not marked.extra["superseded"].any()
+
+
+class TestFeathered:
+    def test_opacity_falls_to_nothing_at_the_border_and_stays_elsewhere(self):
+        shown = export.feathered(splats_at(on_pixels([(0.01, 24), (1.2, 24), (32, 24), (100, 24)])), ANCHOR).opacities
+        whole = 1 / (1 + np.exp(-3.0))
+        assert shown[0] < 0.01 < shown[1] < whole
+        assert shown[2:] == pytest.approx(whole, abs=1e-6)
+
+    def test_the_middle_comes_first_and_the_border_last(self):
+        columns = np.linspace(32, 63.9, 12)
+        moment = export.feathered(splats_at(on_pixels([(x, 24) for x in columns])), ANCHOR).extra["reveal"]
+        assert moment[0] == pytest.approx(0, abs=0.02)
+        assert moment[-1] > 0.95
+        assert (np.diff(moment) > 0).all()
+
+
+class TestRevealed:
+    def test_nothing_at_0_everything_at_1_and_the_middle_first(self):
+        moments = np.linspace(0, 1, 11)
+        assert (ZoomPath.revealed(0.0, moments) == 0).all()
+        assert (ZoomPath.revealed(1.0, moments) == 1).all()
+        half = ZoomPath.revealed(0.5, moments)
+        assert (np.diff(half) <= 0).all() and half[0] == 1 and half[-1] == 0
