@@ -28,6 +28,11 @@ ENGINES = (
         "Spectral",
         "Soft textures in the colours of the prompts, sampled on all levels together: needs no model",
     ),
+    (
+        "diffusion",
+        "Diffusion",
+        "The best diffusion model on this machine, and a depth model: the real thing, quick on a graphics card",
+    ),
 )
 QUALITIES = (
     ("draft", "Draft", "Coarse and quick, to try prompts and the camera's path"),
