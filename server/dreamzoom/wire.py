@@ -113,6 +113,9 @@ class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, ta
 Engine = ProceduralEngine | SpectralEngine | DiffusionEngine
 
 
+Preset = Literal["straight", "rotate360", "lookaround", "lookdown", "back_and_forth", "llff", "headbanging"]
+
+
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
     """A job: what to dream along which path."""
 
@@ -124,13 +127,21 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
         float, Meta(ge=1.25, le=16, description="p: how much larger the world appears per level.")
     ] = 2.0
     levels: Annotated[list[Level], Meta(min_length=1, max_length=64)]
-    cameras: Annotated[list[CameraKey], Meta(min_length=1, max_length=100_000)]
+    cameras: Annotated[list[CameraKey], Meta(max_length=100_000, description="The path; left out with a preset.")] = (
+        msgspec.field(default_factory=list)
+    )
+    preset: Annotated[Preset | None, Meta(description="A ready path, in place of cameras.")] = None
     width: Size = 512
     height: Size = 512
 
     def path(self) -> ZoomPath:
         """The path in float64."""
         focuses = np.array([level.focus or (0.0, 0.0, 0.0) for level in self.levels], np.float64)
+        if self.preset is not None:
+            from dreamzoom.geometry.views import ready_path
+
+            keys = ready_path(self.preset, self.width, self.height, len(self.levels))
+            return ZoomPath(self.zoom_factor, focuses, tuple(keys))
         keys = sorted(self.cameras, key=lambda key: key.frame)
         return ZoomPath(self.zoom_factor, focuses, tuple(Key(key.frame, key.zoom, self._camera(key)) for key in keys))
 
@@ -215,6 +226,10 @@ def _check(request: Request) -> None:
     width, height = request.width, request.height
     if width * height > 4096 * 4096:
         raise BadRequest("width", f"times height must be at most 4096·4096 pixels; got {width}×{height}")
+    if not request.cameras and request.preset is None:
+        raise BadRequest("cameras", "is required, with 1 to 100000 entries, unless `preset` names a ready path")
+    if request.cameras and request.preset is not None:
+        raise BadRequest("preset", "must be left out where there are cameras")
     for index, level in enumerate(request.levels):
         if level.depth is not None and (index or level.image is None):
             raise BadRequest(f"levels[{index}].depth", "must be left out: it is only for level 0, beside its image")
@@ -228,6 +243,8 @@ def _check(request: Request) -> None:
 def _check_cameras(request: Request) -> None:
     """Rigid poses, sensible zooms, each frame once. All cameras at a time: there may be 100 000."""
     keys = request.cameras
+    if not keys:
+        return
     poses = np.array([key.camera_to_gauge for key in keys], np.float64)
     rotations = poses[:, :3, :3]
     zooms = np.array([key.zoom for key in keys])

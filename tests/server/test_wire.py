@@ -109,3 +109,27 @@ class TestRefusals:
         else:
             wire.decode_request(wire.encode_request(request))
             assert request.path().levels == len(request.levels)
+
+
+class TestPresets:
+    PRESETS = ["straight", "rotate360", "lookaround", "lookdown", "back_and_forth", "llff", "headbanging"]
+
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_a_preset_stands_for_cameras(self, name):
+        found = wire.convert_request({"levels": [{"prompt": "a"}, {"prompt": "b"}], "preset": name})
+        path = found.path()
+        assert [key.frame for key in path.keys] == sorted(key.frame for key in path.keys)
+        assert {key.camera.width for key in path.keys} == {found.width}
+        assert wire.convert_request(json.loads(wire.encode_request(found))) == found
+
+    def test_one_of_both_is_needed(self):
+        with pytest.raises(BadRequest, match="^cameras: .*preset"):
+            wire.convert_request({"levels": [{"prompt": "a"}]})
+
+    def test_not_both(self):
+        key = {"frame": 1, "zoom": 0.0, "fx": 500.0, "fy": 500.0, "cx": 256.0, "cy": 256.0}
+        pose = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]]
+        with pytest.raises(BadRequest, match="^preset: "):
+            wire.convert_request(
+                {"levels": [{"prompt": "a"}], "preset": "llff", "cameras": [key | {"camera_to_gauge": pose}]}
+            )

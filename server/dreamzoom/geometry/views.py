@@ -207,6 +207,15 @@ PRESETS = {
 """By name: (camera, count=…, zoom=…) to a list of keys."""
 
 
+def ready_path(name: str, width: int, height: int, levels: int) -> list[Key]:
+    """A preset's keys, or those of "straight", for a camera of this size three units from the focus, 40° from above."""
+    tilt = math.radians(40)
+    pose = look_at((0, -3 * math.sin(tilt), 3 * math.cos(tilt)), (0, 0, 0))
+    focal = 1.2 * max(width, height)
+    camera = Camera(width, height, focal, focal, width / 2, height / 2, pose)
+    return straight(camera, levels) if name == "straight" else PRESETS[name](camera)
+
+
 def _turned(camera: Camera, angles, zoom: float) -> list[Key]:
     """Keys of a camera that turns about its centre: (yaw to the right, pitch up) in degrees."""
     keys = []

@@ -12,7 +12,7 @@ from dreamzoom.errors import DreamzoomError
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.joint import Posed, refine
 from dreamzoom.geometry.lift import lift
-from dreamzoom.geometry.merge import glue
+from dreamzoom.geometry.merge import glue, thin
 from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.seam import Aligned
 from dreamzoom.report import Report
@@ -56,6 +56,7 @@ def level_cloud(
     side_views: Callable[[Cloud], list[View]],
     prompt: str,
     negative_prompt: str,
+    most: int,
     report: Report,
 ) -> tuple[Cloud, list[Dreamed]]:
     """The cloud of one level: its anchor view lifted, then side views for what the flight will see through holes.
@@ -69,6 +70,7 @@ def level_cloud(
         seed, prompt, negative_prompt: Of the level.
         given_depth: (H, W) z-depth that the artist gave, NaN where unknown; None to ask the depth model.
         side_views: The views still needed, given the points so far.
+        most: Points at the most; beyond that the surest of each cell stay.
         report: Progress and cancel.
 
     Returns:
@@ -105,7 +107,7 @@ def level_cloud(
     if len(dreamed) > 1:
         report.progress(0.9, "fit all views together")
         cloud, dreamed = together(dreamed, fits, parents)
-    return cloud, dreamed
+    return thin(cloud, most), dreamed
 
 
 def together(dreamed: list[Dreamed], fits: list[Aligned], parents: Cloud) -> tuple[Cloud, list[Dreamed]]:

@@ -176,6 +176,7 @@ def _dream_step(job: Job, level: int) -> Step:
     view = plan.anchor(job.path, level, job.limits)
     flight = [[key.zoom, plan.describe(key.camera)] for key in _flight(job, level)]
     limits = {"side_views": job.limits.side_views, "hole_share": job.limits.hole_share}
+    limits["points"] = job.limits.points
     parameters = _common(job, level) | {"flight": flight} | limits
     parameters["depth"] = _fingerprint(item.depth, f"levels[{level}].depth")
 
@@ -205,6 +206,7 @@ def _dream_step(job: Job, level: int) -> Step:
             side_views=side_views(parents),
             prompt=item.prompt,
             negative_prompt=item.negative_prompt,
+            most=job.limits.points,
             report=report,
         )
         files.write_points(folder, f"{base}/work/points.npz", cloud)
@@ -212,7 +214,7 @@ def _dream_step(job: Job, level: int) -> Step:
         files.write_arrays(folder, f"{base}/depth.npz", {"depth": dreamed[0].depth})
 
     outputs = (f"{base}/work/points.npz", f"{base}/work/views.npz", f"{base}/depth.npz")
-    return Step(f"{base}/dream", "dream", level, 2, parameters, (f"{base}/image",), outputs, run, weight=4)
+    return Step(f"{base}/dream", "dream", level, 3, parameters, (f"{base}/image",), outputs, run, weight=4)
 
 
 def _splat_step(job: Job, level: int) -> Step:

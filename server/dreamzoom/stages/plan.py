@@ -25,6 +25,7 @@ class Settings:
         iterations: Of the splat fit.
         supports: Extra views of the cloud that supervise the fit.
         cap: The most splats of one level.
+        points: The most points of one level.
     """
 
     overscan: float
@@ -33,12 +34,19 @@ class Settings:
     iterations: int
     supports: int
     cap: int
+    points: int
 
 
 QUALITIES = {
-    "draft": Settings(overscan=1.5, side_views=0, hole_share=0.05, iterations=0, supports=0, cap=150_000),
-    "preview": Settings(overscan=1.5, side_views=1, hole_share=0.01, iterations=60, supports=0, cap=500_000),
-    "final": Settings(overscan=2.0, side_views=3, hole_share=0.003, iterations=1200, supports=4, cap=3_000_000),
+    "draft": Settings(
+        overscan=1.5, side_views=0, hole_share=0.05, iterations=0, supports=0, cap=150_000, points=600_000
+    ),
+    "preview": Settings(
+        overscan=1.5, side_views=1, hole_share=0.01, iterations=60, supports=0, cap=500_000, points=1_000_000
+    ),
+    "final": Settings(
+        overscan=2.0, side_views=3, hole_share=0.003, iterations=1200, supports=4, cap=3_000_000, points=6_000_000
+    ),
 }
 
 
