@@ -10,7 +10,7 @@ from zoom import agreement
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.zoom.blend import Blend
 from dreamzoom.zoom.gaussian import FieldDenoiser, from_clean
-from dreamzoom.zoom.sampler import sample_levels
+from dreamzoom.zoom.levels import sample_levels
 from dreamzoom.zoom.schedule import Flow, Prediction, VariancePreserving
 
 KINDS = {

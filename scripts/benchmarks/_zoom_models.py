@@ -10,7 +10,8 @@ from dreamzoom.report import Report
 from dreamzoom.zoom.blend import Blend, conform
 from dreamzoom.zoom.codec import PixelCodec, VaeCodec
 from dreamzoom.zoom.gaussian import Field, FieldDenoiser, to_waves
-from dreamzoom.zoom.sampler import JointSampler, Plan, sample_levels
+from dreamzoom.zoom.levels import sample_levels
+from dreamzoom.zoom.sampler import JointSampler, Plan
 from dreamzoom.zoom.schedule import Flow, Prediction, VariancePreserving
 
 

@@ -27,7 +27,8 @@ from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.report import Report
 from dreamzoom.zoom import noise as noises
 from dreamzoom.zoom.blend import Blend
-from dreamzoom.zoom.sampler import Coupling, JointSampler, Plan, sample_levels
+from dreamzoom.zoom.levels import sample_levels
+from dreamzoom.zoom.sampler import Coupling, JointSampler, Plan
 from dreamzoom.zoom.stack import make_nest
 from dreamzoom.zoom.warp import Link, Seen, make_warp, refine_levels, reprojection_db
 from dreamzoom.zoomstack import Film

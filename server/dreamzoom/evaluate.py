@@ -90,7 +90,7 @@ def _moment(flight, engine, key: Key) -> dict[str, float]:
 
 
 def _level(folder: Folder, engine, level: int) -> dict[str, float]:
-    anchor = files.read_views(folder, f"levels/{level:03d}/work/views.npz")[0]
+    anchor = files.read_views(folder, f"levels/{level:03d}/parts/views.npz")[0]
     _, truth = engine.world.render(anchor.view.camera, level)
     error = np.abs(anchor.depth / truth - 1)
     error = error[np.isfinite(error)]

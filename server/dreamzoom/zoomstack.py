@@ -22,7 +22,7 @@ from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.wire import Request
 from dreamzoom.zoom.blend import settle
-from dreamzoom.zoom.sampler import stream_levels
+from dreamzoom.zoom.levels import stream_levels
 from dreamzoom.zoom.stack import make_nest
 
 FRAMES_PER_LEVEL, FPS = 48, 24

@@ -1,3 +1,5 @@
+"""Blender's cameras and the server's agree with Blender's own projection."""
+
 import itertools
 import math
 

@@ -1,3 +1,5 @@
+"""A scene becomes the request that the server takes."""
+
 import json
 import os
 import subprocess

@@ -1,3 +1,5 @@
+"""The rig turns the zoom into motion, without the add-on too."""
+
 import math
 import os
 import subprocess

@@ -1,3 +1,5 @@
+"""What is exported is what is shown."""
+
 from __future__ import annotations
 
 import sys

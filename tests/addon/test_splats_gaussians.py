@@ -1,3 +1,5 @@
+"""General Gaussians render as they are defined."""
+
 from __future__ import annotations
 
 import sys

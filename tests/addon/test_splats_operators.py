@@ -1,3 +1,5 @@
+"""Import and export through menus and dropping."""
+
 from __future__ import annotations
 
 import sys

@@ -1,3 +1,5 @@
+"""Files of splats are read whole or refused with a reason."""
+
 from __future__ import annotations
 
 import sys

@@ -1,3 +1,5 @@
+"""Points show in every view."""
+
 from __future__ import annotations
 
 import sys

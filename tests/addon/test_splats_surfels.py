@@ -1,3 +1,5 @@
+"""Surfels render as they were fitted."""
+
 from __future__ import annotations
 
 import sys

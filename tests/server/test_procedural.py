@@ -1,3 +1,5 @@
+"""The procedural world is deterministic, causal, finite, and the same from every view."""
+
 from __future__ import annotations
 
 import numpy as np

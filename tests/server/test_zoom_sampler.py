@@ -12,7 +12,8 @@ from dreamzoom.errors import BadRequest
 from dreamzoom.report import Report
 from dreamzoom.zoom.blend import Blend
 from dreamzoom.zoom.gaussian import Field, FieldDenoiser, pixel_power, to_waves
-from dreamzoom.zoom.sampler import Coupling, complete_prompts, sample_levels, stream_levels
+from dreamzoom.zoom.levels import complete_prompts, sample_levels, stream_levels
+from dreamzoom.zoom.sampler import Coupling
 from dreamzoom.zoom.schedule import Flow, Prediction
 from dreamzoom.zoom.stack import make_nest
 

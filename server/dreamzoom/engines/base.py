@@ -104,5 +104,5 @@ class Denoises(Protocol):
         ...
 
     def sampling(self) -> dict[str, Any]:
-        """Keyword arguments for `zoom.sampler.stream_levels`: steps, guidance, window."""
+        """Keyword arguments for `zoom.levels.stream_levels`: steps, guidance, window."""
         ...

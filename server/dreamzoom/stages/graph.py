@@ -48,7 +48,7 @@ class Job:
         """The parents' points in the frame of `level`; of higher ones only what a finer one does not show."""
         clouds = [Cloud.empty()]
         for parent in self.parents(level):
-            cloud = files.read_points(folder, f"{place(parent)}/work/points.npz")
+            cloud = files.read_points(folder, f"{place(parent)}/parts/points.npz")
             finer = plan.next_anchor(self.path, parent, self.limits)
             if parent < level - 1 and finer is not None:
                 cloud = cloud[~export.shown_finer(cloud.position, finer)]
@@ -145,10 +145,10 @@ def _joint_step(job: Job, engine: Denoises) -> Step:
         pictures = {level: _given_picture(job, level, report) for level in range(count)}
         given = {level: rgb for level, rgb in pictures.items() if rgb is not None}
         for level, rgb in zoom.joint_images(engine, job.path, anchors, texts, given, report):
-            files.write_picture(folder, f"{place(level)}/work/joint.png", rgb)
+            files.write_picture(folder, f"{place(level)}/parts/joint.png", rgb)
             report.preview(rgb)
 
-    outputs = tuple(f"{place(level)}/work/joint.png" for level in range(count))
+    outputs = tuple(f"{place(level)}/parts/joint.png" for level in range(count))
     return Step("zoom", "zoom", None, 1, parameters, (), outputs, run, weight=4 * count)
 
 
@@ -157,7 +157,7 @@ def _joint_image_step(job: Job, level: int) -> Step:
     base = place(level)
 
     def run(folder: Folder, report: Report) -> None:
-        folder.write(f"{base}/image.png", folder.read(f"{base}/work/joint.png"))
+        folder.write(f"{base}/image.png", folder.read(f"{base}/parts/joint.png"))
 
     needs = ("zoom", *(f"{place(parent)}/dream" for parent in job.parents(level)))
     return Step(f"{base}/image", "zoom", level, 1, _common(job, level), needs, (f"{base}/image.png",), run, weight=0.01)
@@ -209,11 +209,11 @@ def _dream_step(job: Job, level: int) -> Step:
             most=job.limits.points,
             report=report,
         )
-        files.write_points(folder, f"{base}/work/points.npz", cloud)
-        files.write_views(folder, f"{base}/work/views.npz", dreamed)
+        files.write_points(folder, f"{base}/parts/points.npz", cloud)
+        files.write_views(folder, f"{base}/parts/views.npz", dreamed)
         files.write_arrays(folder, f"{base}/depth.npz", {"depth": dreamed[0].depth})
 
-    outputs = (f"{base}/work/points.npz", f"{base}/work/views.npz", f"{base}/depth.npz")
+    outputs = (f"{base}/parts/points.npz", f"{base}/parts/views.npz", f"{base}/depth.npz")
     return Step(f"{base}/dream", "dream", level, 3, parameters, (f"{base}/image",), outputs, run, weight=4)
 
 
@@ -223,16 +223,16 @@ def _splat_step(job: Job, level: int) -> Step:
     parameters = limits | {"seed": job.request.level_seed(level)}
 
     def run(folder: Folder, report: Report) -> None:
-        cloud = files.read_points(folder, f"{base}/work/points.npz")
-        dreamed = files.read_views(folder, f"{base}/work/views.npz")
+        cloud = files.read_points(folder, f"{base}/parts/points.npz")
+        dreamed = files.read_views(folder, f"{base}/parts/views.npz")
         supports = views.support_cameras(dreamed[0].view, count=job.limits.supports)
         seed = job.request.level_seed(level)
         fitted = splat.level_splats(cloud, dreamed, supports, None, job.limits, seed, report)
-        folder.write_with(f"{base}/work/fit.ply", lambda temporary: write_splats(temporary, fitted))
+        folder.write_with(f"{base}/parts/fit.ply", lambda temporary: write_splats(temporary, fitted))
 
     weight = 1 + 0.3 * job.limits.iterations
     return Step(
-        f"{base}/fit", "splat", level, 1, parameters, (f"{base}/dream",), (f"{base}/work/fit.ply",), run, weight=weight
+        f"{base}/fit", "splat", level, 1, parameters, (f"{base}/dream",), (f"{base}/parts/fit.ply",), run, weight=weight
     )
 
 
@@ -244,8 +244,8 @@ def _export_step(job: Job, level: int) -> Step:
     parameters = {"finer": plan.describe(finer) if finer else None, "level": level}
 
     def run(folder: Folder, report: Report) -> None:
-        fitted = read_splats(folder.path(f"{base}/work/fit.ply"))
-        cloud = files.read_points(folder, f"{base}/work/points.npz")
+        fitted = read_splats(folder.path(f"{base}/parts/fit.ply"))
+        cloud = files.read_points(folder, f"{base}/parts/points.npz")
         shown = fitted if level == 0 else export.feathered(fitted, anchor)
         splats, cloud = export.mark_superseded(shown, cloud, finer)
         folder.write_with(names[0], lambda temporary: write_splats(temporary, splats))
@@ -268,7 +268,7 @@ def _preview(splats: Gaussians, job: Job, level: int) -> np.ndarray:
 def _result_step(job: Job, steps: list[Step]) -> Step:
     request = job.request
     parameters = {"request": msgspec.to_builtins(request)}
-    listed = [name for step in steps for name in step.outputs if "/work/" not in name]
+    listed = [name for step in steps for name in step.outputs if "/parts/" not in name]
 
     def run(folder: Folder, report: Report) -> None:
         levels = []

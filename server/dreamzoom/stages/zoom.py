@@ -10,7 +10,7 @@ from dreamzoom.engines.base import KNOWN, UNKNOWN, Denoises, Engine, View
 from dreamzoom.geometry.project import Projection
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
-from dreamzoom.zoom.sampler import stream_levels
+from dreamzoom.zoom.levels import stream_levels
 
 
 def level_image(

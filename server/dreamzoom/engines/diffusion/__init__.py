@@ -55,7 +55,7 @@ class DiffusionEngine:
 
     def __init__(self, request: Request, model: check.Model):
         from dreamzoom.engines.diffusion import loading
-        from dreamzoom.zoom.sampler import complete_prompts
+        from dreamzoom.zoom.levels import complete_prompts
 
         self.options: Options = request.engine
         self.model = model

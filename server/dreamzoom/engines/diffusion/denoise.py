@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -79,7 +80,7 @@ class Codec(VaeCodec):
                 self.vae.to(half)
 
 
-class NetworkDenoiser:
+class NetworkDenoiser(ABC):
     """What UNets and transformers share.
 
     Args:
@@ -120,11 +121,11 @@ class NetworkDenoiser:
             answer[chosen] = self.guard(lambda p=part, w=when, e=embeds, o=pooled: self.ask(p, w, e, o)).to(z.dtype)
         return answer
 
+    @abstractmethod
     def ask(
         self, z: torch.Tensor, times: torch.Tensor, embeds: torch.Tensor, pooled: torch.Tensor | None
     ) -> torch.Tensor:
         """One call of the network."""
-        raise NotImplementedError
 
 
 class UnetDenoiser(NetworkDenoiser):
