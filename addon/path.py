@@ -42,6 +42,9 @@ GONE_FROM, GONE_AT = 0.4, 0.65
 through.
 """
 
+CLOSES_FROM, CLOSES_AT = 0.15, 0.6
+"""When they close from the middle, past their level, so that bright ones do not shine through the finer level."""
+
 STEP_BACK = 3.0
 """How far superseded splats step back from the camera while the finer level fades in, as a share of their distance."""
 

@@ -17,7 +17,7 @@ import math
 import bpy
 from bpy_extras import anim_utils
 
-from . import path
+from . import path, splats
 
 ZOOM = '["zoom"]'
 ORBIT = '["orbit"]'
@@ -138,6 +138,10 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
         _drive(root, obj, "color", " * ".join(fades), 3)
     if superseded:
         _drive_step_back(root, obj, level)
+        obj[splats.GONE] = 0.0
+        _drive(
+            root, obj, f'["{splats.GONE}"]', f"smoothstep({level + path.CLOSES_FROM:g}, {level + path.CLOSES_AT:g}, u)"
+        )
     first, last = path.window(root.dreamzoom.zoom_factor, level, superseded)
     hidden = ([f"u <= {first:g}"] if math.isfinite(first) else []) + [f"u > {last:.6g}"]
     for name in ("hide_viewport", "hide_render"):

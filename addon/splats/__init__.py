@@ -10,9 +10,11 @@ import numpy as np
 from . import compressed, gaussians, native, ply, points, surfels
 from .arrays import SplatFileError, Splats, srgb_to_linear
 from .export import export_splats, holds_splats
+from .material import GONE
 
 __all__ = [
     "ENDINGS",
+    "GONE",
     "SUPERSEDED",
     "SplatFileError",
     "export_splats",
@@ -100,8 +102,10 @@ def show_splats(
     if marked is None or not marked.any():
         return [_shown(splats, name, collection, representation)]
     marked = marked != 0
+    staying = splats[~marked]
+    staying.extra.pop("gone", None)
     objects = [
-        _shown(splats[~marked], name, collection, representation),
+        _shown(staying, name, collection, representation),
         _shown(splats[marked], f"{name} superseded", collection, representation),
     ]
     objects[1][SUPERSEDED] = True

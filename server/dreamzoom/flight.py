@@ -58,7 +58,9 @@ class Flight:
             if old > 0 and marked.any():
                 back = about((camera or key.camera).centre, self.path.step_back(key.zoom, level))
                 parts.append(moved(splats[marked], to_gauge.then(back)))
-                fades.append(self.path.revealed(old, moment[marked]) if level else np.full(len(parts[-1]), old))
+                whole = self.path.revealed(old, moment[marked]) if level else np.full(len(parts[-1]), old)
+                closing = splats.extra.get("gone", np.full(len(splats), np.inf))[marked]
+                fades.append(whole * (1 - self.path.revealed(self.path.gone(key.zoom, level), closing)))
         splats = joined(parts)
         return rasterize(splats, camera or key.camera, opacity_scale=np.concatenate(fades).astype(np.float32))
 

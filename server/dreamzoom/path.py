@@ -19,6 +19,9 @@ STEP_BACK = 3.0
 """How far superseded splats step back, as a share of their distance from the camera: behind all of the finer level."""
 
 
+GONE_FROM, GONE_AT = 0.15, 0.6
+"""When superseded splats close, in zoom past their level; the middle goes first, as the finer level opens."""
+
 SOFTNESS = 0.6
 """How wide the edge is with which a level opens, as a share of its half size."""
 
@@ -114,6 +117,13 @@ class ZoomPath:
         """
         t = np.clip((fade * (1 + SOFTNESS) - moment) / SOFTNESS, 0, 1)
         return t * t * (3 - 2 * t)
+
+    def gone(self, zoom: float, level: int) -> float:
+        """How far the superseded splats of `level` have closed: like `revealed`, some time after the finer has opened.
+
+        Splats let a little light through, and bright ones would shine through dark ones in front of them.
+        """
+        return _smoothstep((zoom - level - GONE_FROM) / (GONE_AT - GONE_FROM))
 
     def superseded_fade(self, zoom: float, level: int) -> float:
         """The same for the superseded splats of `level`: they fade out over u in [level + 0.4, level + 0.65].

@@ -226,7 +226,7 @@ class TestWithoutTheAddon:
 
 
 class TestStepBack:
-    @pytest.mark.parametrize("zoom, ratio", [(0.9, 1.0), (1.25, 2.5), (1.5, 4.0), (1.9, 4.0)])
+    @pytest.mark.parametrize("zoom, ratio", [(0.9, 1.0), (1.25, 2.5), (1.5, 4.0), (1.6, 4.0)])
     def test_a_superseded_part_recedes_along_the_camera_s_own_rays(self, zoom, ratio):
         root = rig.create_rig(bpy.context.scene, (1, 2, 3), levels=3)
         root.rotation_euler, root.scale = (0.3, 0.2, 0.5), (2, 2, 2)

@@ -53,7 +53,7 @@ def _moments(place: np.ndarray, outside: np.ndarray) -> np.ndarray:
 
 
 def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tuple[Gaussians, Cloud]:
-    """Mark what the next level shows more finely.
+    """Mark what the next level shows more finely, and when each of it goes (column `gone`, as `reveal` of that level).
 
     Only the next anchor's camera decides, not what was dreamed there: so a changed prompt of the next level leaves this
     level's files as they are.
@@ -66,7 +66,9 @@ def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tu
         none = np.zeros(len(splats), np.uint8)
         return replace(splats, extra=splats.extra | {"superseded": none}), cloud
     marks = shown_finer(splats.means, finer).astype(np.uint8)
-    marked = replace(splats, extra=splats.extra | {"superseded": marks})
+    pixels, depth = finer.project(splats.means)
+    closing = _moments(2 * pixels / (finer.width, finer.height) - 1, depth <= 0)
+    marked = replace(splats, extra=splats.extra | {"superseded": marks, "gone": closing})
     return marked, replace(cloud, superseded=shown_finer(cloud.position, finer))
 
 

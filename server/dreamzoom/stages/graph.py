@@ -254,7 +254,7 @@ def _export_step(job: Job, level: int) -> Step:
         folder.write_json(names[3], {"points": len(cloud), "splat_count": len(splats)})
 
     needs = (f"{base}/dream", f"{base}/fit")
-    return Step(f"{base}/export", "export", level, 3, parameters, needs, tuple(names), run, weight=2)
+    return Step(f"{base}/export", "export", level, 4, parameters, needs, tuple(names), run, weight=2)
 
 
 def _preview(splats: Gaussians, job: Job, level: int) -> np.ndarray:
