@@ -28,7 +28,7 @@ def anchor(path: ZoomPath, level: int, overscan: float | None = None) -> View:
 def side_views(
     path: ZoomPath, level: int, cloud: Cloud, *, limit: float = 0.02, most: int = 12, steps: int = 24
 ) -> list[View]:
-    """Further cameras of the artist's real path, u from k to k + 1, that see holes the anchor leaves.
+    """Further cameras of the artist's real path, u from k − ½ to k + 1, that see holes the anchor leaves.
 
     Goes along the path and predicts, in small pictures, what the cloud leaves unknown; where that is more than `limit`
     of the picture it adds a view, believes it filled (at the depth around each hole), and goes on.
@@ -39,7 +39,7 @@ def side_views(
         cloud: What is known after the anchor view.
         limit: The largest share of unknown pixels that needs no view.
         most: At most this many views.
-        steps: How many places between u = k and k + 1 are looked at, at least; every key there is one.
+        steps: How many places per level of zoom are looked at, at least; every key there is one.
     """
     views, known = [], thinned(cloud, 400_000)
     for zoom, camera in _along(path, level, steps):
@@ -102,21 +102,21 @@ def thinned(cloud: Cloud, most: int) -> Cloud:
 
 
 def _along(path: ZoomPath, level: int, steps: int):
-    """(u, camera in the frame of `level`) over the keys with k ≤ u ≤ k + 1 and between them, in the path's order."""
-    keys = path.keys
+    """(u, camera in the frame of `level`) over the keys with k − ½ ≤ u ≤ k + 1 and between them, in the path's order."""
+    keys, start = path.keys, level - 0.5 if level else 0.0
     for before, after in zip(keys, keys[1:], strict=False):
         low, high = sorted((before.zoom, after.zoom))
-        if high < level or low > level + 1:
+        if high < start or low > level + 1:
             continue
         pieces = max(1, math.ceil((high - low) * steps)) if high > low else 1
         for t in np.linspace(0, 1, pieces + 1)[:-1]:
             zoom = (1 - t) * before.zoom + t * after.zoom
-            if level <= zoom <= level + 1:
+            if start <= zoom <= level + 1:
                 camera = (
                     ZoomPath(path.factor, path.focuses, (before, after)).key_at(zoom).camera if t else before.camera
                 )
                 yield zoom, camera.moved(path.gauge(zoom, level))
-    if keys and level <= keys[-1].zoom <= level + 1:
+    if keys and start <= keys[-1].zoom <= level + 1:
         yield keys[-1].zoom, keys[-1].camera.moved(path.gauge(keys[-1].zoom, level))
 
 

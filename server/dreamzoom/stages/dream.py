@@ -17,6 +17,7 @@ from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.seam import Aligned
 from dreamzoom.report import Report
 from dreamzoom.stages.align import align_view, settle, with_given
+from dreamzoom.stages.export import shown_finer
 from dreamzoom.stages.zoom import paint
 
 
@@ -69,7 +70,7 @@ def level_cloud(
         parents: Their points in the level's frame; they fill the side views' surroundings.
         seed, prompt, negative_prompt: Of the level.
         given_depth: (H, W) z-depth that the artist gave, NaN where unknown; None to ask the depth model.
-        side_views: The views still needed, given the points so far.
+        side_views: The views still needed, given all points that will be seen.
         most: Points at the most; beyond that the surest of each cell stay.
         report: Progress and cancel.
 
@@ -95,10 +96,11 @@ def level_cloud(
         )
     dreamed = [first]
     fits = [aligned]
-    wanted = side_views(cloud)
+    outside = parents[~shown_finer(parents.position, view.camera)]  # what is left of them once this level has come
+    wanted = side_views(Cloud.joined([cloud, outside]))
     for index, side in enumerate(wanted):
         report.progress(0.5 + 0.4 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
-        around = project(Cloud.joined([cloud, parents]), side.camera)
+        around = project(Cloud.joined([cloud, outside]), side.camera)
         picture = paint(engine, side, around.rgb, around.mask, prompt, negative_prompt, seed, report)
         fitted = align_view(engine.depth(side, picture, seed, report), around, side.camera, pin=False)
         dreamed.append(Dreamed(side, picture, fitted.depth, around.mask != KNOWN))
@@ -106,7 +108,7 @@ def level_cloud(
         cloud = Cloud.joined([cloud, _points(dreamed[-1], fitted, index + 1)])
     if len(dreamed) > 1:
         report.progress(0.9, "fit all views together")
-        cloud, dreamed = together(dreamed, fits, parents)
+        cloud, dreamed = together(dreamed, fits, outside)
     return thin(cloud, most), dreamed
 
 
@@ -117,7 +119,7 @@ def together(dreamed: list[Dreamed], fits: list[Aligned], parents: Cloud) -> tup
 
     Args:
         dreamed, fits: The views in order, the anchor first, each fitted alone.
-        parents: The levels above, in the level's frame; seen, not returned.
+        parents: What stays of the levels above, in the level's frame; seen, not returned.
     """
     posed = [Posed(dreamed[0].view.camera, dreamed[0].depth, scale_doubt=1e-4, warp=0.0)]
     posed += [Posed(item.view.camera, item.depth) for item in dreamed[1:]]

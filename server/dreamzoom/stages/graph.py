@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -180,12 +179,8 @@ def _dream_step(job: Job, level: int) -> Step:
     parameters = _common(job, level) | {"flight": flight} | limits
     parameters["depth"] = _fingerprint(item.depth, f"levels[{level}].depth")
 
-    def side_views(parents: Cloud) -> Callable[[Cloud], list[View]]:
-        def choose(cloud: Cloud) -> list[View]:
-            seen = Cloud.joined([cloud, parents])
-            return views.side_views(job.path, level, seen, limit=job.limits.hole_share, most=job.limits.side_views)
-
-        return choose
+    def side_views(cloud: Cloud) -> list[View]:
+        return views.side_views(job.path, level, cloud, limit=job.limits.hole_share, most=job.limits.side_views)
 
     def run(folder: Folder, report: Report) -> None:
         rgb = files.read_picture(folder, f"{base}/image.png")
@@ -203,7 +198,7 @@ def _dream_step(job: Job, level: int) -> Step:
             parents,
             seed=job.request.level_seed(level),
             given_depth=given,
-            side_views=side_views(parents),
+            side_views=side_views,
             prompt=item.prompt,
             negative_prompt=item.negative_prompt,
             most=job.limits.points,
@@ -214,7 +209,7 @@ def _dream_step(job: Job, level: int) -> Step:
         files.write_arrays(folder, f"{base}/depth.npz", {"depth": dreamed[0].depth})
 
     outputs = (f"{base}/parts/points.npz", f"{base}/parts/views.npz", f"{base}/depth.npz")
-    return Step(f"{base}/dream", "dream", level, 3, parameters, (f"{base}/image",), outputs, run, weight=4)
+    return Step(f"{base}/dream", "dream", level, 4, parameters, (f"{base}/image",), outputs, run, weight=4)
 
 
 def _splat_step(job: Job, level: int) -> Step:
@@ -308,9 +303,9 @@ def _result_step(job: Job, steps: list[Step]) -> Step:
 
 
 def _flight(job: Job, level: int) -> list:
-    """The keys of the path on which this level is the newest that is whole: u from level to level + 1."""
-    inside = [key for key in job.path.keys if level <= key.zoom <= level + 1]
-    return [job.path.key_at(float(level)), *inside, job.path.key_at(float(level + 1))]
+    """The keys of the path on which this level is seen whole: u from level − ½ to level + 1."""
+    inside = [key for key in job.path.keys if level - 0.5 <= key.zoom <= level + 1]
+    return [job.path.key_at(level - 0.5), *inside, job.path.key_at(float(level + 1))]
 
 
 def _fingerprint(name: str | None, field: str) -> str | None:
