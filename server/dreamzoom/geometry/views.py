@@ -102,7 +102,7 @@ def thinned(cloud: Cloud, most: int) -> Cloud:
 
 
 def _along(path: ZoomPath, level: int, steps: int):
-    """(u, camera in the frame of `level`) over the keys with k − ½ ≤ u ≤ k + 1 and between them, in the path's order."""
+    """(u, camera in the frame of `level`) on the keys with k − ½ ≤ u ≤ k + 1 and between them, in the path's order."""
     keys, start = path.keys, level - 0.5 if level else 0.0
     for before, after in zip(keys, keys[1:], strict=False):
         low, high = sorted((before.zoom, after.zoom))
