@@ -39,13 +39,13 @@ class Settings:
 
 QUALITIES = {
     "draft": Settings(
-        overscan=1.5, side_views=1, hole_share=0.003, iterations=0, supports=0, cap=150_000, points=600_000
+        overscan=1.5, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000
     ),
     "preview": Settings(
-        overscan=1.5, side_views=2, hole_share=0.003, iterations=60, supports=0, cap=500_000, points=1_000_000
+        overscan=1.5, side_views=2, hole_share=0.0005, iterations=60, supports=0, cap=500_000, points=1_000_000
     ),
     "final": Settings(
-        overscan=2.0, side_views=4, hole_share=0.002, iterations=1200, supports=4, cap=3_000_000, points=6_000_000
+        overscan=2.0, side_views=4, hole_share=0.0005, iterations=1200, supports=4, cap=3_000_000, points=6_000_000
     ),
 }
 
