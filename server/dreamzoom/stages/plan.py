@@ -39,10 +39,10 @@ class Settings:
 
 QUALITIES = {
     "draft": Settings(
-        overscan=1.5, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000
+        overscan=1.6, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000
     ),
     "preview": Settings(
-        overscan=1.5, side_views=2, hole_share=0.0005, iterations=60, supports=0, cap=500_000, points=1_000_000
+        overscan=1.6, side_views=2, hole_share=0.0005, iterations=60, supports=0, cap=500_000, points=1_000_000
     ),
     "final": Settings(
         overscan=2.0, side_views=4, hole_share=0.0005, iterations=1200, supports=4, cap=3_000_000, points=6_000_000
@@ -56,8 +56,8 @@ def settings(request: Request) -> Settings:
 
 
 def overscan(path: ZoomPath, limits: Settings) -> float:
-    """By how much anchor views are wider than the camera."""
-    return min(float(np.sqrt(path.factor)), limits.overscan)
+    """By how much anchor views are wider than the camera: √p, and a margin for a camera that turns on its way."""
+    return min(1.12 * float(np.sqrt(path.factor)), limits.overscan)
 
 
 def anchor(path: ZoomPath, level: int, limits: Settings) -> View:
