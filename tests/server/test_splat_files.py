@@ -1,3 +1,5 @@
+"""Files of splats come back as they were written, agree with an independent reader, and are refused when damaged."""
+
 from __future__ import annotations
 
 import shutil
