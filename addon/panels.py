@@ -76,7 +76,9 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         column.separator()
         column.prop(settings, "zoom_factor")
         column.prop(settings, "frames_per_level", text="Frames / Level")
-        layout.operator("dreamzoom.key_flight", icon="KEYFRAME")
+        column = layout.column(align=True)
+        column.operator("dreamzoom.key_flight", icon="KEYFRAME")
+        column.operator("dreamzoom.to_camera", icon="OUTLINER_DATA_CAMERA")
 
 
 class DREAMZOOM_PT_new_rig(RigPanel, Panel):
@@ -195,6 +197,9 @@ def draw_new_rig(new, layout: UILayout) -> None:
     button = row.operator("dreamzoom.create_rig", icon="ADD")
     button.target = new.target.name if new.target else ""
     button.levels, button.zoom_factor, button.frames_per_level = new.levels, new.zoom_factor, new.frames_per_level
+    button = layout.operator("dreamzoom.from_camera", icon="OUTLINER_OB_CAMERA")
+    button.camera = ""
+    button.target, button.zoom_factor = new.target.name if new.target else "", new.zoom_factor
 
 
 def draw_job(layout: UILayout, settings) -> None:

@@ -37,6 +37,15 @@ def drift(factor: float, focuses: Sequence[Vector], level: int, reach: int = 8) 
     return [(factor ** (base - level), level_origin(factor, focuses, level, base)) for base in range(first, last + 1)]
 
 
+def in_gauge(factor: float, focuses: Sequence[Vector], level: int, zoom: float) -> tuple[float, list[float]]:
+    """How large `level` appears in the gauge at `zoom`, and where its origin lies there."""
+    base = min(max(math.floor(zoom), 0), len(focuses) - 1)
+    part = zoom - base
+    moved = (1 - factor**-part) / (1 - 1 / factor)
+    origin = level_origin(factor, focuses, level, base)
+    return factor ** (zoom - level), [factor**part * (x - c * moved) for x, c in zip(origin, focuses[base])]
+
+
 GONE_FROM, GONE_AT = 0.4, 0.65
 """When superseded splats fade out, past their level: once the finer level has opened nearly all, before much shines
 through.

@@ -15,9 +15,8 @@ from __future__ import annotations
 import math
 
 import bpy
-from bpy_extras import anim_utils
 
-from . import path, splats
+from . import bake, path, splats
 
 ZOOM = '["zoom"]'
 ORBIT = '["orbit"]'
@@ -211,11 +210,7 @@ def stretch_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
 
 def zoom_curve(root: bpy.types.Object) -> bpy.types.FCurve | None:
     """The animation curve of the zoom."""
-    animation = root.animation_data
-    if animation is None or animation.action is None:
-        return None
-    bag = anim_utils.action_get_channelbag_for_slot(animation.action, animation.action_slot)
-    return bag.fcurves.find(ZOOM) if bag else None
+    return bake.curve_of(root, ZOOM)
 
 
 def flight_range(root: bpy.types.Object) -> tuple[int, int] | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import jobs, levels, rigs, setup, splat_files
+from . import conversions, jobs, levels, rigs, setup, splat_files
 
-MODULES = (rigs, levels, jobs, setup, splat_files)
+MODULES = (rigs, conversions, levels, jobs, setup, splat_files)
 
 
 def register() -> None:

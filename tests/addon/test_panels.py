@@ -26,7 +26,16 @@ def test_every_operator_has_a_tooltip(dreamzoom, cls):
 
 
 def test_operators_that_change_the_scene_can_be_undone():
-    changing = ("create_rig", "key_flight", "render_settings", "level_add", "level_remove", "level_move")
+    changing = (
+        "create_rig",
+        "from_camera",
+        "to_camera",
+        "key_flight",
+        "render_settings",
+        "level_add",
+        "level_remove",
+        "level_move",
+    )
     for cls in OPERATORS:
         if cls.bl_idname.partition(".")[2] in changing:
             assert "UNDO" in cls.bl_options
