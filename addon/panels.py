@@ -76,6 +76,9 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         column.separator()
         column.prop(settings, "zoom_factor")
         column.prop(settings, "frames_per_level", text="Frames / Level")
+        row = column.row()
+        row.active = len(settings.levels) > 1
+        row.prop(settings, "loop")
         column = layout.column(align=True)
         column.operator("dreamzoom.key_flight", icon="KEYFRAME")
         column.operator("dreamzoom.to_camera", icon="OUTLINER_DATA_CAMERA")

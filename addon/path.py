@@ -15,6 +15,10 @@ SHOWN_SCALE = 64.0
 """A level is hidden once it appears this many times its own size: what is left of it is far outside the picture."""
 
 
+LOOP_PAUSE = 0.1
+"""So much zoom before a level of a loop comes again it is hidden; what is left of it then lies outside the picture."""
+
+
 def level_origin(factor: float, focuses: Sequence[Vector], level: int, base: int) -> list[float]:
     """The origin of `level` in the frame of level `base` (0 to N), in that frame's units."""
     origin = [0.0, 0.0, 0.0]
@@ -74,9 +78,14 @@ def opacity(level: int, zoom: float, superseded: bool = False) -> float:
     return shown * (1.0 - smoothstep(level + GONE_FROM, level + GONE_AT, zoom)) if superseded else shown
 
 
-def window(factor: float, level: int, superseded: bool = False) -> tuple[float, float]:
-    """The zooms between which a level is to be seen; hidden at and below the first, and above the second."""
-    first = -math.inf if level == 0 else level - 1.0
+def window(factor: float, level: int, superseded: bool = False, loop: int | None = None) -> tuple[float, float]:
+    """The zooms between which a level is to be seen; hidden at and below the first, and above the second.
+
+    With `loop`, the count of levels in a loop, it is over before the level comes again from far away: a moment before,
+    so that a motion blur does not span both.
+    """
+    first = -math.inf if level == 0 and loop is None else level - 1.0
     if superseded:
         return first, level + GONE_AT
-    return first, level + max(math.log(SHOWN_SCALE) / math.log(factor), 2.0)
+    last = level + max(math.log(SHOWN_SCALE) / math.log(factor), 2.0)
+    return first, last if loop is None else min(last, level + loop - 1 - LOOP_PAUSE)

@@ -66,6 +66,12 @@ def _focus_changed(level: LevelSettings, context: bpy.types.Context) -> None:
         rig.sync_levels(level.id_data)
 
 
+def _loop_changed(settings: RigSettings, context: bpy.types.Context) -> None:
+    if rig.is_rig(settings.id_data):
+        rig.sync_levels(settings.id_data)
+        rig.stretch_flight(settings.id_data, context.scene)
+
+
 def _speed_changed(settings: RigSettings, context: bpy.types.Context) -> None:
     if rig.is_rig(settings.id_data):
         rig.stretch_flight(settings.id_data, context.scene)
@@ -115,6 +121,14 @@ class RigSettings(PropertyGroup):
     active_level: IntProperty(name="Active Level", description="The level whose details are shown", min=0)
     zoom_factor: FloatProperty(**FACTOR, update=_layout_changed)
     frames_per_level: IntProperty(**SPEED, update=_speed_changed)
+    loop: BoolProperty(
+        name="Loop",
+        description=(
+            "After the last level comes the first again, without end: the flight's last frame leads into its first. "
+            "Takes two levels or more"
+        ),
+        update=_loop_changed,
+    )
     camera: PointerProperty(
         name="Camera",
         description="The camera whose path is dreamed along",

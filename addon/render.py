@@ -29,7 +29,7 @@ def set_up(scene: bpy.types.Scene, engine: str = "CYCLES", samples: int = 16) ->
 
 def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
     """Take the frame range of the rig's flight, and its camera."""
-    frames = rig.flight_range(root)
+    frames = rig.frame_range(root)
     if frames is not None:
         scene.frame_start, scene.frame_end = frames
     if root.dreamzoom.camera is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
 
-from . import cameras
+from . import cameras, rig
 from .errors import DreamzoomError
 
 VERSION = 1
@@ -22,7 +23,8 @@ def build_request(root: bpy.types.Object, scene: bpy.types.Scene, view_layer: bp
     """
     settings = root.dreamzoom
     width, height = cameras.picture_size(scene.render, settings.size)
-    return {
+    loop = {"loop": True} if rig.loops(root) else {}
+    return loop | {
         "version": VERSION,
         "seed": settings.seed,
         "quality": settings.quality,
@@ -55,8 +57,17 @@ def camera_keys(
             keys.append(_camera_key(root.evaluated_get(graph), camera.evaluated_get(graph), scene, width, height))
     finally:
         scene.frame_set(before[0], subframe=before[1])
+    if rig.loops(root):
+        keys = _first_pass(keys, len(root.dreamzoom.levels))
     _check_zooms(keys, len(root.dreamzoom.levels))
     return keys
+
+
+def _first_pass(keys: list[dict[str, Any]], levels: int) -> list[dict[str, Any]]:
+    """The keys of a loop up to where it begins anew, their zooms counted from its beginning."""
+    passed = math.floor(keys[0]["zoom"] / levels + 1e-4) * levels
+    kept = [key | {"zoom": key["zoom"] - passed} for key in keys]
+    return [key for key in kept if key["zoom"] <= levels]
 
 
 def _camera_key(root, camera, scene: bpy.types.Scene, width: int, height: int) -> dict[str, Any]:

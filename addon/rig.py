@@ -23,6 +23,7 @@ ORBIT = '["orbit"]'
 LEVEL = "dreamzoom_level"
 CONTENT = "dreamzoom_content"
 EYE = "dreamzoom_eye"
+PIVOT = "dreamzoom_orbit"
 CAMERA_DISTANCE = 3.0
 CAMERA_TILT = math.radians(40)
 ORBIT_PER_LEVEL = math.radians(10)
@@ -97,7 +98,21 @@ def sync_levels(root: bpy.types.Object) -> None:
         _drive_level(root, empty, level)
         for obj in contents(empty):
             drive_content(root, obj, level)
-    root.id_properties_ui("zoom").update(min=-1.0, max=float(count), soft_min=0.0, soft_max=max(count - 1.0, 0.5))
+    _drive_orbit(root)
+    low, high = (-1e4, 1e4) if loops(root) else (-1.0, float(count))
+    root.id_properties_ui("zoom").update(min=low, max=high, soft_min=0.0, soft_max=max(flight_depth(root), 0.5))
+
+
+def loops(root: bpy.types.Object) -> bool:
+    """Whether the last level leads back into the first; a single level can't."""
+    settings = root.dreamzoom
+    return settings.loop and len(settings.levels) > 1
+
+
+def flight_depth(root: bpy.types.Object) -> float:
+    """The zoom at which the flight ends: at the last level, or in a loop where the first comes again."""
+    count = len(root.dreamzoom.levels)
+    return float(count if loops(root) else count - 1)
 
 
 def level_empties(root: bpy.types.Object) -> list[bpy.types.Object]:
@@ -130,19 +145,25 @@ def attach(root: bpy.types.Object, obj: bpy.types.Object, level: int, superseded
 def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:
     """Drive the fade (the alpha of the object's colour) and the window in which the object shows."""
     superseded = obj[CONTENT] == "superseded"
-    fades = [] if level == 0 else [f"smoothstep({level - 1}, {level - 0.5}, u)"]
+    u = _own_zoom(root, level)
+    fades = [] if level == 0 and not loops(root) else [f"smoothstep({level - 1}, {level - 0.5}, {u})"]
+    obj.driver_remove("color", 3)
     if superseded:
-        fades.append(f"(1 - smoothstep({level + path.GONE_FROM:g}, {level + path.GONE_AT:g}, u))")
+        fades.append(f"(1 - smoothstep({level + path.GONE_FROM:g}, {level + path.GONE_AT:g}, {u}))")
     if fades:
         _drive(root, obj, "color", " * ".join(fades), 3)
     if superseded:
         _drive_step_back(root, obj, level)
         obj[splats.GONE] = 0.0
         _drive(
-            root, obj, f'["{splats.GONE}"]', f"smoothstep({level + path.CLOSES_FROM:g}, {level + path.CLOSES_AT:g}, u)"
+            root,
+            obj,
+            f'["{splats.GONE}"]',
+            f"smoothstep({level + path.CLOSES_FROM:g}, {level + path.CLOSES_AT:g}, {u})",
         )
-    first, last = path.window(root.dreamzoom.zoom_factor, level, superseded)
-    hidden = ([f"u <= {first:g}"] if math.isfinite(first) else []) + [f"u > {last:.6g}"]
+    count = len(root.dreamzoom.levels) if loops(root) else None
+    first, last = path.window(root.dreamzoom.zoom_factor, level, superseded, count)
+    hidden = ([f"{u} <= {first:g}"] if math.isfinite(first) else []) + [f"{u} > {last:.6g}"]
     for name in ("hide_viewport", "hide_render"):
         _drive(root, obj, name, " or ".join(hidden))
 
@@ -153,7 +174,7 @@ def _drive_step_back(root: bpy.types.Object, obj: bpy.types.Object, level: int) 
     Scaled about the camera it looks the same; without it the finer level would be hidden wherever it lies deeper.
     """
     empty, eye = level_empties(root)[level], _eye(root)
-    back = f"{path.STEP_BACK:g} * smoothstep({level}, {level + 0.5}, u)"
+    back = f"{path.STEP_BACK:g} * smoothstep({level}, {level + 0.5}, {_own_zoom(root, level)})"
     for axis in range(3):
         _drive(root, obj, "scale", f"1 + {back}", axis)
         curve = _drive(root, obj, "location", f"{back} * (origin - eye) / size", axis)
@@ -177,10 +198,20 @@ def _eye(root: bpy.types.Object) -> bpy.types.Object:
     return eye
 
 
+def _own_zoom(root: bpy.types.Object, level: int) -> str:
+    """The zoom as a level's drivers see it. In a loop a level comes again as soon as its last window is over: its own
+    zoom runs from level - 1 on and starts anew after as many zooms as there are levels.
+    """
+    count = len(root.dreamzoom.levels)
+    return f"(u - {count} * floor((u - {level - 1}) / {count}))" if loops(root) else "u"
+
+
 def key_flight(root: bpy.types.Object, start: int) -> None:
-    """Key a flight of constant speed from the first level to the last; earlier keys of the zoom go."""
+    """Key a flight of constant speed from the first level to the last, in a loop to where the first comes again and on
+    without end; earlier keys of the zoom go.
+    """
     settings = root.dreamzoom
-    last = max(len(settings.levels) - 1.0, 0.5)
+    last = max(flight_depth(root), 0.5)
     curve = zoom_curve(root)
     if curve is not None:
         curve.keyframe_points.clear()
@@ -190,6 +221,7 @@ def key_flight(root: bpy.types.Object, start: int) -> None:
     curve = zoom_curve(root)
     for key in curve.keyframe_points:
         key.interpolation = "LINEAR"
+    curve.extrapolation = "LINEAR" if loops(root) else "CONSTANT"
     curve.update()
     root["zoom"] = 0.0
 
@@ -202,10 +234,10 @@ def stretch_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
     curve = zoom_curve(root)
     if curve is None or len(curve.keyframe_points) != 2:
         return
-    before = flight_range(root)
-    key_flight(root, before[0])
-    if (scene.frame_start, scene.frame_end) == before:
-        scene.frame_start, scene.frame_end = flight_range(root)
+    first, last = flight_range(root)
+    key_flight(root, first)
+    if scene.frame_start == first and scene.frame_end in (last, last - 1):
+        scene.frame_start, scene.frame_end = frame_range(root)
 
 
 def zoom_curve(root: bpy.types.Object) -> bpy.types.FCurve | None:
@@ -219,6 +251,14 @@ def flight_range(root: bpy.types.Object) -> tuple[int, int] | None:
     if curve is None or not curve.keyframe_points:
         return None
     return tuple(round(frame) for frame in curve.range())
+
+
+def frame_range(root: bpy.types.Object) -> tuple[int, int] | None:
+    """The frames to render: those of the flight; of a loop all but the last, which shows what the first does."""
+    frames = flight_range(root)
+    if frames is None or not loops(root):
+        return frames
+    return frames[0], max(frames[1] - 1, frames[0])
 
 
 def _add_custom_properties(root: bpy.types.Object) -> None:
@@ -240,7 +280,7 @@ def _add_camera(root: bpy.types.Object, home: bpy.types.Collection) -> bpy.types
     pivot = bpy.data.objects.new(f"{root.name} Orbit", None)
     pivot.empty_display_size = 0.2
     pivot.parent = root
-    _drive(root, pivot, "rotation_euler", "orbit * u", 2, orbit=ORBIT)
+    pivot[PIVOT] = True
     lens = bpy.data.cameras.new(f"{root.name} Camera")
     lens.lens, lens.clip_start, lens.clip_end = 50.0, 0.01, 1000.0
     camera = bpy.data.objects.new(lens.name, lens)
@@ -256,6 +296,15 @@ def _add_camera(root: bpy.types.Object, home: bpy.types.Collection) -> bpy.types
     return camera
 
 
+def _drive_orbit(root: bpy.types.Object) -> None:
+    """Turn the camera with the zoom; in a loop to and fro, as fast at the ends, so that it is back where it began."""
+    pivot = next((child for child in root.children if PIVOT in child), None)
+    if pivot is not None:
+        count = len(root.dreamzoom.levels)
+        swing = f"orbit * {count / math.tau:.9g} * sin(u * {math.tau / count:.9g})"
+        _drive(root, pivot, "rotation_euler", swing if loops(root) else "orbit * u", 2, orbit=ORBIT)
+
+
 def _add_level(root: bpy.types.Object, level: int) -> bpy.types.Object:
     empty = bpy.data.objects.new(f"{root.name} Level {level}", None)
     empty.empty_display_size = 0.03  # of what grows to many times its size
@@ -269,7 +318,7 @@ def _drive_level(root: bpy.types.Object, empty: bpy.types.Object, level: int) ->
     """Drive a level's scale, and its place where focuses drift."""
     settings = root.dreamzoom
     factor = settings.zoom_factor
-    size = f"pow({factor:.9g}, u - {level})"
+    size = f"pow({factor:.9g}, {_own_zoom(root, level)} - {level})"
     for axis in range(3):
         _drive(root, empty, "scale", size, axis)
         empty.driver_remove("location", axis)
@@ -277,7 +326,8 @@ def _drive_level(root: bpy.types.Object, empty: bpy.types.Object, level: int) ->
     focuses = [tuple(item.focus) for item in settings.levels]
     if not any(any(focus) for focus in focuses):
         return
-    keys = path.drift(factor, focuses, level)
+    count = len(focuses)
+    keys = path.drift(factor, 3 * focuses, level + count, count) if loops(root) else path.drift(factor, focuses, level)
     for axis in range(3):
         curve = _drive(root, empty, "location", size, axis)
         curve.keyframe_points.add(len(keys))

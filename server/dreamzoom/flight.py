@@ -43,12 +43,11 @@ class Flight:
             key: Zoom and camera in the gauge.
             camera: Another camera in the gauge, to be used instead of the key's.
         """
-        near = min(max(math.floor(key.zoom), 0), self.path.levels - 1)
-        seen = range(max(near - WINDOW, 0), min(near + 2, self.path.levels))
+        seen = self._shown(key.zoom)
         parts, fades = [], []
         for level in seen:
             fade, old = self.path.fade(key.zoom, level), self.path.superseded_fade(key.zoom, level)
-            splats = self.levels[level]
+            splats = self.levels[level % self.path.levels]
             to_gauge = self.path.gauge(key.zoom, level).inverse()
             marked = splats.extra["superseded"] > 0
             moment = splats.extra.get("reveal", np.full(len(splats), -np.inf))
@@ -58,11 +57,20 @@ class Flight:
             if old > 0 and marked.any():
                 back = about((camera or key.camera).centre, self.path.step_back(key.zoom, level))
                 parts.append(moved(splats[marked], to_gauge.then(back)))
-                whole = self.path.revealed(old, moment[marked]) if level else np.full(len(parts[-1]), old)
+                opens = level or self.path.loop
+                whole = self.path.revealed(old, moment[marked]) if opens else np.full(len(parts[-1]), old)
                 closing = splats.extra.get("gone", np.full(len(splats), np.inf))[marked]
                 fades.append(whole * (1 - self.path.revealed(self.path.gone(key.zoom, level), closing)))
         splats = joined(parts)
         return rasterize(splats, camera or key.camera, opacity_scale=np.concatenate(fades).astype(np.float32))
+
+    def _shown(self, zoom: float) -> range:
+        """The levels that may be in the picture; in a loop, each at most once."""
+        if self.path.loop:
+            near = math.floor(zoom)
+            return range(near - min(WINDOW, self.path.levels - 2), near + 2)
+        near = min(max(math.floor(zoom), 0), self.path.levels - 1)
+        return range(max(near - WINDOW, 0), min(near + 2, self.path.levels))
 
 
 def open_flight(root: Path) -> Flight:

@@ -43,11 +43,13 @@ class ZoomPath:
         factor: p > 1, how much larger the world appears per unit of zoom.
         focuses: (N, 3) float64; row k is c_k, the focus of level k's child in level k's frame.
         keys: Ordered by frame.
+        loop: After the last level comes the first again: level k is level k mod N, for any whole k.
     """
 
     factor: float
     focuses: np.ndarray
     keys: tuple[Key, ...]
+    loop: bool = False
 
     @property
     def levels(self) -> int:
@@ -56,10 +58,10 @@ class ZoomPath:
 
     def gauge(self, zoom: float, level: int) -> Similarity:
         """From the gauge at `zoom` to the frame of `level`."""
-        base = min(max(math.floor(zoom), 0), self.levels - 1)
+        base = math.floor(zoom) if self.loop else min(max(math.floor(zoom), 0), self.levels - 1)
         part = zoom - base
         p = self.factor
-        drift = self.focuses[base] * ((1 - p**-part) / (1 - 1 / p))
+        drift = self.focuses[base % self.levels] * ((1 - p**-part) / (1 - 1 / p))
         to_base = Similarity(p**-part, -(p**part) * drift)
         return to_base.then(self.between(base, level))
 
@@ -69,7 +71,7 @@ class ZoomPath:
             return self.between(target, source).inverse()
         step = Similarity(1.0, np.zeros(3))
         for level in range(source, target):
-            step = step.then(Similarity(self.factor, self.focuses[level]))
+            step = step.then(Similarity(self.factor, self.focuses[level % self.levels]))
         return step
 
     def key_at(self, zoom: float) -> Key:
@@ -98,8 +100,11 @@ class ZoomPath:
         return self.key_at(zoom).camera.moved(self.gauge(zoom, level))
 
     def fade(self, zoom: float, level: int) -> float:
-        """How far `level` has faded in, smoothly: 0 up to u = level − 1, 1 from level − ½ on; level 0 is always 1."""
-        return 1.0 if level == 0 else _smoothstep((zoom - level + 1) * 2)
+        """How far `level` has faded in, smoothly: 0 up to u = level − 1, 1 from level − ½ on.
+
+        Level 0 always has, unless it comes again in a loop.
+        """
+        return 1.0 if level == 0 and not self.loop else _smoothstep((zoom - level + 1) * 2)
 
     def step_back(self, zoom: float, level: int) -> float:
         """How many times farther from the camera the superseded splats of `level` stand than where they were fitted.

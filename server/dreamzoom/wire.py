@@ -127,6 +127,7 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
         float, Meta(ge=1.25, le=16, description="p: how much larger the world appears per level.")
     ] = 2.0
     levels: Annotated[list[Level], Meta(min_length=1, max_length=64)]
+    loop: Annotated[bool, Meta(description="After the last level comes the first again; takes two or more.")] = False
     cameras: Annotated[list[CameraKey], Meta(max_length=100_000, description="The path; left out with a preset.")] = (
         msgspec.field(default_factory=list)
     )
@@ -141,9 +142,10 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
             from dreamzoom.geometry.views import ready_path
 
             keys = ready_path(self.preset, self.width, self.height, len(self.levels))
-            return ZoomPath(self.zoom_factor, focuses, tuple(keys))
+            return ZoomPath(self.zoom_factor, focuses, tuple(keys), self.loop)
         keys = sorted(self.cameras, key=lambda key: key.frame)
-        return ZoomPath(self.zoom_factor, focuses, tuple(Key(key.frame, key.zoom, self._camera(key)) for key in keys))
+        placed = tuple(Key(key.frame, key.zoom, self._camera(key)) for key in keys)
+        return ZoomPath(self.zoom_factor, focuses, placed, self.loop)
 
     def level_seed(self, level: int) -> int:
         """The level's own seed, or one drawn from the job's."""
@@ -230,6 +232,8 @@ def _check(request: Request) -> None:
         raise BadRequest("cameras", "is required, with 1 to 100000 entries, unless `preset` names a ready path")
     if request.cameras and request.preset is not None:
         raise BadRequest("preset", "must be left out where there are cameras")
+    if request.loop and len(request.levels) < 2:
+        raise BadRequest("loop", "must be false: a loop takes two levels or more")
     for index, level in enumerate(request.levels):
         if level.depth is not None and (index or level.image is None):
             raise BadRequest(f"levels[{index}].depth", "must be left out: it is only for level 0, beside its image")

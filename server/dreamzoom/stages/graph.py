@@ -129,7 +129,7 @@ def _image_step(job: Job, level: int) -> Step:
 def _joint_step(job: Job, engine: Denoises) -> Step:
     """One step for all levels, since each level's picture depends on every level's prompt."""
     count = job.path.levels
-    parameters = {"engine": job.engine.identity(), "levels": []}
+    parameters = {"engine": job.engine.identity(), "loop": job.path.loop, "levels": []}
     for level in range(count):
         own = _common(job, level)
         own["image"] = _fingerprint(job.request.levels[level].image, f"levels[{level}].image")
@@ -236,12 +236,12 @@ def _export_step(job: Job, level: int) -> Step:
     anchor = plan.anchor(job.path, level, job.limits).camera
     finer = plan.next_anchor(job.path, level, job.limits)
     names = [f"{base}/{name}" for name in ("splats.ply", "cloud.ply", "preview.png", "level.json")]
-    parameters = {"finer": plan.describe(finer) if finer else None, "level": level}
+    parameters = {"finer": plan.describe(finer) if finer else None, "level": level, "loop": job.path.loop}
 
     def run(folder: Folder, report: Report) -> None:
         fitted = read_splats(folder.path(f"{base}/parts/fit.ply"))
         cloud = files.read_points(folder, f"{base}/parts/points.npz")
-        shown = fitted if level == 0 else export.feathered(fitted, anchor)
+        shown = fitted if level == 0 and not job.path.loop else export.feathered(fitted, anchor)
         splats, cloud = export.mark_superseded(shown, cloud, finer)
         folder.write_with(names[0], lambda temporary: write_splats(temporary, splats))
         folder.write_with(names[1], lambda temporary: write_cloud(temporary, cloud))

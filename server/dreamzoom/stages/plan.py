@@ -66,10 +66,10 @@ def anchor(path: ZoomPath, level: int, limits: Settings) -> View:
 
 
 def next_anchor(path: ZoomPath, level: int, limits: Settings) -> Camera | None:
-    """A_{k+1} seen from the frame of level k; None for the last level."""
-    if level + 1 == path.levels:
+    """A_{k+1} seen from the frame of level k; None for the last level of what is no loop."""
+    if level + 1 == path.levels and not path.loop:
         return None
-    return anchor(path, level + 1, limits).camera.moved(path.between(level + 1, level))
+    return anchor(path, (level + 1) % path.levels, limits).camera.moved(path.between(level + 1, level))
 
 
 def describe(camera: Camera) -> dict:

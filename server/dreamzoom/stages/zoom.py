@@ -74,10 +74,11 @@ def joint_images(
         prompts,
         seeds,
         path.factor,
-        [_child_middle(path, anchors, level) for level in range(len(anchors) - 1)],
+        [_child_middle(path, anchors, level) for level in range(len(anchors) if path.loop else len(anchors) - 1)],
         size,
         negatives=negatives,
         photos=photos,
+        loop=path.loop,
         report=report,
         **engine.sampling(),
     )
@@ -85,7 +86,7 @@ def joint_images(
 
 def _child_middle(path: ZoomPath, anchors: Sequence[View], level: int) -> tuple[float, float]:
     """The pixel (x, y) of level k's picture at which the middle of level k+1's lies, for a flat scene at the focus."""
-    here, child = anchors[level].camera, anchors[level + 1].camera
+    here, child = anchors[level].camera, anchors[(level + 1) % len(anchors)].camera
     focus, _ = here.project(path.focuses[level])
     own, _ = child.project(np.zeros(3))
     middle = focus + (np.array([child.width, child.height]) / 2 - own) / path.factor
