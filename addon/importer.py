@@ -55,6 +55,7 @@ def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, i
         )
     if abs(result.get("zoom_factor", 0) - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
+    rig.sync_levels(root)  # levels that the artist deleted by hand come back
     homes = _collection(root, "points_collection", "Points"), _collection(root, "splats_collection", "Splats")
     for entry in result["levels"]:
         _import_level(root, Path(folder), entry, *homes)

@@ -56,7 +56,13 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
             _paragraph(layout, "Start with a rig: a camera that zooms through levels of prompts.", icon="INFO")
             draw_new_rig(context.scene.dreamzoom, layout)
             return
-        layout.label(text=root.name, icon="EMPTY_AXIS")
+        row = layout.row(align=True)
+        row.label(text=root.name, icon="EMPTY_AXIS")
+        row.operator("dreamzoom.duplicate_rig", text="", icon="DUPLICATE", emboss=False)
+        row.operator("dreamzoom.delete_rig", text="", icon="TRASH", emboss=False)
+        locked = rig.why_locked(root)
+        if locked:
+            _paragraph(layout, locked, icon="LINKED")
         column = _split(layout)
         column.prop(root, rig.ZOOM, text="Zoom", slider=True)
 

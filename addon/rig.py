@@ -41,6 +41,15 @@ def rig_of(obj: bpy.types.Object | None) -> bpy.types.Object | None:
     return obj
 
 
+def why_locked(root: bpy.types.Object) -> str:
+    """Why a rig can't be changed here, as a sentence for the artist; empty where it can."""
+    if root.library is not None:
+        return f"{root.name} is linked: change it in {bpy.path.basename(root.library.filepath)}, or append it"
+    if root.override_library is not None:
+        return f"{root.name} is an override: its zoom can be keyed here, all else is changed in its own file"
+    return ""
+
+
 def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
     """The rig of the active object, else the scene's last used one, else any of the scene."""
     scene = context.scene
@@ -193,7 +202,7 @@ def _eye(root: bpy.types.Object) -> bpy.types.Object:
         eye.empty_display_size = 0.02
         eye.parent = root
         eye.constraints.new("COPY_LOCATION")
-        root.dreamzoom.collection.objects.link(eye)
+        _home(root).objects.link(eye)
     eye.constraints[0].target = camera
     return eye
 
@@ -213,7 +222,9 @@ def key_flight(root: bpy.types.Object, start: int) -> None:
     settings = root.dreamzoom
     last = max(flight_depth(root), 0.5)
     curve = zoom_curve(root)
-    if curve is not None:
+    if curve is not None and root.animation_data.action.library is not None:
+        root.animation_data.action = None  # an override keys its zoom in an action of its own
+    elif curve is not None:
         curve.keyframe_points.clear()
     for frame, zoom in ((start, 0.0), (start + round(last * settings.frames_per_level), last)):
         root["zoom"] = zoom
@@ -305,12 +316,22 @@ def _drive_orbit(root: bpy.types.Object) -> None:
         _drive(root, pivot, "rotation_euler", swing if loops(root) else "orbit * u", 2, orbit=ORBIT)
 
 
+def _home(root: bpy.types.Object) -> bpy.types.Collection:
+    """The rig's collection; a new one where the artist deleted it."""
+    settings = root.dreamzoom
+    if settings.collection is None:
+        settings.collection = bpy.data.collections.new(root.name)
+        for above in root.users_collection:
+            above.children.link(settings.collection)
+    return settings.collection
+
+
 def _add_level(root: bpy.types.Object, level: int) -> bpy.types.Object:
     empty = bpy.data.objects.new(f"{root.name} Level {level}", None)
     empty.empty_display_size = 0.03  # of what grows to many times its size
     empty[LEVEL] = level
     empty.parent = root
-    root.dreamzoom.collection.objects.link(empty)
+    _home(root).objects.link(empty)
     return empty
 
 

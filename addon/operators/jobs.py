@@ -7,6 +7,7 @@ from bpy.types import Operator
 
 from .. import job, launch, rig
 from ..errors import DreamzoomError
+from .rigs import can_change
 
 
 class DREAMZOOM_OT_generate(Operator):
@@ -17,7 +18,7 @@ class DREAMZOOM_OT_generate(Operator):
 
     @classmethod
     def poll(cls, context):
-        if not _has_rig(cls, context):
+        if not can_change(cls, context):
             return False
         if job.is_busy():
             cls.poll_message_set("A job is under way")
@@ -58,7 +59,7 @@ class DREAMZOOM_OT_import_job(Operator):
 
     @classmethod
     def poll(cls, context):
-        if not _has_rig(cls, context):
+        if not can_change(cls, context):
             return False
         if job.is_busy():
             cls.poll_message_set("A job is under way")

@@ -7,6 +7,7 @@ from bpy.props import EnumProperty
 from bpy.types import Operator
 
 from .. import rig
+from .rigs import can_change
 
 MOST_LEVELS = 64
 
@@ -21,7 +22,7 @@ class DREAMZOOM_OT_level_add(Operator):
     @classmethod
     def poll(cls, context):
         root = rig.active_rig(context)
-        if root is None:
+        if not can_change(cls, context):
             return False
         if len(root.dreamzoom.levels) >= MOST_LEVELS:
             cls.poll_message_set(f"There can be {MOST_LEVELS} levels at most")
@@ -49,7 +50,7 @@ class DREAMZOOM_OT_level_remove(Operator):
     @classmethod
     def poll(cls, context):
         root = rig.active_rig(context)
-        if root is None:
+        if not can_change(cls, context):
             return False
         if len(root.dreamzoom.levels) < 2:
             cls.poll_message_set("A rig keeps at least one level")
@@ -79,8 +80,7 @@ class DREAMZOOM_OT_level_move(Operator):
 
     @classmethod
     def poll(cls, context):
-        root = rig.active_rig(context)
-        return root is not None and len(root.dreamzoom.levels) > 1
+        return can_change(cls, context) and len(rig.active_rig(context).dreamzoom.levels) > 1
 
     def execute(self, context):
         root = rig.active_rig(context)

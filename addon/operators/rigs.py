@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy.types import Operator
 
-from .. import properties, render, rig
+from .. import hierarchy, job, properties, render, rig
 
 
 class DREAMZOOM_OT_create_rig(Operator):
@@ -47,10 +47,7 @@ class DREAMZOOM_OT_create_rig(Operator):
         root = rig.create_rig(scene, location, self.levels, self.zoom_factor, self.frames_per_level)
         if self.use_frame_range:
             render.use_flight(root, scene)
-        for obj in context.selected_objects:
-            obj.select_set(False)
-        context.view_layer.objects.active = root
-        root.select_set(True)
+        _select_only(context, root)
         return {"FINISHED"}
 
 
@@ -63,12 +60,67 @@ class DREAMZOOM_OT_key_flight(Operator):
 
     @classmethod
     def poll(cls, context):
-        return _has_rig(cls, context)
+        if not _has_rig(cls, context):
+            return False
+        if rig.active_rig(context).library is not None:
+            cls.poll_message_set(rig.why_locked(rig.active_rig(context)))
+            return False
+        return True
 
     def execute(self, context):
         root = rig.active_rig(context)
         rig.key_flight(root, context.scene.frame_start)
         render.use_flight(root, context.scene)
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_duplicate_rig(Operator):
+    """Copy the rig with all its levels, hidden ones too, as one that is independent of it"""
+
+    bl_idname = "dreamzoom.duplicate_rig"
+    bl_label = "Duplicate Flight"
+    bl_description = (
+        "Copy the rig with all its levels, hidden ones too, as one that is independent of it, at the same place. "
+        "Splats and meshes are shared, so it costs no memory"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        return can_change(cls, context)
+
+    def execute(self, context):
+        made = hierarchy.duplicate(context.scene, rig.active_rig(context))
+        context.scene.dreamzoom.rig = made
+        _select_only(context, made)
+        self.report({"INFO"}, f"{made.name} lies at the same place: press G to move it")
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_delete_rig(Operator):
+    """Delete the rig with its camera, levels and imported content. Objects of your own stay where they are seen now"""
+
+    bl_idname = "dreamzoom.delete_rig"
+    bl_label = "Delete Flight"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        if not can_change(cls, context):
+            return False
+        if job.is_busy() and job.session.job.root() == rig.active_rig(context):
+            cls.poll_message_set("Its job is under way: cancel it first")
+            return False
+        return True
+
+    def invoke(self, context, event):
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, context):
+        root = rig.active_rig(context)
+        name, kept = root.name, hierarchy.delete(root)
+        stay = f"; {len(kept)} objects of your own stay" if kept else ""
+        self.report({"INFO"}, f"Deleted {name}{stay}")
         return {"FINISHED"}
 
 
@@ -111,6 +163,16 @@ class DREAMZOOM_OT_render_settings(Operator):
         return {"FINISHED"}
 
 
+def can_change(cls, context) -> bool:
+    """Whether there is a rig and it belongs to this file; else the operator's tooltip says why not."""
+    if not _has_rig(cls, context):
+        return False
+    locked = rig.why_locked(rig.active_rig(context))
+    if locked:
+        cls.poll_message_set(locked)
+    return not locked
+
+
 def _has_rig(cls, context) -> bool:
     if rig.active_rig(context) is None:
         cls.poll_message_set("Create a rig first")
@@ -118,7 +180,20 @@ def _has_rig(cls, context) -> bool:
     return True
 
 
-CLASSES = (DREAMZOOM_OT_create_rig, DREAMZOOM_OT_key_flight, DREAMZOOM_OT_render_settings)
+def _select_only(context, obj) -> None:
+    for other in context.selected_objects:
+        other.select_set(False)
+    context.view_layer.objects.active = obj
+    obj.select_set(True)
+
+
+CLASSES = (
+    DREAMZOOM_OT_create_rig,
+    DREAMZOOM_OT_key_flight,
+    DREAMZOOM_OT_duplicate_rig,
+    DREAMZOOM_OT_delete_rig,
+    DREAMZOOM_OT_render_settings,
+)
 
 
 def register() -> None:
