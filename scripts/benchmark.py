@@ -25,7 +25,7 @@ def main() -> int:
         return 2
     variables = environments.server_variables()
     variables["DREAMZOOM_SERVER_PYTHON"] = str(environments.need("server"))
-    python = environments.need("bpy45" if name == "blender" else "server")
+    python = environments.need("server")
     command = [str(python), str(sections[name]), *sys.argv[2:]]
     return subprocess.run(command, env=variables, check=False).returncode
 
