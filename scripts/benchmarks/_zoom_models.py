@@ -13,6 +13,7 @@ from dreamzoom.zoom.gaussian import Field, FieldDenoiser, to_waves
 from dreamzoom.zoom.levels import sample_levels
 from dreamzoom.zoom.sampler import JointSampler, Plan
 from dreamzoom.zoom.schedule import Flow, Prediction, VariancePreserving
+from dreamzoom.zoom.stack import make_nest
 
 
 class UnclippedSampler(JointSampler):
@@ -40,17 +41,24 @@ class GaussianWorld:
         factors: Eigenvalues (size²,) and eigenvectors (size², size²) of each level's covariance.
     """
 
-    multiple, device, codec, prediction = 1, torch.device("cpu"), PixelCodec(), Prediction.CLEAN
+    multiple, crops, device, codec, prediction = 1, True, torch.device("cpu"), PixelCodec(), Prediction.CLEAN
     levels = 3
 
     def __init__(self, size: int = 16):
         self.size = size
-        self.schedule = Flow(0.01, 100.0)
+        self.schedule = Flow(0.005, 50.0)  # the last estimate of a wave of power v lacks 0.005² / v of it
         fine = self.size * 2 ** (self.levels - 1)
         frequency = np.fft.fftfreq(4 * fine)
         power = 0.004 / (frequency[:, None] ** 2 + frequency[None, :] ** 2 + (0.25 / fine) ** 2)
         self.factors = [np.linalg.eigh(self._covariance(power, frequency, k)) for k in range(self.levels)]
-        self.tables = [(torch.from_numpy(v).float(), torch.from_numpy(e).float()) for e, v in self.factors]
+        nest = make_nest((size, size), 2.0)
+        window = nest.window(torch.arange(size**2).reshape(size, size)).flatten().numpy()
+        parts = [np.linalg.eigh(((v * e) @ v.T)[np.ix_(window, window)]) for e, v in self.factors]
+        self.tables = {
+            (k, len(e)): (torch.from_numpy(v).float(), torch.from_numpy(e).float())
+            for pairs in (self.factors, parts)
+            for k, (e, v) in enumerate(pairs)
+        }
 
     def _covariance(self, power: np.ndarray, frequency: np.ndarray, level: int) -> np.ndarray:
         """Of the level's pixels, each the mean of (2^n)² finest ones."""
@@ -63,10 +71,10 @@ class GaussianWorld:
         return lags[delta[:, None, :, None], delta[None, :, None, :]].reshape(self.size**2, self.size**2)
 
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts) -> torch.Tensor:
-        """The exact posterior mean; the prompt is the level's number."""
+        """The exact posterior mean of a whole level or of its window; the prompt is the level's number."""
         result = []
         for one, alpha, sigma, prompt in zip(z, self.schedule.alpha(times), self.schedule.sigma(times), prompts):
-            vectors, values = self.tables[int(prompt[0][0])]
+            vectors, values = self.tables[int(prompt[0][0]), one[0].numel()]
             waves = (one.reshape(3, -1) / float(alpha)) @ vectors
             result.append(((waves * (values / (values + float(sigma / alpha) ** 2))) @ vectors.T).reshape(one.shape))
         return torch.stack(result)

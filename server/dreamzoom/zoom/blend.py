@@ -50,6 +50,7 @@ def merge(
     above: tuple[torch.Tensor, Nest] | None = None,
     blend: Blend = Blend.LAPLACIAN,
     voice: float = 0.0,
+    overlaps: list[torch.Tensor | None] | None = None,
 ) -> list[torch.Tensor]:
     """A consistent stack close to every level's guess.
 
@@ -61,12 +62,14 @@ def merge(
         blend: LAPLACIAN, or one of the two ways to compare with.
         voice: 0..1, the finer level's share in the coarse one's low frequencies; above 0 the finer prompts have a say
             in the layout, at the cost of a little contrast there.
+        overlaps: For each nest the guess of the window made from the window alone, where the model can tell; in place
+            of the choice by frequency.
     """
     if blend is Blend.NONE:
         return [_override(guess, given) for guess, given in zip(guesses, known)]
     if blend is Blend.NAIVE:
         return _naive(guesses, nests, known)
-    merged = _gather(guesses, nests, known, taper(guesses[0].shape[-2:]).to(guesses[0]), voice)
+    merged = _gather(guesses, nests, known, voice, overlaps or [None] * len(nests))
     if above is not None:
         merged[0] = conform(merged[0], above[0], above[1])
     for i, nest in enumerate(nests):
@@ -84,21 +87,29 @@ def _override(guess: torch.Tensor, given: Known | None) -> torch.Tensor:
     return guess if given is None else torch.where(given.mask, given.picture, guess)
 
 
-def _gather(guesses, nests, known, weight, voice) -> list[torch.Tensor]:
+def _gather(guesses, nests, known, voice, overlaps) -> list[torch.Tensor]:
     """From the inside out: what each level and the finer ones together make of its picture.
 
-    Where the finer level sees it too, the upper octave of the coarse picture is the finer level's: it observes that
-    octave without the aliasing that pixels bring. The low frequencies are the coarse level's: it sees more around
-    them. `voice` is the finer level's share in those.
+    What two levels both see must not count twice: with densities p(coarse) p(fine) / p(window) of the noisy pictures,
+    scores add up to coarse + fine − window, and so do the guesses (Bethe and Kikuchi's approximation; exact where the
+    fine detail and what lies around the window are independent given the noisy window). Where the window's own guess is
+    not to be had, the upper octave of the window is the finer level's, which observes it without the aliasing that
+    pixels bring, and the low frequencies are the coarse level's, which sees more around them; `voice` is the finer
+    level's share in those.
     """
     merged: list[torch.Tensor] = []
     for i in reversed(range(len(guesses))):
         own = guesses[i]
         if i < len(nests) and nests[i] is not None:
             nest, own = nests[i], own.clone()
-            change = nest.down(merged[-1]) - nest.window(own)
-            change = change - (1 - voice) * nest.low(change)
-            nest.window(own).add_(nest.down(weight) * change)
+            finer = nest.down(merged[-1])
+            if overlaps[i] is not None:
+                change = finer - overlaps[i]
+            else:
+                change = finer - nest.window(own)
+                change = change - (1 - voice) * nest.low(change)
+                change = nest.down(taper(own.shape[-2:]).to(own)) * change
+            nest.window(own).add_(change)
         merged.append(_override(own, known[i]))
     return merged[::-1]
 

@@ -41,6 +41,7 @@ class Denoiser(Protocol):
     prediction: Prediction
     codec: Codec
     multiple: int  # heights and widths of pictures must be multiples of this
+    crops: bool  # whether it knows a part of a picture, of any size, as well as a whole one
     device: torch.device
 
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
@@ -186,6 +187,8 @@ class JointSampler:
         self.shape = (codec.channels, plan.size[0] // codec.scale, plan.size[1] // codec.scale)
         self.known = spread_known({k: v.to(device) for k, v in plan.photos.items()}, self.nests)
         self._times()
+        one_world = plan.coupling is Coupling.SCALE and plan.blend is Blend.LAPLACIAN and not plan.loop
+        self.crops = denoiser.crops and codec.exact and one_world
 
     def _times(self) -> None:
         """The grid of ratios, equal steps in log ρ, and by how many steps each level lags the one before."""
@@ -201,7 +204,8 @@ class JointSampler:
             if not joint and octave / self.lag <= 1.5 * step:
                 step = octave / self.lag
             count = math.floor(reach / step + 1e-9) + 1
-            self.lag = max(self.lag, -(-count // plan.window))
+            if plan.levels > plan.window:  # a longer lag keeps fewer levels at once, but no longer one noisy world
+                self.lag = max(self.lag, -(-count // plan.window))
         if plan.loop:
             self.lag = 0
         count = math.floor(reach / step + 1e-9) + 1
@@ -288,6 +292,7 @@ class JointSampler:
         if not codec.exact and step % plan.blend_every and not ending:
             return {k: raw[k] if level.held is None else raw[k] + level.held for k, level in active.items()}
         levels = sorted(active)
+        overlaps = self._overlaps(active, step) if self.crops else None
         chunks = [levels[i : i + plan.batch] for i in range(0, len(levels), plan.batch)]
         pictures = {}
         for chunk in chunks:
@@ -295,16 +300,33 @@ class JointSampler:
         guesses = [pictures[k] for k in levels]
         nests = [self.nests[k] for k in levels[:-1]]
         known = [self.known.get(k) for k in levels]
-        merged = self._merge(guesses, nests, known, above)
+        merged = self._merge(guesses, nests, known, above, overlaps)
         for k, picture in zip(levels, merged):
             active[k].picture = picture
         if codec.exact:
             return {k: codec.encode(picture[None])[0] for k, picture in zip(levels, merged)}
         return self._reencode(active, raw, pictures, chunks, ending)
 
-    def _merge(self, guesses, nests, known: list[Known | None], above) -> list[torch.Tensor]:
+    def _overlaps(self, active: dict[int, _Level], step: int) -> list[torch.Tensor | None]:
+        """For each level but the finest, the guess of the window that the next one sees, made from the window alone.
+
+        Between two prompts `voice` says whose picture of it counts: what is taken away here is the other's.
+        """
+        plan, levels = self.plan, sorted(active)
+        parts = [(k, self.nests[k]) for k in levels[:-1] if self.nests[k] is not None]
+        found: dict[int, torch.Tensor] = {}
+        for k, nest in parts:
+            mixed = tuple((text, weight * plan.voice) for text, weight in plan.prompts[k])
+            mixed += tuple((text, weight * (1 - plan.voice)) for text, weight in plan.prompts[k + 1])
+            ratio = float(self.ratios[step - k * self.lag])
+            guess = predict(self.denoiser, [nest.window(active[k].z)], [ratio], [mixed], 1)
+            found[k] = self.denoiser.codec.decode(guess[0][None])[0]
+            self.cost.evaluations += 1
+        return [found.get(k) for k in levels[:-1]]
+
+    def _merge(self, guesses, nests, known: list[Known | None], above, overlaps=None) -> list[torch.Tensor]:
         if not self.plan.loop:
-            return merge(guesses, nests, known, above, self.plan.blend, self.plan.voice)
+            return merge(guesses, nests, known, above, self.plan.blend, self.plan.voice, overlaps)
         count = self.plan.levels  # the levels again below the last: where the zoom goes on
         turns = 1 + max(1, math.ceil(math.log(max(self.plan.size), self.plan.factor) / count))
         unrolled = merge(

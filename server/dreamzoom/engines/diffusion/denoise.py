@@ -106,6 +106,8 @@ class NetworkDenoiser(ABC):
         self.device = pipe._execution_device
         watch.begin(report, 0, "")
 
+    crops = False  # trained on whole pictures of one size
+
     @torch.no_grad()
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
         """The network's output for latents z (B, C, h, w); prompts of one length go through it together."""
