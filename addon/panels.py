@@ -183,12 +183,17 @@ class DREAMZOOM_PT_render(RigPanel, Panel):
 
     def draw(self, context):
         layout = self.layout
-        column = layout.column(align=True)
-        column.operator(
-            "dreamzoom.render_settings", text="Set Up for Cycles", icon="SHADING_RENDERED"
-        ).engine = "CYCLES"
-        eevee = column.operator("dreamzoom.render_settings", text="Set Up for EEVEE", icon="SHADING_TEXTURE")
-        eevee.engine, eevee.samples = "EEVEE", 64
+        choice = context.scene.dreamzoom
+        column = _split(layout)
+        column.row().prop(choice, "render_engine", expand=True)
+        column.prop(choice, "render_samples")
+        column.prop(choice, "render_output")
+        column.prop(choice, "render_transparent")
+        row = layout.row()
+        row.scale_y = 1.3
+        button = row.operator("dreamzoom.render_settings", icon="SHADING_RENDERED")
+        button.engine, button.samples = choice.render_engine, choice.render_samples
+        button.output, button.transparent = choice.render_output, choice.render_transparent
         column = layout.column(align=True)
         column.active = False
         column.label(text="Then F12, or Ctrl F12 for the flight.")

@@ -56,6 +56,37 @@ SPEED = {
 }
 
 
+RENDER_ENGINE = {
+    "name": "Engine",
+    "description": "What renders",
+    "items": (
+        ("CYCLES", "Cycles", "The exact picture, on any machine"),
+        ("EEVEE", "EEVEE", "Quick on a graphics card"),
+    ),
+}
+RENDER_SAMPLES = {
+    "name": "Samples",
+    "description": "Samples per pixel. 0: what is enough for splats, 16 in Cycles and 64 in EEVEE",
+    "default": 0,
+    "min": 0,
+    "soft_max": 256,
+}
+RENDER_OUTPUT = {
+    "name": "Output",
+    "description": "What is written",
+    "items": (
+        ("KEEP", "As It Is", "Leave the output as it is set up"),
+        ("PNG", "Pictures", "A sequence of PNG pictures, as they are seen"),
+        ("EXR", "OpenEXR", "A sequence of pictures in linear light, for compositing"),
+        ("VIDEO", "Video", "One MPEG-4 film (H.264)"),
+    ),
+}
+RENDER_TRANSPARENT = {
+    "name": "Transparent",
+    "description": "Let what was never dreamed be see-through instead of black",
+}
+
+
 def _layout_changed(settings: RigSettings, context: bpy.types.Context) -> None:
     if rig.is_rig(settings.id_data):
         rig.sync_levels(settings.id_data)
@@ -184,6 +215,10 @@ class SceneSettings(PropertyGroup):
     )
     zoom_factor: FloatProperty(**FACTOR)
     frames_per_level: IntProperty(**SPEED)
+    render_engine: EnumProperty(**RENDER_ENGINE)
+    render_samples: IntProperty(**RENDER_SAMPLES)
+    render_output: EnumProperty(**RENDER_OUTPUT, default="PNG")
+    render_transparent: BoolProperty(**RENDER_TRANSPARENT)
 
 
 CLASSES = (LevelSettings, RigSettings, SceneSettings)

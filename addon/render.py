@@ -10,21 +10,39 @@ TRANSPARENT_BOUNCES = 256
 """Splats that a ray may pass. Ended earlier, or at random, paths cost 15 to 25 dB of noise."""
 
 
-def set_up(scene: bpy.types.Scene, engine: str = "CYCLES", samples: int = 16) -> None:
-    """Choose the engine, let rays pass all splats, and leave the colours as they are.
+SAMPLES = {"CYCLES": 16, "EEVEE": 64}
+"""Samples per pixel that are enough: splats shine by themselves."""
+
+FRAMES, FILM = "//render/flight_", "//render/flight.mp4"
+NO_PLACE = ("", "/tmp/", "/tmp\\", "//")
+"""Output paths that nobody chose."""
+
+
+def set_up(
+    scene: bpy.types.Scene,
+    engine: str = "CYCLES",
+    samples: int = 16,
+    output: str = "KEEP",
+    transparent: bool = False,
+) -> None:
+    """Choose the engine, let rays pass all splats, leave the colours as they are, and choose what is written.
 
     Args:
         engine: "CYCLES" or "EEVEE".
         samples: Samples per pixel of the render.
+        output: "PNG" or "EXR" pictures, a "VIDEO", or "KEEP" what is set up.
+        transparent: Whether what was never dreamed is see-through, not black.
     """
     scene.render.engine = "CYCLES" if engine == "CYCLES" else eevee_id()
-    scene.render.film_transparent = False
+    scene.render.film_transparent = transparent
     scene.render.use_persistent_data = True
     _set_colours(scene)
     _set_cycles(scene.cycles, samples)
     scene.eevee.taa_render_samples = samples if engine == "EEVEE" else scene.eevee.taa_render_samples
     if scene.world is None or _is_untouched(scene.world):
         scene.world = _black_world()
+    if output != "KEEP":
+        _set_output(scene.render, output, transparent)
 
 
 def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
@@ -55,6 +73,24 @@ def _set_cycles(cycles, samples: int) -> None:
     cycles.use_denoising = False
     cycles.transparent_max_bounces = TRANSPARENT_BOUNCES
     cycles.min_transparent_bounces = TRANSPARENT_BOUNCES
+
+
+def _set_output(render: bpy.types.RenderSettings, output: str, transparent: bool) -> None:
+    """What is written, and into the folder `render` beside the .blend unless the artist chose another place."""
+    settings = render.image_settings
+    if hasattr(settings, "media_type"):  # Blender 5.0 and later
+        settings.media_type = "VIDEO" if output == "VIDEO" else "IMAGE"
+    if output == "VIDEO":
+        settings.file_format, settings.color_mode = "FFMPEG", "RGB"
+        film = render.ffmpeg
+        film.format, film.codec, film.constant_rate_factor = "MPEG4", "H264", "HIGH"
+        film.gopsize, film.audio_codec = 12, "NONE"
+    else:
+        settings.file_format = "OPEN_EXR" if output == "EXR" else "PNG"
+        settings.color_mode = "RGBA" if transparent else "RGB"
+        settings.color_depth = "16" if output == "EXR" else "8"
+    if render.filepath in (*NO_PLACE, FRAMES, FILM):
+        render.filepath = FILM if output == "VIDEO" else FRAMES
 
 
 def _is_untouched(world: bpy.types.World) -> bool:

@@ -135,21 +135,10 @@ class DREAMZOOM_OT_render_settings(Operator):
     )
     bl_options = {"REGISTER", "UNDO"}
 
-    engine: EnumProperty(
-        name="Engine",
-        description="What renders",
-        items=(
-            ("CYCLES", "Cycles", "The exact picture, on any machine"),
-            ("EEVEE", "EEVEE", "Quick on a graphics card"),
-        ),
-    )
-    samples: IntProperty(
-        name="Samples",
-        description="Samples per pixel. Splats shine by themselves, so few are enough",
-        default=16,
-        min=1,
-        soft_max=256,
-    )
+    engine: EnumProperty(**properties.RENDER_ENGINE)
+    samples: IntProperty(**properties.RENDER_SAMPLES)
+    output: EnumProperty(**properties.RENDER_OUTPUT, default="KEEP")
+    transparent: BoolProperty(**properties.RENDER_TRANSPARENT)
 
     @classmethod
     def poll(cls, context):
@@ -157,7 +146,8 @@ class DREAMZOOM_OT_render_settings(Operator):
 
     def execute(self, context):
         root = rig.active_rig(context)
-        render.set_up(context.scene, self.engine, self.samples)
+        samples = self.samples or render.SAMPLES[self.engine]
+        render.set_up(context.scene, self.engine, samples, self.output, self.transparent)
         render.use_flight(root, context.scene)
         self.report({"INFO"}, "The render is set up: press F12, or Ctrl F12 for the flight")
         return {"FINISHED"}

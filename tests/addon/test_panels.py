@@ -75,6 +75,41 @@ class TestRenderSettings:
         assert "EEVEE" in bpy.context.scene.render.engine
         assert bpy.context.scene.eevee.taa_render_samples == 64
 
+    def test_samples_are_enough_by_themselves(self, root):
+        bpy.ops.dreamzoom.render_settings(engine="EEVEE")
+        bpy.ops.dreamzoom.render_settings(engine="CYCLES")
+        scene = bpy.context.scene
+        assert (scene.cycles.samples, scene.eevee.taa_render_samples) == (16, 64)
+        assert scene.render.use_persistent_data and not scene.render.film_transparent
+
+    @pytest.mark.parametrize(
+        ("output", "format", "movie"), [("PNG", "PNG", False), ("EXR", "OPEN_EXR", False), ("VIDEO", "FFMPEG", True)]
+    )
+    def test_what_is_written_can_be_chosen(self, root, output, format, movie):
+        render = bpy.context.scene.render
+        bpy.ops.dreamzoom.render_settings(output="VIDEO")  # whatever it was before
+        bpy.ops.dreamzoom.render_settings(output=output, transparent=True)
+        assert render.image_settings.file_format == format and render.is_movie_format == movie
+        assert render.image_settings.color_mode == ("RGB" if movie else "RGBA") and render.film_transparent
+        assert render.filepath == ("//render/flight.mp4" if movie else "//render/flight_")
+
+    def test_a_place_that_the_artist_chose_stays(self, root):
+        render = bpy.context.scene.render
+        render.filepath = "//shots/010_"
+        bpy.ops.dreamzoom.render_settings(output="PNG")
+        assert render.filepath == "//shots/010_"
+        render.image_settings.file_format = "TIFF"
+        bpy.ops.dreamzoom.render_settings()
+        assert render.image_settings.file_format == "TIFF"
+
+    def test_a_film_is_written(self, root, tmp_path):
+        scene = bpy.context.scene
+        bpy.ops.dreamzoom.render_settings(samples=1, output="VIDEO")
+        scene.render.resolution_x, scene.render.resolution_y, scene.frame_end = 64, 48, 3
+        scene.render.filepath = str(tmp_path / "flight.mp4")
+        bpy.ops.render.render(animation=True)
+        assert (tmp_path / "flight.mp4").read_bytes()[4:8] == b"ftyp"
+
     def test_a_world_of_the_artist_s_own_stays(self, root):
         world = bpy.data.worlds.new("sky")
         bpy.context.scene.world = world
