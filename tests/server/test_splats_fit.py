@@ -102,6 +102,19 @@ class TestFit:
             results.append(fitted(splats, [Target(targets[0].camera, rgb, mask)], iterations=5).sh)
         assert np.array_equal(results[0], results[1]) and np.array_equal(results[0], results[2])
 
+    def test_a_view_without_colours_closes_what_shines_through(self, scene):
+        splats, targets = scene
+        torn = splats[(np.arange(len(splats)) // 3) % 4 != 0]
+        known = np.ones((64, 64), bool)
+        known[:, 32:] = False
+        half = replace(targets[0], mask=known)
+        cover = Target(half.camera, np.zeros((64, 64, 3), np.float32), np.zeros((64, 64), bool), ~known)
+        thin = [
+            (rasterize(fitted(torn, given), half.camera).alpha[:, 34:] < 0.9).mean()
+            for given in ([half], [half, cover])
+        ]
+        assert thin[0] > 0.05 and thin[1] < 0.5 * thin[0]
+
     def test_black_holes_in_a_picture_darken_the_splats_only_without_the_mask(self, scene):
         splats, targets = scene
         hole = np.zeros((64, 64), bool)

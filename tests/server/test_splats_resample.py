@@ -1,4 +1,4 @@
-"""Superseding, pushing back and resampling."""
+"""Fewer splats, for a budget or a far level: never more than asked, and looking alike."""
 
 from dataclasses import replace
 
@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamzoom.camera import Camera, look_at
+from dreamzoom.evaluate import psnr
 from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.resample import resampled
+from dreamzoom.splats.simplify import simplified
 
 
 def ahead(size=40):
@@ -58,3 +60,38 @@ class TestResampled:
     def test_splats_at_one_place(self):
         splats = wall(3)
         assert len(resampled(replace(splats, means=np.zeros_like(splats.means)), 4)) <= 4
+
+
+def edged(count=40):
+    """The wall, dark on the left and bright on the right of a slanted line."""
+    splats = wall(count)
+    bright = splats.means[:, 0] + 0.4 * splats.means[:, 2] > 0.1
+    rgb = np.where(bright[:, None], [0.9, 0.8, 0.7], [0.1, 0.2, 0.1])
+    return replace(splats, sh=((rgb - 0.5) / SH_C0).astype(np.float32)[:, None, :])
+
+
+class TestSimplified:
+    def test_an_edge_stays_sharp_where_the_octree_blurs_it(self):
+        splats = edged()
+        wanted = rasterize(splats, ahead()).rgb[8:32, 8:32]
+        kept, even = (
+            psnr(rasterize(fewer(splats, 400), ahead()).rgb[8:32, 8:32], wanted) for fewer in (simplified, resampled)
+        )
+        assert kept > 30 and kept > even + 3
+
+    @pytest.mark.parametrize("count", [0, 1, 2, 37, 400, 899, 900, 5000])
+    def test_never_more_than_asked(self, count):
+        fewer = simplified(wall(), count)
+        assert len(fewer) == min(count, 900)
+        assert len(fewer.extra["view"]) == len(fewer)
+        assert all(np.isfinite(part).all() for part in (fewer.means, fewer.log_scales, fewer.quaternions, fewer.sh))
+
+    def test_islands_and_splats_at_one_place(self):
+        splats = wall(10)
+        islands = replace(splats, means=splats.means + (np.arange(100) // 7 * 1000)[:, None].astype(np.float32))
+        assert len(simplified(islands, 4)) <= 4
+        assert len(simplified(replace(splats, means=np.zeros_like(splats.means)), 4)) <= 4
+
+    def test_the_same_each_time(self):
+        first, again = (simplified(edged(), 333) for _ in range(2))
+        assert np.array_equal(first.means, again.means) and np.array_equal(first.log_scales, again.log_scales)

@@ -21,7 +21,7 @@ from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.optimise import FLATNESS, Rates, Surfels
 from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, tabulate
 from dreamzoom.splats.relocate import relocate
-from dreamzoom.splats.resample import resampled
+from dreamzoom.splats.simplify import simplified
 from dreamzoom.splats.target import Target
 
 __all__ = ["Target", "fit", "initial"]
@@ -36,6 +36,8 @@ LOOK_WEIGHT = 0.05
 SIZE_WEIGHT = 0.002
 """Weight of the splats' sizes, in pixels: every hit costs time in Cycles."""
 COLOUR_PASSES, LAST_PASSES = 10, 4
+LAST_RATE = 0.2
+"""The last step's size as a share of the first's."""
 FINE, FINE_SHARE = 2, 0.25
 """Rays per pixel along each side in the last share of the steps: Cycles shows a pixel's mean, not its middle."""
 EXACT_STEPS = 40
@@ -115,6 +117,9 @@ class _View:
 
     def __init__(self, target: Target, background: Gaussians | None):
         self.goal = loss.prepared(target.rgb, target.mask)
+        solid = self.goal.mask if target.solid is None else target.solid
+        self.coloured, self.pixels = bool(self.goal.pixels), max(int(solid.sum()), 1)
+        self.by_alpha = np.where(solid, np.float32(-LOOK_WEIGHT / self.pixels), np.float32(0))
         self.cameras, self.frozen = {}, {}
         for samples in (1, FINE):
             camera = target.camera.resized(samples * target.camera.width, samples * target.camera.height)
@@ -159,8 +164,9 @@ def fit(
     """
     splats = _sane(splats)
     if len(splats) > cap:
-        splats = resampled(splats, cap)
+        splats = simplified(splats, cap)
     views = [_View(target, background) for target in targets if target.mask.any()]
+    covers = [_View(target, background) for target in targets if target.solid is not None and not target.mask.any()]
     if not len(splats) or not views:
         return splats
     splats = _solved(splats, views, COLOUR_PASSES, report)
@@ -174,11 +180,11 @@ def fit(
         report.log(f"splats are fitted on the CPU: {gpu.obstacle()}")
     surfels = Surfels(splats)
     floor = np.log(0.4 * _footprints(surfels.means, [view.cameras[1] for view in views]))
-    _optimise(surfels, views, floor, iterations, cap, seed, report, rates or Rates())
+    _optimise(surfels, views, covers, floor, iterations, cap, seed, report, rates or Rates())
     return _solved(surfels.gaussians(), views, LAST_PASSES, report, FINE)
 
 
-def _optimise(surfels, views, floor, iterations, cap, seed, report, rates) -> None:
+def _optimise(surfels, views, covers, floor, iterations, cap, seed, report, rates) -> None:
     """Adam over the views in shuffled rounds: first with one ray a pixel, then with FINE², each until a plateau."""
     rng = np.random.default_rng(seed)
     coarse = iterations - round(FINE_SHARE * iterations)
@@ -192,9 +198,11 @@ def _optimise(surfels, views, floor, iterations, cap, seed, report, rates) -> No
                 if losses.mean() > best * (1 - PLATEAU):
                     break
                 best = losses.mean()
+            slower = _scaled(rates, LAST_RATE ** (step / iterations))
+            if covers and not order:
+                _descend(surfels, covers[rng.integers(len(covers))], floor, slower)
             order = order or list(rng.permutation(len(views)))
             index = int(order.pop())
-            slower = _scaled(rates, 0.2 ** (step / iterations))
             losses[index] = _descend(surfels, views[index], floor, slower, samples)
             if (step + 1) % RELOCATE_EVERY == 0 and step + RELOCATE_EVERY < iterations:
                 floor = relocate(surfels, floor, cap, rng)
@@ -210,15 +218,16 @@ def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates, sam
     hits = view.hits(splats, samples)
     black = np.zeros(3, np.float32)
     linear, _, _ = cpu.blend_hits(hits, black)
-    value, grad_rgb = loss.loss(colours.averaged(linear, samples), view.goal)
-    solid = np.float32(-LOOK_WEIGHT / max(view.goal.pixels, 1))
-    grad_alpha = colours.repeated(np.where(view.goal.mask, solid, np.float32(0)), samples)
-    grad_rgb = colours.repeated(grad_rgb, samples)
+    value, grad_rgb = 0.0, np.zeros_like(linear)
+    if view.coloured:
+        value, by_rgb = loss.loss(colours.averaged(linear, samples), view.goal)
+        grad_rgb = colours.repeated(by_rgb, samples)
+    grad_alpha = colours.repeated(view.by_alpha, samples)
     arrays = camera_arrays(view.cameras[samples])
     found = gradients(splats, hits, arrays, PIXEL_VARIANCE, NEAR, black, grad_rgb, grad_alpha, len(surfels))
     seen = np.diff(hits.tiles.pair_start[: len(surfels) + 1]) > 0
     third = found.log_scales[:, 2:] * (splats.log_scales[:, :2] == splats.log_scales[:, :2].min(1, keepdims=True))
-    size = np.exp(surfels.log_scales - floor[:, None]) * np.float32(SIZE_WEIGHT / max(view.goal.pixels, 1))
+    size = np.exp(surfels.log_scales - floor[:, None]) * np.float32(SIZE_WEIGHT / view.pixels)
     bend = np.where(surfels.rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((surfels.rgb + 0.055) / 1.055) ** 1.4)
     surfels.step(
         {

@@ -19,7 +19,7 @@ _BETA1, _BETA2, _TINY = np.float32(0.85), np.float32(0.98), np.float32(1e-20)
 class Rates:
     """Step sizes: means in own standard deviations, the others in their own units (colours in sRGB)."""
 
-    means: float = 0.04
+    means: float = 0.12
     log_scales: float = 0.03
     quaternions: float = 0.01
     logit_opacities: float = 0.06

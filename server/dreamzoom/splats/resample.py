@@ -28,12 +28,11 @@ def resampled(splats: Gaussians, count: int) -> Gaussians:
         return splats
     if count < 1:
         return splats[:0]
-    area = np.exp(splats.log_scales.astype(np.float64)[:, :2].sum(1))
-    mass = np.maximum(splats.opacities * area, 1e-300)
+    mass = _mass(splats)
     codes, size = _morton(splats.means)
     order = np.argsort(codes, kind="stable")
     leaf = _leaves(codes[order], mass[order], size, count)
-    return _merged(splats[order], mass[order], area[order], leaf)
+    return merged(splats[order], leaf)
 
 
 def _morton(means: np.ndarray) -> tuple[np.ndarray, float]:
@@ -81,8 +80,14 @@ def _numbered(codes: np.ndarray, depth: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(new)])
 
 
-def _merged(splats: Gaussians, mass: np.ndarray, area: np.ndarray, leaf: np.ndarray) -> Gaussians:
-    """One surfel a leaf, with the leaf's moments."""
+def _mass(splats: Gaussians) -> np.ndarray:
+    """Opacity × area, (N,) float64."""
+    return np.maximum(splats.opacities * np.exp(splats.log_scales.astype(np.float64)[:, :2].sum(1)), 1e-300)
+
+
+def merged(splats: Gaussians, leaf: np.ndarray) -> Gaussians:
+    """One surfel a leaf, with the leaf's moments; `leaf` (N,) numbers them in the splats' order, none left out."""
+    mass = _mass(splats)
     starts = np.flatnonzero(np.concatenate([[True], leaf[1:] != leaf[:-1]]))
     single = np.diff(np.append(starts, len(leaf))) == 1
     total = np.add.reduceat(mass, starts)
@@ -102,7 +107,7 @@ def _merged(splats: Gaussians, mass: np.ndarray, area: np.ndarray, leaf: np.ndar
     opacity = np.clip(opacity, 1e-4, SOLID)
     logs = np.log(np.concatenate([sigma, sigma[:, 1:] * FLATNESS], 1))
     rgb = linear_to_srgb(mean(srgb_to_linear(np.clip(splats.rgb, 0, 1).astype(np.float64))))
-    merged = Gaussians(
+    fewer = Gaussians(
         centres.astype(np.float32),
         logs.astype(np.float32),
         _quaternions(axes[:, :, ::-1]),
@@ -112,16 +117,20 @@ def _merged(splats: Gaussians, mass: np.ndarray, area: np.ndarray, leaf: np.ndar
     )
     kept = splats[starts]
     for name in ("means", "log_scales", "quaternions", "logit_opacities"):
-        getattr(merged, name)[single] = getattr(kept, name)[single]
-    return merged
+        getattr(fewer, name)[single] = getattr(kept, name)[single]
+    return fewer
+
+
+def axes_of(splats: Gaussians) -> np.ndarray:
+    """Each splat's own axes as columns, (N, 3, 3) float64."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_quat(np.roll(splats.quaternions.astype(np.float64), -1, axis=1)).as_matrix()
 
 
 def _covariances(splats: Gaussians) -> np.ndarray:
     """(N, 3, 3) float64."""
-    from scipy.spatial.transform import Rotation
-
-    axes = Rotation.from_quat(np.roll(splats.quaternions.astype(np.float64), -1, axis=1)).as_matrix()
-    scaled = axes * np.exp(splats.log_scales.astype(np.float64))[:, None, :]
+    scaled = axes_of(splats) * np.exp(splats.log_scales.astype(np.float64))[:, None, :]
     return scaled @ np.swapaxes(scaled, 1, 2)
 
 
