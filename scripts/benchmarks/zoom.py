@@ -29,8 +29,9 @@ from dreamzoom.zoom import noise as noises
 from dreamzoom.zoom.blend import Blend
 from dreamzoom.zoom.levels import sample_levels
 from dreamzoom.zoom.sampler import Coupling, JointSampler, Plan
+from dreamzoom.zoom.second import Again, Shot, refine_views
 from dreamzoom.zoom.stack import make_nest
-from dreamzoom.zoom.warp import Link, Seen, make_warp, refine_levels, reprojection_db
+from dreamzoom.zoom.warp import Link, Seen, make_link, make_warp, reprojection_db
 from dreamzoom.zoomstack import Film
 
 PROMPTS = ["space", "a blue planet", "a continent", "forest", "a leaf"]
@@ -227,12 +228,17 @@ def measure_relief():
         views.append(Seen(camera, depth))
     flat = [Seen(v.camera, np.full((size, size), float(v.camera.to_camera(np.zeros(3))[2]))) for v in views]
     pairs = [(2, 0, 1), (4, 2, 1), (1, 0, 2), (2, 1, 2), (3, 2, 2), (4, 3, 2)]
-    links = [Link(a, b, make_warp(views[a], views[b], coarser), coarser) for a, b, coarser in pairs]
-    denoiser, prompts = SpectralEngine().denoiser(Report()), [(("mountains", 1.0),)] * 5
-    empty = [np.full((size, size, 3), 0.5, np.float32)] * 5
-    crop = refine_levels(denoiser, empty, flat, pairs, prompts, range(5), strength=1.0, steps=24)
-    again = refine_levels(denoiser, crop, flat, pairs, prompts, range(5), strength=0.5, steps=16)
-    aware = refine_levels(denoiser, crop, views, pairs, prompts, range(5), strength=0.5, steps=16)
+    links = [make_link(a, b, (views[a], views[b]), coarser) for a, b, coarser in pairs]
+    crops = [make_link(a, b, (flat[a], flat[b]), coarser) for a, b, coarser in pairs]
+    denoiser = SpectralEngine().denoiser(Report())
+
+    def sample(pictures, between: list[Link], **options):
+        shots = [Shot(picture, (("mountains", 1.0),), k) for k, picture in enumerate(pictures)]
+        return refine_views(denoiser, shots, between, Again(**options))
+
+    crop = sample([np.full((size, size, 3), 0.5, np.float32)] * 5, crops, strength=1.0, steps=24)
+    again = sample(crop, crops, steps=16)
+    aware = sample(crop, links, steps=16)
     rows = []
     for name, pictures in (("crop", again), ("depth-aware", aware)):
         dbs = reprojection_db(pictures, links)

@@ -10,8 +10,9 @@ from dreamzoom.camera import Camera, Similarity, look_at
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.report import Report
 from dreamzoom.zoom.noise import draw
+from dreamzoom.zoom.second import Again, Shot, refine_views
 from dreamzoom.zoom.stack import make_nest
-from dreamzoom.zoom.warp import Link, Seen, agree, make_warp, refine_levels, reprojection_db
+from dreamzoom.zoom.warp import Link, Seen, agree, make_link, make_warp, reprojection_db
 
 torch.set_num_threads(1)
 SIZE = 48
@@ -85,12 +86,20 @@ class TestRefine:
         seen = [heightfield(camera())[0], heightfield(camera(0.3, 0.5))[0], heightfield(camera(0.1, 1.0))[0]]
         flat = [Seen(one.camera, np.full((SIZE, SIZE), float(one.camera.to_camera(np.zeros(3))[2]))) for one in seen]
         pairs = [(2, 0, 1), (1, 0, 2), (2, 1, 2)]
-        links = [Link(a, b, make_warp(seen[a], seen[b], coarser), coarser) for a, b, coarser in pairs]
-        denoiser, prompts = SpectralEngine().denoiser(Report()), [(("rock", 1.0),)] * 3
-        crop = refine_levels(
-            denoiser, [np.full((SIZE, SIZE, 3), 0.5)] * 3, flat, pairs, prompts, range(3), strength=1.0, steps=12
-        )
-        aware = refine_levels(denoiser, crop, seen, pairs, prompts, range(3), steps=8, keep=[False, False, True])
+        denoiser, blank = SpectralEngine().denoiser(Report()), np.full((SIZE, SIZE, 3), 0.5, np.float32)
+
+        def links(views):
+            return [make_link(a, b, (views[a], views[b]), coarser) for a, b, coarser in pairs]
+
+        def sample(pictures, views, keep=None, **options):
+            shots = [
+                Shot(picture, (("rock", 1.0),), k, held=np.full((SIZE, SIZE), k == keep))
+                for k, picture in enumerate(pictures)
+            ]
+            return refine_views(denoiser, shots, links(views), Again(**options))
+
+        crop = sample([blank] * 3, flat, strength=1.0, steps=12)
+        aware = sample(crop, seen, keep=2, steps=8)
         assert np.array_equal(aware[2], crop[2])
-        gains = np.subtract(reprojection_db(aware, links), reprojection_db(crop, links))
+        gains = np.subtract(reprojection_db(aware, links(seen)), reprojection_db(crop, links(seen)))
         assert gains.min() > 6

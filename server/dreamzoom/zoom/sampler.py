@@ -174,6 +174,31 @@ def predict(
     return answers
 
 
+def guided(
+    denoiser: Denoiser,
+    z: Sequence[torch.Tensor],
+    ratios: Sequence[float],
+    prompts: Sequence[Prompt],
+    negatives: Sequence[Prompt],
+    guidance: Sequence[float],
+    batch: int,
+) -> tuple[list[torch.Tensor], int]:
+    """`predict` with classifier-free guidance (Ho and Salimans 2022): x̂⁻ + g (x̂ − x̂⁻), one g each; where it is 1 the
+    negative prompt is not asked.
+
+    Returns:
+        The estimates, and how many times the model was asked.
+    """
+    asked = [(i, prompt) for i, prompt in enumerate(prompts)]
+    asked += [(i, negatives[i]) for i, strength in enumerate(guidance) if strength != 1]
+    chosen = [i for i, _ in asked]
+    answers = predict(denoiser, [z[i] for i in chosen], [ratios[i] for i in chosen], [p for _, p in asked], batch)
+    result = answers[: len(z)]
+    for i, against in zip(chosen[len(z) :], answers[len(z) :]):
+        result[i] = against + guidance[i] * (result[i] - against)
+    return result, len(asked)
+
+
 class JointSampler:
     """Runs a `Plan`; iterate over `run()` for finished levels, coarsest first."""
 
@@ -363,23 +388,19 @@ class JointSampler:
     def _predict(self, active: dict[int, _Level], step: int) -> dict[int, torch.Tensor]:
         """x̂ of every active level as latents; levels that are given whole are not asked."""
         plan = self.plan
-        raw, asked = {}, []
-        for k in active:
-            given = self.known.get(k)
-            if given is not None and given.mask.all():
-                raw[k] = self._encode(given.picture[None])[0]
-            else:
-                asked.append((k, plan.prompts[k], 1.0))
-                guidance = plan.guidance[k] if plan.guidance else 1.0
-                if guidance != 1:
-                    asked.append((k, plan.negatives[k] if plan.negatives else (("", 1.0),), guidance))
-        ratios = [float(self.ratios[step - k * self.lag]) for k, _, _ in asked]
-        prompts = [prompt for _, prompt, _ in asked]
-        answers = predict(self.denoiser, [active[k].z for k, _, _ in asked], ratios, prompts, plan.batch)
-        self.cost.evaluations += len(asked)
-        for (k, _, guidance), answer in zip(asked, answers):
-            raw[k] = answer if k not in raw else answer + guidance * (raw[k] - answer)
-        return raw
+        given = {k: known for k in active if (known := self.known.get(k)) is not None and known.mask.all()}
+        asked = [k for k in active if k not in given]
+        answers, count = guided(
+            self.denoiser,
+            [active[k].z for k in asked],
+            [float(self.ratios[step - k * self.lag]) for k in asked],
+            [plan.prompts[k] for k in asked],
+            [plan.negatives[k] if plan.negatives else (("", 1.0),) for k in asked],
+            [plan.guidance[k] if plan.guidance else 1.0 for k in asked],
+            plan.batch,
+        )
+        self.cost.evaluations += count
+        return dict(zip(asked, answers)) | {k: self._encode(known.picture[None])[0] for k, known in given.items()}
 
     def _advance(self, active: dict[int, _Level], estimates: dict[int, torch.Tensor], step: int) -> None:
         """One step down for all; noise is drawn for every level, equal where two levels see the same."""

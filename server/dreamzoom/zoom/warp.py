@@ -17,9 +17,6 @@ from scipy.sparse import csr_matrix
 
 from dreamzoom.camera import Camera
 from dreamzoom.report import Report
-from dreamzoom.zoom.blend import quantise
-from dreamzoom.zoom.noise import draw
-from dreamzoom.zoom.sampler import Denoiser, Prompt, advance, predict
 
 TOLERANCE = 0.03
 """A pixel is hidden when it lies behind the target's depth by more than this share of it."""
@@ -31,11 +28,16 @@ class Seen:
 
     Attributes:
         camera: In a frame common to the views that are compared.
-        depth: (H, W) z-depth in that frame's units.
+        depth: (H, W) z-depth in that frame's units, 0 where there is none.
     """
 
     camera: Camera
     depth: np.ndarray
+
+    def reduced(self, scale: int) -> Seen:
+        """The same view with every `scale`-th pixel, as a codec's latents see it."""
+        camera = self.camera.resized(self.camera.width // scale, self.camera.height // scale)
+        return Seen(camera, self.depth[scale // 2 :: scale, scale // 2 :: scale])
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
     column, row = np.floor(pixel[..., 0] + 1e-6).astype(int), np.floor(pixel[..., 1] + 1e-6).astype(int)
     inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height) & (z > 0)
     near = depth[np.clip(row, 0, camera.height - 1), np.clip(column, 0, camera.width - 1)]
-    visible = inside & (np.abs(z - near) < TOLERANCE * near)
+    visible = inside & (source.depth > 0) & (np.abs(z - near) < TOLERANCE * near)
     group = np.where(visible, row * camera.width + column, -1).ravel()
     rows, columns, areas = _areas(pixel[visible], np.minimum(size[visible], 1.0), np.flatnonzero(visible), camera)
     count = camera.width * camera.height
@@ -125,12 +127,16 @@ def _areas(pixel: np.ndarray, size: np.ndarray, index: np.ndarray, camera: Camer
 class Link:
     """Two views that see the same: `source` is not coarser than `target`; they meet at `coarser` target pixels a
     side.
+
+    Attributes:
+        noise: The warp of the latents' noise, where both views begin from the same; None where each has its own.
     """
 
     source: int
     target: int
     warp: Warp
     coarser: int = 1
+    noise: Warp | None = None
 
     def gap(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
         """What the target shows less what the source says, where covered; (C, m)."""
@@ -157,11 +163,34 @@ class Link:
         return torch.nn.functional.pad(grown, (0, shape[2] - grown.shape[2], 0, shape[1] - grown.shape[1]))
 
 
-def agree(pictures: Sequence[torch.Tensor], links: Sequence[Link], rounds: int = 12) -> list[torch.Tensor]:
+def make_link(source: int, target: int, views: tuple[Seen, Seen], coarser: int = 1, scale: int = 1) -> Link:
+    """The link of two views (the source's and the target's) for a codec whose latents are `scale` times smaller."""
+    noise = None
+    warp = make_warp(*views, coarser)
+    if coarser == 1:
+        noise = warp if scale == 1 else make_warp(views[0].reduced(scale), views[1].reduced(scale))
+    return Link(source, target, warp, coarser, noise)
+
+
+def agree(
+    pictures: Sequence[torch.Tensor],
+    links: Sequence[Link],
+    rounds: int = 12,
+    held: Sequence[torch.Tensor | None] = (),
+    report: Report | None = None,
+) -> list[torch.Tensor]:
     """The pictures closest to the given ones in which linked views show the same, by conjugate gradients.
 
     With A x the gaps of all links this is x − Aᵀ (A Aᵀ)⁻¹ A x: what no other view sees of a picture, its detail, stays.
+
+    Args:
+        pictures: (C, H, W) a view.
+        links: Between them.
+        rounds: Of the conjugate gradients.
+        held: (H, W) bool a view, the pixels that must not change; None where all may.
+        report: Where a cancel is noticed.
     """
+    report = report or Report()
     gaps = [-link.gap(pictures) for link in links]
     solution = [torch.zeros_like(gap) for gap in gaps]
     direction = [gap.clone() for gap in gaps]
@@ -170,95 +199,26 @@ def agree(pictures: Sequence[torch.Tensor], links: Sequence[Link], rounds: int =
     for _ in range(rounds):
         if power <= goal or power < 1e-12:
             break
-        image = [link.gap(_back(pictures, links, direction)) for link in links]
+        report.check()
+        changes = _back(pictures, links, direction, held)
+        image = [link.gap(changes) for link in links]
         step = power / max(sum(float((d * a).sum()) for d, a in zip(direction, image)), 1e-20)
         for s, d, gap, a in zip(solution, direction, gaps, image):
             s += step * d
             gap -= step * a
         before, power = power, sum(float((gap**2).sum()) for gap in gaps)
         direction = [gap + (power / before) * d for gap, d in zip(gaps, direction)]
-    return [picture + change for picture, change in zip(pictures, _back(pictures, links, solution))]
+    return [picture + change for picture, change in zip(pictures, _back(pictures, links, solution, held))]
 
 
-def _back(pictures: Sequence[torch.Tensor], links: Sequence[Link], values: Sequence[torch.Tensor]):
+def _back(pictures, links: Sequence[Link], values: Sequence[torch.Tensor], held) -> list[torch.Tensor]:
     changes = [torch.zeros_like(picture) for picture in pictures]
     for link, value in zip(links, values):
         link.spread(value, changes)
+    for change, mask in zip(changes, held):
+        if mask is not None:
+            change[:, mask] = 0
     return changes
-
-
-def refine_levels(
-    denoiser: Denoiser,
-    pictures: Sequence[np.ndarray],
-    views: Sequence[Seen],
-    pairs: Sequence[tuple[int, int, int]],
-    prompts: Sequence[Prompt],
-    seeds: Sequence[int],
-    *,
-    keep: Sequence[bool] = (),
-    strength: float = 0.5,
-    steps: int = 20,
-    batch: int = 4,
-    report: Report | None = None,
-) -> list[np.ndarray]:
-    """The second pass: all views sampled again from a middle noise, agreeing through their depth.
-
-    Args:
-        denoiser: The model that made the pictures.
-        pictures: (H, W, 3) float32 sRGB a view, anchors and side views alike, finer levels later.
-        views: Cameras with aligned depth, all in one frame (that of the first level here; a camera of level k is
-            brought there with `Camera.moved`, its depth times that similarity's scale).
-        pairs: (source, target, coarser) of views that overlap, the source not coarser than the target.
-        prompts, seeds: One a view.
-        keep: Views that must stay as they are (photos, finished levels).
-        strength: 0..1, how far back in log noise ratio to start.
-        steps: Model evaluations a view.
-        batch: Most latents in one call.
-        report: Progress and cancel.
-
-    Returns:
-        (H, W, 3) float32 sRGB in steps of 1/255, a view each.
-    """
-    report = report or Report()
-    schedule, codec = denoiser.schedule, denoiser.codec
-    links = [Link(a, b, make_warp(views[a], views[b], coarser), coarser) for a, b, coarser in pairs]
-    now = [torch.from_numpy(np.asarray(picture, np.float32)).permute(2, 0, 1).contiguous() for picture in pictures]
-    fixed = list(keep) or [False] * len(now)
-    high = schedule.ratio_min * (schedule.ratio_max / schedule.ratio_min) ** strength
-    ratios = np.geomspace(high, schedule.ratio_min, steps)
-    start = codec.encode(torch.stack(now).to(denoiser.device))
-    z = list(start + high * _noise(start.shape, seeds, links, codec.scale, 0).to(start))
-    last: list[torch.Tensor] | None = None
-    for index, ratio in enumerate(ratios):
-        report.progress(index / steps, f"depth-aware step {index + 1} of {steps}")
-        raw = predict(denoiser, z, [float(ratio)] * len(z), prompts, batch)
-        decoded = list(codec.decode(torch.stack(raw)).cpu())
-        merged = agree([own if hold else new for own, new, hold in zip(now, decoded, fixed)], links)
-        merged = [own if hold else new for own, new, hold in zip(now, merged, fixed)]
-        if index + 1 == steps:
-            break
-        latents = codec.encode(torch.stack(merged).to(denoiser.device))
-        if not codec.exact:
-            latents = torch.stack(raw) + latents - codec.encode(torch.stack(decoded).to(latents))
-        clean = list(latents)
-        noise = _noise(start.shape, seeds, links, codec.scale, index + 1).to(start)
-        z = [
-            advance(one, x, None if last is None else last[k], noise[k], float(ratio), float(ratios[index + 1]))
-            for k, (one, x) in enumerate(zip(z, clean))
-        ]
-        last = clean
-    final = [quantise(picture) for picture in merged]
-    return [picture.permute(1, 2, 0).numpy() for picture in final]
-
-
-def _noise(shape, seeds: Sequence[int], links: Sequence[Link], scale: int, step: int) -> torch.Tensor:
-    """White noise for every view; in pixel models the coarser view of a link takes the finer one's where it goes."""
-    noise = [draw(tuple(shape[1:]), seed, 10_000 + step) for seed in seeds]
-    if scale == 1:
-        for link in sorted(links, key=lambda link: -link.source):
-            if link.coarser == 1:
-                noise[link.target] = link.warp.noise(noise[link.source], noise[link.target])
-    return torch.stack(noise)
 
 
 def reprojection_db(pictures: Sequence[np.ndarray], links: Sequence[Link]) -> list[float]:

@@ -1,0 +1,164 @@
+"""The second pass: all views sampled once more from a middle noise, agreeing through depth in place of crops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dreamzoom.report import Report
+from dreamzoom.zoom.blend import quantise
+from dreamzoom.zoom.noise import draw
+from dreamzoom.zoom.sampler import Denoiser, Prompt, advance, guided
+from dreamzoom.zoom.warp import Link, agree
+
+
+@dataclass(frozen=True)
+class Again:
+    """How the second pass runs.
+
+    Attributes:
+        strength: 0..1, how far back in log noise ratio to start.
+        steps: Model evaluations a view.
+        batch: Most latents in one call.
+        eta, order: See `sampler.Plan`.
+        rounds: Of `agree` at each step; the last one takes five times as many.
+    """
+
+    strength: float = 0.5
+    steps: int = 20
+    batch: int = 4
+    eta: float = 1.0
+    order: int = 2
+    rounds: int = 6
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One view as the second pass takes it: an anchor or a side view.
+
+    Attributes:
+        picture: (H, W, 3) float32 sRGB; sizes are multiples of the denoiser's `multiple`, and all are one.
+        prompt, negative, guidance, seed: What it is sampled with.
+        held: (H, W) bool, the pixels that stay as they are (photos, finished levels); None for none.
+    """
+
+    picture: np.ndarray
+    prompt: Prompt
+    seed: int
+    negative: Prompt = (("", 1.0),)
+    guidance: float = 1.0
+    held: np.ndarray | None = None
+
+
+def refine_views(
+    denoiser: Denoiser,
+    shots: Sequence[Shot],
+    links: Sequence[Link],
+    options: Again | None = None,
+    report: Report | None = None,
+) -> list[np.ndarray]:
+    """All views sampled again so that linked ones show the same.
+
+    Args:
+        denoiser: The model that made the pictures.
+        shots: The views, finer levels later.
+        links: Between views that overlap.
+        options: How it runs.
+        report: Progress and cancel.
+
+    Returns:
+        (H, W, 3) float32 sRGB in steps of 1/255, a view each.
+    """
+    return _SecondPass(denoiser, shots, links, options or Again(), report or Report()).run()
+
+
+class _SecondPass:
+    """The state between steps: z/α of the views that are not held whole, and every view's last picture."""
+
+    def __init__(
+        self, denoiser: Denoiser, shots: Sequence[Shot], links: Sequence[Link], options: Again, report: Report
+    ):
+        self.denoiser, self.shots, self.links, self.options, self.report = denoiser, shots, links, options, report
+        self.given = [torch.from_numpy(np.asarray(s.picture, np.float32)).permute(2, 0, 1).contiguous() for s in shots]
+        self.masks = [None if shot.held is None else torch.from_numpy(shot.held) for shot in shots]
+        self.open = [k for k, mask in enumerate(self.masks) if mask is None or not mask.all()]
+        low, high = denoiser.schedule.ratio_min, denoiser.schedule.ratio_max
+        self.ratios = np.geomspace(low * (high / low) ** options.strength, low, options.steps)
+
+    def run(self) -> list[np.ndarray]:
+        steps, rounds = self.options.steps, self.options.rounds
+        z = self._begin()
+        last: list[torch.Tensor | None] = [None] * len(z)
+        pictures = self.given
+        for index, ratio in enumerate(self.ratios):
+            self.report.progress(index / steps, f"depth-aware step {index + 1} of {steps}")
+            raw = self._predict(z, float(ratio))
+            decoded = self._by_batch(self.denoiser.codec.decode, raw)
+            guesses = self._held([picture.float().cpu() for picture in decoded])
+            ending = index + 1 == steps
+            pictures = agree(guesses, self.links, rounds * (5 if ending else 1), self.masks, self.report)
+            if ending:
+                break
+            clean = self._encoded(pictures, raw, decoded)
+            noise, then = self._noise(index + 1), float(self.ratios[index + 1])
+            z = [
+                advance(one, x, before, noise[k].to(x), float(ratio), then, self.options.eta)
+                for k, one, x, before in zip(self.open, z, clean, last)
+            ]
+            last = clean if self.options.order == 2 else last
+        return [picture.permute(1, 2, 0).numpy() for picture in self._finished(pictures)]
+
+    def _begin(self) -> list[torch.Tensor]:
+        device = self.denoiser.device
+        latents = self._by_batch(self.denoiser.codec.encode, [self.given[k].to(device) for k in self.open])
+        self.shape = latents[0].shape if latents else torch.Size()
+        noise = self._noise(0)
+        return [x + float(self.ratios[0]) * noise[k].to(x) for k, x in zip(self.open, latents)]
+
+    def _predict(self, z: list[torch.Tensor], ratio: float) -> list[torch.Tensor]:
+        shots = [self.shots[k] for k in self.open]
+        prompts, negatives = [shot.prompt for shot in shots], [shot.negative for shot in shots]
+        guidance = [shot.guidance for shot in shots]
+        return guided(self.denoiser, z, [ratio] * len(z), prompts, negatives, guidance, self.options.batch)[0]
+
+    def _held(self, guesses: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Every view's picture: the guess where it is open."""
+        pictures = list(self.given)
+        for k, guess in zip(self.open, guesses):
+            mask = self.masks[k]
+            pictures[k] = guess if mask is None else torch.where(mask, self.given[k], guess)
+        return pictures
+
+    def _encoded(self, pictures, raw: list[torch.Tensor], decoded: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Latents of what was agreed on; what the codec can't carry is not taken for a change."""
+        codec, device = self.denoiser.codec, self.denoiser.device
+        clean = self._by_batch(codec.encode, [pictures[k].to(device) for k in self.open])
+        if codec.exact:
+            return clean
+        return [x + new - old for x, new, old in zip(raw, clean, self._by_batch(codec.encode, decoded))]
+
+    def _by_batch(self, work: Callable[[torch.Tensor], torch.Tensor], items: Sequence[torch.Tensor]):
+        found: list[torch.Tensor] = []
+        for i in range(0, len(items), self.options.batch):
+            found.extend(work(torch.stack(list(items[i : i + self.options.batch]))))
+        return found
+
+    def _noise(self, step: int) -> list[torch.Tensor]:
+        """White noise for every view; the coarser view of a link takes the finer one's where it goes."""
+        noise = [draw(tuple(self.shape), shot.seed, 10_000 + step) for shot in self.shots]
+        for link in sorted(self.links, key=lambda link: -link.source):
+            if link.noise is not None:
+                noise[link.target] = link.noise.noise(noise[link.source], noise[link.target])
+        return noise
+
+    def _finished(self, pictures: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Within 0..1 and in 8-bit steps, agreeing all the same: clipping and agreement in turn."""
+        for _ in range(4):
+            if all(picture.min() >= 0 and picture.max() <= 1 for picture in pictures):
+                break
+            clipped = [picture.clamp(0, 1) for picture in pictures]
+            pictures = agree(clipped, self.links, self.options.rounds, self.masks, self.report)
+        return [quantise(picture) for picture in pictures]
