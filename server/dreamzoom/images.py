@@ -1,12 +1,13 @@
 """Pictures and depth maps from the artist's files: PNG of 8 and 16 bits, JPEG, WebP, TIFF, EXR, npy.
 
-What comes out has the size asked for: a file of another aspect is cropped about its middle, one of another size is
-scaled, and each is said in the log.
+A file is scaled so that it fills the size asked for about its middle; what is left over is cropped, or kept as far as
+the wider view around that size shows it. Each is said in the log.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,17 +19,20 @@ from dreamzoom.errors import BadRequest
 
 MOST_PIXELS = 200_000_000
 Log = Callable[[str], None]
+Size = tuple[int, int]
 
 
-def read_picture(path: Path, size: tuple[int, int], log: Log, *, field: str = "image") -> np.ndarray:
+def read_picture(path: Path, size: Size, log: Log, *, within: Size | None = None, field: str = "image") -> np.ndarray:
     """A picture, (H, W, 3) float32 sRGB in 0..1.
 
     EXIF rotation is applied, a colour profile converted to sRGB, transparency laid over black, EXR taken as linear.
 
     Args:
         path: The file.
-        size: Width and height wanted.
+        size: Width and height of the camera that it is to fill.
         log: Hears of cropping and scaling.
+        within: Width and height of a wider view with the same middle: what does not fit into `size` is kept as far as
+            that view shows it, and the result then lies in whole pixels about its middle. None to crop to `size`.
         field: What a bad file is called in the error.
 
     Raises:
@@ -43,18 +47,34 @@ def read_picture(path: Path, size: tuple[int, int], log: Log, *, field: str = "i
         light = np.nan_to_num(light, nan=0.0, posinf=1.0, neginf=0.0)
     else:
         light = _pillow_light(path, field)
-    light = np.stack([_fitted(light[..., c], size, path, log if c == 0 else _silent) for c in range(3)], -1)
+    tell = (log, _silent, _silent)
+    light = np.stack([_fitted(light[..., c], size, path, tell[c], within) for c in range(3)], -1)
     return linear_to_srgb(np.clip(light, 0, 1)).astype(np.float32)
 
 
-def read_depth(path: Path, size: tuple[int, int], log: Log, *, field: str = "depth") -> np.ndarray:
+def picture_size(path: Path, *, field: str = "image") -> Size:
+    """Width and height of a picture as it is shown. It is decoded whole, so that a damaged one is found.
+
+    Raises:
+        BadRequest: As `read_picture`.
+    """
+    if path.suffix.lower() == ".exr":
+        rows, columns = _colour_channels(_exr(path, field), path, field)[0].shape
+        return columns, rows
+    return ImageOps.exif_transpose(_open(path, field)).size
+
+
+def read_depth(
+    path: Path, size: Size | None, log: Log, *, within: Size | None = None, field: str = "depth"
+) -> np.ndarray:
     """A map of z-depth, (H, W) float32 in the file's unit; NaN where it has none (0, negative, not finite).
 
     A 16-bit PNG holds depth in any linear unit, 0 for unknown; an EXR its channel Z, V, Y, R or its only one; an npy
     a 2-D array of numbers. Scaling takes the nearest value, so that no depth appears between two surfaces.
 
     Args:
-        path, size, log, field: As in `read_picture`.
+        size: None for the file's own.
+        path, log, within, field: As in `read_picture`.
 
     Raises:
         BadRequest: The file is missing, not a depth map, damaged or too large, or has no positive value.
@@ -70,7 +90,7 @@ def read_depth(path: Path, size: tuple[int, int], log: Log, *, field: str = "dep
         depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
     if np.isnan(depth).all():
         raise BadRequest(field, f"{path.name} must hold positive depths; it has none")
-    return _fitted(depth, size, path, log, nearest=True)
+    return depth if size is None else _fitted(depth, size, path, log, within, nearest=True)
 
 
 def _silent(message: str) -> None:
@@ -194,18 +214,27 @@ def _depth_channel(channels: dict[str, np.ndarray], path: Path, field: str) -> n
     raise BadRequest(field, f"{path.name} must have a channel Z; it has {', '.join(channels)}")
 
 
-def _fitted(values: np.ndarray, size: tuple[int, int], path: Path, log: Log, *, nearest: bool = False) -> np.ndarray:
-    """(H', W') float32, cropped about its middle to the aspect wanted and scaled to the size wanted."""
-    width, height = size
+def _fitted(
+    values: np.ndarray, size: Size, path: Path, log: Log, within: Size | None, *, nearest: bool = False
+) -> np.ndarray:
+    """(H', W') float32: scaled to fill `size`, and cropped about its middle to it, or to what `within` shows."""
     rows, columns = values.shape
-    share = min(columns / width, rows / height)
-    crop_w, crop_h = min(columns, round(share * width)), min(rows, round(share * height))
-    if (crop_w, crop_h) != (columns, rows):
-        log(f"{path.name}: cropped from {columns}×{rows} to {crop_w}×{crop_h} about its middle")
-    x, y = (columns - crop_w) / 2, (rows - crop_h) / 2
-    if (crop_w, crop_h) == (width, height):
+    share = min(columns / size[0], rows / size[1])
+    whole = (columns / share, rows / share)
+    width, height = size if within is None else (_even_within(a, b) for a, b in zip(whole, within, strict=True))
+    if share != 1:
+        log(f"{path.name}: scaled from {columns}×{rows} to {round(whole[0])}×{round(whole[1])}")
+    if round(whole[0]) > width + 1 or round(whole[1]) > height + 1:
+        log(f"{path.name}: cropped to {width}×{height} about its middle")
+    x, y = (columns - width * share) / 2, (rows - height * share) / 2
+    if share == 1:
         return np.ascontiguousarray(values[int(y) : int(y) + height, int(x) : int(x) + width], np.float32)
-    log(f"{path.name}: scaled from {crop_w}×{crop_h} to {width}×{height}")
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     how = Image.Resampling.NEAREST if nearest else Image.Resampling.LANCZOS
-    return np.asarray(image.resize(size, how, box=(x, y, x + crop_w, y + crop_h)), np.float32).copy()
+    box = (x, y, min(x + width * share, columns), min(y + height * share, rows))
+    return np.asarray(image.resize((width, height), how, box=box), np.float32).copy()
+
+
+def _even_within(whole: float, outer: int) -> int:
+    """The most pixels, at most `whole` and `outer`, that leave as many on either side of `outer`."""
+    return outer - 2 * max(math.ceil((outer - whole - 1e-6) / 2), 0)

@@ -62,8 +62,8 @@ class TestReadPicture:
             assert got.shape == (64, 64, 3)
             assert np.abs(got - np.array([10, 200, 30]) / 255).max() < 0.02
             assert len(said) == 2
-            assert "cropped" in said[0]
-            assert "scaled" in said[1]
+            assert "scaled" in said[0]
+            assert "cropped" in said[1]
 
     @pytest.mark.parametrize("name", ["missing.png", "empty.png", "text.png", "cut.png", "bad.exr"])
     def test_bad_files_are_named(self, tmp_path, name):
@@ -121,3 +121,38 @@ class TestReadDepth:
         Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
         with pytest.raises(BadRequest, match="one-channel"):
             images.read_depth(tmp_path / "a.png", (8, 8), quiet)
+
+
+class TestWithin:
+    """A picture of another aspect is kept as far as a wider view shows it."""
+
+    def picture(self, tmp_path, width, height):
+        across = np.linspace(0, 255, width).astype(np.uint8)
+        Image.fromarray(np.repeat(np.tile(across, (height, 1))[..., None], 3, -1)).save(tmp_path / "a.png")
+        return tmp_path / "a.png"
+
+    def test_the_whole_of_a_photo_that_fits_the_wider_view(self, tmp_path):
+        said = []
+        got = images.read_picture(self.picture(tmp_path, 400, 300), (60, 60), said.append, within=(96, 96))
+        assert got.shape == (60, 80, 3)
+        assert said == ["a.png: scaled from 400×300 to 80×60"]
+        assert got[30, 0].mean() < 0.05
+        assert got[30, -1].mean() > 0.95
+
+    def test_a_strip_is_cropped_to_the_wider_view(self, tmp_path):
+        said = []
+        got = images.read_picture(self.picture(tmp_path, 600, 80), (60, 60), said.append, within=(96, 96))
+        assert got.shape == (60, 96, 3)
+        assert "cropped to 96×60" in said[1]
+        middle = got[30, 47:49].mean()
+        assert middle == pytest.approx(0.5, abs=0.01)
+
+    @pytest.mark.parametrize("size", [(61, 60), (60, 60)])
+    def test_what_comes_out_has_as_many_pixels_on_either_side(self, tmp_path, size):
+        got = images.read_picture(self.picture(tmp_path, 123, 100), size, quiet, within=(96, 96))
+        assert got.shape[0] % 2 == got.shape[1] % 2 == 0
+
+    def test_a_picture_of_the_cameras_size_stays_exact(self, tmp_path):
+        path = self.picture(tmp_path, 60, 40)
+        got = images.read_picture(path, (60, 40), quiet, within=(96, 64))
+        assert np.abs(got * 255 - np.asarray(Image.open(path))).max() < 0.01

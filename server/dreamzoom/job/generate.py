@@ -25,12 +25,15 @@ def generate(
         BadRequest, EngineUnavailable, Cancelled: As their names say.
     """
     check_place(folder)
+    sink = sink or Sink()
     with folder.lock():
         _write_request(folder, request)
         from dreamzoom import engines
+        from dreamzoom.job import inputs
         from dreamzoom.stages import graph
 
-        return run(graph.build(request, engines.make(request)), folder, sink, cancel)
+        files = inputs.keep(folder, request, lambda message: sink.log(message, "warning"))
+        return run(graph.build(request, engines.make(request), files), folder, sink, cancel)
 
 
 def read_request(folder: Folder) -> wire.Request:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,18 +11,18 @@ import numpy as np
 
 from dreamzoom import images
 from dreamzoom.engines.base import Denoises, Engine, View
-from dreamzoom.errors import BadRequest
 from dreamzoom.geometry import views
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import write_cloud
 from dreamzoom.job.folder import Folder
+from dreamzoom.job.inputs import Input, in_place
 from dreamzoom.job.steps import Step, digest_of
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages import dream, export, files, plan, splat, zoom
+from dreamzoom.stages import dream, export, files, plan, refine_steps, splat, zoom
 from dreamzoom.wire import Request
 
 PARENTS = 2
@@ -38,6 +37,17 @@ class Job:
     engine: Engine
     path: ZoomPath
     limits: plan.Settings
+    inputs: Mapping[str, Input]
+    second: bool = False
+
+    @property
+    def joint(self) -> bool:
+        """Whether all levels' pictures are sampled jointly."""
+        return isinstance(self.engine, Denoises)
+
+    def digest(self, field: str) -> str | None:
+        """SHA-256 of a file that the request names; None where it names none."""
+        return self.inputs[field].sha256 if field in self.inputs else None
 
     def parents(self, level: int) -> range:
         """The levels whose clouds a level's views see."""
@@ -55,20 +65,30 @@ class Job:
         return Cloud.joined(clouds)
 
 
-def build(request: Request, engine: Engine) -> list[Step]:
+def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None = None) -> list[Step]:
     """All steps of a job, in an order in which they can run.
+
+    Args:
+        request: What to dream along which path.
+        engine: What imagines.
+        inputs: The files that the request names, by field; where the artist has them, if None.
 
     Raises:
         BadRequest: A picture that a level names can't be read.
     """
-    job = Job(request, engine, request.path(), plan.settings(request))
-    steps = [_plan_step(job)]
-    joint = isinstance(engine, Denoises)
-    if joint:
+    inputs = in_place(request) if inputs is None else inputs
+    second = refine_steps.wanted(request, engine)
+    job = Job(request, engine, request.path(), plan.settings(request), inputs, second)
+    steps, levels = [_plan_step(job)], range(len(request.levels))
+    if isinstance(engine, Denoises):
         steps.append(_joint_step(job, engine))
-    for level in range(len(request.levels)):
-        steps.append(_joint_image_step(job, level) if joint else _image_step(job, level))
-        steps += [_dream_step(job, level), _splat_step(job, level), _export_step(job, level)]
+    if second:
+        steps += [_dream_step(job, level) for level in levels]
+        steps += refine_steps.build(job, engine, lambda level, report: _given(job, level, "image", report))
+    for level in levels:
+        if not second:
+            steps += [_joint_image_step(job, level) if job.joint else _image_step(job, level), _dream_step(job, level)]
+        steps += [_splat_step(job, level), _export_step(job, level)]
     return [*steps, _result_step(job, steps)]
 
 
@@ -112,10 +132,10 @@ def _common(job: Job, level: int) -> dict[str, Any]:
 def _image_step(job: Job, level: int) -> Step:
     item, base = job.request.levels[level], place(level)
     view = plan.anchor(job.path, level, job.limits)
-    parameters = _common(job, level) | {"image": _fingerprint(item.image, f"levels[{level}].image")}
+    parameters = _common(job, level) | {"image": job.digest(f"levels[{level}].image")}
 
     def run(folder: Folder, report: Report) -> None:
-        given = _given_picture(job, level, report)
+        given = _given(job, level, "image", report)
         seen = dream.parents_seen(job.known(folder, level), view, job.path.factor)
         seed = job.request.level_seed(level)
         rgb = zoom.level_image(job.engine, view, seen, item.prompt, item.negative_prompt, seed, given, report)
@@ -123,7 +143,7 @@ def _image_step(job: Job, level: int) -> Step:
         report.preview(rgb)
 
     needs = tuple(f"{place(parent)}/dream" for parent in job.parents(level))
-    return Step(f"{base}/image", "zoom", level, 1, parameters, needs, (f"{base}/image.png",), run, weight=2)
+    return Step(f"{base}/image", "zoom", level, 2, parameters, needs, (f"{base}/image.png",), run, weight=2)
 
 
 def _joint_step(job: Job, engine: Denoises) -> Step:
@@ -132,7 +152,7 @@ def _joint_step(job: Job, engine: Denoises) -> Step:
     parameters = {"engine": job.engine.identity(), "loop": job.path.loop, "levels": []}
     for level in range(count):
         own = _common(job, level)
-        own["image"] = _fingerprint(job.request.levels[level].image, f"levels[{level}].image")
+        own["image"] = job.digest(f"levels[{level}].image")
         parameters["levels"].append(own)
 
     def run(folder: Folder, report: Report) -> None:
@@ -141,14 +161,14 @@ def _joint_step(job: Job, engine: Denoises) -> Step:
             (item.prompt, item.negative_prompt, job.request.level_seed(level))
             for level, item in enumerate(job.request.levels)
         ]
-        pictures = {level: _given_picture(job, level, report) for level in range(count)}
+        pictures = {level: _given(job, level, "image", report) for level in range(count)}
         given = {level: rgb for level, rgb in pictures.items() if rgb is not None}
         for level, rgb in zoom.joint_images(engine, job.path, anchors, texts, given, report):
             files.write_picture(folder, f"{place(level)}/parts/joint.png", rgb)
             report.preview(rgb)
 
     outputs = tuple(f"{place(level)}/parts/joint.png" for level in range(count))
-    return Step("zoom", "zoom", None, 1, parameters, (), outputs, run, weight=4 * count)
+    return Step("zoom", "zoom", None, 2, parameters, (), outputs, run, weight=4 * count)
 
 
 def _joint_image_step(job: Job, level: int) -> Step:
@@ -158,16 +178,18 @@ def _joint_image_step(job: Job, level: int) -> Step:
     def run(folder: Folder, report: Report) -> None:
         folder.write(f"{base}/image.png", folder.read(f"{base}/parts/joint.png"))
 
-    needs = ("zoom", *(f"{place(parent)}/dream" for parent in job.parents(level)))
-    return Step(f"{base}/image", "zoom", level, 1, _common(job, level), needs, (f"{base}/image.png",), run, weight=0.01)
+    return Step(f"{base}/image", "zoom", level, 2, {}, ("zoom",), (f"{base}/image.png",), run, weight=0.01)
 
 
-def _given_picture(job: Job, level: int, report: Report) -> np.ndarray | None:
-    """The artist's own picture of a level at the camera's size, if there is one."""
-    name = job.request.levels[level].image
-    if name is None:
+def _given(job: Job, level: int, kind: str, report: Report) -> np.ndarray | None:
+    """The artist's own picture or depth of a level at the camera's scale, as much as the anchor view shows; or None."""
+    field = f"levels[{level}].{kind}"
+    if field not in job.inputs:
         return None
-    return images.read_picture(Path(name), (job.request.width, job.request.height), report.log)
+    camera = plan.anchor(job.path, level, job.limits).camera
+    read = images.read_depth if kind == "depth" else images.read_picture
+    size, within = (job.request.width, job.request.height), (camera.width, camera.height)
+    return read(job.inputs[field].path, size, report.log, within=within, field=field)
 
 
 def _dream_step(job: Job, level: int) -> Step:
@@ -177,17 +199,21 @@ def _dream_step(job: Job, level: int) -> Step:
     limits = {"side_views": job.limits.side_views, "hole_share": job.limits.hole_share}
     limits["points"] = job.limits.points
     parameters = _common(job, level) | {"flight": flight} | limits
-    parameters["depth"] = _fingerprint(item.depth, f"levels[{level}].depth")
+    parameters["depth"] = job.digest(f"levels[{level}].depth")
+
+    # a level's final picture may come later, from the second pass
+    first = f"{base}/parts/joint.png" if job.joint else f"{base}/image.png"
+    needs = (f"{base}/image",)
+    if job.joint:
+        needs = ("zoom", *(f"{place(parent)}/dream" for parent in job.parents(level)))
 
     def side_views(cloud: Cloud) -> list[View]:
         return views.side_views(job.path, level, cloud, limit=job.limits.hole_share, most=job.limits.side_views)
 
     def run(folder: Folder, report: Report) -> None:
-        rgb = files.read_picture(folder, f"{base}/image.png")
-        given = None
-        if item.depth is not None:
-            small = images.read_depth(Path(item.depth), (job.request.width, job.request.height), report.log)
-            given = zoom.centred(small, rgb.shape[:2])
+        rgb = files.read_picture(folder, first)
+        given = _given(job, level, "depth", report)
+        given = None if given is None else zoom.centred(given, rgb.shape[:2])
         parents = job.known(folder, level)
         seen = dream.parents_seen(parents, view, job.path.factor)
         cloud, dreamed = dream.level_cloud(
@@ -209,7 +235,7 @@ def _dream_step(job: Job, level: int) -> Step:
         files.write_arrays(folder, f"{base}/depth.npz", {"depth": dreamed[0].depth})
 
     outputs = (f"{base}/parts/points.npz", f"{base}/parts/views.npz", f"{base}/depth.npz")
-    return Step(f"{base}/dream", "dream", level, 4, parameters, (f"{base}/image",), outputs, run, weight=4)
+    return Step(f"{base}/dream", "dream", level, 5, parameters, needs, outputs, run, weight=4)
 
 
 def _splat_step(job: Job, level: int) -> Step:
@@ -218,8 +244,7 @@ def _splat_step(job: Job, level: int) -> Step:
     parameters = limits | {"seed": job.request.level_seed(level)}
 
     def run(folder: Folder, report: Report) -> None:
-        cloud = files.read_points(folder, f"{base}/parts/points.npz")
-        dreamed = files.read_views(folder, f"{base}/parts/views.npz")
+        cloud, dreamed = refine_steps.read_level(job, folder, level)
         supports = views.support_cameras(dreamed[0].view, count=job.limits.supports)
         seed = job.request.level_seed(level)
         fitted = splat.level_splats(cloud, dreamed, supports, None, job.limits, seed, report)
@@ -227,7 +252,15 @@ def _splat_step(job: Job, level: int) -> Step:
 
     weight = 1 + 0.3 * job.limits.iterations
     return Step(
-        f"{base}/fit", "splat", level, 1, parameters, (f"{base}/dream",), (f"{base}/parts/fit.ply",), run, weight=weight
+        f"{base}/fit",
+        "splat",
+        level,
+        1,
+        parameters,
+        _finished(job, level),
+        (f"{base}/parts/fit.ply",),
+        run,
+        weight=weight,
     )
 
 
@@ -240,7 +273,7 @@ def _export_step(job: Job, level: int) -> Step:
 
     def run(folder: Folder, report: Report) -> None:
         fitted = read_splats(folder.path(f"{base}/parts/fit.ply"))
-        cloud = files.read_points(folder, f"{base}/parts/points.npz")
+        cloud, _ = refine_steps.read_level(job, folder, level)
         shown = fitted if level == 0 and not job.path.loop else export.feathered(fitted, anchor)
         splats, cloud = export.mark_superseded(shown, cloud, finer)
         folder.write_with(names[0], lambda temporary: write_splats(temporary, splats))
@@ -248,8 +281,14 @@ def _export_step(job: Job, level: int) -> Step:
         files.write_picture(folder, names[2], _preview(fitted, job, level))
         folder.write_json(names[3], {"points": len(cloud), "splat_count": len(splats)})
 
-    needs = (f"{base}/dream", f"{base}/fit")
+    needs = (*_finished(job, level), f"{base}/fit")
     return Step(f"{base}/export", "export", level, 4, parameters, needs, tuple(names), run, weight=2)
+
+
+def _finished(job: Job, level: int) -> tuple[str, ...]:
+    """The steps after which a level's points and views are as they will be."""
+    own = (f"{place(level)}/dream",)
+    return (*own, refine_steps.step_of(job, level)) if job.second else own
 
 
 def _preview(splats: Gaussians, job: Job, level: int) -> np.ndarray:
@@ -306,13 +345,3 @@ def _flight(job: Job, level: int) -> list:
     """The keys of the path on which this level is seen whole: u from level − ½ to level + 1."""
     inside = [key for key in job.path.keys if level - 0.5 <= key.zoom <= level + 1]
     return [job.path.key_at(level - 0.5), *inside, job.path.key_at(float(level + 1))]
-
-
-def _fingerprint(name: str | None, field: str) -> str | None:
-    """SHA-256 of a file that the request names, so that another picture under the same name is noticed."""
-    if name is None:
-        return None
-    try:
-        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
-    except OSError as error:
-        raise BadRequest(field, f"must be a file that can be read: {name} ({error.strerror or error})") from None
