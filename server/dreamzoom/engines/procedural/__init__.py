@@ -17,7 +17,7 @@ from dreamzoom.engines.procedural.world import World
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 
-VERSION = 1
+VERSION = 2
 """Raise when the world looks different than before: finished jobs are then made anew."""
 
 
@@ -73,7 +73,7 @@ class ProceduralEngine:
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
         """Z-depth of the view: up to a factor, warped and noisy, or exact where `distortion` is off."""
         report.progress(0.0)
-        _, depth = self.world.render(view.camera, view.level)
+        depth = self.world.depth(view.camera, view.level)
         report.progress(1.0)
         if not self.distortion:
             return DepthMap(depth, DepthKind.METRIC)

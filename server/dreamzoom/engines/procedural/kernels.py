@@ -1,5 +1,5 @@
 """The compiled heart of the world: height and colour of a place, grids of height, shadow and openness, and the ray
-march.
+march. `picture` makes pictures of them.
 
 A place is given in the frame of the level that is drawn, K. `chain` holds the levels that still matter there, oldest
 first:
@@ -17,7 +17,7 @@ from numba import njit
 from dreamzoom.engines.procedural import recipe as R
 from dreamzoom.engines.procedural.noise import fbm, gradient, mix, smooth
 from dreamzoom.engines.procedural.relief import base, detail
-from dreamzoom.engines.procedural.surface import stars, surface
+from dreamzoom.engines.procedural.surface import surface
 
 SCALE, OX, OY, OZ, PLANE, PLANE_X, PLANE_Y, FOCUS_Z, FACTOR, TINT = range(10)
 CHAIN = 12
@@ -220,7 +220,7 @@ def bake_shadows(grids, extent0, ring, lx, ly, lz, ceiling, out, row0, row1):
 
 
 @njit
-def _sample(grids, ring, extent, x, y):
+def sample(grids, ring, extent, x, y):
     """Bilinear value of one ring."""
     n = grids.shape[1] - 1
     cell = 2.0 * extent / n
@@ -236,12 +236,12 @@ def _sample(grids, ring, extent, x, y):
 
 
 @njit
-def _openness(grids, extent0, ring, x, y):
+def openness(grids, extent0, ring, x, y):
     """How much of the sky a place sees: the product over four scales from its own ring outwards."""
     total = 1.0
     extent = extent0 * 2.0**ring
     for k in range(ring, min(ring + 4, grids.shape[0])):
-        total *= _sample(grids, k, extent, x, y)
+        total *= sample(grids, k, extent, x, y)
         extent *= 2.0
     return total
 
@@ -251,8 +251,8 @@ def march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz):
     """The first crossing of a ray into the ground.
 
     Args:
-        grids: Heights (rings, N+1, N+1). tops: The highest of 3 × 3 blocks of `blocks` cells, (rings, N/blocks,
-            N/blocks).
+        grids: Heights (rings, N+1, N+1). tops: For each size in `blocks`, coarse then fine, the highest of 3 × 3 blocks
+            of so many cells, (rings, N/size, N/size).
         cx..dz: The ray, z-depth 1 a unit of t.
 
     Returns:
@@ -279,14 +279,16 @@ def march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz):
         if z > h:
             outside = True
             before = t
-            extent = cell * n * 0.5
-            top = tops[ring, int((y + extent) / (cell * blocks)), int((x + extent) / (cell * blocks))]
             step = 0.6 * cell / flat
-            if z > top:
-                reach = cell * blocks / flat
-                if dz < 0.0:
-                    reach = min(reach, (top - z) / dz)
-                step = max(step, reach)
+            for fine in range(2):
+                wide = cell * blocks[fine]
+                high = tops[fine][ring, int((y + 0.5 * cell * n) / wide), int((x + 0.5 * cell * n) / wide)]
+                if z > high:
+                    reach = wide / flat
+                    if dz < 0.0:
+                        reach = min(reach, (high - z) / dz)
+                    step = max(step, reach)
+                    break
             if dz < 0.0 and flat < 0.35:
                 step = min(step, max((h - z) / dz, 0.25 * cell))
             t += step
@@ -302,114 +304,3 @@ def march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz):
         else:
             t += 0.6 * cell / flat
     return -1.0
-
-
-@njit
-def _sky(P, seed, dx, dy, dz, fp):
-    """The light of the dome in a direction (unit vector)."""
-    up = smooth(-0.05, 0.6, dz)
-    r = mix(P[R.HAZE], P[R.SKY], up)
-    g = mix(P[R.HAZE + 1], P[R.SKY + 1], up)
-    b = mix(P[R.HAZE + 2], P[R.SKY + 2], up)
-    dark = max(P[R.NIGHT], 1.0 if P[R.STYLE] == R.SPACE or P[R.STYLE] == R.PLANET else 0.0)
-    s = 0.0
-    if dark > 0.0:
-        s = dark * stars(6.0 * math.atan2(dx, dy), 6.0 * dz, seed + 61, fp)
-    return r * (1 - 0.9 * dark) + s, g * (1 - 0.9 * dark) + s, b * (1 - 0.9 * dark) + s
-
-
-@njit
-def _film(v):
-    """Scene light to display light: a soft shoulder (Narkowicz 2015's fit of the ACES curve)."""
-    v = max(v, 0.0) * 0.85
-    return min(v * (2.51 * v + 0.03) / (v * (2.43 * v + 0.59) + 0.14), 1.0)
-
-
-@njit
-def _shade(chain, recipes, seeds, counts, grids, shadows, opens, extent0, light, x, y, z, fp):
-    """The displayed light, linear RGB 0..1, of a place on the ground.
-
-    A wall is one cell of the grid wide: its normal is the grid's, and its look is that of the place just inside of it.
-    """
-    _, cell, ring = ground(grids, extent0, x, y)
-    wx = (ground(grids, extent0, x + cell, y)[0] - ground(grids, extent0, x - cell, y)[0]) / (2.0 * cell)
-    wy = (ground(grids, extent0, x, y + cell)[0] - ground(grids, extent0, x, y - cell)[0]) / (2.0 * cell)
-    slope = math.sqrt(wx * wx + wy * wy)
-    wall = smooth(1.6, 3.2, slope)
-    eps = max(0.7 * fp, 0.12 * cell)
-    h0 = height(chain, recipes, seeds, counts, x, y, fp)
-    gx = (height(chain, recipes, seeds, counts, x + eps, y, fp) - h0) / eps
-    gy = (height(chain, recipes, seeds, counts, x, y + eps, fp) - h0) / eps
-    gx, gy = mix(gx, wx, wall), mix(gy, wy, wall)
-    norm = 1.0 / math.sqrt(gx * gx + gy * gy + 1.0)
-    inward = 1.5 * cell * wall / max(slope, 1e-6)
-    extent = extent0 * 2.0**ring
-    shadow = _sample(shadows, ring, extent, x, y)
-    ao = _openness(opens, extent0, ring, x, y)
-    r, g, b = colour(
-        chain,
-        recipes,
-        seeds,
-        counts,
-        x + wx * inward,
-        y + wy * inward,
-        z,
-        fp,
-        -gx * norm,
-        -gy * norm,
-        norm,
-        light[0],
-        light[1],
-        light[2],
-        shadow,
-        ao,
-    )
-    return _film(r), _film(g), _film(b)
-
-
-@njit(nogil=True, cache=True)
-def draw(
-    chain,
-    recipes,
-    seeds,
-    counts,
-    grids,
-    tops,
-    blocks,
-    shadows,
-    opens,
-    extent0,
-    ceiling,
-    light,
-    pose,
-    lens,
-    at,
-    rgb,
-    depth,
-):
-    """Trace rays: `at` (N, 2) pixel coordinates, `lens` (fx, fy, cx, cy, footprint per depth);
-    fills rgb (N, 3), depth (N,).
-    """
-    last = chain.shape[0] - 1
-    for k in range(at.shape[0]):
-        u, v = (at[k, 0] - lens[2]) / lens[0], (at[k, 1] - lens[3]) / lens[1]
-        dx = pose[0, 0] * u + pose[0, 1] * v + pose[0, 2]
-        dy = pose[1, 0] * u + pose[1, 1] * v + pose[1, 2]
-        dz = pose[2, 0] * u + pose[2, 1] * v + pose[2, 2]
-        cx, cy, cz = pose[0, 3], pose[1, 3], pose[2, 3]
-        t = march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz)
-        norm = math.sqrt(dx * dx + dy * dy + dz * dz)
-        if t > 0.0:
-            depth[k] = t
-            r, g, b = _shade(
-                chain, recipes, seeds, counts, grids, shadows, opens, extent0, light,
-                cx + dx * t, cy + dy * t, cz + dz * t, t * lens[4],
-            )  # fmt: skip
-        else:
-            b2, c2 = cx * dx + cy * dy + cz * dz, cx * cx + cy * cy + cz * cz - DOME * DOME
-            disc = b2 * b2 - norm * norm * c2
-            far = (-b2 + math.sqrt(disc)) / (norm * norm) if disc > 0.0 else -1.0
-            depth[k] = far if far > 0.01 else math.sqrt(c2 + DOME * DOME) + DOME
-            r, g, b = _sky(recipes[last, 0], seeds[last, 0], dx / norm, dy / norm, dz / norm, 6.0 * lens[4])
-            r, g, b = _film(r), _film(g), _film(b)
-        rgb[k, 0], rgb[k, 1], rgb[k, 2] = r, g, b

@@ -128,3 +128,16 @@ def cells(x, y, seed, jitter):
             elif d < f2:
                 f2 = d
     return math.sqrt(f1), math.sqrt(f2), ox, oy, bx, by
+
+
+@njit
+def own_seed(x, y, seed, jitter):
+    """How far the seed point of the lattice square that holds a point lies from it, and the square's coordinates.
+
+    Enough, and a ninth of the work of `cells`, for what is no wider about its seed than (1 − jitter) / 2.
+    """
+    ix, iy = int(math.floor(x)), int(math.floor(y))
+    h = hash2(ix, iy, seed)
+    dx = x - (ix + 0.5 + jitter * ((h & 0xFFFF) * (1.0 / 65536.0) - 0.5))
+    dy = y - (iy + 0.5 + jitter * ((h >> 16) * (1.0 / 65536.0) - 0.5))
+    return math.sqrt(dx * dx + dy * dy), ix, iy

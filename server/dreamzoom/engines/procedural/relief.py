@@ -11,7 +11,7 @@ import math
 from numba import njit
 
 from dreamzoom.engines.procedural import recipe as R
-from dreamzoom.engines.procedural.noise import cells, fbm, gradient, hash01, kept, mix, ridged, smooth
+from dreamzoom.engines.procedural.noise import cells, fbm, gradient, hash01, kept, mix, own_seed, ridged, smooth
 
 
 @njit
@@ -224,7 +224,7 @@ def flower(P, seed, x, y, f):
     f1, f2, dx, dy, ix, iy = cells(x * f, y * f, seed, 0.7)
     number = hash01(ix, iy, seed + 1)
     meadow = 0.42 - 0.3 * P[R.BLOOM] + 0.35 * gradient(ix * 0.21, iy * 0.21, seed + 2)
-    if number < meadow:
+    if number < meadow or f1 > 0.4:
         return 0.0, 0.0, number
     petals = 5.0 + math.floor(4.0 * hash01(ix, iy, seed + 3))
     radius = (0.26 + 0.14 * hash01(ix, iy, seed + 4)) * (
@@ -243,10 +243,13 @@ def _meadow(P, seed, x, y, fp):
         grass = 0.045 * ridged(u * 16.0, v * 9.0, seed + 32, 4, 0.65, fp * 16.0)
     petal, heart, number = flower(P, seed + 33, x, y, 9.0)
     small, _, _ = flower(P, seed + 37, x, y, 19.0)
-    top, _, _ = tree(seed + 41, x, y, 1.9, fp)
+    low = grass + 0.03 * petal + 0.018 * heart + 0.012 * small
     bush = smooth(0.2, 0.5, gradient(x * 0.8, y * 0.8, seed + 42)) * smooth(0.5, 0.9, math.sqrt(x * x + y * y))
-    leafy = 0.05 * fbm(x * 11.0, y * 11.0, seed + 43, 5, 0.6, fp * 11.0) if bush * top > 0.0 else 0.0
-    return hills + max(grass + 0.03 * petal + 0.018 * heart + 0.012 * small, bush * (0.24 * top + leafy))
+    if bush <= 0.0:
+        return hills + max(low, 0.0)
+    top, _, _ = tree(seed + 41, x, y, 1.9, fp)
+    leafy = 0.05 * fbm(x * 11.0, y * 11.0, seed + 43, 5, 0.6, fp * 11.0) if top > 0.0 else 0.0
+    return hills + max(low, bush * (0.24 * top + leafy))
 
 
 @njit
@@ -270,12 +273,12 @@ def _rock(seed, x, y, fp):
 def stalk(seed, x, y):
     """A moss's stalk over a place: how high it stands there 0..1 (0 beside it), whether it is the capsule."""
     f = 4.2
-    f1, f2, dx, dy, ix, iy = cells(x * f, y * f, seed + 70, 0.8)
+    f1, ix, iy = own_seed(x * f, y * f, seed + 70, 0.8)
     if hash01(ix, iy, seed + 71) < 0.62:
         return 0.0, 0.0
     r = f1 / f
     tall = 0.6 + 0.4 * hash01(ix, iy, seed + 72)
-    capsule = 0.024
+    capsule = 0.0238
     if r < capsule:
         return tall * (0.82 + 0.18 * math.sqrt(1.0 - (r / capsule) ** 2)), 1.0
     return 0.0, 0.0
@@ -308,34 +311,36 @@ def leaf_at(seed, x, y):
     top, bu, bv, bw, bn = -1.0, 0.0, 0.0, 1.0, 0.0
     space = 0.62
     fx, fy = int(math.floor(x / space)), int(math.floor(y / space))
-    for j in range(-2, 4):
-        for i in range(-2, 4):
-            ix, iy = fx + i, fy + j
-            n = hash01(ix, iy, seed)
-            hero = ix == 0 and iy == 0
-            px = (ix + 0.2 + 0.6 * hash01(ix, iy, seed + 1)) * space
-            py = (iy + 0.2 + 0.6 * hash01(ix, iy, seed + 2)) * space
-            size = 0.75 + 0.5 * n
-            if hero:
-                px, py, size = 0.0, 0.0, 1.9
-            a, b = x - px, y - py
-            if a * a + b * b > 0.36 * size * size:
-                continue
-            turn = 0.5 + 0.5 * n if hero else 6.2832 * hash01(ix, iy, seed + 3)
-            layer = 0.2 if hero else 0.15 * hash01(ix, iy, seed + 4)
-            c, s = math.cos(turn), math.sin(turn)
-            u, v = (a * c + b * s) / size + 0.5, -a * s + b * c
-            if u <= 0.0 or u >= 1.0:
-                continue
-            v += 0.10 * size * math.sin(3.0 * u + 6.0 * n)
-            w = size * 0.31 * math.sin(3.14159 * u**0.72) ** 0.85 * (1.0 + 0.045 * abs(math.sin(u * 46.0)))
-            if abs(v) >= w:
-                continue
-            q = v / max(w, 1e-6)
-            h = layer + 0.10 * size * abs(v) * (1.0 + 0.6 * math.sin(9.0 * n)) - 0.05 * size * (2.0 * u - 1.0) ** 2
-            h += 0.018 * size * math.sin(10.0 * u + 8.0 * n) * q * q
-            if h > top:
-                top, bu, bv, bw, bn = h, u, v, w, n
+    for k in range(10):  # the leaves of nine squares, and the great one at the focus
+        hero = k == 9
+        ix, iy = (0, 0) if hero else (fx + k % 3 - 1, fy + k // 3 - 1)
+        if not hero and ix == 0 and iy == 0:
+            continue
+        n = hash01(ix, iy, seed)
+        size = 1.9 if hero else 0.73 + 0.5 * n
+        a, b = x, y
+        if not hero:
+            a -= (ix + 0.2 + 0.6 * hash01(ix, iy, seed + 1)) * space
+            b -= (iy + 0.2 + 0.6 * hash01(ix, iy, seed + 2)) * space
+        if a * a + b * b > 0.36 * size * size:
+            continue
+        turn = 0.5 + 0.5 * n if hero else 6.2832 * hash01(ix, iy, seed + 3)
+        c, s = math.cos(turn), math.sin(turn)
+        u, v = (a * c + b * s) / size + 0.5, -a * s + b * c
+        if u <= 0.0 or u >= 1.0 or abs(v) > 0.43 * size:
+            continue
+        v += 0.10 * size * math.sin(3.0 * u + 6.0 * n)
+        t = u * (1.38 - 0.38 * u)
+        g = 4.0 * t * (1.0 - t)
+        w = size * 0.31 * g * (1.15 - 0.15 * g) * (1.0 + 0.045 * abs(math.sin(u * 46.0)))
+        if abs(v) >= w:
+            continue
+        q = v / max(w, 1e-6)
+        layer = 0.2 if hero else 0.15 * hash01(ix, iy, seed + 4)
+        h = layer + 0.10 * size * abs(v) * (1.0 + 0.6 * math.sin(9.0 * n)) - 0.05 * size * (2.0 * u - 1.0) ** 2
+        h += 0.018 * size * math.sin(10.0 * u + 8.0 * n) * q * q
+        if h > top:
+            top, bu, bv, bw, bn = h, u, v, w, n
     return top, bu, bv, bw, bn
 
 
@@ -356,20 +361,21 @@ def veins(seed, u, v, w, fp):
 def dew(seed, x, y):
     """A drop of water over a place: its height as a share of its radius 0..1 (0 beside it), its radius in units."""
     f = 3.4
-    f1, f2, dx, dy, ix, iy = cells(x * f, y * f, seed + 84, 0.8)
+    f1, ix, iy = own_seed(x * f, y * f, seed + 84, 0.8)
     n = hash01(ix, iy, seed + 85)
     if n < 0.5:
         return 0.0, 1.0
-    r, radius = f1 / f, 0.012 + 0.04 * (n - 0.5)
+    r, radius = f1 / f, 0.012 + 0.034 * (n - 0.5)
     return (math.sqrt(1.0 - (r / radius) ** 2) if r < radius else 0.0), radius
 
 
 @njit
 def _leaf(seed, x, y, fp):
     h, u, v, w, number = leaf_at(seed, x, y)
-    soil = 0.03 * fbm(x * 6.0, y * 6.0, seed + 82, 5, 0.6, fp * 6.0) - 0.09
-    if h < soil:
-        return soil - 0.17
+    if h < 0.1:  # higher, the soil cannot reach
+        soil = 0.03 * fbm(x * 6.0, y * 6.0, seed + 82, 5, 0.6, fp * 6.0) - 0.09
+        if h < soil:
+            return soil - 0.17
     drop, radius = dew(seed, x, y)
     return h - 0.2 - 0.012 * veins(seed, u, v, w, fp) + 0.8 * radius * drop
 
