@@ -15,7 +15,7 @@ from typing import Any
 
 import bpy
 
-from . import importer, launch, rig, words
+from . import assets, importer, launch, rig, words
 from .client import Client, Ended
 from .errors import DreamzoomError
 from .request import build_request
@@ -99,6 +99,7 @@ def generate(root: bpy.types.Object, scene: bpy.types.Scene, view_layer: bpy.typ
     command = launch.command()
     request = build_request(root, scene, view_layer)
     folder = launch.ensure_job_folder(root)
+    request = assets.write(root, view_layer, folder, request)
     client = _ensure_client(command)
     job = Job(root.name, root.session_uid, folder, root.dreamzoom.import_when_done, levels=len(request["levels"]))
     job.request_id = client.request("generate", {"request": request, "out": str(folder)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 from bpy.types import Panel, UILayout, UIList
 
-from . import job, launch, preview, rig, words
+from . import assets, job, launch, preview, rig, words
 
 CATEGORY = "Dreamzoom"
 LETTER = 6.4
@@ -140,6 +140,11 @@ class DREAMZOOM_PT_level(RigPanel, Panel):
         seed.prop(item, "seed", text="")
         column.separator()
         column.prop(item, "focus")
+        root = item.id_data
+        own = assets.of_level(root, min(settings.active_level, len(settings.levels) - 1))
+        row = self.layout.row(align=True)
+        row.label(text=f"{len(own)} of my own objects" if own else "None of my own objects", icon="OBJECT_DATA")
+        row.operator("dreamzoom.level_place", text="Add Selected")
 
 
 class DREAMZOOM_PT_dream(RigPanel, Panel):
@@ -154,6 +159,7 @@ class DREAMZOOM_PT_dream(RigPanel, Panel):
         column.prop(settings, "quality")
         column.prop(settings, "size")
         column.prop(settings, "seed")
+        column.prop(settings, "see_assets")
         if launch.is_set_up():
             draw_job(layout, settings)
         else:

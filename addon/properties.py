@@ -179,6 +179,14 @@ class RigSettings(PropertyGroup):
         subtype="PIXEL",
     )
     seed: IntProperty(name="Seed", description="Another number, another world from the same prompts", min=0)
+    see_assets: BoolProperty(
+        name="See My Objects",
+        description=(
+            "Let the dream see the objects that you hang under the levels, in the colours of their materials: it goes "
+            "around them, and adds nothing where they are"
+        ),
+        default=True,
+    )
     import_when_done: BoolProperty(
         name="Import When Done",
         description="Bring the result into the scene as soon as it is ready",

@@ -94,13 +94,54 @@ class DREAMZOOM_OT_level_move(Operator):
         return {"FINISHED"}
 
 
+class DREAMZOOM_OT_level_place(Operator):
+    """Hang the selected objects under the active level"""
+
+    bl_idname = "dreamzoom.level_place"
+    bl_label = "Add Selected to Level"
+    bl_description = (
+        "Hang the selected objects under the active level, where they are seen now: they grow with it from then on, "
+        "and the next dream sees them"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        if not can_change(cls, context):
+            return False
+        if not _placeable(context):
+            cls.poll_message_set("Select objects that are in no rig yet")
+            return False
+        return True
+
+    def execute(self, context):
+        root = rig.active_rig(context)
+        settings = root.dreamzoom
+        level = min(settings.active_level, len(settings.levels) - 1)
+        home = rig.level_empties(root)[level]
+        placed = _placeable(context)
+        for obj in placed:
+            matrix = obj.matrix_world.copy()
+            obj.parent = home
+            obj.matrix_parent_inverse = home.matrix_world.inverted_safe()
+            obj.matrix_world = matrix
+        self.report({"INFO"}, f"{len(placed)} objects hang under level {level}")
+        return {"FINISHED"}
+
+
+def _placeable(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """The selected objects that hang under nothing that is selected too, and are part of no rig."""
+    chosen = set(context.selected_objects)
+    return [obj for obj in chosen if obj.parent not in chosen and rig.rig_of(obj) is None and obj.type != "CAMERA"]
+
+
 def _levels_changed(root: bpy.types.Object, scene: bpy.types.Scene) -> set[str]:
     rig.sync_levels(root)
     rig.stretch_flight(root, scene)
     return {"FINISHED"}
 
 
-CLASSES = (DREAMZOOM_OT_level_add, DREAMZOOM_OT_level_remove, DREAMZOOM_OT_level_move)
+CLASSES = (DREAMZOOM_OT_level_add, DREAMZOOM_OT_level_remove, DREAMZOOM_OT_level_move, DREAMZOOM_OT_level_place)
 
 
 def register() -> None:

@@ -1,0 +1,126 @@
+"""The artist's own objects under the levels, written as splats in the level's frame for the dream to see.
+
+Splats are written as they are; whatever else has a surface is sampled to surfels in the colours of its materials. Light
+and shadow are no part of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from . import rig, splats, surfaces
+from .errors import DreamzoomError
+from .splats.arrays import SH_C0
+
+FOLDER = ".assets"
+"""Within the job's folder; a folder that holds nothing else still counts as empty there."""
+
+MARK = "dreamzoom_"
+"""What the names of custom properties of the rig's own objects begin with."""
+
+MOST = 300_000
+"""Surfels of one level at the most."""
+
+SAMPLES_PER_PIXEL = 2.0
+SIGMA = 0.75
+"""Size of a surfel, in distances of samples."""
+
+LOGIT_OPACITY = 6.0
+NAMES = (
+    *("x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"),
+    *("scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
+)
+
+
+def of_level(root: bpy.types.Object, level: int) -> list[bpy.types.Object]:
+    """The artist's objects under a level that a render shows, with all that hangs under them."""
+    empties = [empty for empty in rig.level_empties(root) if empty[rig.LEVEL] == level]
+    return [obj for empty in empties for obj in _own(empty) if not obj.hide_render]
+
+
+def _own(parent: bpy.types.Object) -> Iterator[bpy.types.Object]:
+    for child in parent.children:
+        if not any(name.startswith(MARK) for name in child.keys()):  # noqa: SIM118
+            yield child
+            yield from _own(child)
+
+
+def write(
+    root: bpy.types.Object, view_layer: bpy.types.ViewLayer, folder: Path, request: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the assets of every level beside the job, as they lie now, and name them in the request.
+
+    Args:
+        root: The rig.
+        view_layer: What is to be seen of it.
+        folder: The job's.
+        request: As `build_request` made it; returned with `assets` in its levels.
+
+    Raises:
+        DreamzoomError: They can't be written.
+    """
+    place = folder / FOLDER
+    spacing = 2.0 / max(request["width"], request["height"])
+    levels, kept = [], set()
+    try:
+        for empty, level in zip(rig.level_empties(root), request["levels"]):
+            names = _write_level(empty, view_layer, place, spacing) if root.dreamzoom.see_assets else []
+            kept |= set(names)
+            levels.append(level | {"assets": [str(name) for name in names]} if names else level)
+        for old in set(place.glob("*.ply")) - kept:
+            old.unlink()
+    except (OSError, splats.SplatFileError) as error:
+        raise DreamzoomError(f"The scene's own objects can't be written: {error}", "Choose another folder") from error
+    return request | {"levels": levels}
+
+
+def _write_level(empty: bpy.types.Object, view_layer: bpy.types.ViewLayer, place: Path, spacing: float) -> list[Path]:
+    """The files of one level's assets; none where there are none."""
+    chosen = [obj for obj in of_level(rig.rig_of(empty), empty[rig.LEVEL]) if obj.name in view_layer.objects]
+    shown = [obj for obj in chosen if splats.holds_splats(obj)]
+    graph = view_layer.depsgraph
+    into = np.linalg.inv(np.array(empty.evaluated_get(graph).matrix_world, np.float64))
+    faces = surfaces.collect(graph, {obj for obj in chosen if obj not in shown}, into)
+    names = []
+    if shown or faces is not None:
+        place.mkdir(parents=True, exist_ok=True)
+    if shown:
+        names.append(place / f"level_{empty[rig.LEVEL]:03d}_splats.ply")
+        splats.export_splats(shown, names[-1], into)
+    if faces is not None:
+        names.append(place / f"level_{empty[rig.LEVEL]:03d}_surfaces.ply")
+        _write_ply(names[-1], _table(surfaces.sample(faces, spacing / np.sqrt(SAMPLES_PER_PIXEL), MOST)))
+    return names
+
+
+def _table(samples: surfaces.Samples) -> np.ndarray:
+    """Samples as the rows of a 3DGS PLY, (N, 17) float32."""
+    sigma = np.log(SIGMA * samples.spacing)
+    flat = sigma + np.log(1e-3)
+    columns = [
+        samples.positions,
+        samples.normals,
+        (samples.rgb - 0.5) / SH_C0,
+        np.full((len(sigma), 1), LOGIT_OPACITY),
+        np.stack([sigma, sigma, flat], -1),
+        surfaces.turned_to(samples.normals),
+    ]
+    return np.concatenate(columns, -1).astype("<f4")
+
+
+def _write_ply(path: Path, table: np.ndarray) -> None:
+    """Write whole or not at all."""
+    properties = "\n".join(f"property float {name}" for name in NAMES)
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(table)}\n{properties}\nend_header\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(header.encode("ascii") + table.tobytes())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
