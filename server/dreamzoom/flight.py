@@ -11,8 +11,9 @@ import numpy as np
 
 from dreamzoom import engines, wire
 from dreamzoom.camera import Camera, Similarity
-from dreamzoom.errors import BadRequest, DreamzoomError, EngineUnavailable
+from dreamzoom.errors import BadRequest, EngineUnavailable
 from dreamzoom.job.folder import Folder
+from dreamzoom.job.generate import read_request, read_result
 from dreamzoom.path import Key, ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.splats.gaussians import Gaussians
@@ -77,13 +78,10 @@ def open_flight(root: Path) -> Flight:
     """Load a finished job.
 
     Raises:
-        DreamzoomError: There is no finished job in the folder.
+        DreamzoomError: There is no finished job in the folder, or its result was damaged.
     """
     folder = Folder(root)
-    if not folder.exists("result.json"):
-        raise DreamzoomError(f"{root} holds no finished job", "run: dreamzoom resume on this folder")
-    result = folder.read_json("result.json")
-    request = wire.convert_request(folder.read_json("request.json"))
+    request, result = read_request(folder), read_result(folder)
     levels = [read_splats(folder.path(level["splats"])) for level in result["levels"]]
     return Flight(request, request.path(), levels)
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dreamzoom.job.steps import Step
 
 
 class Clock:
-    """Counts weights and seconds. Steps that were found done count as progress, not as speed."""
+    """Counts weights and seconds. Steps that were found done count as progress, not as speed.
 
-    def __init__(self, steps: Sequence[Step]):
-        self._began = time.monotonic()
+    Args:
+        steps: All of the job.
+        now: Tells the time in seconds.
+    """
+
+    def __init__(self, steps: Sequence[Step], now: Callable[[], float] = time.monotonic):
+        self._time = now
+        self._began = now()
         self._total = sum(step.weight for step in steps) or 1.0
         self._waiting = {step.name: step for step in steps}
         self._passed = 0.0  # weight of the steps that are behind
@@ -25,7 +31,7 @@ class Clock:
     @property
     def seconds(self) -> float:
         """Since the beginning."""
-        return time.monotonic() - self._began
+        return self._time() - self._began
 
     @property
     def fraction(self) -> float:
@@ -42,14 +48,14 @@ class Clock:
     def at(self, step: Step, fraction: float) -> None:
         """Count a step that runs and of which `fraction` is done."""
         if self._now is None or self._now[0] is not step:
-            self._now = (step, time.monotonic(), 0.0)
+            self._now = (step, self._time(), 0.0)
         self._now = (step, self._now[1], min(max(fraction, 0.0), 1.0))
 
     def finish(self, step: Step) -> None:
         """Count a step that ran to its end."""
         if self._now is not None:
             self._weight[step.stage] += step.weight
-            self._spent[step.stage] += time.monotonic() - self._now[1]
+            self._spent[step.stage] += self._time() - self._now[1]
         self._now = None
         self.skip(step)
 
@@ -60,7 +66,7 @@ class Clock:
             step, began, fraction = self._now
             if fraction > 0.05:
                 weight[step.stage] = weight.get(step.stage, 0.0) + fraction * step.weight
-                spent[step.stage] = spent.get(step.stage, 0.0) + time.monotonic() - began
+                spent[step.stage] = spent.get(step.stage, 0.0) + self._time() - began
         if not sum(weight.values()):
             return None
         overall = sum(spent.values()) / sum(weight.values())

@@ -6,15 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dreamzoom.errors import DreamzoomError
+from dreamzoom.files import TEMPORARY, beside
 
 LOCK = ".lock"
-TEMPORARY = ".writing-"
 
 
 class FolderBusy(DreamzoomError):
@@ -59,22 +58,11 @@ class Folder:
         self.write(name, (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
 
     def write_with(self, name: str, writer: Callable[[Path], Any]) -> None:
-        """Write a file by a function that needs a path (of the same suffix); whole or not at all, and durably.
-
-        The file is written beside its place, flushed to the disk, and renamed.
-        """
+        """Write a file by a function that needs a path (of the same suffix); whole or not at all, and durably."""
         target = self.path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(TEMPORARY + target.name)
-        try:
+        with beside(target) as temporary:
             writer(temporary)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            _replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_directory(target.parent)
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -139,19 +127,6 @@ if os.name == "nt":
         os.lseek(descriptor, 0, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
-    def _replace(source: Path, target: Path) -> None:
-        """Rename; a reader or a virus scanner that has the target open for a moment is waited for."""
-        for _ in range(50):
-            try:
-                source.replace(target)
-                return
-            except PermissionError:
-                time.sleep(0.05)
-        source.replace(target)
-
-    def _sync_directory(path: Path) -> None:
-        """Windows has no such thing: the rename itself is journalled."""
-
 else:
     import fcntl
 
@@ -164,14 +139,3 @@ else:
 
     def _unlock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-    def _replace(source: Path, target: Path) -> None:
-        source.replace(target)
-
-    def _sync_directory(path: Path) -> None:
-        """Make a rename in this directory durable."""
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

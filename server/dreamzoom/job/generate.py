@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -48,6 +49,26 @@ def read_request(folder: Folder) -> wire.Request:
             f"{folder.root} holds no job", "name a folder that `dreamzoom generate` was told with --out"
         )
     return wire.decode_request(folder.read("request.json"))
+
+
+def read_result(folder: Folder) -> dict[str, Any]:
+    """What a finished job says of itself: result.json, with at least each level's index and splats.
+
+    Raises:
+        DreamzoomError: No finished job is there, or its result was damaged.
+    """
+    remedy = f'run "dreamzoom resume" on {folder.root}'
+    if not folder.exists("result.json"):
+        raise DreamzoomError(f"{folder.root} holds no finished job", remedy)
+    try:
+        result = folder.read_json("result.json")
+        levels = [(level["index"], folder.path(level["splats"])) for level in result["levels"]]
+        whole = [index for index, _ in levels] == list(range(len(read_request(folder).levels)))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise DreamzoomError(f"{folder.path('result.json')} is damaged", remedy)
+    return result
 
 
 def located(request: wire.Request, base: Path) -> wire.Request:

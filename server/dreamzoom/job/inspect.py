@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dreamzoom.errors import DreamzoomError
 from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import read_request
+from dreamzoom.job.generate import read_request, read_result
 from dreamzoom.job.runner import records
 
 
@@ -15,8 +14,9 @@ def inspect(folder: Folder) -> dict[str, Any]:
 
     Returns:
         "finished", "engine", "quality", "seed", "size", "zoom_factor"; "levels": per level its prompt, names of its
-        finished steps, points and splats (None before they are there), bytes; "stages": seconds by stage; "seconds",
-        "bytes" of the whole.
+        finished steps, points and splats (None before they are there), bytes; "refined": per group of levels of the
+        second pass "first", "last", "links", "before_db", "after_db"; "stages": seconds by stage; "seconds", "bytes" of
+        the whole.
 
     Raises:
         DreamzoomError: No job is there.
@@ -51,6 +51,7 @@ def inspect(folder: Folder) -> dict[str, Any]:
         "size": [request.width, request.height],
         "zoom_factor": request.zoom_factor,
         "levels": levels,
+        "refined": _refined(folder, count),
         "stages": stages,
         "seconds": round(sum(stages.values()), 3),
         "bytes": _bytes(done),
@@ -76,6 +77,12 @@ def table(found: dict[str, Any]) -> str:
         lines.append(
             f"{level['index']:5}{points:>10}{splats:>10}{level['bytes'] / 1e6:10.1f}{level['seconds']:9.1f}  {prompt}"
         )
+    for group in found["refined"]:
+        if group["links"]:
+            lines.append(
+                f"levels {group['first']} to {group['last']}: views agree to {group['after_db']:.1f} dB, "
+                f"before the second pass to {group['before_db']:.1f} dB"
+            )
     lines += ["", "stage      seconds"]
     lines += [f"{stage:10}{seconds:8.1f}" for stage, seconds in found["stages"].items()]
     lines += [f"{'all':10}{found['seconds']:8.1f}", "", f"{found['bytes'] / 1e6:.1f} MB"]
@@ -86,12 +93,13 @@ def _counts(folder: Folder) -> dict[int, dict[str, Any]]:
     """Counts of points and splats by level, as the finished job's result tells them."""
     if not folder.exists("result.json"):
         return {}
-    try:
-        return {level["index"]: level for level in folder.read_json("result.json")["levels"]}
-    except (ValueError, KeyError, TypeError):
-        raise DreamzoomError(
-            f"{folder.path('result.json')} is damaged", "run: dreamzoom resume on this folder"
-        ) from None
+    return {level["index"]: level for level in read_result(folder)["levels"]}
+
+
+def _refined(folder: Folder, count: int) -> list[dict[str, Any]]:
+    """What each group of levels gained from the second pass; that lies with the group's first level."""
+    names = [f"levels/{level:03d}/parts/refine.json" for level in range(count)]
+    return [folder.read_json(name) for name in names if folder.exists(name)]
 
 
 def _bytes(done: list[dict[str, Any]]) -> int:
