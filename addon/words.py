@@ -15,6 +15,7 @@ STAGES = {
     "zoom": "Imagining",
     "dream": "Dreaming",
     "align": "Fitting depth",
+    "refine": "Matching views",
     "splat": "Shaping",
     "export": "Writing",
     "import": "Importing",

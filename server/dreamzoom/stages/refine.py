@@ -39,7 +39,7 @@ class LevelViews:
 
     Attributes:
         index: On the path; in a loop it may count on past the last level.
-        views: Anchor and side views with pictures and depth, all of one size.
+        views: Anchor and side views with pictures and depth.
         prompt, negative, guidance, seed: Of the level.
         held: (H, W) bool, what stays of the anchor's picture; None for nothing.
         finished: Whether nothing of the level may change.

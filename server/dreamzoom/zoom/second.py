@@ -40,7 +40,7 @@ class Shot:
     """One view as the second pass takes it: an anchor or a side view.
 
     Attributes:
-        picture: (H, W, 3) float32 sRGB; sizes are multiples of the denoiser's `multiple`, and all are one.
+        picture: (H, W, 3) float32 sRGB; its sides are multiples of the denoiser's `multiple`.
         prompt, negative, guidance, seed: What it is sampled with.
         held: (H, W) bool, the pixels that stay as they are (photos, finished levels); None for none.
     """
@@ -84,7 +84,9 @@ class _SecondPass:
         self.denoiser, self.shots, self.links, self.options, self.report = denoiser, shots, links, options, report
         self.given = [torch.from_numpy(np.asarray(s.picture, np.float32)).permute(2, 0, 1).contiguous() for s in shots]
         self.masks = [None if shot.held is None else torch.from_numpy(shot.held) for shot in shots]
-        self.open = [k for k, mask in enumerate(self.masks) if mask is None or not mask.all()]
+        # views of one size side by side, so that they go through the model together
+        free = [k for k, mask in enumerate(self.masks) if mask is None or not mask.all()]
+        self.open = sorted(free, key=lambda k: self.given[k].shape)
         low, high = denoiser.schedule.ratio_min, denoiser.schedule.ratio_max
         self.ratios = np.geomspace(low * (high / low) ** options.strength, low, options.steps)
 
@@ -114,15 +116,16 @@ class _SecondPass:
     def _begin(self) -> list[torch.Tensor]:
         device = self.denoiser.device
         latents = self._by_batch(self.denoiser.codec.encode, [self.given[k].to(device) for k in self.open])
-        self.shape = latents[0].shape if latents else torch.Size()
         noise = self._noise(0)
         return [x + float(self.ratios[0]) * noise[k].to(x) for k, x in zip(self.open, latents)]
 
     def _predict(self, z: list[torch.Tensor], ratio: float) -> list[torch.Tensor]:
-        shots = [self.shots[k] for k in self.open]
-        prompts, negatives = [shot.prompt for shot in shots], [shot.negative for shot in shots]
-        guidance = [shot.guidance for shot in shots]
-        return guided(self.denoiser, z, [ratio] * len(z), prompts, negatives, guidance, self.options.batch)[0]
+        answers: list[torch.Tensor] = []
+        for part in self._batches(z):
+            shots = [self.shots[k] for k in self.open[part]]
+            words = [s.prompt for s in shots], [s.negative for s in shots], [s.guidance for s in shots]
+            answers += guided(self.denoiser, z[part], [ratio] * len(shots), *words, self.options.batch)[0]
+        return answers
 
     def _held(self, guesses: list[torch.Tensor]) -> list[torch.Tensor]:
         """Every view's picture: the guess where it is open."""
@@ -140,15 +143,23 @@ class _SecondPass:
             return clean
         return [x + new - old for x, new, old in zip(raw, clean, self._by_batch(codec.encode, decoded))]
 
-    def _by_batch(self, work: Callable[[torch.Tensor], torch.Tensor], items: Sequence[torch.Tensor]):
-        found: list[torch.Tensor] = []
-        for i in range(0, len(items), self.options.batch):
-            found.extend(work(torch.stack(list(items[i : i + self.options.batch]))))
+    def _by_batch(self, work: Callable[[torch.Tensor], torch.Tensor], items: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [one for part in self._batches(items) for one in work(torch.stack(items[part]))]
+
+    def _batches(self, items: list[torch.Tensor]) -> list[slice]:
+        """Runs of items of one size, none longer than a batch."""
+        first, found = 0, []
+        for i in range(1, len(items) + 1):
+            if i == len(items) or i - first == self.options.batch or items[i].shape != items[first].shape:
+                found.append(slice(first, i))
+                first = i
         return found
 
     def _noise(self, step: int) -> list[torch.Tensor]:
         """White noise for every view; the coarser view of a link takes the finer one's where it goes."""
-        noise = [draw(tuple(self.shape), shot.seed, 10_000 + step) for shot in self.shots]
+        codec = self.denoiser.codec
+        sides = [tuple(side // codec.scale for side in picture.shape[1:]) for picture in self.given]
+        noise = [draw((codec.channels, *own), s.seed, 10_000 + step) for own, s in zip(sides, self.shots)]
         for link in sorted(self.links, key=lambda link: -link.source):
             if link.noise is not None:
                 noise[link.target] = link.noise.noise(noise[link.source], noise[link.target])
