@@ -35,6 +35,7 @@ def test_operators_that_change_the_scene_can_be_undone():
         "level_add",
         "level_remove",
         "level_move",
+        "level_place",
     )
     for cls in OPERATORS:
         if cls.bl_idname.partition(".")[2] in changing:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from dreamzoom import wire
+from dreamzoom import compiled, wire
 from dreamzoom.errors import DreamzoomError
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.runner import Sink, Summary, run
@@ -33,6 +33,8 @@ def generate(
         from dreamzoom.job import inputs
         from dreamzoom.stages import graph
 
+        if compiled.is_first_start():
+            sink.log("the first start after installation takes a minute longer: code is compiled for this machine")
         files = inputs.keep(folder, request, lambda message: sink.log(message, "warning"))
         return run(graph.build(request, engines.make(request), files), folder, sink, cancel)
 
@@ -74,7 +76,12 @@ def read_result(folder: Folder) -> dict[str, Any]:
 def located(request: wire.Request, base: Path) -> wire.Request:
     """The same request with the paths in it made absolute: relative ones count from `base`."""
     levels = [
-        msgspec.structs.replace(level, image=_absolute(level.image, base), depth=_absolute(level.depth, base))
+        msgspec.structs.replace(
+            level,
+            image=_absolute(level.image, base),
+            depth=_absolute(level.depth, base),
+            assets=[_absolute(name, base) for name in level.assets],
+        )
         for level in request.levels
     ]
     return msgspec.structs.replace(request, levels=levels, engine=_engine_located(request.engine, base))

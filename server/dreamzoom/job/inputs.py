@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamzoom import images
-from dreamzoom.errors import BadRequest
+from dreamzoom.errors import BadRequest, SplatFileError
 from dreamzoom.job.folder import Folder
 from dreamzoom.wire import Request
 
@@ -22,7 +22,7 @@ SAME_ASPECT = 0.02
 
 @dataclass(frozen=True)
 class Input:
-    """A picture or depth map that a level names.
+    """A picture, depth map or PLY of splats that a level names.
 
     Attributes:
         path: Where it can be read now.
@@ -35,12 +35,20 @@ class Input:
 
 def named(request: Request) -> dict[str, str]:
     """The files that a request names, by field: {"levels[0].image": "/photos/a.jpg"}."""
-    return {
+    found = {
         f"levels[{index}].{kind}": name
         for index, level in enumerate(request.levels)
         for kind, name in (("image", level.image), ("depth", level.depth))
         if name is not None
     }
+    for index, level in enumerate(request.levels):
+        found |= dict(zip(asset_fields(request, index), level.assets))
+    return found
+
+
+def asset_fields(request: Request, level: int) -> list[str]:
+    """The fields that name the artist's own objects under a level."""
+    return [f"levels[{level}].assets[{number}]" for number in range(len(request.levels[level].assets))]
 
 
 def in_place(request: Request) -> dict[str, Input]:
@@ -122,12 +130,13 @@ def _digest(field: str, path: Path) -> str:
 def _check(inputs: Mapping[str, Input]) -> None:
     """Read every file once, so that a bad one is named before hours of work; depths must be of their pictures."""
     sizes = {
-        field: images.picture_size(one.path, field=field)
-        for field, one in inputs.items()
-        if not field.endswith(".depth")
+        field: images.picture_size(one.path, field=field) for field, one in inputs.items() if field.endswith(".image")
     }
     for field in inputs.keys() - sizes.keys():
         path = inputs[field].path
+        if not field.endswith(".depth"):
+            _check_splats(field, path)
+            continue
         rows, columns = images.read_depth(path, None, _quiet, field=field).shape
         width, height = sizes[field.removesuffix("depth") + "image"]
         if abs(columns * height / (rows * width) - 1) > SAME_ASPECT:
@@ -136,6 +145,15 @@ def _check(inputs: Mapping[str, Input]) -> None:
                 f"must have its picture's aspect: {path.name} has {columns}×{rows} pixels, "
                 f"the picture {width}×{height}",
             )
+
+
+def _check_splats(field: str, path: Path) -> None:
+    from dreamzoom.splats.io.ply import read_splats
+
+    try:
+        read_splats(path)
+    except SplatFileError as error:
+        raise BadRequest(field, f"must be a PLY of Gaussian splats; {error}") from None
 
 
 def _quiet(message: str) -> None:

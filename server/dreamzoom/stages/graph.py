@@ -15,14 +15,14 @@ from dreamzoom.geometry import views
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import write_cloud
 from dreamzoom.job.folder import Folder
-from dreamzoom.job.inputs import Input, in_place
+from dreamzoom.job.inputs import Input, asset_fields, in_place
 from dreamzoom.job.steps import Step, digest_of
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages import dream, export, files, plan, refine_steps, splat, zoom
+from dreamzoom.stages import assets, dream, export, files, plan, refine_steps, splat, zoom
 from dreamzoom.wire import Request
 
 PARENTS = 2
@@ -48,6 +48,26 @@ class Job:
     def digest(self, field: str) -> str | None:
         """SHA-256 of a file that the request names; None where it names none."""
         return self.inputs[field].sha256 if field in self.inputs else None
+
+    def picture_key(self, level: int) -> Any:
+        """What a level's picture depends on beside its prompt: the artist's own picture, and objects seen in it."""
+        own, seen = self.digest(f"levels[{level}].image"), self.asset_key(level)
+        return [own, seen] if seen else own
+
+    def asset_key(self, level: int) -> list:
+        """The artist's own objects that a level sees: whose level they are of, how that lies, and their files."""
+        key = []
+        for other in assets.in_reach(self.path, level, range(self.path.levels)):
+            digests = [self.digest(field) for field in asset_fields(self.request, other)]
+            placed = self.path.between(other, level)
+            key += [[other, placed.scale, *placed.offset.tolist(), *digests]] if digests else []
+        return key
+
+    def assets(self, level: int) -> assets.Assets:
+        """The artist's own objects that a level sees, in its frame."""
+        named = {other: asset_fields(self.request, other) for other in range(self.path.levels)}
+        found = {other: [self.inputs[field].path for field in fields] for other, fields in named.items() if fields}
+        return assets.load(self.path, level, found, self.engine.name)
 
     def parents(self, level: int) -> range:
         """The levels whose clouds a level's views see."""
@@ -84,7 +104,7 @@ def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None =
         steps.append(_joint_step(job, engine))
     if second:
         steps += [_dream_step(job, level) for level in levels]
-        steps += refine_steps.build(job, engine, lambda level, report: _given(job, level, "image", report))
+        steps += refine_steps.build(job, engine, lambda level, report: _given_picture(job, level, report))
     for level in levels:
         if not second:
             steps += [_joint_image_step(job, level) if job.joint else _image_step(job, level), _dream_step(job, level)]
@@ -132,10 +152,10 @@ def _common(job: Job, level: int) -> dict[str, Any]:
 def _image_step(job: Job, level: int) -> Step:
     item, base = job.request.levels[level], place(level)
     view = plan.anchor(job.path, level, job.limits)
-    parameters = _common(job, level) | {"image": job.digest(f"levels[{level}].image")}
+    parameters = _common(job, level) | {"image": job.picture_key(level)}
 
     def run(folder: Folder, report: Report) -> None:
-        given = _given(job, level, "image", report)
+        given = _given_picture(job, level, report)
         seen = dream.parents_seen(job.known(folder, level), view, job.path.factor)
         seed = job.request.level_seed(level)
         rgb = zoom.level_image(job.engine, view, seen, item.prompt, item.negative_prompt, seed, given, report)
@@ -152,7 +172,7 @@ def _joint_step(job: Job, engine: Denoises) -> Step:
     parameters = {"engine": job.engine.identity(), "loop": job.path.loop, "levels": []}
     for level in range(count):
         own = _common(job, level)
-        own["image"] = job.digest(f"levels[{level}].image")
+        own["image"] = job.picture_key(level)
         parameters["levels"].append(own)
 
     def run(folder: Folder, report: Report) -> None:
@@ -161,7 +181,7 @@ def _joint_step(job: Job, engine: Denoises) -> Step:
             (item.prompt, item.negative_prompt, job.request.level_seed(level))
             for level, item in enumerate(job.request.levels)
         ]
-        pictures = {level: _given(job, level, "image", report) for level in range(count)}
+        pictures = {level: _given_picture(job, level, report) for level in range(count)}
         given = {level: rgb for level, rgb in pictures.items() if rgb is not None}
         for level, rgb in zoom.joint_images(engine, job.path, anchors, texts, given, report):
             files.write_picture(folder, f"{place(level)}/parts/joint.png", rgb)
@@ -181,6 +201,18 @@ def _joint_image_step(job: Job, level: int) -> Step:
     return Step(f"{base}/image", "zoom", level, 2, {}, ("zoom",), (f"{base}/image.png",), run, weight=0.01)
 
 
+def _given_picture(job: Job, level: int, report: Report) -> np.ndarray | None:
+    """What the artist gives of a level's picture: an own one, (h, w, 3), about the middle of the anchor view, and over
+    it the own objects; NaN where neither is, None where there are none.
+    """
+    own, view = _given(job, level, "image", report), plan.anchor(job.path, level, job.limits)
+    objects = job.assets(level).photo(view.camera)
+    if objects is None:
+        return own
+    around = np.nan if own is None else zoom.centred(own, objects.shape[:2])
+    return np.where(np.isfinite(objects), objects, around).astype(np.float32)
+
+
 def _given(job: Job, level: int, kind: str, report: Report) -> np.ndarray | None:
     """The artist's own picture or depth of a level at the camera's scale, as much as the anchor view shows; or None."""
     field = f"levels[{level}].{kind}"
@@ -197,9 +229,11 @@ def _dream_step(job: Job, level: int) -> Step:
     view = plan.anchor(job.path, level, job.limits)
     flight = [[key.zoom, plan.describe(key.camera)] for key in _flight(job, level)]
     limits = {"side_views": job.limits.side_views, "hole_share": job.limits.hole_share}
-    limits["points"] = job.limits.points
+    limits |= {"points": job.limits.points, "large_hole": plan.LARGE_HOLE}
     parameters = _common(job, level) | {"flight": flight} | limits
     parameters["depth"] = job.digest(f"levels[{level}].depth")
+    if job.asset_key(level):
+        parameters["assets"] = job.asset_key(level)
 
     # a level's final picture may come later, from the second pass
     first = f"{base}/parts/joint.png" if job.joint else f"{base}/image.png"
@@ -208,7 +242,8 @@ def _dream_step(job: Job, level: int) -> Step:
         needs = ("zoom", *(f"{place(parent)}/dream" for parent in job.parents(level)))
 
     def side_views(cloud: Cloud) -> list[View]:
-        return views.side_views(job.path, level, cloud, limit=job.limits.hole_share, most=job.limits.side_views)
+        most, limit = job.limits.side_views, job.limits.hole_share
+        return views.side_views(job.path, level, cloud, limit=limit, most=most, large=plan.LARGE_HOLE)
 
     def run(folder: Folder, report: Report) -> None:
         rgb = files.read_picture(folder, first)
@@ -229,6 +264,7 @@ def _dream_step(job: Job, level: int) -> Step:
             negative_prompt=item.negative_prompt,
             most=job.limits.points,
             report=report,
+            assets=job.assets(level),
         )
         files.write_points(folder, f"{base}/parts/points.npz", cloud)
         files.write_views(folder, f"{base}/parts/views.npz", dreamed)

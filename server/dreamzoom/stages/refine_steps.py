@@ -110,7 +110,7 @@ def _step(job: Job, engine: Denoises, group: range, given: Given) -> Step:
         "prompts": [[list(part) for part in prompts[k]] for k in group],
         "negatives": [job.request.levels[k].negative_prompt for k in group],
         "seeds": [job.request.level_seed(k) for k in group],
-        "images": [job.digest(f"levels[{k}].image") for k in group],
+        "images": [job.picture_key(k) for k in group],
         "strength": again.strength,
         "steps": again.steps,
         "loop": job.path.loop,

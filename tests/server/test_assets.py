@@ -1,0 +1,145 @@
+"""The artist's own objects are seen by the dream: known pixels with depth, nothing dreamed over them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dreamzoom.errors import BadRequest
+from dreamzoom.example import example
+from dreamzoom.geometry.project import project
+from dreamzoom.job.folder import Folder
+from dreamzoom.job.generate import generate, located
+from dreamzoom.path import ZoomPath
+from dreamzoom.splats.gaussians import SH_C0, Gaussians
+from dreamzoom.splats.io.ply import read_splats, write_splats
+from dreamzoom.stages import assets, files
+from dreamzoom.stages.graph import build
+from dreamzoom.stages.plan import anchor, settings
+from dreamzoom.wire import convert_request
+
+COLOUR = np.array([1.0, 0.1, 0.9])
+MIDDLE = np.array([0.25, 0.0, 0.45])
+"""Where the square hangs in the frame of level 1, above the ground and beside the focus."""
+
+
+def square(path, colour=COLOUR, half=0.25, count=60):
+    """A level square of surfels, facing up."""
+    steps = np.linspace(-half, half, count)
+    x, y = (axis.ravel() for axis in np.meshgrid(steps, steps))
+    means = np.column_stack([x, y, np.zeros_like(x)]).astype(np.float32) + MIDDLE.astype(np.float32)
+    sigma = np.log(0.9 * (steps[1] - steps[0]))
+    scales = np.tile([sigma, sigma, sigma + np.log(1e-3)], (len(means), 1)).astype(np.float32)
+    turn = np.tile([1, 0, 0, 0], (len(means), 1)).astype(np.float32)
+    sh = np.tile((colour - 0.5) / SH_C0, (len(means), 1, 1)).astype(np.float32)
+    write_splats(path, Gaussians(means, scales, turn, np.full(len(means), 8, np.float32), sh))
+    return path
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """A finished job of two levels with a square under level 1."""
+    folder = tmp_path_factory.mktemp("assets")
+    raw = example(levels=2, size=(96, 64)) | {"quality": "draft"}
+    raw["levels"][1]["assets"] = [str(square(folder / "square.ply"))]
+    request = convert_request(raw)
+    generate(request, Folder(folder / "job"))
+    return request, Folder(folder / "job"), folder
+
+
+def view(request, level):
+    return anchor(request.path(), level, settings(request))
+
+
+def seen(request, level, folder):
+    """Where the square is seen in a level's picture, (H, W) bool."""
+    path = request.path()
+    return assets.load(path, level, {1: [folder / "square.ply"]}, "procedural").over(
+        project(assets.Cloud.empty(), view(request, level).camera), view(request, level).camera
+    )[1]
+
+
+class TestJob:
+    @pytest.mark.parametrize("level", [0, 1])
+    def test_its_pixels_are_in_the_picture_exactly(self, job, level):
+        request, folder, place = job
+        picture = files.read_picture(folder, f"levels/{level:03d}/image.png")
+        covered = seen(request, level, place)
+        assert covered.sum() > (300 if level else 60)
+        assert np.abs(picture[covered] - COLOUR).max() < 1.5 / 255
+        assert np.abs(picture[~covered] - COLOUR).max(1).min() > 0.05
+
+    @pytest.mark.parametrize("level", [0, 1])
+    def test_nothing_is_dreamed_where_it_is_seen(self, job, level):
+        request, folder, place = job
+        for item in files.read_views(folder, f"levels/{level:03d}/parts/views.npz")[:1]:
+            covered = seen(request, level, place)
+            assert not item.fresh[covered].any() and np.isnan(item.depth[covered]).all()
+        cloud = files.read_points(folder, f"levels/{level:03d}/parts/points.npz")
+        pixels, _ = view(request, level).camera.project(cloud.position[cloud.view == 0].astype(float))
+        column, row = np.floor(pixels + 1e-3).astype(int).T
+        assert not covered[row, column].any()
+
+    def test_its_splats_are_not_among_the_level_s(self, job):
+        _, folder, _ = job
+        for level in range(2):
+            splats = read_splats(folder.path(f"levels/{level:03d}/splats.ply"))
+            assert (np.abs(splats.rgb - COLOUR).max(1) > 0.2).all()
+
+    def test_a_changed_object_is_dreamed_around_anew(self, job, tmp_path):
+        request, _, folder = job
+        before = {step.name: step.parameters for step in build(request, engine(request))}
+        square(folder / "square.ply", COLOUR[::-1])
+        try:
+            after = {step.name: step.parameters for step in build(request, engine(request))}
+        finally:
+            square(folder / "square.ply")
+        changed = {name for name in before if before[name] != after[name]}
+        assert changed == {f"levels/00{level}/{step}" for level in range(2) for step in ("image", "dream")}
+
+
+def engine(request):
+    from dreamzoom import engines
+
+    return engines.make(request)
+
+
+class TestOver:
+    def test_what_is_nearer_hides_it_unless_that_is_dreamed_anew(self, job):
+        request, folder, place = job
+        camera = view(request, 1).camera
+        own = assets.load(request.path(), 1, {1: [place / "square.ply"]}, "diffusion")
+        nothing = project(assets.Cloud.empty(), camera)
+        _, free = own.over(nothing, camera)
+        near = nothing.__class__(**{**nothing.__dict__, "depth": np.ones_like(nothing.depth), "mask": nothing.mask + 2})
+        assert free.any() and own.align
+        assert not own.over(near, camera)[1].any()
+        assert (own.over(near, camera, in_front=True)[1] == free).all()
+
+    def test_it_has_its_true_depth(self, job):
+        request, _, place = job
+        camera = view(request, 1).camera
+        own = assets.load(request.path(), 1, {1: [place / "square.ply"]}, "diffusion")
+        projection, covered = own.over(project(assets.Cloud.empty(), camera), camera)
+        inner = covered & np.roll(covered, 2, 0) & np.roll(covered, -2, 0)
+        points = camera.unproject(projection.depth)[inner]
+        assert np.abs(points[:, 2] - MIDDLE[2]).max() < 0.01
+
+    def test_levels_far_away_see_nothing(self):
+        path = ZoomPath(2.0, np.zeros((9, 3)), ())
+        assert assets.in_reach(path, 1, [0, 1, 4, 5, 8]) == [0, 1, 4]
+
+
+class TestRequest:
+    def test_paths_count_from_where_the_request_is(self, tmp_path):
+        raw = example(levels=1, size=(96, 64))
+        raw["levels"][0]["assets"] = ["a.ply"]
+        assert located(convert_request(raw), tmp_path).levels[0].assets == [str(tmp_path / "a.ply")]
+
+    def test_what_is_no_ply_of_splats_is_named(self, tmp_path):
+        (tmp_path / "a.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n0\n")
+        raw = example(levels=2, size=(96, 64))
+        raw["levels"][1]["assets"] = [str(tmp_path / "a.ply")]
+        with pytest.raises(BadRequest) as caught:
+            generate(convert_request(json.loads(json.dumps(raw))), Folder(tmp_path / "job"))
+        assert caught.value.field == "levels[1].assets[0]"
