@@ -39,6 +39,12 @@ def choose_folder(package: Path) -> None:
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
 
 
+def is_first_start() -> bool:
+    """Whether the folder for kernels is still empty, so that they will be compiled as they are first needed."""
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    return bool(folder) and next(Path(folder).rglob("*.nbi"), None) is None
+
+
 def _cache_home() -> Path:
     """The user's folder for caches on this system."""
     if os.name == "nt":

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dreamzoom.compiled import choose_folder
+from dreamzoom.compiled import choose_folder, is_first_start
 
 
 def chosen(package: Path, home: Path) -> str:
@@ -44,3 +44,13 @@ def test_where_nothing_can_be_written_numba_chooses(tmp_path):
     package = tmp_path / "package"
     package.mkdir()
     assert chosen(package, tmp_path / "file") == ""
+
+
+def test_a_first_start_is_one_without_kernels(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert is_first_start()
+    (tmp_path / "module_123").mkdir()
+    (tmp_path / "module_123" / "kernel-10.py311.nbi").write_bytes(b"index")
+    assert not is_first_start()
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    assert not is_first_start()

@@ -34,7 +34,8 @@ def generate(
         from dreamzoom.stages import graph
 
         if compiled.is_first_start():
-            sink.log("the first start after installation takes a minute longer: code is compiled for this machine")
+            told = "the first job after installation takes a minute longer: code is compiled for this machine"
+            sink.log(told, "warning")  # as a warning, for those are what the panel shows
         files = inputs.keep(folder, request, lambda message: sink.log(message, "warning"))
         return run(graph.build(request, engines.make(request), files), folder, sink, cancel)
 
