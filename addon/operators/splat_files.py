@@ -44,6 +44,11 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
                 "Gaussians",
                 "Points whose material evaluates each splat along the ray; exact for all in Cycles",
             ),
+            (
+                "viewers",
+                "As Viewers Do",
+                "Quads that face the camera and blend in sRGB, as web viewers show splats; sets the view transform Raw",
+            ),
             ("native", "Blender's Own", "Splats of Blender 5.3 and later"),
         ),
         default="auto",
@@ -76,6 +81,8 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         except MemoryError:
             self.report({"ERROR"}, f"{path.name} needs more memory than there is")
             return False
+        if self.representation == "viewers":
+            context.scene.view_settings.view_transform = "Raw"
         for obj in context.selected_objects:
             obj.select_set(False)
         for obj in objects:

@@ -7,7 +7,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import compressed, gaussians, native, ply, points, surfels
+from . import compressed, facing, gaussians, native, ply, points, surfels, viewport
 from .arrays import SplatFileError, Splats, srgb_to_linear
 from .export import export_splats, holds_splats
 from .material import GONE
@@ -85,8 +85,8 @@ def show_splats(
         name: Of the object.
         collection: Where it is linked.
         representation: "surfels" (quads, for flat splats), "gaussians" (spheres and a material that
-            evaluates them along the ray), "native" (Blender's own, from 5.3 on), or "auto": surfels where they are
-            exact, else gaussians.
+            evaluates them along the ray), "viewers" (quads that face the scene's camera, as the usual viewers show
+            splats), "native" (Blender's own, from 5.3 on), or "auto": surfels where they are exact, else gaussians.
 
     Returns:
         The object, and a second one, marked by `SUPERSEDED`, where some splats are those that a finer level replaces.
@@ -113,8 +113,18 @@ def show_splats(
 
 
 def _shown(splats: Splats, name: str, collection: bpy.types.Collection, representation: str) -> bpy.types.Object:
-    make = {"surfels": surfels.surfel_mesh, "gaussians": gaussians.gaussian_cloud, "native": native.native_cloud}
-    return _placed(name, make[representation](name, splats), collection, splats.rgb)
+    make = {
+        "surfels": surfels.surfel_mesh,
+        "gaussians": gaussians.gaussian_cloud,
+        "viewers": facing.facing_mesh,
+        "native": native.native_cloud,
+    }
+    obj = _placed(name, make[representation](name, splats), collection, splats.rgb)
+    if len(splats) > viewport.MOST and representation != "native":
+        viewport.thin(obj, splats)
+    if representation == "viewers":
+        facing.face_camera(obj, bpy.context.scene)
+    return obj
 
 
 def _placed(name: str, data: bpy.types.ID, collection: bpy.types.Collection, rgb: np.ndarray) -> bpy.types.Object:

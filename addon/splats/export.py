@@ -33,7 +33,9 @@ def splats_of(obj: bpy.types.Object, after: np.ndarray | None = None) -> Splats:
     """
     if not holds_splats(obj):
         raise SplatFileError(f"{obj.name} shows no splats")
-    if obj.type == "MESH":
+    if "axis_0" in obj.data.attributes:
+        splats = _from_axes(obj.data)
+    elif obj.type == "MESH":
         splats = _from_quads(obj.data)
     elif "radiance:base" in obj.data.attributes:
         splats = _from_native(obj.data)
@@ -167,6 +169,19 @@ def _from_quads(mesh: bpy.types.Mesh) -> Splats:
     return Splats(corners.mean(1).astype(np.float32), log_scales, quaternions, _logits(colour[:, 3]), sh)
 
 
+def _from_axes(mesh: bpy.types.Mesh) -> Splats:
+    colour = _values(mesh, "splat", "color", 4)
+    axes = np.stack([_values(mesh, f"axis_{row}", "vector", 3) for row in range(3)], -1).astype(np.float64)
+    lengths = np.maximum(np.linalg.norm(axes, axis=1), 1e-30)
+    return Splats(
+        np.ascontiguousarray(_values(mesh, "position", "vector", 3)[::4]),
+        np.log(lengths).astype(np.float32),
+        quaternions_of(axes / lengths[:, None]),
+        _logits(colour[:, 3]),
+        _harmonics(mesh, colour, encoded=True),
+    )
+
+
 def _from_spheres(cloud: bpy.types.PointCloud) -> Splats:
     colour = _values(cloud, "rgba", "color", 4)
     rows = np.stack([_values(cloud, f"inverse_{row}", "vector", 3) for row in range(3)], -1).astype(np.float64)
@@ -193,10 +208,10 @@ def _from_native(cloud: bpy.types.PointCloud) -> Splats:
     )
 
 
-def _harmonics(data: bpy.types.ID, colour: np.ndarray) -> np.ndarray:
-    """The coefficients (N, K, 3) of a mesh or cloud whose base colour is linear at degree 0, sRGB above."""
+def _harmonics(data: bpy.types.ID, colour: np.ndarray, encoded: bool = False) -> np.ndarray:
+    """The coefficients (N, K, 3) of a mesh or cloud; the base colour of degree 0 is linear unless `encoded`."""
     count = sum(name.startswith("sh_") for name in _names(data))
-    base = _constant(colour[:, :3] if count else linear_to_srgb(colour[:, :3]))
+    base = _constant(colour[:, :3] if count or encoded else linear_to_srgb(colour[:, :3]))
     above = [_values(data, f"sh_{index}", "vector", 3)[:, None] for index in range(1, count + 1)]
     return np.concatenate([base, *above], 1)
 

@@ -10,75 +10,13 @@ from __future__ import annotations
 import bpy
 
 from . import harmonics
+from .graph import VERSION, Graph, Term
 
 CUT = 2.5
 """Where the kernel ends, in sigmas; the fit cuts it there too."""
 
-VERSION = "dreamzoom_material"
-"""The custom property by which a material that is already in the file is found again."""
-
-
 MOST_DEGREE_IN_EEVEE = 2
 """EEVEE draws nothing with a material that reads more than 15 attributes."""
-
-
-class Graph:
-    """A few words to write a node tree with: every method adds one node and gives back its first output."""
-
-    def __init__(self, material: bpy.types.Material):
-        self.tree = material.node_tree
-        self.tree.nodes.clear()
-
-    def add(self, kind: str, *inputs, **settings):
-        """A node with its settings; inputs are sockets, values, or None to leave one alone."""
-        node = self.tree.nodes.new(f"ShaderNode{kind}")
-        for name, value in settings.items():
-            setattr(node, name, value)
-        for socket, value in zip(node.inputs, inputs):
-            if isinstance(value, bpy.types.NodeSocket):
-                self.tree.links.new(value, socket)
-            elif value is not None:
-                socket.default_value = value
-        node.location = (180 * (len(self.tree.nodes) % 8), -220 * (len(self.tree.nodes) // 8))
-        return node
-
-    def attribute(self, name: str):
-        """The node that reads a geometry attribute."""
-        return self.add("Attribute", attribute_type="GEOMETRY", attribute_name=name)
-
-    def math(self, operation: str, *inputs):
-        """One scalar operation."""
-        return self.add("Math", *inputs, operation=operation).outputs[0]
-
-    def vector(self, operation: str, *inputs):
-        """One vector operation; the scalar output where that is its result."""
-        node = self.add("VectorMath", *inputs, operation=operation)
-        return node.outputs["Value" if operation in {"DOT_PRODUCT", "LENGTH"} else "Vector"]
-
-    def in_object(self, vector):
-        """A world vector in the object's axes and unit."""
-        return self.add(
-            "VectorTransform", vector, vector_type="VECTOR", convert_from="WORLD", convert_to="OBJECT"
-        ).outputs[0]
-
-
-class Term:
-    """A scalar of a node tree that adds and multiplies like a number."""
-
-    def __init__(self, graph: Graph, socket):
-        self.graph, self.socket = graph, socket
-
-    def _with(self, operation: str, other) -> Term:
-        return Term(self.graph, self.graph.math(operation, self.socket, getattr(other, "socket", other)))
-
-    def __add__(self, other) -> Term:
-        return self._with("ADD", other)
-
-    def __sub__(self, other) -> Term:
-        return self._with("SUBTRACT", other)
-
-    def __mul__(self, other) -> Term:
-        return self._with("MULTIPLY", other)
 
 
 GONE = "dreamzoom_gone"
@@ -122,6 +60,15 @@ def gaussian_material(degree: int) -> bpy.types.Material:
     )
 
 
+def viewer_material(degree: int) -> bpy.types.Material:
+    """Quads that carry FACE `splat` (sRGB, opacity), `away` and `sh_1..`, and POINT `sigma`.
+
+    Emits the sRGB values themselves, so that under the view transform Raw splats blend in sRGB, as viewers do it.
+    """
+    name = f"Dreamzoom Viewers SH {degree}"
+    return _found_or_built(name, f"viewers {degree} 1", lambda graph: _viewers(graph, degree))
+
+
 def finish(graph: Graph, colour, alpha, eevee_colour, reveals: bool = False, closes: bool = False):
     """End in light of `colour` covering `alpha` of what is behind, faded by the object, for both engines."""
     fade = graph.add("ObjectInfo").outputs["Alpha"]
@@ -162,6 +109,19 @@ def _surfels(graph: Graph, degree: int, reveals: bool, closes: bool):
     finish(graph, colour, alpha, eevee_colour, reveals, closes)
 
 
+def _viewers(graph: Graph, degree: int):
+    splat = graph.attribute("splat")
+    sigma = graph.attribute("sigma").outputs["Vector"]
+    kernel = graph.math("EXPONENT", graph.math("MULTIPLY", graph.vector("DOT_PRODUCT", sigma, sigma), -0.5))
+    alpha = graph.math("MINIMUM", graph.math("MULTIPLY", kernel, splat.outputs["Alpha"]), 0.99)
+    alpha = graph.math("MULTIPLY", alpha, graph.math("GREATER_THAN", alpha, 1 / 255))
+    colour = colour_in_eevee = splat.outputs["Color"]
+    if degree:
+        colour, colour_in_eevee = _summed(graph, colour, graph.attribute("away").outputs["Vector"], degree)
+    shown, shown_in_eevee = (graph.vector("MAXIMUM", srgb, (0, 0, 0)) for srgb in (colour, colour_in_eevee))
+    finish(graph, shown, alpha, shown_in_eevee)
+
+
 def _points(graph: Graph):
     point = graph.attribute("rgba")
     finish(graph, point.outputs["Color"], point.outputs["Alpha"], point.outputs["Color"])
@@ -191,15 +151,21 @@ def _seen_colours(graph: Graph, base, ray, degree: int):
     if not degree:
         return base, base
     away = graph.vector("NORMALIZE", graph.vector("SCALE", ray, None, None, -1.0))
+    colour, colour_in_eevee = _summed(graph, base, away, degree)
+    shown = _decoded(graph, colour)
+    return shown, _decoded(graph, colour_in_eevee) if degree > MOST_DEGREE_IN_EEVEE else shown
+
+
+def _summed(graph: Graph, base, away, degree: int):
+    """The sRGB colours, for Cycles and for EEVEE, seen along the unit direction `away` from the eye (object axes)."""
     parts = graph.add("SeparateXYZ", away)
     colour = colour_in_eevee = base
     values = harmonics.basis(*(Term(graph, parts.outputs[axis]) for axis in range(3)), degree)
     for index, value in enumerate(values, 1):
         colour = graph.vector("MULTIPLY_ADD", graph.attribute(f"sh_{index}").outputs["Vector"], value.socket, colour)
-        if index == (MOST_DEGREE_IN_EEVEE + 1) ** 2 - 1:
+        if index <= (MOST_DEGREE_IN_EEVEE + 1) ** 2 - 1:
             colour_in_eevee = colour
-    shown = _decoded(graph, colour)
-    return shown, _decoded(graph, colour_in_eevee) if degree > MOST_DEGREE_IN_EEVEE else shown
+    return colour, colour_in_eevee
 
 
 def _decoded(graph: Graph, srgb):
@@ -221,7 +187,7 @@ def _found_or_built(name: str, version: str, build) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
     if not material.node_tree:
         material.use_nodes = True
-    build(Graph(material))
+    build(Graph(material.node_tree))
     material[VERSION] = version
     material.surface_render_method = "DITHERED"
     if hasattr(material, "cycles"):

@@ -23,10 +23,7 @@ def surfel_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
     count = len(splats)
     degree = min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE)
     mesh = bpy.data.meshes.new(name)
-    mesh.vertices.add(4 * count)
-    mesh.edges.add(4 * count)
-    mesh.loops.add(4 * count)
-    mesh.polygons.add(count)
+    add_quads(mesh, count)
     above = [(f"sh_{index}", "FLOAT_VECTOR", "FACE") for index in range(1, (degree + 1) ** 2)]
     moments = [name for name in ("reveal", "gone") if name in splats.extra]
     above += [(name, "FLOAT", "FACE") for name in moments]
@@ -44,8 +41,14 @@ def surfel_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
     return mesh
 
 
-def _fill(mesh: bpy.types.Mesh, splats: Splats):
-    count = len(splats)
+def add_quads(mesh: bpy.types.Mesh, count: int) -> None:
+    """Give an empty mesh `count` quads that share no corner: vertices 4i to 4i + 3 are those of quad i."""
+    mesh.vertices.add(4 * count)
+    mesh.edges.add(4 * count)
+    mesh.loops.add(4 * count)
+    mesh.polygons.add(count)
+    if not count:
+        return
     indices = np.arange(4 * count, dtype=np.int32)
     mesh.attributes[".corner_vert"].data.foreach_set("value", indices)
     mesh.attributes[".corner_edge"].data.foreach_set("value", indices)
@@ -54,7 +57,10 @@ def _fill(mesh: bpy.types.Mesh, splats: Splats):
     ends[:, :3, 1] += 1
     ends[:, 3, 1] -= 3
     mesh.attributes[".edge_verts"].data.foreach_set("value", ends.ravel())
-    del indices, ends
+
+
+def _fill(mesh: bpy.types.Mesh, splats: Splats):
+    count = len(splats)
     mesh.attributes["position"].data.foreach_set("vector", quad_corners(splats).ravel())
     mesh.attributes["sigma"].data.foreach_set("vector", np.tile(CORNERS, (count, 1)).ravel())
     colour = np.empty((count, 4), np.float32)

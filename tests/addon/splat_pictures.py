@@ -67,14 +67,16 @@ def camera_at(place, size: int = SIZE, lens: float = 40.0) -> bpy.types.Object:
     return camera
 
 
-def rendered(folder: Path, samples: int = 64) -> np.ndarray:
-    """What Cycles makes of the scene: (H, W, 4), sRGB times alpha as the file has it, and alpha."""
+def rendered(folder: Path, samples: int = 64, at_centres: bool = False) -> np.ndarray:
+    """What Cycles makes of the scene: (H, W, 4), linear light times alpha, and alpha; means over the pixels, or what
+    rays through their centres see.
+    """
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.cycles.samples = samples
     scene.cycles.use_denoising = False
     scene.cycles.use_adaptive_sampling = False
-    scene.cycles.pixel_filter_type = "BOX"
+    scene.cycles.pixel_filter_type, scene.cycles.filter_width = "GAUSSIAN" if at_centres else "BOX", 0.01
     scene.cycles.transparent_max_bounces = scene.cycles.min_transparent_bounces = 256
     scene.render.film_transparent = True
     scene.view_settings.view_transform = "Standard"
@@ -159,3 +161,30 @@ def decibels(picture: np.ndarray, truth: np.ndarray) -> float:
     encode = lambda x: np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-9) ** (1 / 2.4) - 0.055)  # noqa: E731
     error = encode(np.clip(picture[..., :3], 0, 1)) - encode(np.clip(truth[..., :3], 0, 1))
     return float(-10 * np.log10(np.mean(error**2)))
+
+
+def viewer_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
+    """What the usual viewers of 3DGS show: (H, W, 4), sRGB times alpha, and alpha; at the pixels' centres."""
+    to_camera = np.linalg.inv(np.array(camera.matrix_world)) * np.array([1, -1, -1, 1])[:, None]
+    focal = camera.data.lens / camera.data.sensor_width * size
+    centre = np.array(camera.matrix_world)[:3, 3]
+    axes = np.stack(axes_of(splats.quaternions.astype(np.float64)), -1) * np.exp(splats.log_scales)[:, None]
+    x, y, z = (splats.means @ to_camera[:3, :3].T + to_camera[:3, 3]).T
+    zero = np.zeros_like(z)
+    jacobian = np.stack(
+        [np.stack([focal / z, zero, -focal * x / z**2], -1), np.stack([zero, focal / z, -focal * y / z**2], -1)], 1
+    )
+    spread = jacobian @ to_camera[:3, :3] @ axes
+    covariance = spread @ spread.transpose(0, 2, 1) + 0.3 * np.eye(2)
+    steps = np.arange(size) + 0.5
+    pixels = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 1, 2)
+    offset = pixels - np.stack([focal * x / z, focal * y / z], -1) - size / 2
+    squared = np.einsum("pni,nij,pnj->pn", offset, np.linalg.inv(covariance), offset)
+    alpha = np.minimum(0.99, splats.opacities * np.exp(-squared / 2))
+    alpha = np.where(alpha > 1 / 255, alpha, 0)
+    directions = splats.means - centre
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    basis = np.stack([np.full(len(z), SH_C0), *harmonics.basis(*directions.T, harmonics.degree_of(splats.sh))], -1)
+    rgb = np.maximum(0.5 + np.einsum("nk,nkc->nc", basis, splats.sh), 0)
+    distance, rgb = np.broadcast_to(z, alpha.shape), np.broadcast_to(rgb, (*alpha.shape, 3))
+    return blended(alpha, distance, rgb, size)
