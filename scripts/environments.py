@@ -1,6 +1,8 @@
-"""The Python environments of a clone, made when first needed: the server's, and Blender 4.5 and 5.2 as Python modules.
+"""The Python environments of a clone, made when first needed: the server's, and Blender as a Python module.
 
-    python scripts/environments.py [server] [bpy45] [bpy52]
+    python scripts/environments.py [server] [bpy45] [bpy50] [bpy52]
+
+Without names all are made but Blender 5.0, which only its own optional tests need.
 
 They lie in `.envs/`, or in the folder that the variable DREAMZOOM_ENVS names.
 """
@@ -25,8 +27,10 @@ import install  # noqa: E402
 NAMES = {
     "server": "the server",
     "bpy45": "Blender 4.5 LTS",
+    "bpy50": "Blender 5.0",
     "bpy52": "Blender 5.2 LTS",
 }
+OPTIONAL = ("bpy50",)
 
 
 def say(line: str) -> None:
@@ -49,7 +53,7 @@ def ensure(name: str) -> Path:
         requirements = [*install.SERVER_REQUIREMENTS, TESTS / "requirements.txt"]
         check, gpu = install.SERVER_CHECK, install.SERVER_GPU_REQUIREMENTS
         return install.make(folder, install.SERVER_PYTHON, requirements, check, gpu, tools, say)
-    version, blender = {"bpy45": ("3.11", "4.5"), "bpy52": ("3.13", "5.2")}[name]
+    version, blender = {"bpy45": ("3.11", "4.5"), "bpy50": ("3.11", "5.0"), "bpy52": ("3.13", "5.2")}[name]
     requirements = [TESTS / f"requirements-blender-{blender}.txt"]
     return install.make(folder, version, requirements, "import bpy", None, tools, say)
 
@@ -73,7 +77,7 @@ def main(names: list[str]) -> None:
     unknown = set(names) - set(NAMES)
     if unknown:
         sys.exit(f"dreamzoom: no environment {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    for name in names or NAMES:
+    for name in names or [name for name in NAMES if name not in OPTIONAL]:
         print(f"{name}: {need(name)}")
 
 

@@ -2,8 +2,9 @@
 
     python scripts/test.py [--only NAME,NAME] [PYTEST ARGUMENTS]
 
-Makes the environments that it needs. Paths among the arguments choose the suites that they lie in; all other arguments
-go to pytest as they are (`-k words`, `-x`). Ends with the counts, and with exit code 0 only where nothing failed.
+Makes the environments that it needs. The add-on's tests in Blender 5.0 run only when named: `--only addon-5.0`. Paths
+among the arguments choose the suites that they lie in; all other arguments go to pytest as they are (`-k words`, `-x`).
+Ends with the counts, and with exit code 0 only where nothing failed.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ class Suite:
     environment: str
     folder: str = ""
     arguments: tuple = ()
+    only_named: bool = False
+    """Whether it runs only where `--only` names it."""
 
 
 SUITES = (
     Suite("lint", "server"),
     Suite("server", "server", "tests/server", ("-n", "2", "--dist", "loadfile")),
     Suite("addon-4.5", "bpy45", "tests/addon"),
+    Suite("addon-5.0", "bpy50", "tests/addon", only_named=True),
     Suite("addon-5.2", "bpy52", "tests/addon"),
     Suite("zip-4.5", "bpy45", "tests/end_to_end"),
     Suite("zip-5.2", "bpy52", "tests/end_to_end"),
@@ -99,6 +103,8 @@ def _paths(arguments: list) -> list:
 
 
 def _is_chosen(suite: Suite, only: set, arguments: list) -> bool:
+    if suite.only_named and suite.name not in only:
+        return False
     if only and (suite.name not in only or not suite.folder):
         return suite.name in only
     if not arguments:
@@ -115,7 +121,7 @@ def _run(suite: Suite, arguments: list) -> Outcome:
     except InstallError as error:
         outcome.notes.append(f"skipped as a whole: {error}")
         # A newer Blender may be missing; without the server or Blender 4.5 nothing is tested
-        (outcome.skipped, outcome.failed) = (1, 0) if suite.environment == "bpy52" else (0, 1)
+        (outcome.skipped, outcome.failed) = (1, 0) if suite.environment in ("bpy50", "bpy52") else (0, 1)
         print(outcome.notes[-1], flush=True)
         return outcome
     if suite.folder:
