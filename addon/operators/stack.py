@@ -1,0 +1,78 @@
+"""The operator that imports a zoom stack as planes under the rig."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, StringProperty
+from bpy.types import Operator
+from bpy_extras.io_utils import ImportHelper
+
+from .. import render, rig, stack
+from ..errors import DreamzoomError
+
+
+class DREAMZOOM_OT_import_stack(Operator, ImportHelper):
+    """Import the pictures of a zoom stack as nested planes under the rig: the zoom without 3D"""
+
+    bl_idname = "dreamzoom.import_stack"
+    bl_label = "Import Zoom Stack"
+    bl_options = {"REGISTER", "UNDO", "PRESET"}
+
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+    still: BoolProperty(
+        name="Stop Orbit",
+        description="Set the rig's orbit to zero, so that its camera goes on facing the planes",
+        default=True,
+    )
+    use_frame_range: BoolProperty(
+        name="Set Frame Range",
+        description="Let the scene's frame range end with the flight, and use the rig's camera",
+        default=True,
+    )
+
+    @classmethod
+    def poll(cls, context):
+        if context.mode != "OBJECT":
+            cls.poll_message_set("Leave the edit mode first")
+            return False
+        return True
+
+    def execute(self, context):
+        before = rig.active_rig(context)
+        try:
+            root = stack.import_stack(context.scene, Path(bpy.path.abspath(self.filepath)), before, self.still)
+        except DreamzoomError as error:
+            self.report({"ERROR"}, f"{error}. {error.remedy}" if error.remedy else str(error))
+            return {"CANCELLED"}
+        if self.use_frame_range:
+            render.use_flight(root, context.scene)
+        for obj in context.selected_objects:
+            obj.select_set(False)
+        context.view_layer.objects.active = root
+        root.select_set(True)
+        count = len(root.dreamzoom.levels)
+        made = "" if root == before else ", under a new rig"
+        self.report({"INFO"}, f"{count} pictures{made}")
+        return {"FINISHED"}
+
+
+def draw_import(menu, _context) -> None:
+    """The line in File > Import."""
+    menu.layout.operator(DREAMZOOM_OT_import_stack.bl_idname, text=f"Dreamzoom Zoom Stack ({stack.NAME})")
+
+
+CLASSES = (DREAMZOOM_OT_import_stack,)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.TOPBAR_MT_file_import.append(draw_import)
+
+
+def unregister() -> None:
+    bpy.types.TOPBAR_MT_file_import.remove(draw_import)
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
