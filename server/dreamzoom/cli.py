@@ -48,10 +48,11 @@ def parser() -> argparse.ArgumentParser:
         return command
 
     command = add("example", _example, "print a valid request")
-    command.add_argument("--levels", type=_whole, default=6, metavar="N")
+    command.add_argument("--levels", type=_whole, metavar="N", help="6; with a preset that does not zoom, 1")
     command.add_argument("--size", type=_size, default=(512, 512), metavar="WxH")
     command.add_argument("--factor", type=_number, default=2.0, metavar="P", help="the zoom of one level")
     command.add_argument("--engine", default="procedural", metavar="NAME")
+    command.add_argument("--preset", metavar="NAME", help="a ready path in place of cameras: rotate360, llff, ...")
 
     add("schema", _schema, "print the request's JSON Schema")
 
@@ -142,9 +143,12 @@ def _example(options: argparse.Namespace) -> None:
     from dreamzoom import wire
     from dreamzoom.example import example
 
-    if not 1 <= options.levels <= 64:
-        raise BadRequest("levels", f"must be a list of 1 to 64 entries; got {options.levels}")
-    request = wire.convert_request(example(options.levels, options.size, options.factor, options.engine))
+    levels = options.levels
+    if levels is None:
+        levels = 6 if options.preset in (None, "straight") else 1
+    if not 1 <= levels <= 64:
+        raise BadRequest("levels", f"must be a list of 1 to 64 entries; got {levels}")
+    request = wire.convert_request(example(levels, options.size, options.factor, options.engine, options.preset))
     _print(wire.encode_request(request).decode())
 
 

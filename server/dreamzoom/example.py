@@ -19,22 +19,31 @@ PROMPTS = (
     "a violet crystal lattice",
     "glowing atoms in a cloud of electrons",
 )
+LANDSCAPE = "snowy mountains at sunrise"  # where a camera can look around
 DISTANCE = 3.0  # of the camera from the focus, in gauge units
 ELEVATION = math.radians(50)  # above the ground: the view is tilted by 40 degrees
 ORBIT = math.radians(18)  # per level
 
 
-def example(levels: int = 6, size: tuple[int, int] = (512, 512), factor: float = 2.0, engine: str = "procedural"):
-    """A request as JSON values, with a camera for every frame; not checked.
+def example(
+    levels: int = 6,
+    size: tuple[int, int] = (512, 512),
+    factor: float = 2.0,
+    engine: str = "procedural",
+    preset: str | None = None,
+) -> dict[str, Any]:
+    """A request as JSON values, with a camera for every frame or a ready path; not checked.
 
     Args:
         levels: Count of levels; their prompts repeat after the smallest, as an endless zoom does.
         size: Width and height in pixels.
         factor: The zoom factor p.
         engine: The engine's name.
+        preset: A ready path's name, in place of cameras.
     """
     last = max(levels - 1, 0.5)
     frames = round(last * FRAMES_PER_LEVEL)
+    first = 0 if preset in (None, "straight") else PROMPTS.index(LANDSCAPE)
     request: dict[str, Any] = {
         "version": 1,
         "seed": 1,
@@ -43,10 +52,11 @@ def example(levels: int = 6, size: tuple[int, int] = (512, 512), factor: float =
         "zoom_factor": factor,
         "width": size[0],
         "height": size[1],
-        "levels": [{"prompt": PROMPTS[level % len(PROMPTS)]} for level in range(levels)],
-        "cameras": [_camera(1 + frame, last * frame / frames, size) for frame in range(frames + 1)],
+        "levels": [{"prompt": PROMPTS[(first + level) % len(PROMPTS)]} for level in range(levels)],
     }
-    return request
+    if preset is not None:
+        return request | {"preset": preset}
+    return request | {"cameras": [_camera(1 + frame, last * frame / frames, size) for frame in range(frames + 1)]}
 
 
 def _camera(frame: int, zoom: float, size: tuple[int, int]) -> dict[str, Any]:

@@ -54,6 +54,17 @@ def job(tmp_path_factory):
 
 
 class TestExample:
+    @pytest.mark.parametrize(("preset", "levels"), [("rotate360", 1), ("straight", 6)])
+    def test_with_a_ready_path(self, capfd, preset, levels):
+        code, out, err = dreamzoom(capfd, "example", "--preset", preset)
+        request = wire.decode_request(out.encode())
+        assert (code, err, request.preset, request.cameras, len(request.levels)) == (0, "", preset, [], levels)
+
+    def test_with_a_path_that_is_not_there(self, capfd):
+        code, _, err = dreamzoom(capfd, "example", "--preset", "spiral")
+        assert (code, err.count("\n")) == (2, 1)
+        assert "rotate360" in err
+
     def test_is_a_good_request(self, capfd):
         arguments = ("--levels", 4, "--size", "320x200", "--factor", 3, "--engine", "procedural")
         code, out, err = dreamzoom(capfd, "example", *arguments)
@@ -165,6 +176,19 @@ class TestLooking:
         (tmp_path / "request.json").write_bytes(b"{")
         code, _, err = dreamzoom(capfd, "inspect", tmp_path)
         assert (code, err.count("\n")) == (2, 1)
+
+    @pytest.mark.parametrize(
+        "damage", ["{}", "[1]", "{", '{"levels": [{}]}', '{"levels": [{"index": 0, "splats": "../a"}]}']
+    )
+    @pytest.mark.parametrize("command", ["inspect", "render", "evaluate"])
+    def test_a_damaged_result_is_told_of_with_the_remedy(self, capfd, job, tmp_path, command, damage):
+        (tmp_path / "request.json").write_bytes((job / "request.json").read_bytes())
+        (tmp_path / "result.json").write_text(damage, encoding="utf-8")
+        out = ("--out", tmp_path / "out") if command == "render" else ()
+        code, _, err = dreamzoom(capfd, command, tmp_path, *out)
+        assert (code, err.count("\n")) == (1, 1)
+        assert f"{tmp_path / 'result.json'} is damaged" in err
+        assert "dreamzoom resume" in err
 
     def test_render(self, capfd, job, tmp_path):
         code, _, _ = dreamzoom(capfd, "render", job, "--out", tmp_path / "out", "--frames", "2-3", "--size", "40x30")

@@ -56,6 +56,22 @@ class TestSideViews:
         turn = path_of([key.camera for key in views.rotate360(camera(), 12)])
         assert len(views.side_views(turn, 0, cloud_of(camera()), most=3)) == 3
 
+    def test_large_holes_get_their_views_beyond_that(self):
+        turn = path_of([key.camera for key in views.rotate360(camera(), 12)])
+        wanted = views.side_views(turn, 0, cloud_of(camera()), most=1, large=0.04)
+        assert 5 <= len(wanted) <= 12
+        assert len({view.name for view in wanted}) == len(wanted)
+
+    def test_each_view_has_something_in_common_with_those_before(self):
+        turn = path_of([key.camera for key in views.rotate360(camera(), 12)])
+        known = cloud_of(camera())
+        for side in views.side_views(turn, 0, known, most=12):
+            fresh = project(known, side.camera).mask == UNKNOWN
+            assert fresh.mean() < 0.8
+            depth = np.full(fresh.shape, 3.0, np.float32)
+            more = lift(side.camera, depth, np.zeros((*fresh.shape, 3), np.float32), view=1, keep=fresh)
+            known = known.joined([known, more])
+
     def test_looks_only_at_its_own_level(self):
         path = path_of([camera(), camera(), camera((2, 2, 1))], [0, 1, 2])
         assert views.side_views(path, 0, cloud_of(camera().widened(1.4))) == []
@@ -95,6 +111,17 @@ class TestPresets:
             assert np.allclose(turn @ turn.T, np.eye(3), atol=1e-9)
             assert np.linalg.det(turn) == pytest.approx(1)
         assert np.allclose(keys[0].camera.camera_to_frame, camera().camera_to_frame, atol=1e-9)
+
+    @pytest.mark.parametrize("name", ["straight", *views.PRESETS])
+    def test_ready_paths_go_from_the_first_level_to_the_last(self, name):
+        for levels in (1, 3):
+            keys = views.ready_path(name, 64, 48, levels)
+            frames, zooms = [key.frame for key in keys], [key.zoom for key in keys]
+            assert frames == sorted(set(frames))
+            assert (zooms[0], zooms[-1]) == (0, levels - 1)
+            assert zooms == sorted(zooms)
+            if name in views.CLOSED:
+                assert np.allclose(keys[0].camera.camera_to_frame, keys[-1].camera.camera_to_frame)
 
     def test_rotate360_goes_once_around(self):
         keys = views.rotate360(camera(), 10)

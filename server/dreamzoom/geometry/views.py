@@ -17,6 +17,12 @@ from dreamzoom.path import Key, ZoomPath
 LARGEST_OVERSCAN = 1.5
 PLAN_PIXELS = 192
 """Holes are predicted in pictures whose longer side has this many pixels."""
+MOST_PLACES, MOST_VIEWS = 96, 24
+"""How many places of a level's flight are looked at for holes, and how many views are dreamed for large ones."""
+FRAMES_PER_KEY, FRAMES_PER_LEVEL = 6, 24
+"""Of ready paths, at least."""
+MOST_NEW = 0.65
+"""A view that knows less than the rest of its picture fits badly to what is there."""
 
 
 def anchor(path: ZoomPath, level: int, overscan: float | None = None) -> View:
@@ -26,12 +32,20 @@ def anchor(path: ZoomPath, level: int, overscan: float | None = None) -> View:
 
 
 def side_views(
-    path: ZoomPath, level: int, cloud: Cloud, *, limit: float = 0.02, most: int = 12, steps: int = 24
+    path: ZoomPath,
+    level: int,
+    cloud: Cloud,
+    *,
+    limit: float = 0.02,
+    most: int = 12,
+    large: float = 1.0,
+    steps: int = 24,
 ) -> list[View]:
     """Further cameras of the artist's real path, u from k − ½ to k + 1, that see holes the anchor leaves.
 
-    Goes along the path and predicts, in small pictures, what the cloud leaves unknown; where that is more than `limit`
-    of the picture it adds a view, believes it filled (at the depth around each hole), and goes on.
+    Predicts in small pictures along the path what the cloud leaves unknown. Where that is most, but not so much that
+    a view would have too little in common with what is known, a view is added and believed filled (at the depth around
+    each hole); and so on, until nothing exceeds `limit`.
 
     Args:
         path: Its last level is also flown past its end, as far as there are keys.
@@ -39,18 +53,24 @@ def side_views(
         cloud: What is known after the anchor view.
         limit: The largest share of unknown pixels that needs no view.
         most: At most this many views.
-        steps: How many places per level of zoom are looked at, at least; every key there is one.
+        large: From this share of unknown pixels on a view is added beyond `most` too, up to `MOST_VIEWS`.
+        steps: How many places per level of zoom are looked at, at least; of the keys there, `MOST_PLACES` at the most.
     """
+    places = list(_along(path, level, steps))
+    places = [places[n] for n in np.unique(np.linspace(0, len(places) - 1, MOST_PLACES).astype(int))] if places else []
     views, known = [], thinned(cloud, 400_000)
-    for zoom, camera in _along(path, level, steps):
-        if len(views) >= most:
+    while places and len(views) < max(most, MOST_VIEWS if large < 1 else 0):
+        looked = [(project(known, _small(camera), coarse_above=math.inf), zoom, camera) for zoom, camera in places]
+        shares = [float((seen.mask == UNKNOWN).mean()) for seen, _, _ in looked]
+        places = [place for place, share in zip(places, shares, strict=True) if share > limit]
+        wanted = [n for n, share in enumerate(shares) if share > (limit if len(views) < most else max(limit, large))]
+        if not wanted:
             break
-        small = _small(camera)
-        seen = project(known, small, coarse_above=math.inf)
-        if (seen.mask == UNKNOWN).mean() <= limit:
-            continue
+        tied = [n for n in wanted if shares[n] <= MOST_NEW]
+        chosen = max(tied, key=shares.__getitem__) if tied else min(wanted, key=shares.__getitem__)
+        seen, zoom, camera = looked[chosen]
         views.append(View(f"{level:03d}/side-{len(views) + 1}", level, zoom, camera))
-        known = Cloud.joined([known, _believed(seen, small)])
+        known = Cloud.joined([known, _believed(seen, _small(camera))])
     return views
 
 
@@ -148,7 +168,7 @@ def _turn(axis: np.ndarray, angle: float) -> np.ndarray:
 # focus is the origin; a camera that "looks around" stands at `distance` from it and turns about itself.
 
 
-def straight(camera: Camera, levels: int, frames_per_level: int = 24) -> list[Key]:
+def straight(camera: Camera, levels: int, frames_per_level: int = FRAMES_PER_LEVEL) -> list[Key]:
     """A zoom of constant speed from u = 0 to the last level with a still camera."""
     return [Key(level * frames_per_level + 1, float(level), camera) for level in range(levels)]
 
@@ -205,15 +225,29 @@ PRESETS = {
     "headbanging": headbanging,
 }
 """By name: (camera, count=…, zoom=…) to a list of keys."""
+CLOSED = ("rotate360", "lookaround", "llff", "headbanging")
+"""Their last key is the step before the first again."""
 
 
 def ready_path(name: str, width: int, height: int, levels: int) -> list[Key]:
-    """A preset's keys, or those of "straight", for a camera of this size three units from the focus, 40° from above."""
+    """A preset's keys, or those of "straight", for a camera of this size three units from the focus, 40° from above.
+
+    With more than one level the path is flown while the zoom goes evenly from the first to the last.
+    """
     tilt = math.radians(40)
     pose = look_at((0, -3 * math.sin(tilt), 3 * math.cos(tilt)), (0, 0, 0))
     focal = 1.2 * max(width, height)
     camera = Camera(width, height, focal, focal, width / 2, height / 2, pose)
-    return straight(camera, levels) if name == "straight" else PRESETS[name](camera)
+    if name == "straight":
+        return straight(camera, levels)
+    keys = PRESETS[name](camera)
+    if name in CLOSED:
+        keys.append(replace(keys[0], frame=len(keys) + 1))
+    last = len(keys) - 1
+    frames = max(FRAMES_PER_KEY, -(-FRAMES_PER_LEVEL * (levels - 1) // last))
+    return [
+        replace(key, frame=1 + number * frames, zoom=number / last * (levels - 1)) for number, key in enumerate(keys)
+    ]
 
 
 def _turned(camera: Camera, angles, zoom: float) -> list[Key]:

@@ -20,7 +20,8 @@ class Settings:
     Attributes:
         overscan: The most by which an anchor view is wider than the camera. √p is enough: then level k+1 fills the
             screen from u = k+½ on, when it has faded in, and no sharp rectangle is ever seen in a blurry picture.
-        side_views: The most side views per level; fewer where fewer show holes.
+        side_views: The most side views per level for small holes; fewer where fewer show holes. Holes of more than
+            `LARGE_HOLE` get theirs whatever the quality: a camera that turns away must not fly into nothing.
         hole_share: A side view is dreamed only where more than this share of its picture would be a hole.
         iterations: Of the splat fit.
         supports: Extra views of the cloud that supervise the fit.
@@ -36,6 +37,9 @@ class Settings:
     cap: int
     points: int
 
+
+LARGE_HOLE = 0.04
+"""The share of a picture from which a hole is large."""
 
 QUALITIES = {
     "draft": Settings(
