@@ -41,7 +41,7 @@ class GaussianWorld:
         factors: Eigenvalues (size²,) and eigenvectors (size², size²) of each level's covariance.
     """
 
-    multiple, crops, device, codec, prediction = 1, True, torch.device("cpu"), PixelCodec(), Prediction.CLEAN
+    multiple, device, codec, prediction = 1, torch.device("cpu"), PixelCodec(), Prediction.CLEAN
     levels = 3
 
     def __init__(self, size: int = 16):
@@ -78,6 +78,10 @@ class GaussianWorld:
             waves = (one.reshape(3, -1) / float(alpha)) @ vectors
             result.append(((waves * (values / (values + float(sigma / alpha) ** 2))) @ vectors.T).reshape(one.shape))
         return torch.stack(result)
+
+    def one_world(self, coarse, fine) -> bool:
+        """It is."""
+        return True
 
     def sample(self, runs: int, **options) -> list[np.ndarray]:
         """(runs, 3, size, size) a level, jointly sampled, in the model's units."""

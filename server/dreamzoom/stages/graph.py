@@ -188,7 +188,7 @@ def _joint_step(job: Job, engine: Denoises) -> Step:
             report.preview(rgb)
 
     outputs = tuple(f"{place(level)}/parts/joint.png" for level in range(count))
-    return Step("zoom", "zoom", None, 2, parameters, (), outputs, run, weight=4 * count)
+    return Step("zoom", "zoom", None, 3, parameters, (), outputs, run, weight=4 * count)
 
 
 def _joint_image_step(job: Job, level: int) -> Step:

@@ -72,7 +72,7 @@ class FieldDenoiser:
         prediction: What to answer: the clean picture, or what a trained network would (noise, angular, velocity).
     """
 
-    multiple, crops = 1, True
+    multiple = 1
     device = torch.device("cpu")
 
     def __init__(
@@ -94,6 +94,10 @@ class FieldDenoiser:
             for one, a, s, prompt in zip(z, alphas, sigmas, prompts)
         ]
         return from_clean(self.prediction, torch.stack(clean), z, alphas, sigmas)
+
+    def one_world(self, coarse: Prompt, fine: Prompt) -> bool:
+        """Of one prompt: its field is the same at every scale."""
+        return tuple(coarse) == tuple(fine)
 
 
 def from_clean(

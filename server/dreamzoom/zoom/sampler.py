@@ -41,11 +41,16 @@ class Denoiser(Protocol):
     prediction: Prediction
     codec: Codec
     multiple: int  # heights and widths of pictures must be multiples of this
-    crops: bool  # whether it knows a part of a picture, of any size, as well as a whole one
     device: torch.device
 
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
         """The model's output, (B, C, h, w), for latents z at the schedule's `times` (B,), a prompt each."""
+        ...
+
+    def one_world(self, coarse: Prompt, fine: Prompt) -> bool:
+        """Whether pictures of these prompts, at neighbouring scales, are views of one world of which the model knows a
+        part, of any size, as well as a whole picture.
+        """
         ...
 
 
@@ -212,8 +217,7 @@ class JointSampler:
         self.shape = (codec.channels, plan.size[0] // codec.scale, plan.size[1] // codec.scale)
         self.known = spread_known({k: v.to(device) for k, v in plan.photos.items()}, self.nests)
         self._times()
-        one_world = plan.coupling is Coupling.SCALE and plan.blend is Blend.LAPLACIAN and not plan.loop
-        self.crops = denoiser.crops and codec.exact and one_world
+        self.nested = plan.coupling is Coupling.SCALE and plan.blend is Blend.LAPLACIAN and not plan.loop
 
     def _times(self) -> None:
         """The grid of ratios, equal steps in log ρ, and by how many steps each level lags the one before."""
@@ -317,7 +321,7 @@ class JointSampler:
         if not codec.exact and step % plan.blend_every and not ending:
             return {k: raw[k] if level.held is None else raw[k] + level.held for k, level in active.items()}
         levels = sorted(active)
-        overlaps = self._overlaps(active, step) if self.crops else None
+        overlaps = self._overlaps(active, step) if self.nested and codec.exact else None
         chunks = [levels[i : i + plan.batch] for i in range(0, len(levels), plan.batch)]
         pictures = {}
         for chunk in chunks:
@@ -333,21 +337,21 @@ class JointSampler:
         return self._reencode(active, raw, pictures, chunks, ending)
 
     def _overlaps(self, active: dict[int, _Level], step: int) -> list[torch.Tensor | None]:
-        """For each level but the finest, the guess of the window that the next one sees, made from the window alone.
-
-        Between two prompts `voice` says whose picture of it counts: what is taken away here is the other's.
+        """For each level but the finest, the guess of the window that the next one sees, made from the window alone;
+        None where the two are not of one world.
         """
         plan, levels = self.plan, sorted(active)
-        parts = [(k, self.nests[k]) for k in levels[:-1] if self.nests[k] is not None]
-        found: dict[int, torch.Tensor] = {}
-        for k, nest in parts:
-            mixed = tuple((text, weight * plan.voice) for text, weight in plan.prompts[k])
-            mixed += tuple((text, weight * (1 - plan.voice)) for text, weight in plan.prompts[k + 1])
+        found: list[torch.Tensor | None] = []
+        for k in levels[:-1]:
+            nest, prompts = self.nests[k], plan.prompts[k : k + 2]
+            if nest is None or not self.denoiser.one_world(*prompts):
+                found.append(None)
+                continue
             ratio = float(self.ratios[step - k * self.lag])
-            guess = predict(self.denoiser, [nest.window(active[k].z)], [ratio], [mixed], 1)
-            found[k] = self.denoiser.codec.decode(guess[0][None])[0]
+            guess = predict(self.denoiser, [nest.window(active[k].z)], [ratio], [prompts[0]], 1)[0]
+            found.append(self.denoiser.codec.decode(guess[None])[0])
             self.cost.evaluations += 1
-        return [found.get(k) for k in levels[:-1]]
+        return found
 
     def _merge(self, guesses, nests, known: list[Known | None], above, overlaps=None) -> list[torch.Tensor]:
         if not self.plan.loop:

@@ -106,8 +106,6 @@ class NetworkDenoiser(ABC):
         self.device = pipe._execution_device
         watch.begin(report, 0, "")
 
-    crops = False  # trained on whole pictures of one size
-
     @torch.no_grad()
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
         """The network's output for latents z (B, C, h, w); prompts of one length go through it together."""
@@ -122,6 +120,10 @@ class NetworkDenoiser(ABC):
             part, when = z[chosen], torch.as_tensor(np.asarray(times)[chosen], dtype=torch.float32, device=z.device)
             answer[chosen] = self.guard(lambda p=part, w=when, e=embeds, o=pooled: self.ask(p, w, e, o)).to(z.dtype)
         return answer
+
+    def one_world(self, coarse: Prompt, fine: Prompt) -> bool:
+        """Never: networks are trained on whole pictures of one size."""
+        return False
 
     @abstractmethod
     def ask(
