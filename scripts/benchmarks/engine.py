@@ -2,8 +2,11 @@
 
 With an NVIDIA card: a job with networks of the size of Stable Diffusion 1.5 and random weights; all forward passes are
 timed apart, what remains is the pipeline's own. Without one: the same with networks in small; what their calls would
-cost in true size is taken from the operations of each (counted on models without memory) and a card's speed. That is an
-estimate, and a high one, since the pipeline's own work is then timed on this machine's cores and not on a card.
+cost in true size is taken from the operations of each (counted on models without memory) and the speed at which these
+cores, or a card, do them. `overhead_share` then compares like with like: the own work and the networks on these cores.
+
+`overhead_share` is of what the engine is asked for: painting, depth, and the joint sampling of all levels. `job_share`
+counts all other stages of the job as own work too: projection, alignment, the fit of the splats, files.
 `--flow` instead shows the joint step on a model with a known answer, as DDPM and as flow matching (some minutes).
 """
 
@@ -36,8 +39,8 @@ from dreamzoom.stages import graph
 SIDE = 512
 LEVELS = 2
 STEPS, TRUE_STEPS = 4, 30
-SPEEDS = {"card": 40e12, "cores": 0.06e12}
-"""Operations a second that networks reach on a card of the middle range in bf16, and on two cores."""
+CARD = 40e12
+"""Operations a second that networks reach on a card of the middle range in bf16."""
 
 
 class Clock:
@@ -106,6 +109,7 @@ def measure(steps: int, true_size: bool) -> dict:
         for name, part in {"unet": pipe.unet, "encode": pipe.vae.encoder, "decode": pipe.vae.decoder}.items():
             clock.watch(name, part)
         clock.watch("text", pipe.text_encoder)
+        asked = _timed(engine, ("paint", "depth"))
         folder = Folder(place / "job")
         with folder.lock():
             folder.write("request.json", wire.encode_request(request))
@@ -116,7 +120,39 @@ def measure(steps: int, true_size: bool) -> dict:
         for file in folder.path("stages").glob("*.json"):
             record = folder.read_json(f"stages/{file.name}")
             stages[record["stage"]] += record["seconds"]
-    return {"seconds": whole, "stages": dict(stages), "clock": clock}
+    asked["sampling"] = stages["zoom"]
+    return {"seconds": whole, "stages": dict(stages), "clock": clock, "asked": sum(asked.values())}
+
+
+def _timed(engine, names: tuple[str, ...]) -> dict[str, float]:
+    """Time an engine's methods; the seconds are filled in as they are called."""
+    spent = dict.fromkeys(names, 0.0)
+
+    def timed(name, method):
+        def call(*arguments):
+            began = _now()
+            try:
+                return method(*arguments)
+            finally:
+                spent[name] += _now() - began
+
+        return call
+
+    for name in names:
+        setattr(engine, name, timed(name, getattr(engine, name)))
+    return spent
+
+
+def cores_speed() -> float:
+    """Operations a second that these cores reach in a convolution as the networks have them, float32."""
+    layer, picture = torch.nn.Conv2d(320, 320, 3, padding=1), torch.randn(1, 320, 64, 64)
+    best = float("inf")
+    with torch.no_grad():
+        for _ in range(8):
+            began = time.perf_counter()
+            layer(picture)
+            best = min(best, time.perf_counter() - began)
+    return 2 * 320 * 320 * 9 * 64 * 64 / best
 
 
 def _enlarge(painter, where) -> None:
@@ -165,7 +201,7 @@ def main() -> None:
     found, flops = measure(steps, card), operations()
     clock = found["clock"]
     inside = sum(clock.seconds.values())
-    own = found["seconds"] - inside
+    own, whole_own = found["asked"] - inside, found["seconds"] - inside
     result = {
         "measured_on": torch.cuda.get_device_name() if card else "no card: estimated from counted calls",
         "side": SIDE,
@@ -179,15 +215,23 @@ def main() -> None:
         "gflop_each": {name: round(value / 1e9) for name, value in flops.items()},
     }
     if card:
-        result["overhead_share"] = round(own / found["seconds"], 3)
+        result |= {"overhead_share": _share(own, inside), "job_share": _share(whole_own, inside)}
     else:
-        # the joint sampler's own work is done once a step, as its calls are: both are brought to the usual steps
-        scale = TRUE_STEPS / steps
-        own += (scale - 1) * max(found["stages"].get("zoom", 0.0) - inside, 0.0)
-        work = scale * sum(clock.pictures[part] * flops[part] for part in flops)
-        shares = {name: round(own / (own + work / speed), 3) for name, speed in SPEEDS.items()}
-        result |= {"own_s_at_30_steps": round(own, 2), "overhead_share": shares["card"], "overhead_share_on": shares}
+        # the sampler's own work is done once a step, as its calls are: all are brought to the usual steps
+        more = (TRUE_STEPS / steps - 1) * max(own, 0.0)
+        work = TRUE_STEPS / steps * sum(clock.pictures[part] * flops[part] for part in flops)
+        networks = work / cores_speed()
+        result |= {
+            "at_30_steps_s": {"own": round(own + more, 2), "networks": round(networks, 1)},
+            "overhead_share": _share(own + more, networks),
+            "job_share": _share(whole_own + more, networks),
+            "overhead_share_if_only_networks_ran_on_a_card": _share(own + more, work / CARD),
+        }
     _tell(result)
+
+
+def _share(own: float, networks: float) -> float:
+    return round(own / (own + networks), 3)
 
 
 def _tell(result: dict) -> None:

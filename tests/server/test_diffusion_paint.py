@@ -149,11 +149,9 @@ class TestPaint:
         assert steps.max() < 0.01
         assert found[0, -1, 0] == pytest.approx(0.6, abs=0.02)
 
-    def test_previews_come_once_a_picture_was_learnt_from(self, made):
+    def test_the_first_picture_has_previews(self, made):
         engine, heard = engine_of(made, "sd3", joint=False), Listening()
         paint(engine, (64, 64), heard)
-        engine.painter(heard).previews._shown = -1e9
-        paint(engine, (64, 64), heard, seed=2)
         assert heard.pictures
         assert heard.pictures[0].shape == (64, 64, 3)
         assert heard.fractions[0] == 0

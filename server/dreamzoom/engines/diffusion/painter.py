@@ -15,6 +15,7 @@ from dreamzoom.engines.diffusion.families import Family
 from dreamzoom.engines.diffusion.watch import Previews, Watch
 from dreamzoom.engines.diffusion.words import Words
 from dreamzoom.report import Report
+from dreamzoom.zoom.codec import VaeCodec
 from dreamzoom.zoom.sampler import Prompt
 
 LARGE = 1.5
@@ -85,6 +86,8 @@ class Painter:
         full[: size[0], : size[1]] = mask
         self.watch.begin(report, self._calls(full) if progress else 0, f"painting {order.name}")
         try:
+            if self.family.joint and not self.previews.is_ready:  # whose latents are no tokens
+                self.previews.learn_colours(VaeCodec(self.pipe.vae), self.pipe._execution_device)
             painted = self._large(base, full, order) if self._is_large(whole) else self._whole(base, full, order, "")
         finally:
             self.watch.end()

@@ -10,6 +10,7 @@ import torch
 
 from dreamzoom.engines.diffusion.canvas import resized
 from dreamzoom.report import Report
+from dreamzoom.zoom.codec import VaeCodec
 
 PREVIEW_INTERVAL = 0.5  # seconds
 PREVIEW_SIDE = 512
@@ -56,8 +57,9 @@ class Watch:
 class Previews:
     """Pictures of a run that is not finished, straight from its latents.
 
-    The linear map from a latent to its colour is learnt from the pictures that this model has finished so far (ridge
-    regression over their latents), so it fits every autoencoder and costs nothing; the first picture has no preview.
+    The linear map from a latent to its colour is learnt (ridge regression) from what the autoencoder makes of soft
+    colours, and from the pictures that the model finishes, so it fits every autoencoder. Models that pack their latents
+    into tokens learn from finished pictures alone: their first picture has no preview.
     """
 
     def __init__(self):
@@ -65,10 +67,22 @@ class Previews:
         self._aim: torch.Tensor | None = None
         self._shown = -1e9
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether anything was learnt."""
+        return self._gram is not None
+
+    def learn_colours(self, codec: VaeCodec, device: torch.device) -> None:
+        """Learn from the latents of soft colours, 16 latents a side; the same colours every time."""
+        coarse = torch.rand((1, 3, 5, 5), generator=torch.Generator().manual_seed(0))
+        side = 16 * codec.scale
+        soft = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(0, 1)
+        self.learn(codec.encode(soft.to(device)), soft[0].permute(1, 2, 0).numpy())
+
     def learn(self, latents: torch.Tensor, rgb: np.ndarray) -> None:
         """Take a finished picture (H, W, 3) into account, with the latents it was decoded from."""
         grid = spread(latents, rgb.shape[:2])
-        if grid is None:
+        if grid is None or not torch.isfinite(grid).all():  # autoencoders overflow in half precision
             return
         features = _with_one(grid)
         small = torch.from_numpy(np.ascontiguousarray(resized(rgb, grid.shape[:2]))).double().reshape(-1, 3)
