@@ -143,7 +143,7 @@ class DREAMZOOM_PT_level(RigPanel, Panel):
         root = item.id_data
         own = assets.of_level(root, min(settings.active_level, len(settings.levels) - 1))
         row = self.layout.row(align=True)
-        row.label(text=f"{len(own)} of my own objects" if own else "None of my own objects", icon="OBJECT_DATA")
+        row.label(text=f"My Objects: {len(own)}", icon="OBJECT_DATA")
         row.operator("dreamzoom.level_place", text="Add Selected")
 
 
@@ -193,7 +193,7 @@ class DREAMZOOM_PT_render(RigPanel, Panel):
         choice = context.scene.dreamzoom
         column = _split(layout)
         column.row().prop(choice, "render_engine", expand=True)
-        column.prop(choice, "render_samples")
+        column.prop(choice, "render_samples", text="Samples (0: Auto)")
         column.prop(choice, "render_output")
         column.prop(choice, "render_transparent")
         row = layout.row()
