@@ -68,12 +68,22 @@ class ProceduralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag
     distortion: Annotated[bool, Meta(description="Distort the depth as monocular depth models do.")] = True
 
 
+Refine = Annotated[
+    bool | None,
+    Meta(
+        description="Sample all levels and side views once more, agreeing through their depth; "
+        "if absent, unless the quality is draft."
+    ),
+]
+
+
 class SpectralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="spectral"):
     """Textures as Gaussian fields in closed form, denoised exactly; needs no weights."""
 
     contrast: Annotated[float, Meta(ge=0, le=0.5, description="Standard deviation of a picture's colours.")] = 0.12
     relief: Annotated[float, Meta(ge=0, le=2, description="How high bright places stand, in units of a level.")] = 0.2
     steps: Annotated[int, Meta(ge=1, le=1000, description="Denoising steps a level.")] = 40
+    refine: Refine = None
 
 
 Place = Annotated[str, Meta(max_length=4096)]
@@ -102,6 +112,7 @@ class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, ta
     ] = []
     scheduler: Literal["auto", "ddpm", "ddim", "dpm++", "euler", "lcm"] = "auto"
     joint: Annotated[bool, Meta(description="Sample all levels together, where the model can.")] = True
+    refine: Refine = None
     detail: Annotated[float, Meta(ge=0.05, le=1, description="How freely coarse pixels are painted anew.")] = 0.55
     blend_every: Annotated[
         int, Meta(ge=1, le=50, description="Let the levels agree only every so many joint steps: faster, less alike.")
