@@ -1,7 +1,7 @@
-"""Runs in Blender's Python, or in a Blender with `--background --python`: one thing to measure. `_blender.py PLAN.json`.
+"""Runs in Blender's Python, or in a Blender by `--background --python`; measures one thing: `_blender.py PLAN.json`.
 
-PLAN names the `action`; every path in it is relative to the plan's own folder. What was measured is written to `answer`,
-pictures as (frames, H, W, 3) float32, linear light over black, to `pictures`.
+PLAN names the `action`; every path in it is relative to the plan's own folder. What was measured is written to
+`answer`, pictures as (frames, H, W, 3) float32, linear light over black, to `pictures`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import bpy
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "server"), str(ROOT / "scripts" / "benchmarks")]
 
 
 def main(plan_file: Path) -> None:
@@ -69,8 +69,20 @@ def file(plan: dict, folder: Path) -> dict:
         found["peak_rendered"] = _peak()
     if plan.get("pictures"):
         _look(scene, plan)
+        if plan.get("representation") == "viewers":
+            scene.cycles.pixel_filter_type, scene.cycles.filter_width = "GAUSSIAN", 0.01  # rays through the centres
         np.savez(folder / plan["pictures"], pictures=_rendered(scene, folder)[None])
     return found
+
+
+def deep(plan: dict, folder: Path) -> dict:
+    """Where a flight at zoom 40 places known points, against its path in double precision."""
+    import _deep
+
+    import addon
+
+    addon.register()
+    return _deep.measure()
 
 
 def _timed_frames(plan: dict, folder: Path) -> list[float]:
@@ -150,7 +162,7 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-ACTIONS = {"request": request, "flight": flight, "file": file}
+ACTIONS = {"request": request, "flight": flight, "file": file, "deep": deep}
 
 if __name__ == "__main__":
     main(Path(sys.argv[-1]).resolve())

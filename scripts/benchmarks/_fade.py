@@ -1,0 +1,96 @@
+"""How evenly levels give way to each other: a flight at constant speed through one world that all levels show.
+
+Where levels show different things a film changes because its subject does. Here every level is one world's picture,
+lifted by its true depth, so what changes from one frame to the next beyond the average is the fade's own doing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dreamzoom import wire
+from dreamzoom.camera import Camera
+from dreamzoom.colour import linear_to_srgb, srgb_to_linear
+from dreamzoom.engines.procedural.world import World
+from dreamzoom.evaluate import psnr
+from dreamzoom.example import example
+from dreamzoom.flight import Flight
+from dreamzoom.geometry.lift import lift
+from dreamzoom.path import ZoomPath
+from dreamzoom.splats.fit import initial
+from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.stages import export, plan
+
+PROMPT = "a continent from orbit, coasts and rivers"
+LEVELS = 3
+SIZE = (128, 72)
+SAMPLES = 2
+"""Rays per pixel along each side, of the truth and of the flight alike."""
+
+OPEN = 0.5
+"""Alpha below this is seen through."""
+
+
+def measure() -> dict:
+    """Figures of the flight.
+
+    Returns:
+        drop_db: How alike two consecutive frames are, as a PSNR, less how alike the same two true pictures are: by how
+            much the worst pair lies below the average pair.
+        plain_drop_db: The same without regard to the true pictures, so with the world's own changes.
+        see_through: The largest share of a frame's pixels that let more than half of what is behind through.
+        truth_db: The least PSNR of a frame against the true picture, and the average.
+    """
+    request = wire.convert_request(example(levels=LEVELS, size=SIZE) | {"quality": "draft"})
+    path = request.path()
+    world = World([PROMPT], [1], path.factor, np.zeros((1, 3)))
+    levels = [_level(world, path, index, plan.settings(request)) for index in range(LEVELS)]
+    flight = Flight(request, path, levels)
+    shown, alphas, true = [], [], []
+    for frame in flight.frames():
+        key = path.at_frame(frame)
+        fine = key.camera.resized(SAMPLES * SIZE[0], SAMPLES * SIZE[1])
+        seen = flight.view(key, fine)
+        shown.append(_averaged(seen.rgb))
+        alphas.append(seen.alpha)
+        true.append(_truth(world, key.camera.moved(path.gauge(key.zoom, 0)))[0])
+    against = [psnr(ours, theirs) for ours, theirs in zip(shown, true)]
+    return {
+        "drop_db": _drop(_alike(shown) - _alike(true)),
+        "plain_drop_db": _drop(_alike(shown)),
+        "see_through": max(float(np.mean(alpha < OPEN)) for alpha in alphas),
+        "truth_db": (min(against), float(np.mean(against))),
+    }
+
+
+def _alike(frames: list[np.ndarray]) -> np.ndarray:
+    """PSNR of each pair of consecutive frames, in dB."""
+    return np.array([psnr(before, after) for before, after in zip(frames, frames[1:])])
+
+
+def _drop(values: np.ndarray) -> float:
+    return float(values.mean() - values.min())
+
+
+def _level(world: World, path: ZoomPath, index: int, limits: plan.Settings) -> Gaussians:
+    """One level as the pipeline would export it, had it dreamed the world and known its depth; not fitted."""
+    anchor = plan.anchor(path, index, limits).camera
+    to_world = path.between(index, 0)
+    rgb, depth = _truth(world, anchor.moved(to_world))
+    cloud = lift(anchor, depth / to_world.scale, rgb, view=0)
+    splats = initial(cloud, [anchor])
+    splats = export.feathered(splats, anchor) if index else splats
+    return export.mark_superseded(splats, cloud, plan.next_anchor(path, index, limits))[0]
+
+
+def _truth(world: World, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """The world's antialiased picture (H, W, 3) sRGB, and the depth of the pixels' centres (H, W)."""
+    fine, _ = world.render(camera.resized(camera.width * SAMPLES, camera.height * SAMPLES), 0)
+    return _averaged(fine), world.render(camera, 0)[1]
+
+
+def _averaged(rgb: np.ndarray) -> np.ndarray:
+    """Means over SAMPLES × SAMPLES pixels of a picture (H, W, 3) sRGB, in linear light."""
+    height, width, _ = rgb.shape
+    tiles = srgb_to_linear(rgb).reshape(height // SAMPLES, SAMPLES, width // SAMPLES, SAMPLES, 3)
+    return linear_to_srgb(tiles.mean((1, 3))).astype(np.float32)

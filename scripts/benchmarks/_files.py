@@ -1,0 +1,79 @@
+"""Splats to import: random ones, and surfaces, as files and as what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dreamzoom.camera import Camera, look_at
+from dreamzoom.splats import io
+from dreamzoom.splats.gaussians import Gaussians
+
+EYE = (1.2, -2.6, 1.1)
+
+
+def scattered(count: int, degree: int = 0, size: float = 0.03, seed: int = 0) -> Gaussians:
+    """Splats of all shapes, evenly spread in a cube about the origin."""
+    rng = np.random.default_rng(seed)
+    logs = np.log(np.float32(size)) + 0.5 * rng.standard_normal((count, 3), dtype=np.float32)
+    means = rng.uniform(-0.8, 0.8, (count, 3)).astype(np.float32)
+    return Gaussians(means, logs, _turns(count, rng), _logits(count, rng), _colours(means, degree, rng))
+
+
+def surface(count: int, degree: int = 0, thickness: float = 0.1, seed: int = 0) -> Gaussians:
+    """Splats that lie in a bumpy sphere's surface and just cover it, `thickness` times as thick as they are wide."""
+    rng = np.random.default_rng(seed)
+    normal = rng.standard_normal((count, 3), dtype=np.float32)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+    bumps = 0.1 * np.sin(7 * normal).prod(-1, keepdims=True) + 0.02 * np.sin(31 * normal).prod(-1, keepdims=True)
+    means = (normal * (0.8 + bumps)).astype(np.float32)
+    spacing = np.sqrt(4 * np.pi * 0.8**2 / count)
+    logs = np.log(np.float32(0.7 * spacing)) + 0.3 * rng.standard_normal((count, 3), dtype=np.float32)
+    logs[:, 2] = logs[:, :2].min(1) + np.log(np.float32(thickness))
+    opacity = np.clip(_logits(count, rng) + 2, -2, 6)
+    return Gaussians(means, logs, _facing(normal, rng), opacity, _colours(means, degree, rng))
+
+
+def camera(width: int, height: int) -> Camera:
+    """Looks at the origin."""
+    focal = 1.3 * max(width, height) * min(1.0, height / width)
+    return Camera(width, height, focal, focal, width / 2, height / 2, look_at(EYE, (0, 0, 0)))
+
+
+def described(view: Camera) -> dict:
+    """A camera for a plan of `_blender.py`."""
+    intrinsics = {name: getattr(view, name) for name in ("width", "height", "fx", "fy", "cx", "cy")}
+    return {"intrinsics": intrinsics, "pose": view.camera_to_frame.tolist()}
+
+
+def write(path: Path, splats: Gaussians) -> str:
+    """A 3DGS PLY; its name."""
+    io.write(path, splats)
+    return path.name
+
+
+def _turns(count: int, rng: np.random.Generator) -> np.ndarray:
+    turns = rng.standard_normal((count, 4), dtype=np.float32)
+    return turns / np.linalg.norm(turns, axis=-1, keepdims=True)
+
+
+def _facing(normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Quaternions wxyz that turn z to `normal` after a turn about z by chance."""
+    half = rng.uniform(0, np.pi, len(normal)).astype(np.float32)
+    tilt = np.stack([1 + normal[:, 2], -normal[:, 1], normal[:, 0], np.zeros_like(half)], -1)
+    tilt /= np.maximum(np.linalg.norm(tilt, axis=-1, keepdims=True), 1e-6)
+    w, x, y, _ = tilt.T
+    c, s = np.cos(half), np.sin(half)
+    turned = np.stack([w * c, x * c + y * s, y * c - x * s, w * s], -1)
+    return (turned / np.linalg.norm(turned, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def _logits(count: int, rng: np.random.Generator) -> np.ndarray:
+    return 1.5 * rng.standard_normal(count, dtype=np.float32)
+
+
+def _colours(means: np.ndarray, degree: int, rng: np.random.Generator) -> np.ndarray:
+    sh = 0.1 * rng.standard_normal((len(means), (degree + 1) ** 2, 3), dtype=np.float32)
+    sh[:, 0] += 1.5 * np.sin(9 * means + [0, 1, 2])
+    return sh
