@@ -22,6 +22,9 @@ from dreamzoom.zoom.warp import Link, Seen, make_link, reprojection_db
 STRENGTH = 0.5
 """How far back the second pass starts, in log noise ratio: the layout stays, what depth moves is drawn anew."""
 
+STEPS = 0.3
+"""Its steps, as a share of the first pass's."""
+
 LEVELS, PIXELS = 6, 12_000_000
 """The most levels sampled at once, and the most pixels of their views: more go one group after another."""
 
@@ -64,7 +67,7 @@ def groups(count: int, views: int, pixels: int) -> list[range]:
 def options(sampling: dict[str, Any]) -> Again:
     """The second pass of an engine whose joint sampling runs with these arguments of `zoom.levels.stream_levels`."""
     kept = {name: sampling[name] for name in ("batch", "eta", "order") if name in sampling}
-    return Again(STRENGTH, max(round(sampling.get("steps", 50) * STRENGTH), 2), **kept)
+    return Again(STRENGTH, max(round(sampling.get("steps", 50) * STEPS), 2), **kept)
 
 
 def refined(

@@ -14,6 +14,8 @@ from dreamzoom.zoom.noise import draw
 from dreamzoom.zoom.sampler import Denoiser, Prompt, advance, guided
 from dreamzoom.zoom.warp import Link, agree
 
+LAST = 8
+
 
 @dataclass(frozen=True)
 class Again:
@@ -24,7 +26,7 @@ class Again:
         steps: Model evaluations a view.
         batch: Most latents in one call.
         eta, order: See `sampler.Plan`.
-        rounds: Of `agree` at each step; the last one takes five times as many.
+        rounds: Of `agree` at each step; the last one takes LAST times as many.
     """
 
     strength: float = 0.5
@@ -32,7 +34,7 @@ class Again:
     batch: int = 4
     eta: float = 1.0
     order: int = 2
-    rounds: int = 6
+    rounds: int = 4
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class _SecondPass:
             decoded = self._by_batch(self.denoiser.codec.decode, raw)
             guesses = self._held([picture.float().cpu() for picture in decoded])
             ending = index + 1 == steps
-            pictures = agree(guesses, self.links, rounds * (5 if ending else 1), self.masks, self.report)
+            pictures = agree(guesses, self.links, rounds * (LAST if ending else 1), self.masks, self.report)
             if ending:
                 break
             clean = self._encoded(pictures, raw, decoded)
