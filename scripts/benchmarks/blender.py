@@ -156,13 +156,13 @@ def measure_viewers(bench: Bench) -> None:
     """General splats against what viewers show, as they are and by “As Viewers Do”."""
     camera = _files.camera(160, 160)
     for label, splats in (
-        ("20 k random splats", _files.scattered(20_000)),
+        ("20 k random splats", _files.scattered(20_000, size=0.012)),
         ("a surface of 200 k", _files.surface(200_000)),
     ):
         name = _files.write(bench.folder / "viewers.ply", splats)
         wanted = _viewer.view(splats, camera)
         for representation in ("gaussians", "viewers"):
-            plan = {"representation": representation, "pictures": "viewers.npz", "samples": 16}
+            plan = {"representation": representation, "pictures": "viewers.npz", "samples": 8}
             bench.ask("file", file=name, camera=_files.described(camera), **plan)
             picture = np.load(bench.folder / "viewers.npz")["pictures"][0]
             found = psnr(wanted, picture if representation == "viewers" else linear_to_srgb(picture))
