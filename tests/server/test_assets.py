@@ -80,6 +80,21 @@ class TestJob:
         column, row = np.floor(pixels + 1e-3).astype(int).T
         assert not covered[row, column].any()
 
+    def test_what_lies_behind_it_is_dreamed_too(self, job):
+        """So that a camera that moves on sees no hole around it; but nothing before it."""
+        request, folder, place = job
+        camera, covered = view(request, 1).camera, seen(request, 1, place)
+        cloud = files.read_points(folder, "levels/001/parts/points.npz")
+        assert files.read_views(folder, "levels/001/parts/views.npz")[1].view.name.endswith("behind")
+        behind = cloud[cloud.view == 1]
+        pixels, depth = camera.project(behind.position.astype(float))
+        column, row = np.floor(pixels).astype(int).T
+        there = np.zeros(covered.shape, bool)
+        there[row.clip(0, 71), column.clip(0, covered.shape[1] - 1)] = True
+        assert (there & covered).sum() > 0.8 * covered.sum()
+        square_depth = camera.project(MIDDLE)[1]
+        assert (depth > square_depth - 0.2).all() and np.median(depth) > square_depth + 0.1
+
     def test_its_splats_are_not_among_the_level_s(self, job):
         _, folder, _ = job
         for level in range(2):

@@ -47,6 +47,23 @@ def parents_seen(parents: Cloud, view: View, factor: float) -> Projection:
     return seen
 
 
+@dataclass(frozen=True)
+class _Sight:
+    """A view while its level is put together.
+
+    Attributes:
+        dreamed: With the true depth where assets are seen.
+        fitted: How its own depth was aligned.
+        covered: (H, W) bool, where assets are seen.
+        beyond: (H, W) z-depth behind which it looks, through the assets; None for a view that sees them.
+    """
+
+    dreamed: Dreamed
+    fitted: Aligned
+    covered: np.ndarray
+    beyond: np.ndarray | None = None
+
+
 def level_cloud(
     engine: Engine,
     view: View,
@@ -76,13 +93,48 @@ def level_cloud(
         side_views: The views still needed, given all points that will be seen.
         most: Points at the most; beyond that the surest of each cell stay.
         report: Progress and cancel.
-        assets: The artist's own objects in the level's frame. Where they are seen no points arise.
+        assets: The artist's own objects in the level's frame. Where they are seen no points arise but behind them.
 
     Returns:
         The level's own points (`view` counts the views from 0), and the views, the anchor first; their depth is NaN
         where assets are seen.
     """
     report.progress(0.05, "depth")
+    first = _anchor_sight(engine, view, rgb, seen, given_depth, assets, seed, report)
+    sights, cloud = [first], _points(first.dreamed, first.fitted, 0)
+    outside = parents[~shown_finer(parents.position, view.camera)]  # what is left of them once this level has come
+    words = prompt, negative_prompt, seed, report
+
+    def look(side: View, beyond: np.ndarray | None = None) -> Cloud:
+        sight = _side_sight(engine, side, Cloud.joined([cloud, outside]), assets, beyond, *words)
+        sights.append(sight)
+        return Cloud.joined([cloud, _points(sight.dreamed, sight.fitted, len(sights) - 1)])
+
+    if first.covered.any():
+        report.progress(0.4, "what lies behind your objects")
+        behind = replace(view, name=view.name.replace("anchor", "behind"))
+        cloud = look(behind, np.where(first.covered, first.dreamed.depth, np.inf))
+    wanted = side_views(Cloud.joined([cloud, outside, assets.cloud()]))
+    for index, side in enumerate(wanted):
+        report.progress(0.5 + 0.4 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
+        cloud = look(side)
+    if len(sights) > 1:
+        report.progress(0.9, "fit all views together")
+        cloud, sights = _together(sights, outside, assets)
+    return thin(cloud, most), [_without_assets(sight) for sight in sights]
+
+
+def _anchor_sight(
+    engine: Engine,
+    view: View,
+    rgb: np.ndarray,
+    seen: Projection,
+    given_depth: np.ndarray | None,
+    assets: Assets,
+    seed: int,
+    report: Report,
+) -> _Sight:
+    """The anchor view with its depth; arguments as of `level_cloud`."""
     depth = engine.depth(view, rgb, seed, report)
     report.progress(0.3, "align")
     owned, covered = assets.over(seen, view.camera, in_front=True)
@@ -96,61 +148,75 @@ def level_cloud(
         settled = np.where(np.isfinite(given_depth), seen.depth, aligned.depth)
         aligned = replace(aligned, depth=settled.astype(np.float32))
     first = Dreamed(view, rgb, np.where(covered, owned.depth, aligned.depth), ~covered)
-    cloud = _points(first, aligned, 0)
-    if not len(cloud) and not covered.all():
+    if not len(_points(first, aligned, 0)) and not covered.all():
         raise DreamzoomError(
             f"level {view.level}: the depth model gave no usable depth for {view.name}",
             "change the level's prompt or seed, or choose another depth model",
         )
-    dreamed = [first]
-    fits = [aligned]
-    outside = parents[~shown_finer(parents.position, view.camera)]  # what is left of them once this level has come
-    wanted = side_views(Cloud.joined([cloud, outside, assets.cloud()]))
-    owned_by_assets = [covered]
-    for index, side in enumerate(wanted):
-        report.progress(0.5 + 0.4 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
-        seen = project(Cloud.joined([cloud, outside]), side.camera)
-        around, covered = assets.over(seen, side.camera)
-        picture = paint(engine, side, around.rgb, around.mask, prompt, negative_prompt, seed, report)
-        known = around if assets.align else seen
-        fitted = align_view(engine.depth(side, picture, seed, report), known, side.camera, pin=False)
-        depth = np.where(covered, around.depth, fitted.depth)
-        dreamed.append(Dreamed(side, picture, depth, around.mask != KNOWN))
-        owned_by_assets.append(covered)
-        fits.append(fitted)
-        cloud = Cloud.joined([cloud, _points(dreamed[-1], fitted, index + 1)])
-    if len(dreamed) > 1:
-        report.progress(0.9, "fit all views together")
-        cloud, dreamed = together(dreamed, fits, outside, assets)
-    dreamed = [
-        replace(item, depth=np.where(covered, np.float32(np.nan), item.depth))
-        for item, covered in zip(dreamed, owned_by_assets, strict=True)
-    ]
-    return thin(cloud, most), dreamed
+    return _Sight(first, aligned, covered)
 
 
-def together(
-    dreamed: list[Dreamed], fits: list[Aligned], parents: Cloud, assets: Assets = NONE
-) -> tuple[Cloud, list[Dreamed]]:
+def _side_sight(
+    engine: Engine,
+    side: View,
+    known: Cloud,
+    assets: Assets,
+    beyond: np.ndarray | None,
+    prompt: str,
+    negative_prompt: str,
+    seed: int,
+    report: Report,
+) -> _Sight:
+    """A further view, painted where `known` shows nothing, with its depth.
+
+    Args:
+        beyond: (H, W) z-depth: the view takes no notice of assets, and gives points only behind it.
+    """
+    seen = project(known, side.camera)
+    around, covered = (seen, np.zeros(seen.mask.shape, bool)) if beyond is not None else assets.over(seen, side.camera)
+    picture = paint(engine, side, around.rgb, around.mask, prompt, negative_prompt, seed, report)
+    to_fit = around if assets.align else seen
+    fitted = align_view(engine.depth(side, picture, seed, report), to_fit, side.camera, pin=False)
+    depth = np.where(covered, around.depth, fitted.depth)
+    fresh = _fresh(around, depth, beyond)
+    return _Sight(Dreamed(side, picture, depth, fresh), fitted, covered, beyond)
+
+
+def _fresh(seen: Projection, depth: np.ndarray, beyond: np.ndarray | None) -> np.ndarray:
+    """The pixels that give new points, (H, W) bool."""
+    unseen = seen.mask != KNOWN
+    return unseen if beyond is None else unseen & (depth > beyond)
+
+
+def _without_assets(sight: _Sight) -> Dreamed:
+    """A view as the splats are fitted to it: not where it shows assets."""
+    return replace(sight.dreamed, depth=np.where(sight.covered, np.float32(np.nan), sight.dreamed.depth))
+
+
+def _together(sights: list[_Sight], parents: Cloud, assets: Assets) -> tuple[Cloud, list[_Sight]]:
     """Correct all side views' depths at once over all overlaps, and join them anew to one cloud.
 
     The anchor view holds still: it carries the focus. A view adds points only where nothing as fine is there yet.
 
     Args:
-        dreamed, fits: The views in order, the anchor first, each fitted alone.
+        sights: The views in order, the anchor first, each fitted alone.
         parents: What stays of the levels above, in the level's frame; seen, not returned.
         assets: The artist's own objects; likewise.
     """
-    posed = [Posed(dreamed[0].view.camera, dreamed[0].depth, scale_doubt=1e-4, warp=0.0)]
-    posed += [Posed(item.view.camera, item.depth) for item in dreamed[1:]]
-    cloud, joined = _points(dreamed[0], fits[0], 0), dreamed[:1]
+    first = sights[0]
+    depths = [_without_assets(sight).depth for sight in sights]
+    posed = [Posed(first.dreamed.view.camera, depths[0], scale_doubt=1e-4, warp=0.0)]
+    posed += [Posed(sight.dreamed.view.camera, depth) for sight, depth in zip(sights[1:], depths[1:])]
+    cloud, joined = _points(first.dreamed, first.fitted, 0), [first]
     for number, correction in enumerate(refine(posed)[1:], 1):
-        item, fitted = dreamed[number], fits[number]
-        seen, _ = assets.over(project(Cloud.joined([cloud, parents]), item.view.camera), item.view.camera)
+        sight, item = sights[number], sights[number].dreamed
+        seen = project(Cloud.joined([cloud, parents]), item.view.camera)
+        if sight.beyond is None:
+            seen, _ = assets.over(seen, item.view.camera)
         depth, edges = settle(glue(item.depth * np.exp(correction), seen, item.view.camera), item.view.camera)
-        item = replace(item, depth=depth, fresh=seen.mask != KNOWN)
-        cloud = Cloud.joined([cloud, _points(item, replace(fitted, edges=edges), number)])
-        joined.append(item)
+        item = replace(item, depth=depth, fresh=_fresh(seen, depth, sight.beyond))
+        cloud = Cloud.joined([cloud, _points(item, replace(sight.fitted, edges=edges), number)])
+        joined.append(replace(sight, dreamed=item))
     return cloud, joined
 
 
