@@ -26,9 +26,14 @@ EXACT_PIXELS = 0.05
 ROUNDING = 2.0**-24
 
 
-def find_focus(scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer, camera: bpy.types.Object) -> Vector:
-    """What the camera flies to, in the world: what it focuses on, else what it tracks, else what lies in the middle of
-    its last picture, else the 3D cursor if it is in that picture.
+def find_focus(
+    scene: bpy.types.Scene,
+    view_layer: bpy.types.ViewLayer,
+    camera: bpy.types.Object,
+    target: bpy.types.Object | None = None,
+) -> Vector:
+    """What the camera flies to, in the world, as on the last frame: the chosen `target`, else what the camera focuses on
+    or tracks, else what lies in the middle of the picture, else the 3D cursor if it is in the picture.
 
     Raises:
         DreamzoomError: None of these.
@@ -36,6 +41,8 @@ def find_focus(scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer, camera: 
     before = scene.frame_current, scene.frame_subframe
     try:
         scene.frame_set(scene.frame_end)
+        if target is not None:
+            return target.evaluated_get(view_layer.depsgraph).matrix_world.translation.copy()
         return _focus_now(scene, view_layer.depsgraph, camera)
     finally:
         scene.frame_set(before[0], subframe=before[1])

@@ -70,6 +70,8 @@ def collect(graph: bpy.types.Depsgraph, objects: set[bpy.types.Object], into: np
     Args:
         into: (4, 4), from the world into the level's frame.
     """
+    if not objects:
+        return None
     parts: list[Faces] = []
     textures: dict[str, int] = {}
     pictures: list[np.ndarray] = []

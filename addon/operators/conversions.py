@@ -128,8 +128,7 @@ class DREAMZOOM_OT_from_camera(Baking, Operator):
         target = scene.objects.get(self.target)
         if self.target and target is None:
             raise DreamzoomError(f"There is no object “{self.target}” in this scene", "Choose another Focus")
-        found = conversion.find_focus(scene, context.view_layer, camera) if target is None else None
-        self._focus = target.matrix_world.translation.copy() if found is None else found
+        self._focus = conversion.find_focus(scene, context.view_layer, camera, target)
         self._camera = camera
         return camera, None
 

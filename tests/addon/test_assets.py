@@ -1,6 +1,8 @@
 """The artist's own objects under a level are written for the dream: where they lie, in the colours that they have."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import bpy
@@ -199,9 +201,18 @@ class TestWrite:
         second = [Path(path).read_bytes() for path in write(root, tmp_path)["levels"][0]["assets"]]
         assert first == second
 
-    def test_the_request_stays_json(self, root, tmp_path):
+    def test_the_server_takes_it(self, root, tmp_path, server_python):
         place(root, 3, *SQUARE)
-        assert json.loads(json.dumps(write(root, tmp_path)))["levels"][3]["assets"][0].endswith(".ply")
+        command = [server_python, "-c", "import sys; from dreamzoom.wire import decode_request as read; "
+                   "print(read(sys.stdin.buffer.read()).levels[3].assets)"]  # fmt: skip
+        done = subprocess.run(
+            command,
+            input=json.dumps(write(root, tmp_path)).encode(),
+            capture_output=True,
+            env=os.environ | {"PYTHONPATH": str(Path(assets.__file__).parents[1] / "server")},
+            check=False,
+        )
+        assert b"level_003_surfaces.ply" in done.stdout, done.stderr.decode()
 
 
 class TestLevelPlace:

@@ -205,6 +205,11 @@ class TestFindFocus:
     def test_what_it_tracks(self, flying):
         assert self.find(flying) == pytest.approx(FOCUS)
 
+    def test_a_chosen_object_counts_as_it_lies_on_the_last_frame(self, flying):
+        bpy.context.scene.frame_set(1)
+        found = conversion.find_focus(bpy.context.scene, bpy.context.view_layer, flying, bpy.data.objects["target"])
+        assert tuple(found) == pytest.approx(FOCUS) and bpy.context.scene.frame_current == 1
+
     def test_what_it_focuses_on_comes_first(self, flying):
         flying.data.dof.focus_object = bpy.data.objects["point 2"]
         assert self.find(flying) == pytest.approx(POINTS[2])

@@ -205,12 +205,16 @@ class TestUndo:
             ("render_settings", {"engine": "CYCLES", "samples": 7}),
             ("to_camera", {}),
             ("from_camera", {"camera": "plain", "target": "own"}),
+            ("level_place", {}),
         ],
     )
     def test_every_operator(self, filled, name, options):
         plain = bpy.data.objects.new("plain", bpy.data.cameras.new("plain"))
         bpy.context.scene.collection.objects.link(plain)
         plain.location = (0, 0, 9)
+        loose = bpy.data.objects.new("loose", bpy.data.meshes.new("loose"))
+        bpy.context.scene.collection.objects.link(loose)
+        loose.select_set(True)
         root = filled.name
         filled.dreamzoom.active_level = 1
         bpy.context.scene.camera = plain if name == "from_camera" else filled.dreamzoom.camera
