@@ -32,8 +32,8 @@ def find_focus(
     camera: bpy.types.Object,
     target: bpy.types.Object | None = None,
 ) -> Vector:
-    """What the camera flies to, in the world, as on the last frame: the chosen `target`, else what the camera focuses on
-    or tracks, else what lies in the middle of the picture, else the 3D cursor if it is in the picture.
+    """What the camera flies to, in the world, as on the last frame: the chosen `target`, else what it focuses on or
+    tracks, else what lies in the middle of the picture, else the 3D cursor if it is in the picture.
 
     Raises:
         DreamzoomError: None of these.
