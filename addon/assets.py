@@ -7,7 +7,8 @@ and shadow are no part of it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,15 @@ def write(
     spacing = 2.0 / max(request["width"], request["height"])
     levels, kept = [], set()
     try:
-        for empty, level in zip(rig.level_empties(root), request["levels"]):
-            names = _write_level(empty, view_layer, place, spacing) if root.dreamzoom.see_assets else []
-            kept |= set(names)
-            levels.append(level | {"assets": [str(name) for name in names]} if names else level)
+        with _free_zoom(root, view_layer) as set_zoom:
+            for index, level in enumerate(request["levels"]):
+                chosen = of_level(root, index) if root.dreamzoom.see_assets else []
+                names = []
+                if chosen:
+                    set_zoom(index)
+                    names = _write_level(rig.level_empties(root)[index], chosen, view_layer, place, spacing)
+                kept |= set(names)
+                levels.append(level | {"assets": [str(name) for name in names]} if names else level)
         for old in set(place.glob("*.ply")) - kept:
             old.unlink()
     except (OSError, splats.SplatFileError) as error:
@@ -80,9 +86,39 @@ def write(
     return request | {"levels": levels}
 
 
-def _write_level(empty: bpy.types.Object, view_layer: bpy.types.ViewLayer, place: Path, spacing: float) -> list[Path]:
-    """The files of one level's assets; none where there are none."""
-    chosen = [obj for obj in of_level(rig.rig_of(empty), empty[rig.LEVEL]) if obj.name in view_layer.objects]
+@contextmanager
+def _free_zoom(root: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Iterator[Callable[[float], None]]:
+    """Let the rig be set to any zoom meanwhile, whatever its keys say.
+
+    Each level is looked at where it has its own size: there its objects are most exact, and the same from any frame.
+    """
+    curve, before = rig.zoom_curve(root), root["zoom"]
+    muted = curve.mute if curve is not None else False
+
+    def set_zoom(zoom: float) -> None:
+        root["zoom"] = float(zoom)
+        root.update_tag()
+        view_layer.update()
+
+    try:
+        if curve is not None:
+            curve.mute = True
+        yield set_zoom
+    finally:
+        if curve is not None:
+            curve.mute = muted
+        set_zoom(before)
+
+
+def _write_level(
+    empty: bpy.types.Object,
+    chosen: list[bpy.types.Object],
+    view_layer: bpy.types.ViewLayer,
+    place: Path,
+    spacing: float,
+) -> list[Path]:
+    """The files of one level's objects; none where they have neither splats nor a surface."""
+    chosen = [obj for obj in chosen if obj.name in view_layer.objects]
     shown = [obj for obj in chosen if splats.holds_splats(obj)]
     graph = view_layer.depsgraph
     into = np.linalg.inv(np.array(empty.evaluated_get(graph).matrix_world, np.float64))

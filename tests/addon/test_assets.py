@@ -194,11 +194,24 @@ class TestWrite:
         root.dreamzoom.see_assets = False
         assert "assets" not in write(root, tmp_path)["levels"][0]
 
+    def test_at_depth_they_are_as_exact_from_any_frame(self, dreamzoom, tmp_path):
+        bpy.ops.dreamzoom.create_rig(levels=30, frames_per_level=2)
+        root = bpy.context.view_layer.objects.active
+        root.location, root.dreamzoom.levels[3].focus = (3, 1, -2), (0.2, 0.1, 0)
+        place(root, 25, *SQUARE, location=(0.1, 0.2, 0.3))
+        bpy.context.scene.frame_set(3)
+        (own,) = read(write(root, tmp_path), 25)
+        assert np.allclose(own.means.min(0), (-0.4, -0.3, 0.3), atol=0.005)
+        assert np.ptp(own.means[:, 2]) < 1e-5
+        assert root["zoom"] == pytest.approx(1) and not rig.zoom_curve(root).mute
+        bpy.context.scene.frame_set(5)
+        assert root["zoom"] == pytest.approx(2)
+
     def test_the_same_objects_give_the_same_bytes(self, root, tmp_path):
-        place(root, 0, *SQUARE, material_of(red))
-        first = [Path(path).read_bytes() for path in write(root, tmp_path)["levels"][0]["assets"]]
+        place(root, 1, *SQUARE, material_of(red), location=(0.123, 0.2, 0.3), rotation_euler=(0.3, 0.2, 0.1))
+        first = [Path(path).read_bytes() for path in write(root, tmp_path)["levels"][1]["assets"]]
         bpy.context.scene.frame_set(30)
-        second = [Path(path).read_bytes() for path in write(root, tmp_path)["levels"][0]["assets"]]
+        second = [Path(path).read_bytes() for path in write(root, tmp_path)["levels"][1]["assets"]]
         assert first == second
 
     def test_the_server_takes_it(self, root, tmp_path, server_python):
