@@ -154,12 +154,15 @@ def _rendered(scene: bpy.types.Scene, folder: Path) -> np.ndarray:
 
 def _peak() -> float:
     """The largest memory that this process has had, in megabytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # `getrusage` counts the process that started this one
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
     try:
         import resource
     except ImportError:  # Windows
         return float("nan")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 ACTIONS = {"request": request, "flight": flight, "file": file, "deep": deep}
