@@ -94,6 +94,8 @@ def collect(graph: bpy.types.Depsgraph, objects: set[bpy.types.Object], into: np
         instance.object.to_mesh_clear()
     if not parts:
         return None
+    if len(parts) == 1:
+        return replace(parts[0], textures=tuple(pictures))
     names = ("corners", "rgb", "texture", "uv", "painted")
     return Faces(*(np.concatenate([getattr(part, name) for part in parts]) for name in names), tuple(pictures))
 
@@ -134,9 +136,9 @@ def sample(faces: Faces, spacing: float, most: int) -> Samples:
         most: Never more samples than these; the spacing grows instead.
     """
     source, weights = _split(faces.corners)
-    corners = np.einsum("tij,tjk->tik", weights, faces.corners[source])
+    corners = faces.corners if weights is None else np.einsum("tij,tjk->tik", weights, faces.corners[source])
     across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    distance = np.linalg.norm(corners.mean(1), axis=-1)
+    distance = np.linalg.norm(corners[:, 0] + corners[:, 1] + corners[:, 2], axis=-1) / 3
     apart = spacing * np.maximum(1, distance / NEAR)
     wanted = np.where(distance < FARTHEST, np.linalg.norm(across, axis=-1) / 2 / apart**2, 0)
     if wanted.sum() > most:
@@ -145,7 +147,7 @@ def sample(faces: Faces, spacing: float, most: int) -> Samples:
     ends = np.cumsum(wanted)
     count = int(np.ceil(ends[-1])) if len(ends) else 0
     index = np.minimum(np.searchsorted(ends, (np.arange(count) + 0.5) * ends[-1] / max(count, 1)), len(ends) - 1)
-    inner = np.einsum("ni,nij->nj", _places(count), weights[index])
+    inner = _places(count) if weights is None else np.einsum("ni,nij->nj", _places(count), weights[index])
     origin = source[index]
     normals = across[index] / np.maximum(np.linalg.norm(across[index], axis=-1, keepdims=True), 1e-30)
     positions = np.einsum("ni,nij->nj", inner, faces.corners[origin])
@@ -191,8 +193,8 @@ def _faces(mesh: bpy.types.Mesh, looks: list[Look], textures: dict[str, int], ma
         corners[vertices].reshape(-1, 3, 3),
         linear_to_srgb(np.array([look.rgb_linear for look in looks]))[used],
         np.array([textures.get(look.image.name, -1) if look.image else -1 for look in looks])[used],
-        np.zeros((count, 3, 2)),
-        np.full((count, 3, 3), np.nan),
+        np.broadcast_to(np.float64(0), (count, 3, 2)),
+        np.broadcast_to(np.float64(np.nan), (count, 3, 3)),
     )
     for number, look in enumerate(looks):
         faces = _coloured(faces, mesh, used == number, look, loops, vertices)
@@ -220,28 +222,35 @@ def _coloured(faces: Faces, mesh, which: np.ndarray, look: Look, loops: np.ndarr
     return replace(faces, painted=np.where(which[:, None, None], painted, faces.painted))
 
 
-def _split(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split large triangles: the row that each part came from (P,), and its corners as weights of that one's
-    (P, 3, 3).
+def _split(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Split large triangles: the row that each part came from (P,), and its corners as weights of that (P, 3, 3);
+    None where all stay as they are.
     """
     source = np.arange(len(corners))
-    weights = np.broadcast_to(np.eye(3), (len(corners), 3, 3)).copy()
+    if not _is_large(corners)[0].any():
+        return source, None
+    weights = np.broadcast_to(np.eye(3), (len(corners), 3, 3))
     done: list[tuple[np.ndarray, np.ndarray]] = []
     for _ in range(ROUNDS):
         now = np.einsum("tij,tjk->tik", weights, corners[source])
-        sides = np.linalg.norm(now[:, [1, 2, 0]] - now, axis=-1)
-        nearest = np.maximum(np.linalg.norm(now.mean(1), axis=-1), 1.0)
-        large = sides.max(-1) > LARGEST * nearest
+        large, longest = _is_large(now)
         done.append((source[~large], weights[~large]))
         if not large.any():
             return tuple(np.concatenate(part) for part in zip(*done))
-        source, weights, longest = source[large], weights[large], sides[large].argmax(-1)
+        source, weights, longest = source[large], weights[large], longest[large]
         rows = np.arange(len(source))
         a, b, c = (weights[rows, (longest + step) % 3] for step in range(3))
         middle = (a + b) / 2
         weights = np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)])
         source = np.concatenate([source, source])
     return tuple(np.concatenate(part) for part in zip(*done, (source, weights)))
+
+
+def _is_large(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which triangles (T, 3, 3) are to be split, and the longest side of each, from its first corner on."""
+    squared = np.stack([((corners[:, (k + 1) % 3] - corners[:, k]) ** 2).sum(-1) for k in range(3)], -1)
+    distance = ((corners[:, 0] + corners[:, 1] + corners[:, 2]) ** 2).sum(-1) / 9
+    return squared.max(-1) > LARGEST**2 * np.maximum(distance, 1.0), squared.argmax(-1)
 
 
 def _places(count: int) -> np.ndarray:
