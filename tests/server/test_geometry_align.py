@@ -282,6 +282,16 @@ class TestRefine:
         views[3] = Posed(cameras[3], truth[3], 1e-4, 0.0, 1e-4)
         assert np.abs(refine(views)[3]).max() < 0.002
 
+    def test_a_held_pixel_stays_while_its_view_bends_to_the_truth(self):
+        ring = [camera(yaw) for yaw in range(-30, 31, 15)]
+        bent = [Posed(view, hall(view) * np.exp(warp(seed)), 0.5) for seed, view in enumerate(ring)]
+        true = hall(ring[2])
+        held = Posed(ring[2], true * np.exp(warp(9) - warp(9)[48, 48]).astype(np.float32), 0.05, held=(48, 48))
+        field = refine([*bent[:2], held, *bent[3:]])[2]
+        assert abs(field[48, 48]) < 0.005
+        before, after = (np.abs(held.depth * np.exp(g) / true - 1) for g in (0 * field, field))
+        assert np.median(after) < 0.8 * np.median(before)
+
     def test_views_that_share_nothing_keep_their_depth(self):
         far = [camera(0), camera(180)]
         fields = refine([Posed(view, hall(view), 0.05) for view in far])

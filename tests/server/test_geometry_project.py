@@ -82,6 +82,14 @@ class TestLift:
         floating = (position[:, 1] > 0.1) & (position[:, 1] < 1.6)
         assert floating.mean() < 0.002
 
+    def test_thin_things_of_a_sharp_depth_stay(self):
+        view = camera()
+        depth = ball_before_wall(view)
+        assert not find_edges(depth, view).mixed.any()
+        depth[20:60, 10] = 0.7 * depth[20:60, 10]  # a rod two pixels wide, its halves at two depths
+        depth[20:60, 11] = 0.45 * depth[20:60, 11]
+        assert len(lift(view, depth, picture(view), view=0)) == depth.size
+
     def test_terrain_running_to_its_horizon_is_not_torn(self):
         view = camera((0, -3, 0.3), (0, 0, 0.2))
         depth = plane_depth(view, (0, 0, 1), 0.0)

@@ -12,7 +12,7 @@ That is one dense linear system of some 36 unknowns a view. Around it the overla
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,8 @@ ROLL_OFF = 5.0
 """The mode number from which bends of a model's depth become rarer."""
 SAMPLE_NOISE = 0.01
 """The least relative disagreement of two views, one standard deviation, that is believed to be noise."""
+HELD = 1e-3
+"""How far a held pixel may move, one standard deviation of its logarithm."""
 SHARED = 4.0
 """This many neighbouring samples count as one: their errors are not independent."""
 
@@ -39,6 +41,7 @@ class Posed:
             when nothing is known, 0.05 for a metric model, 1e-4 for the view that sets the unit.
         scale_belief: What the logarithm of that factor is believed to be.
         warp: One standard deviation of the model's smooth relative error; 0 if the depth is true.
+        held: A pixel (row, column) whose depth is true whatever the rest does; None for none.
     """
 
     camera: Camera
@@ -46,23 +49,24 @@ class Posed:
     scale_doubt: float = 1.0
     scale_belief: float = 0.0
     warp: float = 0.1
+    held: tuple[int, int] | None = None
 
 
 def refine(views: list[Posed], *, rounds: int = 2, samples: int = 700) -> list[np.ndarray]:
     """The corrections g, one (H, W) float32 a view: depth · exp(g) is the refined depth.
 
     Args:
-        views: At least one; where all scales are open, the first one's sets the unit.
+        views: At least one; where all scales are open and nothing is held, the first one's sets the unit.
         rounds: How often the overlaps are found anew.
         samples: Pixels of each view that are compared with the other views.
     """
     views = list(views)
-    if all(view.scale_doubt > 0.5 for view in views):
-        views[0] = Posed(views[0].camera, views[0].depth, 1e-4, views[0].scale_belief, views[0].warp)
+    if all(view.scale_doubt > 0.5 and view.held is None for view in views):
+        views[0] = replace(views[0], scale_doubt=1e-4)
     count = len(views)
     belief = np.zeros((count, MODES * MODES))
     belief[:, 0] = [view.scale_belief for view in views]
-    precision = np.stack([1 / _variance(view) for view in views])
+    precision = np.stack([np.diag(1 / _variance(view)) + _holding(view) for view in views])
     coefficients = belief.copy()
     sampled = [_Sampled(view, samples) for view in views]
     for _ in range(rounds):
@@ -85,6 +89,16 @@ def _variance(view: Posed) -> np.ndarray:
     variance = np.maximum(view.warp**2 * share / share.sum(), 1e-12).ravel()
     variance[0] = view.scale_doubt**2
     return variance
+
+
+def _holding(view: Posed) -> np.ndarray:
+    """(MODES², MODES²) precision that holds the correction at the view's held pixel to 0."""
+    if view.held is None:
+        return np.zeros((MODES * MODES, MODES * MODES))
+    height, width = view.depth.shape
+    row, column = view.held
+    basis = _basis(np.array([(column + 0.5) / width]), np.array([(row + 0.5) / height]))
+    return basis.T @ basis / HELD**2
 
 
 def _basis(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -165,8 +179,8 @@ def _solve(pairs: list[_Pair], coefficients, belief, precision, count: int) -> n
     matrix = np.zeros((count, size, count, size))
     load = np.zeros((count, size))
     for view in range(count):
-        matrix[view, :, view, :] = np.diag(precision[view])
-        load[view] = precision[view] * belief[view]
+        matrix[view, :, view, :] = precision[view]
+        load[view] = precision[view] @ belief[view]
     for pair in pairs:
         i, j = pair.i, pair.j
         residual = pair.offset + pair.near @ coefficients[i] - pair.far @ coefficients[j]

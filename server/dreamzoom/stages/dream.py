@@ -120,7 +120,7 @@ def level_cloud(
         cloud = look(side)
     if len(sights) > 1:
         report.progress(0.9, "fit all views together")
-        cloud, sights = _together(sights, outside, assets)
+        cloud, sights = _together(sights, outside, assets, still=given_depth is not None)
     return thin(cloud, most), [_without_assets(sight) for sight in sights]
 
 
@@ -193,23 +193,30 @@ def _without_assets(sight: _Sight) -> Dreamed:
     return replace(sight.dreamed, depth=np.where(sight.covered, np.float32(np.nan), sight.dreamed.depth))
 
 
-def _together(sights: list[_Sight], parents: Cloud, assets: Assets) -> tuple[Cloud, list[_Sight]]:
-    """Correct all side views' depths at once over all overlaps, and join them anew to one cloud.
+def _together(
+    sights: list[_Sight], parents: Cloud, assets: Assets, *, still: bool = False
+) -> tuple[Cloud, list[_Sight]]:
+    """Correct all views' depths at once over all overlaps, and join them anew to one cloud.
 
-    The anchor view holds still: it carries the focus. A view adds points only where nothing as fine is there yet.
+    What the models said is corrected, not what each view's own fit made of it: that carries the bend of a strip
+    through the picture. A view adds points only where nothing as fine is there yet.
 
     Args:
         sights: The views in order, the anchor first, each fitted alone.
         parents: What stays of the levels above, in the level's frame; seen, not returned.
         assets: The artist's own objects; likewise.
+        still: Whether the anchor's depth is true. Else only its focus is.
     """
+    depths = [_without_assets(sight).depth * np.exp(-_bend(sight)) for sight in sights[1:]]
     first = sights[0]
-    depths = [_without_assets(sight).depth for sight in sights]
-    posed = [Posed(first.dreamed.view.camera, depths[0], scale_doubt=1e-4, warp=0.0)]
-    posed += [Posed(sight.dreamed.view.camera, depth) for sight, depth in zip(sights[1:], depths[1:])]
+    posed = [_anchor_posed(first, still)]
+    posed += [Posed(sight.dreamed.view.camera, depth) for sight, depth in zip(sights[1:], depths)]
+    corrections = refine(posed)
+    first = replace(first, dreamed=replace(first.dreamed, depth=first.dreamed.depth * np.exp(corrections[0])))
     cloud, joined = _points(first.dreamed, first.fitted, 0), [first]
-    for number, correction in enumerate(refine(posed)[1:], 1):
+    for number, correction in enumerate(corrections[1:], 1):
         sight, item = sights[number], sights[number].dreamed
+        correction = correction - _bend(sight)
         seen = project(Cloud.joined([cloud, parents]), item.view.camera)
         if sight.beyond is None:
             seen, _ = assets.over(seen, item.view.camera)
@@ -218,6 +225,23 @@ def _together(sights: list[_Sight], parents: Cloud, assets: Assets) -> tuple[Clo
         cloud = Cloud.joined([cloud, _points(item, replace(sight.fitted, edges=edges), number)])
         joined.append(replace(sight, dreamed=item))
     return cloud, joined
+
+
+def _bend(sight: _Sight) -> np.ndarray:
+    """What a view's own fit did to its depth beside a factor, (H, W): the logarithm of it."""
+    field = sight.fitted.correction
+    return field - np.median(field)
+
+
+def _anchor_posed(sight: _Sight, still: bool) -> Posed:
+    """The anchor view for the joint solve: as it is, or free to bend about the focus."""
+    item = sight.dreamed
+    (x, y), distance = item.view.camera.project(np.zeros(3))
+    row, column = int(np.floor(y)), int(np.floor(x))
+    height, width = item.depth.shape
+    if still or sight.covered.any() or not (distance > 0 and 0 <= row < height and 0 <= column < width):
+        return Posed(item.view.camera, _without_assets(sight).depth, scale_doubt=1e-4, warp=0.0)
+    return Posed(item.view.camera, item.depth, scale_doubt=0.05, held=(row, column))
 
 
 def _at_focus(covered: np.ndarray, camera: Camera) -> bool:
