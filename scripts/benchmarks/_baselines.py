@@ -48,27 +48,37 @@ def adam(values: np.ndarray, seen: Projection, camera: Camera) -> np.ndarray:
     return _scaled_about_origin(values, scale, camera)
 
 
-def paper(values: np.ndarray, seen: Projection, camera: Camera) -> np.ndarray:
+def paper(values: np.ndarray, seen: Projection, camera: Camera, *, whole: bool = False) -> np.ndarray:
     """LucidDreamer's rule as its paper gives it: absolute distance, then the border's offset interpolated."""
-    depth = values * np.float32(adam_scale(values, seen, camera, about_origin=False, power=1))
+    depth = values * np.float32(adam_scale(values, seen, camera, about_origin=False, power=1, whole=whole))
     return interpolated_seam(depth, seen)
 
 
-def adam_scale(values: np.ndarray, seen: Projection, camera: Camera, *, about_origin: bool, power: int) -> float:
-    """The scale after 100 Adam steps from 1, by automatic differentiation over all known pixels."""
+def adam_scale(
+    values: np.ndarray, seen: Projection, camera: Camera, *, about_origin: bool, power: int, whole: bool = False
+) -> float:
+    """The scale after 100 Adam steps from 1, by automatic differentiation.
+
+    Args:
+        values, seen, camera: As for every rule.
+        about_origin: Whether the world's origin is scaled about; else the camera's own centre.
+        power: Of the distance of the points.
+        whole: Lift the whole picture in each step and mask then, as the rule is written. Else only what the mask
+            keeps is lifted: the same scale, sooner.
+    """
     known = torch.from_numpy(((seen.mask != UNKNOWN) & np.isfinite(values)).ravel())
     if not known.any():
         return 1.0
     pose = torch.from_numpy(camera.camera_to_frame.astype(np.float32))
-    local = (camera.rays() @ camera.rotation).reshape(-1, 3).astype(np.float32)
+    rays = torch.from_numpy((camera.rays() @ camera.rotation).reshape(-1, 3).astype(np.float32))
     depth = torch.from_numpy(np.nan_to_num(values).astype(np.float32)).reshape(-1, 1)
-    rays = torch.from_numpy(local)
     there = (rays * torch.from_numpy(seen.depth).reshape(-1, 1)) @ pose[:3, :3].T + pose[:3, 3]
+    if not whole:
+        rays, depth, there, known = rays[known], depth[known], there[known], slice(None)
     scale = torch.ones(1, requires_grad=True)
     optimiser = torch.optim.Adam([scale], lr=RATE)
     for _ in range(STEPS):
         optimiser.zero_grad()
-        # φ2→3 of the whole picture, as the rule is written; the mask picks what counts
         if about_origin:
             points = scale * ((rays * depth) @ pose[:3, :3].T + pose[:3, 3])
         else:
