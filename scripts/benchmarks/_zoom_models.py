@@ -41,7 +41,7 @@ class GaussianWorld:
         factors: Eigenvalues (size²,) and eigenvectors (size², size²) of each level's covariance.
     """
 
-    multiple, device, codec, prediction = 1, torch.device("cpu"), PixelCodec(), Prediction.CLEAN
+    multiple, native, device, codec, prediction = 1, None, torch.device("cpu"), PixelCodec(), Prediction.CLEAN
     levels = 3
 
     def __init__(self, size: int = 16):

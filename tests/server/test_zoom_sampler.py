@@ -150,6 +150,61 @@ class TestModels:
         assert min(agreement(velocity)) > 45
 
 
+class TestDeliveredSize:
+    """A model that was trained on 32² is asked for 96 × 128: sampled small, then jointly again at full size."""
+
+    size, centres = (96, 128), [(70.0, 50.0), (60.0, 44.0)]
+
+    def delivered(self, **options):
+        denoiser = FieldDenoiser(field)
+        denoiser.native = 32
+        return sample(size=self.size, centres=self.centres, denoiser=denoiser, **options)
+
+    def test_levels_agree_at_the_size_that_is_delivered(self):
+        assert min(agreement(self.delivered(), centres=self.centres)) > 45
+
+    def test_they_agree_where_the_model_wants_other_multiples_too(self):
+        denoiser = FieldDenoiser(field)
+        denoiser.native, denoiser.multiple = 32, 16
+        pictures = sample(size=(90, 130), denoiser=denoiser)
+        assert pictures[0].shape == (90, 130, 3)
+        assert min(agreement(pictures)) > 45
+
+    def test_detail_is_that_of_the_full_size(self):
+        def fine(pictures):
+            waves = to_waves(tensor(pictures[-1]))
+            return float((waves[:, 48:, 64:] ** 2).mean())
+
+        alone = sample(size=self.size, centres=self.centres)
+        assert 0.85 < fine(self.delivered()) / fine(alone) < 1.15
+
+    def test_the_layout_is_that_of_the_small_pictures(self):
+        """What the small model sampled shows in the large picture; another seed's does not."""
+        nearer = [(x * 37 / 128, y * 28 / 96) for x, y in self.centres]
+        small = sample_levels(DENOISER, ["x"] * 3, range(3), 2, nearer, (28, 37), steps=20)[0]
+        coarse = torch.nn.functional.adaptive_avg_pool2d(tensor(self.delivered()[0])[None], (4, 5))[0].flatten()
+        same = torch.nn.functional.adaptive_avg_pool2d(tensor(small)[None], (4, 5))[0].flatten()
+        assert float(torch.corrcoef(torch.stack([coarse, same]))[0, 1]) > 0.7
+
+    def test_photos_stay_and_a_loop_closes(self):
+        photo = np.random.default_rng(0).random((*self.size, 3)).astype(np.float32)
+        assert np.abs(self.delivered(photos={1: photo})[1] - photo).max() <= 0.51 / 255
+        denoiser = FieldDenoiser(field)
+        denoiser.native = 32
+        ring = sample(levels=4, size=self.size, denoiser=denoiser, loop=True)
+        assert min(agreement([*ring, ring[0]])) > 45
+
+    def test_progress_never_falls(self):
+        class Seen(Report):
+            fractions = []
+
+            def progress(self, fraction, message=""):
+                self.fractions.append(fraction)
+
+        self.delivered(report=Seen())
+        assert Seen.fractions == sorted(Seen.fractions) and Seen.fractions[-1] > 0.9
+
+
 class TestPhotos:
     photo = np.random.default_rng(0).random((*SIZE, 3)).astype(np.float32)
 

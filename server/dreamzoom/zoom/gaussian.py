@@ -72,7 +72,7 @@ class FieldDenoiser:
         prediction: What to answer: the clean picture, or what a trained network would (noise, angular, velocity).
     """
 
-    multiple = 1
+    multiple, native = 1, None
     device = torch.device("cpu")
 
     def __init__(

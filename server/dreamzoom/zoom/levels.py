@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +14,13 @@ from dreamzoom.errors import BadRequest
 from dreamzoom.report import Report
 from dreamzoom.zoom.blend import fit_photo, settle
 from dreamzoom.zoom.sampler import Denoiser, JointSampler, Plan, Prompt
+
+LARGE = 1.5
+"""Pictures that have more than this times the side of what a model was trained on show things twice: they are sampled
+small first."""
+
+AGAIN = 0.5
+"""How far back the second sampling at full size begins, in log noise ratio, and its share of the steps."""
 
 
 def complete_prompts(prompts: Sequence[str | None], report: Report | None = None) -> list[Prompt]:
@@ -56,7 +66,8 @@ def sample_levels(
     """All levels' pictures, sampled jointly; D of each is the window of the one before to within 8-bit rounding.
 
     Args:
-        denoiser: The model; its `multiple` need not divide `size`, what is over is sampled and cut off.
+        denoiser: The model; its `multiple` need not divide `size`, what is over is sampled and cut off. Where `size` is
+            far beyond what it was trained on, all levels are sampled small first, and jointly again at full size.
         prompts, negatives: One a level; an empty prompt is mixed from its neighbours.
         seeds: One a level.
         factor: p > 1.
@@ -102,34 +113,96 @@ def stream_levels(
     report = report or Report()
     count = len(prompts)
     _check(count, seeds, factor, centres, size, photos or {}, report)
-    padded = tuple(-(-side // denoiser.multiple) * denoiser.multiple for side in size)
-    top, left = (padded[0] - size[0]) // 2, (padded[1] - size[1]) // 2
-    shifted = [None if c is None else (c[0] + left, c[1] + top) for c in centres]
-    given = {}
     for level, rgb in (photos or {}).items():
-        given[level] = torch.full((3, *padded), torch.nan)
-        fitted = fit_photo(torch.from_numpy(np.asarray(rgb, np.float32)).permute(2, 0, 1), size)
         if rgb.shape[:2] != tuple(size):
             report.log(f"the picture of level {level} was fitted to {size[1]}×{size[0]}")
-        given[level][:, top : top + size[0], left : left + size[1]] = fitted.clamp(0, 1)
-    plan = Plan(
-        prompts=complete_prompts(prompts, report),
-        seeds=seeds,
-        factor=factor,
-        size=padded,
-        centres=shifted,
-        negatives=[((text, 1.0),) for text in negatives],
-        photos=given,
-        guidance=[float(guidance)] * count if np.isscalar(guidance) else list(guidance),
-        **options,
-    )
-    sampler = JointSampler(denoiser, plan, report)
-    nests, before = Plan(**{**plan.__dict__, "size": tuple(size), "centres": centres}).nests(), None
-    for level, picture in sampler.run():
-        if padded != tuple(size):
-            cut = picture[:, top : top + size[0], left : left + size[1]]
-            before = picture = settle(cut, before, nests[level - 1] if level else None)
+    asked = {
+        "prompts": complete_prompts(prompts, report),
+        "seeds": seeds,
+        "factor": factor,
+        "negatives": [((text, 1.0),) for text in negatives],
+        "guidance": [float(guidance)] * count if np.isscalar(guidance) else list(guidance),
+    } | options
+    native = denoiser.native
+    if native is None or size[0] * size[1] <= (LARGE * native) ** 2:
+        yield from _sampled(denoiser, size, centres, photos or {}, report, asked)
+        return
+    small = tuple(round(side * native / math.sqrt(size[0] * size[1])) for side in size)
+    report.log(f"pictures are sampled at {small[1]}×{small[0]}, which the model knows, then refined at full size")
+    scale = small[1] / size[1], small[0] / size[0]
+    nearer = [None if centre is None else (centre[0] * scale[0], centre[1] * scale[1]) for centre in centres]
+    halves = _Halves(report)
+    first = _sampled(denoiser, small, nearer, photos or {}, halves.part(0), asked)
+    low, high = denoiser.schedule.ratio_min, denoiser.schedule.ratio_max
+    again: dict[str, Any] = {"steps": max(round(options.get("steps", 50) * AGAIN), 2)}
+    again |= {"start": lambda level: _enlarged(next(first)[1], padded(size, denoiser.multiple), size)}
+    again["start_ratio"] = low * (high / low) ** AGAIN
+    yield from _sampled(denoiser, size, centres, photos or {}, halves.part(1), asked | again)
+
+
+def padded(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The least size (H, W) of that multiple that holds another."""
+    return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple
+
+
+def _enlarged(picture: np.ndarray, whole: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+    """A small picture (h, w, 3) at `size` in the middle of a padded one, (3, H, W); its edge goes on outwards."""
+    rgb = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    rgb = torch.nn.functional.interpolate(rgb, size=size, mode="bicubic", align_corners=False)
+    more = [whole[i] - size[i] for i in (1, 0)]
+    sides = [more[0] // 2, more[0] - more[0] // 2, more[1] // 2, more[1] - more[1] // 2]
+    return torch.nn.functional.pad(rgb, sides, mode="replicate")[0].clamp(0, 1)
+
+
+def _sampled(
+    denoiser: Denoiser, size, centres, photos, report: Report, asked: dict
+) -> Iterator[tuple[int, np.ndarray]]:
+    """All levels at one size, which need not be a multiple of the model's: what is over is sampled and cut off."""
+    whole = padded(size, denoiser.multiple)
+    top, left = (whole[0] - size[0]) // 2, (whole[1] - size[1]) // 2
+    inner = slice(top, top + size[0]), slice(left, left + size[1])
+    given = {}
+    for level, rgb in photos.items():
+        given[level] = torch.full((3, *whole), torch.nan)
+        fitted = fit_photo(torch.from_numpy(np.asarray(rgb, np.float32)).permute(2, 0, 1), size)
+        given[level][:, *inner] = fitted.clamp(0, 1)
+    shifted = [None if c is None else (c[0] + left, c[1] + top) for c in centres]
+    plan = Plan(size=whole, centres=shifted, photos=given, **asked)
+    nests, before = replace(plan, size=tuple(size), centres=centres).nests(), None
+    for level, picture in JointSampler(denoiser, plan, report).run():
+        if whole != tuple(size):
+            before = picture = settle(picture[:, *inner], before, nests[level - 1] if level else None)
         yield level, picture.permute(1, 2, 0).cpu().numpy()
+
+
+class _Halves:
+    """One report for two samplings, of which the second draws on the first: each tells half of the way."""
+
+    def __init__(self, report: Report):
+        self.report, self.done = report, [0.0, 0.0]
+
+    def part(self, number: int) -> Report:
+        """The report of one of them."""
+        return _Half(self, number)
+
+
+class _Half(Report):
+    def __init__(self, halves: _Halves, number: int):
+        self._halves, self._number = halves, number
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        halves = self._halves
+        halves.done[self._number] = fraction
+        halves.report.progress(sum(halves.done) / 2, message)
+
+    def check(self) -> None:
+        self._halves.report.check()
+
+    def log(self, message: str, *, level: str = "info") -> None:
+        self._halves.report.log(message, level=level)
+
+    def preview(self, rgb: np.ndarray) -> None:
+        self._halves.report.preview(rgb)
 
 
 def _check(count, seeds, factor, centres, size, photos, report: Report) -> None:

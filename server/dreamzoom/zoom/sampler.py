@@ -15,7 +15,7 @@ One step, from ρ to ρ' for all levels at once (η = 1 is DDPM, 0 is DDIM):
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -41,6 +41,7 @@ class Denoiser(Protocol):
     prediction: Prediction
     codec: Codec
     multiple: int  # heights and widths of pictures must be multiples of this
+    native: int | None  # the side of the square pictures that it was trained on; None where any size will do
     device: torch.device
 
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
@@ -79,7 +80,8 @@ class Plan:
         coupling, blend, voice, eta: See there and `blend.merge`.
         order: 2 extrapolates the estimate from the last step's (DPM-Solver++ 2M, Lu et al. 2022), 1 does not.
         blend_every: With a codec that is not exact, decode, merge and re-encode only every so many steps.
-        start: Pictures (3, H, W) to begin from, at noise ratio `start_ratio`, in place of noise alone.
+        start: Gives the picture (3, H, W) from which a level begins, at noise ratio `start_ratio`, in place of noise
+            alone; asked once a level, coarsest first, when the level's turn has come.
         loop: The level after the last is the first.
     """
 
@@ -100,7 +102,7 @@ class Plan:
     order: int = 2
     voice: float = 0.25
     blend_every: int = 1
-    start: Sequence[torch.Tensor] = ()
+    start: Callable[[int], torch.Tensor] | None = None
     start_ratio: float = 0.0
     loop: bool = False
 
@@ -222,7 +224,7 @@ class JointSampler:
     def _times(self) -> None:
         """The grid of ratios, equal steps in log ρ, and by how many steps each level lags the one before."""
         plan, schedule = self.plan, self.denoiser.schedule
-        low, high = schedule.ratio_min, plan.start_ratio if plan.start else schedule.ratio_max
+        low, high = schedule.ratio_min, plan.start_ratio if plan.start is not None else schedule.ratio_max
         reach = math.log(high / low)
         step = reach / max(plan.steps - 1, 1)
         self.lag = 0
@@ -278,29 +280,24 @@ class JointSampler:
     def _begin(self, level: int, coarser: _Level | None) -> _Level:
         """Z of a level that joins: the coarser level's noisy picture and fresh noise for what that leaves open."""
         plan, ratio = self.plan, float(self.ratios[0])
-        fresh = self._draw(level, -1)
+        noise = self._draw(level, -1)
+        base = torch.zeros_like(noise)
+        if plan.start is not None:
+            base = self._encode(plan.start(level).to(self.denoiser.device)[None])[0]
         nest = self.latent_nests[level - 1] if level else None
-        if plan.start:
-            start = plan.start[level].to(self.denoiser.device)[None]
-            return _Level(self._encode(start)[0] + ratio * self._follow(coarser, nest, fresh))
         if coarser is None or nest is None or plan.blend is Blend.NONE:
-            return _Level(ratio * fresh)
+            self._first_noise = noise
+            return _Level(base + ratio * noise)
         if not self.lag:
-            return _Level(ratio * noises.finer(coarser.z / ratio, nest, fresh))
+            self._first_noise = noises.finer(self._first_noise, nest, noise)
+            return _Level(base + ratio * self._first_noise)
         # C z of the coarser level holds the picture and, over p, less noise than this level's ratio or as much
         carried = plan.factor * nest.window(coarser.z)
         current = self.ratios[self.lag] * plan.factor
         missing = math.sqrt(max(ratio**2 - current**2, 0))
         window = carried + missing * nest.white_down(self._draw(level, -2))
-        return _Level(ratio * fresh + nest.white_up(window - ratio * nest.white_down(fresh)))
-
-    def _follow(self, coarser: _Level | None, nest: Nest | None, fresh: torch.Tensor) -> torch.Tensor:
-        """Noise of a level that starts from a picture: the same as the coarser level's where it starts with it."""
-        if coarser is None or self.lag:
-            self._start_noise = fresh
-        else:
-            self._start_noise = noises.finer(self._start_noise, nest, fresh)
-        return self._start_noise
+        z = base + ratio * noise
+        return _Level(z + nest.white_up(window - nest.white_down(z)))
 
     def _draw(self, level: int, step: int) -> torch.Tensor:
         return noises.draw(self.shape, self.plan.seeds[level], step + 2).to(self.denoiser.device)

@@ -263,18 +263,11 @@ class JointDiffusionEngine(DiffusionEngine):
     def denoiser(self, report: Report) -> Denoiser:
         """The network as the joint sampler sees it."""
         from dreamzoom.engines.diffusion.denoise import DENOISERS
-        from dreamzoom.engines.diffusion.painter import LARGE
 
         painter = self.painter(report)
-        if self._pixels > LARGE**2 * painter.native**2:
-            report.log(
-                f"pictures are sampled beyond the {painter.native} pixels that this model was trained on; "
-                "things may be seen twice",
-                level="warning",
-            )
         kind = DENOISERS[self.model.family.name]
         guard = partial(self._guarded, report)
-        return kind(painter.pipe, painter.words, self.positive, painter.watch, guard, report)
+        return kind(painter.pipe, painter.words, self.positive, painter.watch, guard, report, painter.native)
 
     def sampling(self) -> dict[str, Any]:
         """Steps, guidance, batch and solver of the joint sampler."""

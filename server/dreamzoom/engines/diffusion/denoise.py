@@ -90,6 +90,7 @@ class NetworkDenoiser(ABC):
         watch: The hooks on the networks.
         guard: Runs work, and once more with less memory if that runs out.
         report: Where a cancel arrives.
+        native: The side of the square pictures that the network was trained on.
     """
 
     def __init__(
@@ -100,10 +101,11 @@ class NetworkDenoiser(ABC):
         watch: Watch,
         guard: Callable[[Callable[[], Any]], Any],
         report: Report,
+        native: int | None = None,
     ):
         self.pipe, self.words, self.positive, self.guard = pipe, words, frozenset(positive), guard
         self.codec = Codec(pipe.vae, guard, report)
-        self.device = pipe._execution_device
+        self.device, self.native = pipe._execution_device, native
         watch.begin(report, 0, "")
 
     @torch.no_grad()
