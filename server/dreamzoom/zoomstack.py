@@ -23,6 +23,7 @@ from dreamzoom.report import Report
 from dreamzoom.wire import Request
 from dreamzoom.zoom.blend import settle
 from dreamzoom.zoom.levels import stream_levels
+from dreamzoom.zoom.sampler import close_loop
 from dreamzoom.zoom.stack import make_nest
 
 FRAMES_PER_LEVEL, FPS = 48, 24
@@ -30,8 +31,8 @@ MOST_OVERSCAN = 1.5
 
 
 def zoomstack(request: Request, out: Path, report: Report) -> None:
-    """Write `levels/000.png` ..., `zoom.mp4` and `zoomstack.json` (factor, size, and a picture, prompt and centre a
-    level).
+    """Write `levels/000.png` ..., `zoom.mp4` and `zoomstack.json` (factor, sizes, whether it loops, and a picture,
+    prompt and centre a level).
 
     The pictures are wider than the request by √p (1.5 at most), so that the film never magnifies a picture by more
     than √p.
@@ -55,12 +56,13 @@ def zoomstack(request: Request, out: Path, report: Report) -> None:
         report.preview(picture)
     rows = [
         {"image": name, "prompt": level.prompt, "centre": centre}
-        for name, level, centre in zip(names, request.levels, [*centres, None])
+        for name, level, centre in zip(names, request.levels, centres if path.loop else [*centres, None])
     ]
     described = {"zoom_factor": request.zoom_factor, "width": request.width, "height": request.height,
-                 "picture_width": size[1], "picture_height": size[0], "levels": rows}  # fmt: skip
+                 "picture_width": size[1], "picture_height": size[0], "loop": path.loop, "levels": rows}  # fmt: skip
     (out / "zoomstack.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
-    film = Film([out / name for name in names], centres, request.zoom_factor, (request.height, request.width))
+    size = (request.height, request.width)
+    film = Film([out / name for name in names], centres, request.zoom_factor, size, path.loop)
     film.write(out / "zoom.mp4", report)
 
 
@@ -69,11 +71,11 @@ def child_centres(path: ZoomPath, views: Sequence[View]) -> list[tuple[float, fl
     focus.
 
     Args:
-        path: Gives the focuses.
+        path: Gives the focuses. In a loop the first level comes again after the last.
         views: The anchor views, one a level, all of one size.
     """
     centres = []
-    for k, (view, after) in enumerate(zip(views, views[1:])):
+    for k, (view, after) in enumerate(zip(views, [*views[1:], views[0]] if path.loop else views[1:])):
         focus = view.camera.project(path.focuses[k])[0]
         origin = after.camera.project(np.zeros(3))[0]
         middle = np.array([after.camera.width, after.camera.height]) / 2
@@ -92,13 +94,16 @@ def _pictures(engine: Engine, request: Request, views, centres, size, report: Re
     seeds = [request.level_seed(k) for k in range(len(prompts))]
     if isinstance(engine, Denoises):
         negatives = [level.negative_prompt for level in request.levels]
-        options = {"steps": engine.steps} if hasattr(engine, "steps") else {}
-        guidance = getattr(engine, "guidance", 1.0)
         return stream_levels(
             engine.denoiser(report), prompts, seeds, request.zoom_factor, centres, size,
-            negatives=negatives, photos=photos, guidance=guidance, report=report, **options,
+            negatives=negatives, photos=photos, loop=request.loop, report=report, **engine.sampling(),
         )  # fmt: skip
-    return _painted(engine, request, views, centres, seeds, photos, report)
+    painted = _painted(engine, request, views, centres, seeds, photos, report)
+    if not request.loop:
+        return painted
+    nests = [make_nest(size, request.zoom_factor, centre) for centre in centres]
+    pictures = [torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))) for _, picture in painted]
+    return ((k, picture.permute(1, 2, 0).numpy()) for k, picture in enumerate(close_loop(pictures, nests)))
 
 
 def _placed(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:

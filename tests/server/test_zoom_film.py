@@ -16,7 +16,7 @@ from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.report import Report
 from dreamzoom.wire import convert_request
 from dreamzoom.zoom.stack import make_nest
-from dreamzoom.zoomstack import Film, _painted, zoomstack
+from dreamzoom.zoomstack import Film, _painted, _pictures, zoomstack
 
 torch.set_num_threads(1)
 POSE = look_at((0.0, -1.0, 2.6), (0.0, 0.0, 0.0))
@@ -89,6 +89,43 @@ class TestZoomstack:
         with av.open(str(tmp_path / "zoom.mp4")) as film:
             frames = sum(1 for _ in film.decode(video=0))
         assert frames == 2 * 48 + 1
+
+    def test_a_loop_leads_back_into_the_first_level(self, tmp_path):
+        zoomstack(request(loop=True), tmp_path, Report())
+        described = json.loads((tmp_path / "zoomstack.json").read_text())
+        assert described["loop"]
+        pictures = [np.asarray(Image.open(tmp_path / row["image"])) / 255.0 for row in described["levels"]]
+        nest = make_nest(pictures[0].shape[:2], 2.0, described["levels"][-1]["centre"])
+        last, first = (torch.from_numpy(pictures[k]).permute(2, 0, 1).float() for k in (-1, 0))
+        error = nest.down(first) - nest.window(last)
+        assert -10 * torch.log10((error**2).mean()) > 45
+        with av.open(str(tmp_path / "zoom.mp4")) as film:
+            assert sum(1 for _ in film.decode(video=0)) == 3 * 48 + 1
+
+    def test_a_loop_of_an_engine_that_only_paints_closes_too(self):
+        class Painter:
+            """Of the spectral engine its painting alone."""
+
+            paint = SpectralEngine().paint
+
+        views = [View(f"{k:03d}/anchor", k, float(k), VIEW.camera) for k in range(3)]
+        centres = [(30.0, 22.0)] * 3
+        found = _pictures(Painter(), request(loop=True), views, centres, (48, 64), Report())
+        pictures = [picture for _, picture in found]
+        nest = make_nest((48, 64), 2.0, centres[0])
+        for coarse, fine in zip(pictures, [*pictures[1:], pictures[0]]):
+            error = nest.down(torch.from_numpy(fine).permute(2, 0, 1)) - nest.window(
+                torch.from_numpy(coarse).permute(2, 0, 1)
+            )
+            assert -10 * torch.log10((error**2).mean()) > 45
+
+    def test_a_focus_of_the_request_moves_the_next_level(self, tmp_path):
+        levels = [{"prompt": "forest", "focus": [0.2, 0.1, 0.0]}, {"prompt": "leaf"}]
+        zoomstack(request(levels=2).__class__(**_fields(request(levels=2), levels)), tmp_path, Report())
+        described = json.loads((tmp_path / "zoomstack.json").read_text())
+        middle = np.array([described["picture_width"], described["picture_height"]]) / 2
+        right, down = described["levels"][0]["centre"] - middle
+        assert right > 3 and down < -1
 
     def test_engines_without_a_denoiser_paint_level_on_level(self):
         job = request(levels=2)
