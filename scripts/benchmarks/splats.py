@@ -30,10 +30,14 @@ from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.project import CUT
 from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, rasterize, see
+from dreamzoom.stages.plan import QUALITIES
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE, CAP = 256, 50_000
-STEPS, FINAL_STEPS = 250, 6000
+STEPS = 120
+FINAL = QUALITIES["final"]
+EXACT = 4
+"""Rays per pixel along each side where splats are judged: what Cycles shows after its many samples."""
 NAMES = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
 
 
@@ -127,14 +131,14 @@ def _seconds(splats: Gaussians, camera: Camera) -> float:
 
 
 def fitted(level: _level.Level, steps: int, cap: int = CAP, targets: list[Target] | None = None) -> Gaussians:
-    """The level's fit."""
-    targets = level.targets if targets is None else targets
+    """The level's fit, as the pipeline does it."""
+    targets = (level.targets if targets is None else targets) + level.covers
     return fit(level.start, targets, background=None, iterations=steps, cap=cap, seed=0, report=Report())
 
 
 def quality(splats: Gaussians, views: list[Target], **options) -> float:
     """Mean PSNR over views, in dB, within their masks."""
-    options = {"samples": FINE} | options
+    options = {"samples": EXACT} | options
     return float(np.mean([psnr(rasterize(splats, v.camera, **options).rgb, v.rgb, v.mask) for v in views]))
 
 
@@ -147,65 +151,83 @@ def measure_fit(table: Table, level: _level.Level, final: bool) -> Gaussians:
     table.add("untouched start, anchor view, dB", quality(level.start, [level.own]), "reported", None)
     table.add("fit at 256², 50 k: anchor view, dB", quality(splats, [level.own]), "reported", None)
     table.add("fit at 256², 50 k: held-out views, dB", found, ">= 32", found >= 32, fit_psnr=found)
+    everywhere = quality(splats, level.believed)
+    table.add("the same, wherever the cloud believes to know, dB", everywhere, "reported", None)
     table.add("fit at 256², 50 k: seconds", seconds, "<= 90", seconds <= 90, fit_seconds=seconds)
-    half = quality(fitted(level, STEPS // 3, CAP // 2), level.held_out)
-    whole = quality(fitted(level, STEPS // 3), level.held_out)
-    table.add("a third of the steps: cap / half the cap, dB", f"{whole:.2f} / {half:.2f}", "reported", None)
+    half = quality(fitted(level, STEPS, CAP // 2), level.held_out)
+    table.add("fit with half the cap: held-out views, dB", half, "reported", None, half_cap_psnr=half)
     free = fitted(level, STEPS // 2, 10 * CAP)
-    table.add(
-        f"without the cap ({len(free)}), half the steps: held-out, dB", quality(free, level.held_out), "reported", None
-    )
+    shown = quality(free, level.held_out)
+    table.add(f"without the cap ({len(free)}), half the steps: held-out views, dB", shown, "reported", None)
     table.add("splats after the fit", len(splats), f"<= {CAP}", len(splats) <= CAP)
     if final:
-        best = quality(fitted(level, FINAL_STEPS), level.held_out)
-        table.add("final: held-out views, dB", best, ">= 34", best >= 34, fit_psnr_final=best)
+        measure_final(table)
     return splats
 
 
+def measure_final(table: Table) -> None:
+    """The same level with the side views, steps and cap of quality "final"."""
+    level = _level.make(SIZE, (*_level.SIDES, *_level.MORE_SIDES))
+    start = time.perf_counter()
+    splats = fitted(level, FINAL.iterations, FINAL.cap)
+    seconds = time.perf_counter() - start
+    best = quality(splats, level.held_out)
+    table.add("final: held-out views, dB", best, ">= 34", best >= 34, fit_psnr_final=best)
+    table.add(f"final: seconds ({len(splats)} splats)", seconds, "<= 1800", seconds <= 1800)
+
+
 def measure_mask(table: Table, level: _level.Level) -> None:
-    """Share of pixels darker than the truth by > 0.2, with holes in the targets masked and supervised as black."""
+    """Share of pixels darker than the truth by > 0.2, with holes in the targets masked and supervised as black.
+
+    Once where some picture shows the surface beside its holes, once everywhere: what lies in the hole of the only
+    picture that saw it is known to no fit, and keeps the cloud's first guess.
+    """
     rng = np.random.default_rng(3)
-    shares = {}
+    holes = []
+    for target in level.targets:
+        known = np.ones_like(target.mask)
+        for row, column in rng.integers(0, SIZE - 40, (6, 2)):
+            known[row : row + 40, column : column + 40] = False
+        holes.append(~known)
+    cameras = [target.camera for target in level.targets]
+    known_depths = [np.where(hole, np.nan, depth) for hole, depth in zip(holes, level.depths)]
+    shown = [
+        _level.in_the_open(camera, depth, 1, cameras, known_depths) for camera, depth in zip(cameras, level.depths)
+    ]
+    shares, anywhere = {}, {}
     for name in ("masked", "unmasked"):
         targets = []
-        for target in level.targets[:3]:
-            known = np.ones_like(target.mask)
-            for row, column in rng.integers(0, SIZE - 40, (6, 2)):
-                known[row : row + 40, column : column + 40] = False
-            black = np.where(known[..., None], target.rgb, 0).astype(np.float32)
-            targets.append(Target(target.camera, black, known & target.mask if name == "masked" else known | True))
-        splats = fitted(level, STEPS // 2, 2 * CAP, targets)
-        dark = [
-            rasterize(splats, view.camera).rgb.mean(-1)[view.mask] < view.rgb.mean(-1)[view.mask] - 0.2
-            for view in level.targets[:3]
-        ]
-        shares[name] = float(np.concatenate(dark).mean())
-    shown = f"{100 * shares['masked']:.3f} % / {100 * shares['unmasked']:.2f} %"
+        for target, hole in zip(level.targets, holes):
+            black = np.where(hole[..., None], 0, target.rgb).astype(np.float32)
+            targets.append(Target(target.camera, black, target.mask & ~hole if name == "masked" else target.mask))
+        splats = fitted(level, STEPS // 2, CAP, targets)
+        dark = [rasterize(splats, v.camera, samples=FINE).rgb.mean(-1) < v.rgb.mean(-1) - 0.2 for v in level.targets]
+        shares[name] = float(np.concatenate([share[known] for share, known in zip(dark, shown)]).mean())
+        anywhere[name] = float(np.mean(dark))
     met = shares["masked"] <= 0.001
-    table.add("too dark, masked / unmasked loss", shown, "<= 0.1 %", met, dark_share=shares["masked"])
+    for text, found in (("too dark, masked / unmasked loss", shares), ("the same, unseen surfaces too", anywhere)):
+        value = f"{100 * found['masked']:.3f} % / {100 * found['unmasked']:.2f} %"
+        if found is shares:
+            table.add(text, value, "<= 0.1 %", met, dark_share=found["masked"])
+        else:
+            table.add(text, value, "reported", None, dark_share_anywhere=found["masked"])
 
 
 def measure_scales(table: Table, level: _level.Level, splats: Gaussians) -> None:
-    """PSNR from u = k − 1 and k + 1 (at the level's own pixel size) against the anchor view's."""
-    inner = binary_erosion(level.far.mask, iterations=3)
-    far = replace(level.far, mask=inner)
-    near_rgb = _halved(level.near.rgb)
-    near_mask = level.near.mask.reshape(SIZE // 2, 2, SIZE // 2, 2).all((1, 3))
-    best = quality(splats, [level.own])
-    for name, options in (("with", {"samples": FINE}), ("without", {"antialias": False, "samples": 1})):
-        seen = _halved(rasterize(splats, level.near.camera, **options).rgb)
-        near = psnr(seen, near_rgb, binary_erosion(near_mask, iterations=2))
-        drops = best - quality(splats, [far], **options), best - near
-        worst = max(drops)
+    """The same level from u = k − 1 and k + 1 against its own best: the held-out views', at u = k.
+
+    Like with like: neither those nor these were fitted to. `_level` says what is true there.
+    """
+    far, near = (replace(view, mask=binary_erosion(view.mask, iterations=2)) for view in (level.far, level.near))
+    for name, options in (("with", {}), ("without", {"antialias": False, "samples": 1})):
+        best = quality(splats, level.held_out)
+        drops = [best - quality(splats, [view], **options) for view in (far, near)]
         shown = f"{drops[0]:.2f} / {drops[1]:.2f}"
         if name == "with":
+            worst = max(drops)
             table.add("drop from u = k-1 / k+1, dB", shown, "<= 1.5", worst <= 1.5, scale_drop_db=worst)
         else:
             table.add("the same without the filters, dB", shown, "reported", None)
-
-
-def _halved(rgb: np.ndarray) -> np.ndarray:
-    return rgb.reshape(rgb.shape[0] // 2, 2, rgb.shape[1] // 2, 2, 3).mean((1, 3))
 
 
 def measure_cycles(table: Table, level: _level.Level, splats: Gaussians) -> None:

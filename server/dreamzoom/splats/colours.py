@@ -8,7 +8,7 @@ from dreamzoom.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.report import Report
 from dreamzoom.splats import cpu
 
-PULL = 0.02
+PULL = 0.1
 """Weight of a splat's first colour, as if that much of a pixel showed it: where nothing is seen it decides."""
 
 

@@ -31,10 +31,17 @@ START_SIGMA = 0.58
 """Of a surfel, in pixels of the view that its point comes from."""
 SLANT = 0.25
 """The least cosine of the angle between ray and normal for which a surfel is stretched to close the picture's pixel."""
-LOOK_WEIGHT = 0.05
+LOOK_WEIGHT = 0.1
 """Weight of 1 − alpha on known pixels: what is known is solid."""
-SIZE_WEIGHT = 0.002
+HOLD_PLANE, HOLD_TURN, HOLD_SIZE = 0.01, 0.1, 0.01
+"""How hard a surfel is held to its start: off its plane (in own sigmas), in its turn, in its log-scales. Without them a
+fit of more than a hundred steps learns its few views by heart and gets worse in all others."""
+SOLID = 0.97
+"""From this alpha on a pixel is closed: more would only pile splats up."""
+SIZE_WEIGHT = 0.0025
 """Weight of the splats' sizes, in pixels: every hit costs time in Cycles."""
+FAINT = 0.003
+"""Of the gradient that a splat can have which fills a pixel alone: what is less moves it less."""
 COLOUR_PASSES, LAST_PASSES = 10, 4
 LAST_RATE = 0.2
 """The last step's size as a share of the first's."""
@@ -217,31 +224,50 @@ def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates, sam
     splats = surfels.gaussians()
     hits = view.hits(splats, samples)
     black = np.zeros(3, np.float32)
-    linear, _, _ = cpu.blend_hits(hits, black)
+    linear, alpha, _ = cpu.blend_hits(hits, black)
     value, grad_rgb = 0.0, np.zeros_like(linear)
     if view.coloured:
         value, by_rgb = loss.loss(colours.averaged(linear, samples), view.goal)
         grad_rgb = colours.repeated(by_rgb, samples)
-    grad_alpha = colours.repeated(view.by_alpha, samples)
+    grad_alpha = np.where(alpha < SOLID, colours.repeated(view.by_alpha, samples), np.float32(0))
     arrays = camera_arrays(view.cameras[samples])
     found = gradients(splats, hits, arrays, PIXEL_VARIANCE, NEAR, black, grad_rgb, grad_alpha, len(surfels))
     seen = np.diff(hits.tiles.pair_start[: len(surfels) + 1]) > 0
     third = found.log_scales[:, 2:] * (splats.log_scales[:, :2] == splats.log_scales[:, :2].min(1, keepdims=True))
     size = np.exp(surfels.log_scales - floor[:, None]) * np.float32(SIZE_WEIGHT / view.pixels)
+    held = _held(surfels, view.pixels)
     bend = np.where(surfels.rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((surfels.rgb + 0.055) / 1.055) ** 1.4)
     surfels.step(
         {
-            "means": found.means,
-            "log_scales": found.log_scales[:, :2] + third + size,
-            "quaternions": found.quaternions,
+            "means": found.means + held["means"],
+            "log_scales": found.log_scales[:, :2] + third + size + held["log_scales"],
+            "quaternions": found.quaternions + held["quaternions"],
             "logit_opacities": found.logit_opacities[:, None],
             "rgb": found.rgb_linear * bend.astype(np.float32),
         },
         seen,
         rates,
+        FAINT / view.pixels,
     )
     np.maximum(surfels.log_scales, floor[:, None], out=surfels.log_scales)
     return value
+
+
+def _held(surfels: Surfels, pixels: int) -> dict[str, np.ndarray]:
+    """Gradients that hold surfels to the planes and shapes in which they started, by parameter.
+
+    Where one view alone sees a surface, any depth and slope explains its picture; the cloud's are the better guess.
+    """
+    home = surfels.home
+    w, x, y, z = home["quaternions"].T
+    normal = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)
+    away = ((surfels.means - home["means"]) * normal).sum(1, keepdims=True)
+    variance = np.exp(2 * surfels.log_scales.min(1, keepdims=True))
+    return {
+        "means": np.float32(HOLD_PLANE / pixels) * away / variance * normal,
+        "quaternions": np.float32(HOLD_TURN / pixels) * (surfels.quaternions - home["quaternions"]),
+        "log_scales": np.float32(HOLD_SIZE / pixels) * (surfels.log_scales - home["log_scales"]),
+    }
 
 
 def _solved(splats: Gaussians, views: list[_View], passes: int, report: Report, samples: int = 1) -> Gaussians:

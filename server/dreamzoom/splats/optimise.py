@@ -12,22 +12,22 @@ from dreamzoom.splats.threads import run_chunks
 
 FLATNESS = 1e-3
 """A surfel's third scale, as a share of the smaller of its other two."""
-_BETA1, _BETA2, _TINY = np.float32(0.85), np.float32(0.98), np.float32(1e-20)
+_BETA1, _BETA2 = np.float32(0.85), np.float32(0.98)
 
 
 @dataclass(frozen=True)
 class Rates:
     """Step sizes: means in own standard deviations, the others in their own units (colours in sRGB)."""
 
-    means: float = 0.12
-    log_scales: float = 0.03
-    quaternions: float = 0.01
+    means: float = 0.15
+    log_scales: float = 0.045
+    quaternions: float = 0.02
     logit_opacities: float = 0.06
-    rgb: float = 0.02
+    rgb: float = 0.03
 
 
 @compiled
-def _step(begin, end, values, gradient, first, second, steps, seen, unit, rate):
+def _step(begin, end, values, gradient, first, second, steps, seen, unit, rate, faint):
     """Adam (Kingma and Ba 2015) on rows begin:end of values (N, C), each row with its own clock, in place."""
     for i in range(begin, end):
         if not seen[i]:
@@ -41,11 +41,14 @@ def _step(begin, end, values, gradient, first, second, steps, seen, unit, rate):
                 continue
             first[i, k] += (np.float32(1) - _BETA1) * (g - first[i, k])
             second[i, k] += (np.float32(1) - _BETA2) * (g * g - second[i, k])
-            values[i, k] -= rate * unit[i] * first[i, k] * lift1 / (np.sqrt(second[i, k] * lift2) + _TINY)
+            values[i, k] -= rate * unit[i] * first[i, k] * lift1 / (np.sqrt(second[i, k] * lift2) + faint)
 
 
 class Surfels:
-    """The parameters being fitted, with Adam's memory. Colours are sRGB in 0..1; two scales, the third follows."""
+    """The parameters being fitted, with Adam's memory. Colours are sRGB in 0..1; two scales, the third follows.
+
+    `home` keeps where each surfel, or the one that it was copied from, started.
+    """
 
     def __init__(self, splats: Gaussians):
         count = len(splats)
@@ -55,6 +58,7 @@ class Surfels:
         self.logit_opacities = np.array(splats.logit_opacities, np.float32).reshape(count, 1)
         self.rgb = np.clip(splats.rgb, 0, 1).astype(np.float32)
         self.extra = {name: np.array(column) for name, column in splats.extra.items()}
+        self.home = {name: getattr(self, name).copy() for name in ("means", "log_scales", "quaternions")}
         self.steps = np.zeros(count, np.int32)
         self.memory = {name: (np.zeros_like(values), np.zeros_like(values)) for name, values in self.arrays().items()}
 
@@ -73,15 +77,23 @@ class Surfels:
         scales = np.concatenate([self.log_scales, third], 1)
         return Gaussians(self.means, scales, self.quaternions, self.logit_opacities[:, 0], sh, self.extra)
 
-    def step(self, gradients: dict[str, np.ndarray], seen: np.ndarray, rates: Rates) -> None:
-        """One step of Adam on the rows that are `seen` (N,) bool, then back into the allowed ranges."""
+    def step(self, gradients: dict[str, np.ndarray], seen: np.ndarray, rates: Rates, faint: float) -> None:
+        """One step of Adam on the rows that are `seen` (N,) bool, then back into the allowed ranges.
+
+        Args:
+            gradients: By parameter, (N, C) each.
+            seen: The rows that may move.
+            rates: Step sizes.
+            faint: Adam's ε. Gradients well below it move a splat less than Adam else would: what a view hardly shows
+                must not take any colour that suits that view.
+        """
         self.steps += seen
         one = np.ones(len(self), np.float32)
         sigma = np.exp(self.log_scales.min(1))
         for name, values in self.arrays().items():
             unit = sigma if name == "means" else one
             rate = np.float32(getattr(rates, name))
-            arguments = (values, gradients[name], *self.memory[name], self.steps, seen, unit, rate)
+            arguments = (values, gradients[name], *self.memory[name], self.steps, seen, unit, rate, np.float32(faint))
             run_chunks(_step, len(self), *arguments)
         np.clip(self.rgb, 0, 1, out=self.rgb)
         np.clip(self.logit_opacities, -9, 7, out=self.logit_opacities)
@@ -95,7 +107,7 @@ class Surfels:
             for moment in self.memory[name]:
                 moment[rows] = 0
                 moment[sources] = 0
-        for column in self.extra.values():
+        for column in (*self.extra.values(), *self.home.values()):
             column[rows] = column[sources]
         self.steps[rows] = 0
         self.steps[sources] = 0
@@ -106,5 +118,6 @@ class Surfels:
             setattr(self, name, np.concatenate([values, values[sources]]))
             blank = np.zeros((len(sources), values.shape[1]), np.float32)
             self.memory[name] = tuple(np.concatenate([moment, blank]) for moment in self.memory[name])
-        self.extra = {name: np.concatenate([column, column[sources]]) for name, column in self.extra.items()}
+        for columns in (self.extra, self.home):
+            columns.update({name: np.concatenate([column, column[sources]]) for name, column in columns.items()})
         self.steps = np.concatenate([self.steps, np.zeros(len(sources), np.int32)])

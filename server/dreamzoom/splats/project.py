@@ -192,6 +192,55 @@ def is_surfel(log_scales):
 
 
 @compiled
+def _placed(mean, log_scales, rgb, rotation, centre, m, scales):
+    """The centre in camera axes into m (3,), the standard deviations into scales (3,); False if not all is finite."""
+    finite = True
+    for k in range(3):
+        m[k] = 0.0
+        for j in range(3):
+            m[k] += rotation[j, k] * (float(mean[j]) - centre[j])
+        scales[k] = np.exp(float(log_scales[k]))
+        finite = finite and np.isfinite(m[k]) and np.isfinite(scales[k]) and scales[k] > 0.0 and np.isfinite(rgb[k])
+    return finite
+
+
+@compiled
+def _shape(flat, crossing, axes, m, scales, d0x, d0y, fx, fy, tau, chol, coefficients):
+    """The filtered coefficients; returns the factor on the opacity, 0 where a surfel is seen edge-on."""
+    if not flat:
+        general(axes, m, scales, fx, fy, coefficients)
+        return _filter_general(coefficients, tau) if tau > 0.0 else 1.0
+    if not surfel(axes, m, scales[0], scales[1], d0x, d0y, fx, fy, coefficients):
+        return 0.0
+    if not tau > 0.0 or crossing:
+        return 1.0
+    pixel_filter(coefficients, m[2], tau, chol)
+    apply_filter(coefficients, m[2], tau, chol)
+    return 1.0 / (chol[0] * chol[2])
+
+
+@compiled
+def _deepest(flat, axes, m, scales):
+    """The largest z-depth that a splat reaches."""
+    depth2 = 0.0
+    for k in range(2 if flat else 3):
+        depth2 += (CUT * scales[k] * axes[2, k]) ** 2
+    return m[2] + np.sqrt(depth2)
+
+
+@compiled
+def _row(x, y, coefficients, opacity, rgb, kind, out):
+    """One row of the table."""
+    out[0], out[1] = x, y
+    for slot in range(9):
+        out[2 + slot] = coefficients[slot]
+    out[11] = opacity
+    for k in range(3):
+        out[12 + k] = rgb[k]
+    out[15] = kind
+
+
+@compiled
 def project(
     begin, end, means, log_scales, quaternions, opacities, rgb_linear, camera, width, height, tau, near, out, box
 ):
@@ -207,62 +256,27 @@ def project(
     """
     rotation, centre, intrinsics = camera
     fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
-    m = np.empty(3)
-    axes = np.empty((3, 3))
-    scales = np.empty(3)
-    coefficients = np.empty(9)
-    chol = np.empty(3)
+    m, scales, axes = np.empty(3), np.empty(3), np.empty((3, 3))
+    coefficients, chol = np.empty(9), np.empty(3)
     for i in range(begin, end):
-        for side in range(4):
-            box[i, side] = 0
-        finite = np.isfinite(opacities[i])
-        for k in range(3):
-            m[k] = 0.0
-            for j in range(3):
-                m[k] += rotation[j, k] * (float(means[i, j]) - centre[j])
-            scales[k] = np.exp(float(log_scales[i, k]))
-            finite = finite and np.isfinite(m[k]) and np.isfinite(scales[k]) and scales[k] > 0.0
-            finite = finite and np.isfinite(rgb_linear[i, k])
-        if not finite or not opacities[i] > 0.0:
+        box[i, :] = 0
+        finite = _placed(means[i], log_scales[i], rgb_linear[i], rotation, centre, m, scales)
+        if not finite or not 0.0 < opacities[i] < np.inf:
             continue
         length = rotation_of(quaternions[i], rotation, axes)
-        if not (length > 0.0 and np.isfinite(length)):
-            continue
-        flat = is_surfel(log_scales[i])
-        crossing = not m[2] > near
-        if crossing and not flat:
+        flat, crossing = is_surfel(log_scales[i]), not m[2] > near
+        if not (length > 0.0 and np.isfinite(length)) or (crossing and not flat):
             continue
         d0x, d0y = reference(m, crossing, intrinsics, width, height)
-        factor = 1.0
-        if flat:
-            if not surfel(axes, m, scales[0], scales[1], d0x, d0y, fx, fy, coefficients):
-                continue
-            if tau > 0.0 and not crossing:
-                pixel_filter(coefficients, m[2], tau, chol)
-                apply_filter(coefficients, m[2], tau, chol)
-                factor = 1.0 / (chol[0] * chol[2])
-        else:
-            general(axes, m, scales, fx, fy, coefficients)
-            if tau > 0.0:
-                factor = _filter_general(coefficients, tau)
-        depth2 = 0.0
-        for k in range(2 if flat else 3):
-            depth2 += (CUT * scales[k] * axes[2, k]) ** 2
-        if m[2] + np.sqrt(depth2) <= near:
+        factor = _shape(flat, crossing, axes, m, scales, d0x, d0y, fx, fy, tau, chol, coefficients)
+        if not factor > 0.0 or _deepest(flat, axes, m, scales) <= near:
             continue
+        x, y = d0x * fx + cx, d0y * fy + cy
         if crossing:
-            box[i, 0], box[i, 1], box[i, 2], box[i, 3] = 0, width, 0, height
+            box[i, 1], box[i, 3] = width, height
         else:
-            _extents(coefficients, flat, d0x * fx + cx, d0y * fy + cy, width, height, box[i])
+            _extents(coefficients, flat, x, y, width, height, box[i])
         if box[i, 1] <= box[i, 0] or box[i, 3] <= box[i, 2]:
-            for side in range(4):
-                box[i, side] = 0
+            box[i, :] = 0
             continue
-        out[i, 0] = d0x * fx + cx
-        out[i, 1] = d0y * fy + cy
-        for slot in range(9):
-            out[i, 2 + slot] = coefficients[slot]
-        out[i, 11] = opacities[i] * factor
-        for k in range(3):
-            out[i, 12 + k] = rgb_linear[i, k]
-        out[i, 15] = 0.0 if flat else m[2]
+        _row(x, y, coefficients, opacities[i] * factor, rgb_linear[i], 0.0 if flat else m[2], out[i])
