@@ -10,7 +10,7 @@ from dreamzoom.errors import Cancelled
 from dreamzoom.evaluate import psnr
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
-from dreamzoom.splats import loss
+from dreamzoom.splats import gpu, loss
 from dreamzoom.splats.fit import Target, fit, initial
 from dreamzoom.splats.optimise import Surfels
 from dreamzoom.splats.rasterize import rasterize
@@ -146,6 +146,25 @@ class TestFit:
         after = fitted(splats, targets, iterations=20, cap=len(splats) // 2)
         seen = rasterize(after, targets[0].camera)
         assert psnr(seen.rgb, targets[0].rgb) > 28 and np.quantile(seen.alpha, 0.02) > 0.5
+
+    def test_without_a_gpu_the_log_says_why_and_what_to_install_in_one_line(self, scene):
+        class Kept(Report):
+            lines: list[str] = []
+
+            def log(self, message, *, level="info"):
+                self.lines.append(message)
+
+        splats, targets = scene
+        assert len(fitted(splats, targets, iterations=1, report=Kept())) == len(splats)
+        if gpu.obstacle():
+            assert len(Kept.lines) == 1 and "\n" not in Kept.lines[0]
+            assert "on the CPU" in Kept.lines[0] and ("install" in Kept.lines[0] or "needed" in Kept.lines[0])
+
+    def test_single_views_do_not_lift_surfels_off_their_planes(self, scene):
+        splats, targets = scene
+        after = fitted(splats, targets[:1], iterations=40)
+        pixel = np.exp(np.median(splats.log_scales[:, 0]))
+        assert np.median(np.abs(after.means[:, 2])) < 0.3 * pixel
 
     def test_nothing_to_fit(self, scene):
         splats, targets = scene

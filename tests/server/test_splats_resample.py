@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dreamzoom.camera import Camera, look_at
 from dreamzoom.evaluate import psnr
+from dreamzoom.splats import simplify
 from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.resample import resampled
@@ -91,6 +92,14 @@ class TestSimplified:
         islands = replace(splats, means=splats.means + (np.arange(100) // 7 * 1000)[:, None].astype(np.float32))
         assert len(simplified(islands, 4)) <= 4
         assert len(simplified(replace(splats, means=np.zeros_like(splats.means)), 4)) <= 4
+
+    def test_in_parts_it_looks_the_same(self, monkeypatch):
+        whole = simplified(edged(), 400)
+        monkeypatch.setattr(simplify, "PART", 300)
+        parts = simplified(edged(), 400)
+        assert len(parts) == len(whole) == 400
+        wanted = rasterize(edged(), ahead()).rgb[8:32, 8:32]
+        assert psnr(rasterize(parts, ahead()).rgb[8:32, 8:32], wanted) > 28
 
     def test_the_same_each_time(self):
         first, again = (simplified(edged(), 333) for _ in range(2))

@@ -47,6 +47,11 @@ def _morton(means: np.ndarray) -> tuple[np.ndarray, float]:
     return codes, size
 
 
+def morton_order(means: np.ndarray) -> np.ndarray:
+    """Rows (N,) along a space-filling curve: what follows one another lies together."""
+    return np.argsort(_morton(means)[0], kind="stable")
+
+
 def _leaves(codes: np.ndarray, mass: np.ndarray, size: float, count: int) -> np.ndarray:
     """The leaf (N,) of each of the sorted splats, numbered in order: at most `count` leaves.
 

@@ -14,10 +14,12 @@ import numpy as np
 
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.project import compiled
-from dreamzoom.splats.resample import axes_of, merged
+from dreamzoom.splats.resample import axes_of, merged, morton_order
 
 NEIGHBOURS = 6
-SHARE = 0.2
+PART = 500_000
+"""So many at a time, neighbours in space, to bound the memory."""
+SHARE = 0.3
 """Of all groups, how many are joined at most before costs are computed anew."""
 OFF_PLANE, APART, TURNED = 0.02, 0.001, 0.05
 """What a pixel off the common plane, a pixel along it, and a right angle between normals cost beside a difference in
@@ -46,9 +48,16 @@ def simplified(splats: Gaussians, count: int) -> Gaussians:
         return splats
     if count < 1:
         return splats[:0]
-    root = _roots(_groups(splats), count)
-    order = np.argsort(root, kind="stable")
-    return merged(splats[order], np.concatenate([[0], np.cumsum(np.diff(root[order]) != 0)]))
+    order, roots = morton_order(splats.means), []
+    parts = min(-(-len(splats) // PART), count)
+    for part in range(parts):
+        rows = order[len(order) * part // parts : len(order) * (part + 1) // parts]
+        wanted = count * (part + 1) // parts - count * part // parts
+        root = rows[_roots(_groups(splats[rows]), wanted)]
+        roots.append(np.stack([rows, root]))
+    rows, root = np.concatenate(roots, 1)
+    order = rows[np.argsort(root, kind="stable")]
+    return merged(splats[order], np.concatenate([[0], np.cumsum(np.diff(np.sort(root)) != 0)]))
 
 
 def _groups(splats: Gaussians) -> _Groups:
@@ -62,12 +71,13 @@ def _groups(splats: Gaussians) -> _Groups:
     size = 2 * np.exp(splats.log_scales[:, :2].min(1).astype(np.float64))
     rgb = np.clip(splats.rgb, 0, 1).astype(np.float64)
     normals = axes_of(splats)[:, :, 2].copy()
-    return _Groups(means, normals, rgb, size, np.ones(len(means)), *_unique(one, other, len(means)))
+    return _Groups(means, normals, rgb, size, np.ones(len(means)), *_edges(one, other, len(means)))
 
 
-def _unique(one: np.ndarray, other: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each edge between different groups once."""
-    codes = np.unique((np.minimum(one, other) * count + np.maximum(one, other))[one != other])
+def _edges(one: np.ndarray, other: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each edge between two once."""
+    codes = np.sort((np.minimum(one, other) * count + np.maximum(one, other))[one != other])
+    codes = codes[np.concatenate([[True], codes[1:] != codes[:-1]])] if len(codes) else codes
     return codes // count, codes % count
 
 
@@ -85,7 +95,8 @@ def _roots(groups: _Groups, count: int) -> np.ndarray:
         to = np.arange(total)
         to[gone] = kept
         root = to[root]
-        groups.one, groups.other = _unique(to[groups.one], to[groups.other], total)
+        one, other = to[groups.one], to[groups.other]
+        groups.one, groups.other = one[one != other], other[one != other]
         alive -= len(pairs)
     return root
 
@@ -131,6 +142,7 @@ def _join(groups: _Groups, kept: np.ndarray, gone: np.ndarray) -> None:
 
 
 def _cut(root: np.ndarray, count: int) -> np.ndarray:
-    """Islands without neighbours are joined in order of their numbers, so that the count holds."""
+    """Islands without neighbours are joined in order of their names, so that the count holds."""
     names, place = np.unique(root, return_inverse=True)
-    return (place * count) // len(names)
+    bins = (np.arange(len(names)) * count) // len(names)
+    return names[np.searchsorted(bins, bins)][place]
