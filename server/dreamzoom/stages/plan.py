@@ -23,8 +23,8 @@ class Settings:
         side_views: The most side views per level for small holes; fewer where fewer show holes. Holes of more than
             `LARGE_HOLE` get theirs whatever the quality: a camera that turns away must not fly into nothing.
         hole_share: A side view is dreamed only where more than this share of its picture would be a hole.
-        iterations: Of the splat fit.
-        supports: Extra views of the cloud that supervise the fit.
+        iterations: Of the splat fit. With more than about 50 a view it learns these by heart and gets worse in others.
+        supports: Extra views of the cloud that the fit has to close, beside those half-way to the side views.
         cap: The most splats of one level.
         points: The most points of one level.
     """
@@ -46,10 +46,10 @@ QUALITIES = {
         overscan=1.6, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000
     ),
     "preview": Settings(
-        overscan=1.6, side_views=2, hole_share=0.0005, iterations=60, supports=0, cap=500_000, points=1_000_000
+        overscan=1.6, side_views=2, hole_share=0.0005, iterations=50, supports=2, cap=500_000, points=1_000_000
     ),
     "final": Settings(
-        overscan=2.0, side_views=4, hole_share=0.0005, iterations=1200, supports=4, cap=3_000_000, points=6_000_000
+        overscan=2.0, side_views=4, hole_share=0.0005, iterations=300, supports=4, cap=3_000_000, points=6_000_000
     ),
 }
 
