@@ -39,13 +39,14 @@ class GaussianWorld:
 
     Attributes:
         factors: Eigenvalues (size²,) and eigenvectors (size², size²) of each level's covariance.
+        nested: Whether the sampler is told that its levels are views of one world.
     """
 
     multiple, native, device, codec, prediction = 1, None, torch.device("cpu"), PixelCodec(), Prediction.CLEAN
     levels = 3
 
     def __init__(self, size: int = 16):
-        self.size = size
+        self.size, self.nested = size, True
         self.schedule = Flow(0.005, 50.0)  # the last estimate of a wave of power v lacks 0.005² / v of it
         fine = self.size * 2 ** (self.levels - 1)
         frequency = np.fft.fftfreq(4 * fine)
@@ -81,7 +82,7 @@ class GaussianWorld:
 
     def one_world(self, coarse, fine) -> bool:
         """It is."""
-        return True
+        return self.nested
 
     def sample(self, runs: int, **options) -> list[np.ndarray]:
         """(runs, 3, size, size) a level, jointly sampled, in the model's units."""
