@@ -36,7 +36,7 @@ LOOK_WEIGHT = 0.1
 HOLD_PLANE, HOLD_TURN, HOLD_SIZE = 0.01, 0.1, 0.01
 """How hard a surfel is held to its start: off its plane (in own sigmas), in its turn, in its log-scales. Without them a
 fit of more than a hundred steps learns its few views by heart and gets worse in all others."""
-SOLID = 0.97
+SOLID = 0.96
 """From this alpha on a pixel is closed: more would only pile splats up."""
 SIZE_WEIGHT = 0.0025
 """Weight of the splats' sizes, in pixels: every hit costs time in Cycles."""

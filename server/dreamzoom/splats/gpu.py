@@ -167,7 +167,7 @@ def _render(parameters, camera: Camera, origin: np.ndarray, near: float):
         parameters["quats"],
         torch.exp(parameters["scales"]),
         torch.sigmoid(parameters["opacities"]),
-        _decoded(parameters["rgb"]),
+        _decoded(parameters["rgb"])[None],  # one a camera: depth is joined to them camera by camera
         torch.tensor(view[None], dtype=torch.float32, device="cuda"),
         torch.tensor(lens[None], dtype=torch.float32, device="cuda"),
         camera.width,
