@@ -116,6 +116,15 @@ class TestJob:
         content["levels"][1]["prompt"] = "moss"
         assert {"zoom", "refine/000"} <= set(run(content, folder).ran)
 
+    def test_side_views_join_in(self, tmp_path):
+        content = request(preset="lookdown")
+        del content["cameras"]
+        run(content, tmp_path / "job")
+        sides = len(files.read_views(Folder(tmp_path / "job"), "levels/000/parts/views.npz")) - 1
+        assert sides >= 1
+        assert gain(tmp_path / "job")["links"] > 2 * sides
+        assert gain(tmp_path / "job")["after_db"] > gain(tmp_path / "job")["before_db"] + 6
+
     def test_an_artists_picture_stays(self, tmp_path):
         rgb = np.random.default_rng(0).integers(60, 200, (48, 64, 3), np.uint8)
         Image.fromarray(rgb).save(tmp_path / "photo.png")
