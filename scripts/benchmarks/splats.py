@@ -1,6 +1,6 @@
 """Splats: gradients, speed, a level's fit, every scale, Cycles, caps and files, each beside its target.
 
-`--json` prints one object; `--final` fits for 30 minutes, as a request of quality "final" may.
+`--json` prints one object; `--final` fits as a request of quality "final" does; `--pictures DIR` draws a held-out view.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import _level
 import numpy as np
 import splat_files
 import torch
+from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from dreamzoom.camera import Camera, look_at
@@ -165,6 +166,15 @@ def measure_fit(table: Table, level: _level.Level, final: bool) -> Gaussians:
     return splats
 
 
+def draw(view: Target, splats: Gaussians, folder: Path) -> None:
+    """A held-out view beside the splats' picture and five times their difference, black where nothing is asked."""
+    seen = np.clip(rasterize(splats, view.camera, samples=EXACT).rgb, 0, 1)
+    error = np.clip(5 * np.abs(seen - view.rgb).mean(-1), 0, 1) * view.mask
+    strip = np.concatenate([view.rgb, seen, np.repeat(error[..., None], 3, -1)], 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((255 * strip).round().astype(np.uint8)).save(folder / "splats_held_out.jpg", quality=90)
+
+
 def measure_final(table: Table) -> None:
     """The same level with the side views, steps and cap of quality "final"."""
     level = _level.make(SIZE, (*_level.SIDES, *_level.MORE_SIDES))
@@ -309,6 +319,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--final", action="store_true")
+    parser.add_argument("--pictures", type=Path, help="a folder for pictures")
     options = parser.parse_args()
     table = Table([], {})
     loss.loss(
@@ -318,6 +329,8 @@ def main() -> None:
     measure_gradients(table)
     measure_speed(table, level)
     splats = measure_fit(table, level, options.final)
+    if options.pictures:
+        draw(level.held_out[1], splats, options.pictures)
     measure_mask(table, level)
     measure_scales(table, level, splats)
     measure_cycles(table, level, splats)
