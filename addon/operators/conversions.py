@@ -14,7 +14,8 @@ from ..errors import DreamzoomError
 AT_ONCE = 50
 """So many frames are looked at without a progress bar."""
 
-STEP_SECONDS = 0.03
+STEP_SECONDS, LONGEST_STEP = 0.03, 0.25
+"""How long it looks at frames between two drawings of the window; longer where drawing is slow."""
 
 
 class Baking:
@@ -34,7 +35,7 @@ class Baking:
         if context.window is None or scene.frame_end - scene.frame_start < AT_ONCE:
             return self.execute(context)
         try:
-            self._waiting, self._seen = self._moments(context), []
+            self._waiting, self._seen, self._left = self._moments(context), [], time.monotonic()
         except DreamzoomError as error:
             return _refuse(self, error)
         manager = context.window_manager
@@ -49,7 +50,8 @@ class Baking:
             return {"CANCELLED"}
         if event.type != "TIMER":
             return {"RUNNING_MODAL"}
-        until = time.monotonic() + STEP_SECONDS
+        drawn = time.monotonic() - self._left
+        until = time.monotonic() + min(max(drawn, STEP_SECONDS), LONGEST_STEP)
         try:
             while time.monotonic() < until:
                 moment = next(self._waiting, None)
@@ -60,6 +62,7 @@ class Baking:
         except DreamzoomError as error:
             self._end(context)
             return _refuse(self, error)
+        self._left = time.monotonic()
         context.window_manager.progress_update(len(self._seen))
         context.workspace.status_text_set(f"Looking at frame {self._seen[-1].frame}. Esc: stop")
         return {"RUNNING_MODAL"}
