@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from dreamzoom.job.folder import Folder
 from dreamzoom.job.generate import read_request, read_result
 from dreamzoom.path import Key, ZoomPath
 from dreamzoom.report import Report
-from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.gaussians import Gaussians, joined, moved
 from dreamzoom.splats.io.ply import read_splats
 from dreamzoom.splats.rasterize import Raster, rasterize
 from dreamzoom.stages import files
@@ -128,21 +128,9 @@ def truthful(request: wire.Request):
     return engine
 
 
-def moved(splats: Gaussians, similarity: Similarity) -> Gaussians:
-    """The same splats in another frame."""
-    means = similarity.apply(splats.means).astype(np.float32)
-    return replace(splats, means=means, log_scales=splats.log_scales + np.float32(math.log(similarity.scale)))
-
-
 def about(centre: np.ndarray, scale: float) -> Similarity:
     """A scaling about a point of the frame."""
     return Similarity(scale, centre * (1 - 1 / scale))
-
-
-def joined(parts: list[Gaussians]) -> Gaussians:
-    """All splats of several sets of one SH degree, in order; extra columns are dropped."""
-    names = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
-    return Gaussians(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def _chosen(available: range, wanted: Iterable[int] | None) -> list[int]:

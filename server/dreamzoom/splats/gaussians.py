@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import math
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
+
+from dreamzoom.camera import Similarity
 
 SH_C0 = 0.28209479177387814
 """The constant spherical harmonic: colour = 0.5 + SH_C0 · sh[:, 0], in sRGB as files and viewers have it."""
@@ -50,13 +53,15 @@ class Gaussians:
         return 1 / (1 + np.exp(-self.logit_opacities))
 
 
-def joined(first: Gaussians, second: Gaussians) -> Gaussians:
-    """Both sets in one, without extra columns; the spherical harmonics cut to the lower degree."""
-    terms = min(first.sh.shape[1], second.sh.shape[1])
-    return Gaussians(
-        np.concatenate([first.means, second.means]),
-        np.concatenate([first.log_scales, second.log_scales]),
-        np.concatenate([first.quaternions, second.quaternions]),
-        np.concatenate([first.logit_opacities, second.logit_opacities]),
-        np.concatenate([first.sh[:, :terms], second.sh[:, :terms]]),
-    )
+def joined(parts: list[Gaussians]) -> Gaussians:
+    """All splats of several sets, one or more, in order; without extra columns, harmonics cut to the lowest degree."""
+    terms = min(part.sh.shape[1] for part in parts)
+    names = ("means", "log_scales", "quaternions", "logit_opacities")
+    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in names]
+    return Gaussians(*columns, np.concatenate([part.sh[:, :terms] for part in parts]))
+
+
+def moved(splats: Gaussians, similarity: Similarity) -> Gaussians:
+    """The same splats in another frame; similarities do not turn, so rotations and harmonics stay."""
+    means = similarity.apply(splats.means).astype(np.float32)
+    return replace(splats, means=means, log_scales=splats.log_scales + np.float32(math.log(similarity.scale)))

@@ -121,7 +121,7 @@ def load(path: ZoomPath, level: int, files: dict[int, list[Path]], engine: str) 
     for other in in_reach(path, level, sorted(files)):
         for file in files[other]:
             part = _moved(read_splats(file), path.between(other, level))
-            found = part if found is None else joined(found, part)
+            found = part if found is None else joined([found, part])
     return Assets(found if found is not None and len(found) else None, engine not in BLIND)
 
 

@@ -19,7 +19,7 @@ from dreamzoom.job.inputs import Input, asset_fields, in_place
 from dreamzoom.job.steps import Step, digest_of
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
-from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.gaussians import Gaussians, joined, moved
 from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import assets, dream, export, files, plan, refine_steps, splat, zoom
@@ -83,6 +83,15 @@ class Job:
                 cloud = cloud[~export.shown_finer(cloud.position, finer)]
             clouds.append(cloud.moved(self.path.between(parent, level)))
         return Cloud.joined(clouds)
+
+    def around(self, folder: Folder, level: int) -> Gaussians | None:
+        """The parents' splats in the frame of `level`, but for what a finer level shows; None where there are none."""
+        parts = []
+        for parent in self.parents(level):
+            splats = read_splats(folder.path(f"{place(parent)}/parts/fit.ply"))
+            finer = plan.next_anchor(self.path, parent, self.limits)
+            parts.append(moved(splats[~export.shown_finer(splats.means, finer)], self.path.between(parent, level)))
+        return joined(parts) if parts else None
 
 
 def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None = None) -> list[Step]:
@@ -283,7 +292,8 @@ def _splat_step(job: Job, level: int) -> Step:
         cloud, dreamed = refine_steps.read_level(job, folder, level)
         supports = views.support_cameras(dreamed[0].view, count=job.limits.supports)
         seed = job.request.level_seed(level)
-        fitted = splat.level_splats(cloud, dreamed, supports, None, job.limits, seed, report)
+        around = job.around(folder, level)
+        fitted = splat.level_splats(cloud, dreamed, supports, around, job.limits, seed, report)
         folder.write_with(f"{base}/parts/fit.ply", lambda temporary: write_splats(temporary, fitted))
 
     weight = 1 + 0.3 * job.limits.iterations
@@ -291,9 +301,9 @@ def _splat_step(job: Job, level: int) -> Step:
         f"{base}/fit",
         "splat",
         level,
-        1,
+        2,
         parameters,
-        _finished(job, level),
+        (*_finished(job, level), *(f"{place(parent)}/fit" for parent in job.parents(level))),
         (f"{base}/parts/fit.ply",),
         run,
         weight=weight,
