@@ -60,7 +60,8 @@ def normals(camera: Camera, depth: np.ndarray, edges: Edges) -> np.ndarray:
 
     1/z = a·x/z + b·y/z + c on the plane a·x + b·y + c·z = 1, so a weighted linear fit of 1/z in a window gives the
     normal (a, b, c) directly. The window grows with the noise of the depth; what lies across an occlusion edge hardly
-    counts.
+    counts, and no slope is steeper than towards the nearer in depth of a pixel's two neighbours: a false steep one
+    would make a surfel stick out of the edge.
     """
     focal = np.sqrt(camera.fx * camera.fy)
     wanted = np.sqrt(np.sqrt(12) * edges.noise * focal / 0.25)
@@ -70,6 +71,7 @@ def normals(camera: Camera, depth: np.ndarray, edges: Edges) -> np.ndarray:
         np.ascontiguousarray(disparity, np.float32),
         radius,
         3 * edges.threshold,
+        float(0.5 / focal + edges.noise),
         float(camera.fx),
         float(camera.fy),
         float(camera.cx),
@@ -77,8 +79,23 @@ def normals(camera: Camera, depth: np.ndarray, edges: Edges) -> np.ndarray:
     )
 
 
+@numba.njit
+def _bounded(slope, disparity, i, j, down, right, slack):
+    """A slope of the disparity a pixel, no steeper than towards the nearer in depth of the two neighbours."""
+    height, width = disparity.shape
+    here, least = disparity[i, j], np.float32(np.inf)
+    if i >= down and j >= right:
+        least = abs(here - disparity[i - down, j - right])
+    if i + down < height and j + right < width:
+        step = abs(disparity[i + down, j + right] - here)
+        if step < least:
+            least = step
+    most = 1.2 * least + slack * here
+    return min(max(slope, -most), most) if least == least and least < np.inf else slope
+
+
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
-def _fit_normals(disparity, radius, tolerance, fx, fy, cx, cy):
+def _fit_normals(disparity, radius, tolerance, slack, fx, fy, cx, cy):
     height, width = disparity.shape
     normal = np.zeros((height, width, 3), np.float32)
     for i in range(height):
@@ -109,8 +126,9 @@ def _fit_normals(disparity, radius, tolerance, fx, fy, cx, cy):
                 vxx, vyy, vxy = sxx - s * mx * mx + 1e-3, syy - s * my * my + 1e-3, sxy - s * mx * my
                 vxd, vyd = sxd - s * mx * md, syd - s * my * md
                 determinant = vxx * vyy - vxy * vxy
-                a = fx * (vxd * vyy - vyd * vxy) / determinant
-                b = fy * (vyd * vxx - vxd * vxy) / determinant
+                right = _bounded((vxd * vyy - vyd * vxy) / determinant, disparity, i, j, 0, 1, slack)
+                down = _bounded((vyd * vxx - vxd * vxy) / determinant, disparity, i, j, 1, 0, slack)
+                a, b = fx * right, fy * down
                 c = here - a * ray_x - b * ray_y
             length = np.sqrt(a * a + b * b + c * c)
             if a * ray_x + b * ray_y + c > 0:
