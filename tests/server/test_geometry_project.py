@@ -37,6 +37,21 @@ def picture(view: Camera) -> np.ndarray:
 
 
 class TestLift:
+    def test_what_lies_behind_an_edge_keeps_nothing_of_the_colour_before_it(self):
+        """A red ball before a blue wall, in a picture that is blurred as any picture is."""
+        from scipy.ndimage import gaussian_filter
+
+        view = camera()
+        depth = ball_before_wall(view)
+        is_ball = depth < depth.max() - 1
+        sharp = np.where(is_ball[..., None], (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+        blurred = gaussian_filter(sharp, (0.6, 0.6, 0)).astype(np.float32)
+        assert blurred[~is_ball, 0].max() > 0.2
+        cloud = lift(view, depth, blurred, view=0)
+        wall = cloud.position[:, 1] > 1.5
+        assert wall.sum() == (~is_ball).sum()
+        assert cloud.rgb[wall, 0].max() < 0.05
+
     @settings(max_examples=25, deadline=None)
     @given(
         st.tuples(*[st.floats(-3, 3)] * 3).filter(lambda c: np.linalg.norm(c) > 0.5),

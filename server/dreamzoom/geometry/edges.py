@@ -70,6 +70,31 @@ def find_edges(depth: np.ndarray, camera: Camera) -> Edges:
     return Edges(right, down.T.copy(), mixed, noise, threshold)
 
 
+def behind_edges(depth: np.ndarray, edges: Edges) -> np.ndarray:
+    """Pixels (H, W) within two of an occlusion edge on its far side: pictures show them mixed with what is before."""
+    far = np.zeros(depth.shape, bool)
+    with np.errstate(invalid="ignore"):
+        for axis, cut in ((1, edges.right[:, :-1]), (0, edges.down[:-1])):
+            step = np.diff(depth, axis=axis)
+            _before(far, axis)[...] |= cut & (step < 0)
+            _after(far, axis)[...] |= cut & (step > 0)
+        wide = far.copy()
+        for axis, cut in ((1, edges.right[:, :-1]), (0, edges.down[:-1])):
+            _before(wide, axis)[...] |= _after(far, axis) & ~cut
+            _after(wide, axis)[...] |= _before(far, axis) & ~cut
+    return wide
+
+
+def _before(values: np.ndarray, axis: int) -> np.ndarray:
+    """All but the last along an axis."""
+    return values[:, :-1] if axis else values[:-1]
+
+
+def _after(values: np.ndarray, axis: int) -> np.ndarray:
+    """All but the first along an axis."""
+    return values[:, 1:] if axis else values[1:]
+
+
 def estimate_noise(depth: np.ndarray) -> float:
     """Relative noise (one standard deviation) of a depth map, robustly.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from dreamzoom.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.edges import Edges, find_edges
+from dreamzoom.geometry.edges import Edges, behind_edges, find_edges
 
 
 def lift(
@@ -32,13 +32,15 @@ def lift(
         edges: Of this depth, where the caller has them already.
 
     Returns:
-        One point a pixel in row order. Mixed pixels at discontinuities are dropped.
+        One point a pixel in row order. Mixed pixels at discontinuities are dropped; a point just behind one has the
+        colour of its own surface beside it, for its pixel is mixed with what is before it.
     """
     shape = (camera.height, camera.width)
     if depth.shape != shape or rgb.shape != (*shape, 3):
         raise ValueError(f"depth {depth.shape} and rgb {rgb.shape} must have the camera's size {shape}")
     edges = edges or find_edges(depth, camera)
     valid = np.isfinite(depth) & (depth > 0) & ~edges.mixed & np.isfinite(rgb).all(-1)
+    rgb = _own_colours(rgb.astype(np.float32), depth.astype(np.float32), behind_edges(depth, edges), edges.threshold)
     rows, columns = np.nonzero(valid if keep is None else valid & keep)
     z = depth[rows, columns].astype(np.float64)
     rays = camera.rays()[rows, columns]
@@ -53,6 +55,30 @@ def lift(
         sure.astype(np.float32),
         np.zeros(len(rows), bool),
     )
+
+
+@numba.njit(cache=True, nogil=True)
+def _own_colours(rgb, depth, mixed, threshold):
+    """The picture, with mixed pixels' colours from those within three pixels of the same surface that are not mixed;
+    the nearer, the more.
+    """
+    height, width = depth.shape
+    out = rgb.copy()
+    for i in range(height):
+        for j in range(width):
+            if not mixed[i, j]:
+                continue
+            total, r, g, b = 0.0, 0.0, 0.0, 0.0
+            for y in range(max(i - 3, 0), min(i + 4, height)):
+                for x in range(max(j - 3, 0), min(j + 4, width)):
+                    if mixed[y, x] or not abs(depth[y, x] - depth[i, j]) < 2 * threshold * depth[i, j]:
+                        continue
+                    weight = 1.0 / ((y - i) ** 2 + (x - j) ** 2)
+                    total += weight
+                    r, g, b = r + weight * rgb[y, x, 0], g + weight * rgb[y, x, 1], b + weight * rgb[y, x, 2]
+            if total > 0.0:
+                out[i, j, 0], out[i, j, 1], out[i, j, 2] = r / total, g / total, b / total
+    return out
 
 
 def normals(camera: Camera, depth: np.ndarray, edges: Edges) -> np.ndarray:

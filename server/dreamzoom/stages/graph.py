@@ -280,7 +280,7 @@ def _dream_step(job: Job, level: int) -> Step:
         files.write_arrays(folder, f"{base}/depth.npz", {"depth": dreamed[0].depth})
 
     outputs = (f"{base}/parts/points.npz", f"{base}/parts/views.npz", f"{base}/depth.npz")
-    return Step(f"{base}/dream", "dream", level, 7, parameters, needs, outputs, run, weight=4)
+    return Step(f"{base}/dream", "dream", level, 8, parameters, needs, outputs, run, weight=4)
 
 
 def _splat_step(job: Job, level: int) -> Step:

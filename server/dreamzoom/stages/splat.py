@@ -7,6 +7,7 @@ import numpy as np
 from dreamzoom.camera import Camera
 from dreamzoom.engines.base import UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.edges import behind_edges, find_edges
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.views import bridges
 from dreamzoom.report import Report
@@ -20,6 +21,11 @@ def cover(cloud: Cloud, camera: Camera) -> Target:
     """A view that has to be closed where the cloud is known, whatever colour it shows there."""
     seen = project(cloud, camera)
     return Target(camera, seen.rgb, np.zeros(seen.mask.shape, bool), seen.mask != UNKNOWN)
+
+
+def _plain(item: Dreamed) -> np.ndarray:
+    """Where a view shows one surface: not just behind an edge, where a splat would learn the colour before it."""
+    return np.isfinite(item.depth) & ~behind_edges(item.depth, find_edges(item.depth, item.view.camera))
 
 
 def level_splats(
@@ -44,7 +50,7 @@ def level_splats(
         seed: The level's seed.
         report: Progress and cancel.
     """
-    targets = [Target(item.view.camera, item.rgb, np.isfinite(item.depth)) for item in dreamed]
+    targets = [Target(item.view.camera, item.rgb, _plain(item)) for item in dreamed]
     if supports:
         pairs = ([dreamed[0].view.camera, item.view.camera] for item in dreamed[1:])
         supports = supports + [camera for pair in pairs for camera in bridges(pair)]
