@@ -79,9 +79,7 @@ class Bench:
 
     def job(self) -> Path:
         """A finished job of the flight, made where the options name none."""
-        made = self.folder / "job"
-        if self.options.job and not made.exists():
-            made.symlink_to(self.options.job.resolve(), target_is_directory=True)
+        made = self.options.job.resolve() if self.options.job else self.folder / "job"
         if not made.exists():
             request = self.ask("request", **FLIGHT)
             (self.folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
@@ -105,7 +103,7 @@ def served(flight: Flight, frame: int, rays: int = RAYS) -> np.ndarray:
 def measure_cycles(bench: Bench) -> None:
     """Ten frames of the flight through F12 in Cycles, and by the server."""
     job = bench.job()
-    bench.ask("flight", job="job", engine="CYCLES", samples=64, frames=list(FRAMES), pictures="cycles.npz", **FLIGHT)
+    bench.ask("flight", job=str(job), engine="CYCLES", samples=64, frames=list(FRAMES), pictures="cycles.npz", **FLIGHT)
     flight, pictures = open_flight(job), bench.pictures("cycles.npz")
     found, single = (
         [psnr(served(flight, frame, rays), ours) for frame, ours in zip(FRAMES, pictures)] for rays in (RAYS, 1)
@@ -119,7 +117,13 @@ def measure_cycles(bench: Bench) -> None:
 def measure_eevee(bench: Bench) -> None:
     """One frame of the flight in EEVEE: in the Blender that the options name, else in the module, slowly."""
     job = bench.job()
-    plan = {"job": "job", "engine": "EEVEE", "samples": 64, "frames": [EEVEE_FRAME], "pictures": "eevee.npz", **FLIGHT}
+    plan = {
+        "job": str(job),
+        "engine": "EEVEE",
+        "samples": 64,
+        "frames": [EEVEE_FRAME],
+        "pictures": "eevee.npz",
+    } | FLIGHT
     try:
         answer = bench.ask("flight", blender=bench.options.blender, environment="bpy52", **plan)
     except RuntimeError as error:
