@@ -164,7 +164,7 @@ def _scatter(cloud: Cloud, camera) -> np.ndarray:
 
 
 def measure_time(prompt: str, seed: int) -> dict[str, float]:
-    """Seconds of one core to align one 512² view, best of several; and of 100 Adam steps with an interpolated seam.
+    """Seconds to align one 512² view, best of several; and of 100 Adam steps with an interpolated seam.
 
     The Adam fit lifts the whole picture in each step, as its rule is written; "over known pixels" is a leaner one.
     """
@@ -186,9 +186,9 @@ def measure_time(prompt: str, seed: int) -> dict[str, float]:
 def _best(work, count: int) -> float:
     times = []
     for _ in range(count):
-        start = time.process_time()
+        start = time.perf_counter()
         work()
-        times.append(time.process_time() - start)
+        times.append(time.perf_counter() - start)
     return min(times)
 
 
