@@ -361,6 +361,7 @@ def _decoded(path: Path) -> list[np.ndarray]:
 
 
 SECTIONS = {
+    "deep": measure_deep,  # first: a process tells only the peak of its whole life
     "noise": measure_noise,
     "consistency": measure_consistency,
     "octaves": measure_octaves,
@@ -368,7 +369,6 @@ SECTIONS = {
     "latent": measure_latent,
     "warp": measure_warp,
     "relief": measure_relief,
-    "deep": measure_deep,
     "loop": measure_loop,
     "speed": measure_speed,
 }
