@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ class Session:
         self.client: Client | None = None
         self.command: list[str] = []
         self.engines: list[dict[str, Any]] = []
+        self.asked: dict[int, Callable[[dict[str, Any] | Ended], None]] = {}
         self.installation: launch.Installation | None = None
         self.install_error = ""
         self.idle_since = 0.0
@@ -139,6 +140,28 @@ def start_import(root: bpy.types.Object) -> Job:
     return session.job
 
 
+def ask(method: str, params: dict[str, Any], take: Callable[[dict[str, Any] | Ended], None]) -> int:
+    """Ask the server something beside jobs, starting it if need be.
+
+    Args:
+        method: Of the request.
+        params: Of the request.
+        take: Called on the main thread with whatever comes for it: its notifications, then its answer or the
+            server's end.
+
+    Returns:
+        The request's id, by which it can be cancelled.
+
+    Raises:
+        DreamzoomError: There is no environment for the server.
+    """
+    client = _ensure_client(launch.command())
+    identity = client.request(method, params)
+    session.asked[identity] = take
+    _start_timer()
+    return identity
+
+
 def refuse(error: DreamzoomError) -> None:
     """Show an error that kept a job from starting where its progress would have been."""
     if not is_busy():
@@ -164,7 +187,7 @@ def pump() -> bool:
         _import_step(session.job)
     if session.installation is not None:
         _pump_installation()
-    if is_busy() or session.installation is not None:
+    if is_busy() or session.installation is not None or session.asked:
         return True
     if session.client is not None and time.monotonic() - session.idle_since > IDLE_SECONDS:
         _let_go(patience=0)
@@ -191,6 +214,8 @@ def _let_go(patience: float) -> None:
     if session.client is not None:
         session.client.close(patience)
         session.client = None
+    for identity in list(session.asked):
+        _hand_over(identity, Ended(None, "The server was let go", ()))
 
 
 def _take(message: dict[str, Any] | Ended) -> None:
@@ -200,9 +225,15 @@ def _take(message: dict[str, Any] | Ended) -> None:
         session.client = None
         if job is not None and job.is_active and job.status != "importing":
             _finish(job, "failed", words.of_end(message, launch.log_file()))
+        for identity in list(session.asked):
+            _hand_over(identity, message)
+        _redraw()
         return
     method, params = message.get("method"), message.get("params") or {}
-    if method is None:
+    identity = message.get("id") if method is None else params.get("id")
+    if identity in session.asked:
+        _hand_over(identity, message)
+    elif method is None:
         _take_answer(message)
     elif job is not None and job.is_active and params.get("id") == job.request_id:
         if method == "progress":
@@ -212,6 +243,14 @@ def _take(message: dict[str, Any] | Ended) -> None:
         elif method == "log" and params.get("level") in ("warning", "error"):
             job.warning = str(params.get("message") or "")
     _redraw()
+
+
+def _hand_over(identity: int, message: dict[str, Any] | Ended) -> None:
+    """Give a message to whoever asked; an answer and the server's end are the last that it gets."""
+    session.idle_since = time.monotonic()
+    is_last = isinstance(message, Ended) or "method" not in message
+    take = session.asked.pop(identity) if is_last else session.asked[identity]
+    take(message)
 
 
 def _take_progress(job: Job, params: dict[str, Any]) -> None:
