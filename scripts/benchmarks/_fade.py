@@ -1,25 +1,29 @@
 """How evenly levels give way to each other: a flight at constant speed through one world that all levels show.
 
 Where levels show different things a film changes because its subject does. Here every level is one world's picture,
-lifted by its true depth, so what changes from one frame to the next beyond the average is the fade's own doing.
+dreamed by the pipeline from its true pictures and depths, so what changes from one frame to the next beyond the average is the fade's own doing.
 """
 
 from __future__ import annotations
+
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
 from dreamzoom import wire
 from dreamzoom.camera import Camera
 from dreamzoom.colour import linear_to_srgb, srgb_to_linear
+from dreamzoom.engines.base import DepthKind, DepthMap, View
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.evaluate import psnr
 from dreamzoom.example import example
 from dreamzoom.flight import Flight
-from dreamzoom.geometry.lift import lift
+from dreamzoom.job.folder import Folder
+from dreamzoom.job.runner import run
 from dreamzoom.path import ZoomPath
-from dreamzoom.splats.fit import initial
-from dreamzoom.splats.gaussians import Gaussians
-from dreamzoom.stages import export, plan
+from dreamzoom.splats.io.ply import read_splats
+from dreamzoom.stages import graph
 
 PROMPT = "a continent from orbit, coasts and rivers"
 LEVELS = 3
@@ -44,8 +48,8 @@ def measure() -> dict:
     request = wire.convert_request(example(levels=LEVELS, size=SIZE) | {"quality": "draft"})
     path = request.path()
     world = World([PROMPT], [1], path.factor, np.zeros((1, 3)))
-    levels = [_level(world, path, index, plan.settings(request)) for index in range(LEVELS)]
-    flight = Flight(request, path, levels)
+    with tempfile.TemporaryDirectory() as scratch:
+        flight = made(request, _Truth(world, path), Path(scratch))
     shown, alphas, true = [], [], []
     for frame in flight.frames():
         key = path.at_frame(frame)
@@ -72,15 +76,40 @@ def _drop(values: np.ndarray) -> float:
     return float(values.mean() - values.min())
 
 
-def _level(world: World, path: ZoomPath, index: int, limits: plan.Settings) -> Gaussians:
-    """One level as the pipeline would export it, had it dreamed the world and known its depth; not fitted."""
-    anchor = plan.anchor(path, index, limits).camera
-    to_world = path.between(index, 0)
-    rgb, depth = _truth(world, anchor.moved(to_world))
-    cloud = lift(anchor, depth / to_world.scale, rgb, view=0)
-    splats = initial(cloud, [anchor])
-    splats = export.feathered(splats, anchor) if index else splats
-    return export.mark_superseded(splats, cloud, plan.next_anchor(path, index, limits))[0]
+class _Truth:
+    """The engine that imagines nothing: each of its views is the world's picture, with the world's depth."""
+
+    name = "truth"
+
+    def __init__(self, world: World, path: ZoomPath):
+        self.world, self.path = world, path
+
+    def identity(self) -> dict:
+        """As `Engine`."""
+        return {"name": self.name}
+
+    def dependencies(self, level: int) -> dict:
+        """As `Engine`."""
+        return {}
+
+    def paint(self, view: View, *_) -> np.ndarray:
+        """The world's picture (H, W, 3) sRGB."""
+        return _truth(self.world, view.camera.moved(self.path.between(view.level, 0)))[0]
+
+    def depth(self, view: View, *_) -> DepthMap:
+        """The world's z-depth (H, W), in the frame of the view's level."""
+        to_world = self.path.between(view.level, 0)
+        depth = _truth(self.world, view.camera.moved(to_world))[1] / to_world.scale
+        return DepthMap(depth.astype(np.float32), DepthKind.METRIC)
+
+
+def made(request: wire.Request, engine: _Truth, root: Path) -> Flight:
+    """The flight through the job that the pipeline makes of the request in a folder, with that engine."""
+    folder = Folder(root)
+    run(graph.build(request, engine), folder)
+    path = request.path()
+    names = [folder.path(f"{graph.place(level)}/splats.ply") for level in range(path.levels)]
+    return Flight(request, path, [read_splats(name) for name in names])
 
 
 def _truth(world: World, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
