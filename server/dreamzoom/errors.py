@@ -40,6 +40,10 @@ class EngineUnavailable(DreamzoomError):
     """The engine's packages, weights or hardware are missing. Exit code 4."""
 
 
+class ModelMissing(EngineUnavailable):
+    """A model is not on this machine; it can be downloaded, or another one named."""
+
+
 class SplatFileError(DreamzoomError):
     """A file of splats or points that can't be read or written as it is."""
 

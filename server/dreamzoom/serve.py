@@ -1,4 +1,4 @@
-"""The server: JSON-RPC over standard input and output; one job at a time, in a thread of its own.
+"""The server: JSON-RPC over standard input and output; one job or download at a time, in a thread of its own.
 
 The process ends within a second when its input ends, so that none is left behind by a crashed Blender. Imports nothing
 heavy before it has answered: `initialize` comes back at once.
@@ -12,11 +12,13 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dreamzoom import __version__, rpc
-from dreamzoom.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, explained
+from dreamzoom.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, ModelMissing, explained
+from dreamzoom.report import Report
 
 PROGRESS_INTERVAL = 0.1
 
@@ -54,8 +56,8 @@ class Server:
         identity, method, params = rpc.parse(body)
         if method == "initialize":
             self.writer.result(identity, self._initialize())
-        elif method == "generate":
-            self._generate(identity, params)
+        elif method in _WORK:
+            self._begin(identity, method, params)
         elif method == "cancel":
             self.writer.result(identity, {"cancelled": self._cancel(params.get("id"))})
         elif method == "shutdown":
@@ -64,7 +66,7 @@ class Server:
             sys.stderr.flush()
             os._exit(0)
         elif identity is not None:
-            known = "initialize, generate, cancel, shutdown"
+            known = ", ".join(["initialize", *_WORK, "cancel", "shutdown"])
             self.writer.error(identity, rpc.UNKNOWN_METHOD, f"no method {method[:60]!r}; there are: {known}")
 
     def _initialize(self) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class Server:
         job.cancel.set()
         return True
 
-    def _generate(self, identity: Any, params: dict[str, Any]) -> None:
+    def _begin(self, identity: Any, method: str, params: dict[str, Any]) -> None:
         if identity is None:
             return  # a notification wants no answer, and a job without an id could neither be answered nor cancelled
         with self._lock:
@@ -87,10 +89,10 @@ class Server:
                 self.writer.error(identity, rpc.BUSY, "another job is running", {"remedy": "wait for it, or cancel it"})
                 return
             self._job = _Job(identity, self.writer)
-        threading.Thread(target=self._run, args=(self._job, params), name="job", daemon=True).start()
+        threading.Thread(target=self._run, args=(self._job, _WORK[method], params), name="job", daemon=True).start()
 
-    def _run(self, job: _Job, params: dict[str, Any]) -> None:
-        answer = job.run(params)
+    def _run(self, job: _Job, work: Callable[[_Job, dict[str, Any]], dict[str, Any]], params: dict[str, Any]) -> None:
+        answer = job.run(work, params)
         with self._lock:
             self._job = None  # before the answer: whoever hears it may send the next job at once
         with contextlib.suppress(OSError):  # nobody listens any more; the main thread notices by itself
@@ -98,41 +100,22 @@ class Server:
 
 
 class _Job:
-    """One `generate`, and the sink of its run."""
+    """One request that takes its time, and the sink of its run."""
 
     def __init__(self, identity: Any, writer: rpc.Writer):
         self.identity, self.writer = identity, writer
         self.cancel = threading.Event()
-        self._levels = 0
+        self.levels = 0
         self._told = 0.0
 
-    def run(self, params: dict[str, Any]):
-        """Do the job; returns a function that sends the answer."""
+    def run(self, work: Callable[[_Job, dict[str, Any]], dict[str, Any]], params: dict[str, Any]):
+        """Do the work; returns a function that sends the answer."""
         try:
-            result = self._work(params)
+            result = work(self, params)
             return lambda: self.writer.result(self.identity, result)
         except BaseException as error:  # whatever happens, the request gets its answer and the server lives on
             code, message, data = _refusal(error)
             return lambda: self.writer.error(self.identity, code, message, data)
-
-    def _work(self, params: dict[str, Any]) -> dict[str, Any]:
-        from dreamzoom import wire
-        from dreamzoom.job.folder import Folder
-        from dreamzoom.job.generate import generate, located
-
-        unknown = params.keys() - {"request", "out"}
-        if unknown:
-            raise BadRequest(min(unknown)[:60], "is not a parameter of generate; remove it")
-        out = params.get("out")
-        if not isinstance(out, str) or not out or "\0" in out:
-            raise BadRequest("out", "is required and must be the path of the job's folder")
-        if "request" not in params:
-            raise BadRequest("request", "is required and must be an object")
-        request = located(wire.convert_request(params["request"]), Path.cwd())
-        self._levels = len(request.levels)
-        folder = Folder(Path(out))
-        summary = generate(request, folder, self, self.cancel)
-        return {"out": str(folder.root), "result": str(folder.path("result.json")), "seconds": summary.seconds}
 
     def progress(self, progress) -> None:
         """Tell progress, at most ten times a second."""
@@ -145,7 +128,7 @@ class _Job:
             "progress",
             stage=progress.stage,
             level=progress.level,
-            levels=self._levels,
+            levels=self.levels,
             fraction=round(progress.fraction, 4),
             seconds_left=None if left is None else round(left, 1),
             message=progress.message,
@@ -163,6 +146,80 @@ class _Job:
         self.writer.notify(method, {"id": self.identity} | params)
 
 
+def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
+    from dreamzoom import wire
+    from dreamzoom.job.folder import Folder
+    from dreamzoom.job.generate import generate, located
+
+    _only(params, "generate", "request", "out")
+    out = params.get("out")
+    if not isinstance(out, str) or not out or "\0" in out:
+        raise BadRequest("out", "is required and must be the path of the job's folder")
+    if "request" not in params:
+        raise BadRequest("request", "is required and must be an object")
+    request = located(wire.convert_request(params["request"]), Path.cwd())
+    job.levels = len(request.levels)
+    folder = Folder(Path(out))
+    summary = generate(request, folder, job, job.cancel)
+    return {"out": str(folder.root), "result": str(folder.path("result.json")), "seconds": summary.seconds}
+
+
+def _models(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
+    from dreamzoom.engines.diffusion import answers
+
+    _only(params, "models")
+    return answers.listed()
+
+
+def _models_offer(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
+    from dreamzoom.engines.diffusion import answers
+
+    _only(params, "models.offer", "name")
+    return answers.offered(params.get("name"))
+
+
+def _models_get(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
+    from dreamzoom.engines.diffusion import answers
+
+    _only(params, "models.get", "offers")
+    return answers.fetched(params.get("offers"), _Download(job))
+
+
+_WORK = {"generate": _generate, "models": _models, "models.offer": _models_offer, "models.get": _models_get}
+"""What runs in a thread of its own, one at a time, and can be cancelled."""
+
+
+def _only(params: dict[str, Any], method: str, *names: str) -> None:
+    unknown = params.keys() - set(names)
+    if unknown:
+        raise BadRequest(min(unknown)[:60], f"is not a parameter of {method}; remove it")
+
+
+class _Download(Report):
+    """Progress of what is no job of levels."""
+
+    def __init__(self, job: _Job):
+        self._job = job
+        self._began, self._first = time.monotonic(), None
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        from dreamzoom.job.runner import Progress
+
+        self.check()
+        if self._first is None:
+            self._first = fraction  # what was there already took no time
+        done, spent = fraction - self._first, time.monotonic() - self._began
+        left = spent * (1 - fraction) / done if done > 0.001 and spent > 2 else None
+        self._job.progress(Progress("download", None, fraction, left, message))
+
+    def check(self) -> None:
+        if self._job.cancel.is_set():
+            raise Cancelled
+
+    def log(self, message: str, *, level: str = "info") -> None:
+        self._job.log(message, level)
+
+
 def _refusal(error: BaseException) -> tuple[int, str, dict[str, Any] | None]:
     """An error as JSON-RPC's code, message and data."""
     message, remedy = explained(error)
@@ -173,7 +230,8 @@ def _refusal(error: BaseException) -> tuple[int, str, dict[str, Any] | None]:
         case Cancelled():
             return rpc.CANCELLED, message, {"remedy": remedy}
         case EngineUnavailable():
-            return rpc.NOT_AVAILABLE, message, {"remedy": remedy}
+            missing = {"missing": "model"} if isinstance(error, ModelMissing) else {}
+            return rpc.NOT_AVAILABLE, message, {"remedy": remedy} | missing
     if not isinstance(error, DreamzoomError):
         traceback.print_exception(error)  # on stderr: Blender keeps it in its log file
     return rpc.OTHER, message, {"remedy": remedy}

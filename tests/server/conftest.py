@@ -80,8 +80,8 @@ def small_request():
 class ServerProcess:
     """`python -m dreamzoom serve`, spoken to over its pipes."""
 
-    def __init__(self, cwd):
-        environment = os.environ | {"PYTHONPATH": str(SERVER)}
+    def __init__(self, cwd, variables=os.environ):
+        environment = {**variables, "PYTHONPATH": str(SERVER)}
         self.began = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dreamzoom", "serve"],
@@ -125,6 +125,21 @@ class ServerProcess:
         answer = self.answer()
         assert answer["id"] == identity
         return answer
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Starts a server with environment variables of the test's own."""
+    running = []
+
+    def start(variables):
+        running.append(ServerProcess(tmp_path, variables))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.process.kill()
+        server.process.wait()
 
 
 @pytest.fixture

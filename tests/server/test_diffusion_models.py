@@ -1,5 +1,6 @@
 """Listing models, and downloading them from a hub: a real one in small, on this machine."""
 
+import contextlib
 import hashlib
 import http.server
 import json
@@ -7,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import models
@@ -36,6 +38,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
     asked: list
     break_off: set  # names of files of which the first answer ends early
     lie: set  # names of files that arrive changed
+    slow: set  # names of files that arrive in pieces, with pauses
     protocol_version = "HTTP/1.1"
 
     def do_HEAD(self):
@@ -71,7 +74,11 @@ class Hub(http.server.BaseHTTPRequestHandler):
                 self.wfile.flush()
                 self.close_connection = True
                 return None
-            self.wfile.write(data[begin:])
+            step = len(data) // 24 if name in self.slow else len(data)
+            with contextlib.suppress(OSError):  # the other side had enough
+                for start in range(begin, len(data), max(step, 1)):
+                    self.wfile.write(data[start : start + step])
+                    time.sleep(0.25 if name in self.slow else 0)
         return None
 
     def facts(self):
@@ -96,7 +103,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(made):
-    kind = type("OneHub", (Hub,), {"folder": made / "sd", "asked": [], "break_off": set(), "lie": set()})
+    kind = type("OneHub", (Hub,), {"folder": made / "sd", "asked": [], "break_off": set(), "lie": set(), "slow": set()})
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
     thread = threading.Thread(target=running.serve_forever)
     thread.start()
@@ -107,7 +114,8 @@ def hub(made):
     thread.join()
 
 
-def get(hub, home, *options):
+def variables_of(hub, home):
+    """The environment of a process that takes `hub` for the hub."""
     variables = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
     variables |= {
         "HF_ENDPOINT": hub.address,
@@ -116,6 +124,11 @@ def get(hub, home, *options):
         "HF_HUB_DISABLE_XET": "1",
     }
     variables |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return variables
+
+
+def get(hub, home, *options):
+    variables = variables_of(hub, home)
     command = [sys.executable, "-m", "dreamzoom", "models", "get", "someone/tiny", *options]
     return subprocess.run(
         command, env=variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=120
@@ -152,6 +165,52 @@ class TestGet:
         assert done.returncode == 1
         assert "damaged" in done.stderr
         assert not list(tmp_path.rglob("snapshots/*/vae/*.safetensors"))
+
+
+class TestFromBlender:
+    def test_offer_download_list(self, hub, started, tmp_path):
+        server = started(variables_of(hub, tmp_path))
+        [offer] = server.ask(1, "models.offer", name="someone/tiny")["result"]["offers"]
+        assert (offer["repository"], offer["revision"], offer["licence"]) == ("someone/tiny", COMMIT, "openrail")
+        assert offer["missing"] == offer["bytes"] > 0
+        assert hub.asked == []
+        answer = server.ask(2, "models.get", offers=[offer])
+        assert [Path(folder).name for folder in answer["result"]["folders"]] == [COMMIT]
+        assert server.ask(3, "models.offer", name="someone/tiny")["result"]["offers"][0]["missing"] == 0
+        found = server.ask(4, "models")["result"]
+        assert [(model["name"], model["family"]) for model in found["models"]] == [("someone/tiny", "sd")]
+        assert set(found["sets"]) == {"8gb", "12gb", "24gb"}
+        told = [note["params"] for note in server.notifications if note["method"] == "progress"]
+        assert {note["stage"] for note in told} == {"download"}
+        assert told[-1]["fraction"] == 1.0
+
+    def test_a_cancelled_download_goes_on_later(self, hub, started, tmp_path):
+        large = "unet/more.safetensors"
+        hub.slow.add(large)
+        (hub.folder / large).write_bytes(bytes(24_000_000))
+        server = started(variables_of(hub, tmp_path))
+        try:
+            offers = server.ask(1, "models.offer", name="someone/tiny")["result"]["offers"]
+            server.send(2, "models.get", offers=offers)
+            while large not in str(server.next()) or large not in str(server.next()):
+                pass  # until its second piece is there
+            began = time.monotonic()
+            server.send(3, "cancel", id=2)
+            answers = [server.answer(), server.answer()]
+            assert time.monotonic() - began < 2
+            assert {answer["id"]: "error" in answer for answer in answers} == {2: True, 3: False}
+            hub.slow.clear()
+            assert "result" in server.ask(4, "models.get", offers=offers)
+        finally:
+            (hub.folder / large).unlink()
+        begins = [begin for name, begin in hub.asked if name == large]
+        assert begins[0] == 0 < begins[1]
+
+    def test_what_can_not_be_asked_is_said(self, server):
+        assert server.ask(1, "models.offer", name=3)["error"]["data"]["field"] == "name"
+        assert "no model is called" in server.ask(2, "models.offer", name="nothing")["error"]["message"]
+        assert server.ask(3, "models.get", offers=[{"repository": "a/b"}])["error"]["data"]["field"] == "offers"
+        assert server.ask(4, "models", folder="x")["error"]["data"]["field"] == "folder"
 
 
 class TestWanted:

@@ -56,8 +56,7 @@ def side_views(
         large: From this share of unknown pixels on a view is added beyond `most` too, up to `MOST_VIEWS`.
         steps: How many places per level of zoom are looked at, at least; of the keys there, `MOST_PLACES` at the most.
     """
-    places = list(_along(path, level, steps))
-    places = [places[n] for n in np.unique(np.linspace(0, len(places) - 1, MOST_PLACES).astype(int))] if places else []
+    places = along(path, level, MOST_PLACES, steps=steps)
     views, known = [], thinned(cloud, 400_000)
     while places and len(views) < max(most, MOST_VIEWS if large < 1 else 0):
         looked = [(project(known, _small(camera), coarse_above=math.inf), zoom, camera) for zoom, camera in places]
@@ -121,9 +120,23 @@ def thinned(cloud: Cloud, most: int) -> Cloud:
     return replace(part, footprint=(part.footprint * np.float32(stride)).astype(np.float32))
 
 
-def _along(path: ZoomPath, level: int, steps: int):
-    """(u, camera in the frame of `level`) on the keys with k − ½ ≤ u ≤ k + 1 and between them, in the path's order."""
-    keys, start = path.keys, level - 0.5 if level else 0.0
+def along(path: ZoomPath, level: int, most: int, *, before: float = 0.5, steps: int = 24) -> list[tuple[float, Camera]]:
+    """Places of the artist's path from u = k − `before` to k + 1: (u, camera in the frame of `level`), in its order.
+
+    Args:
+        path: Of a level 0, and past the last one, as far as there are keys.
+        level: k.
+        most: At most this many, evenly chosen.
+        before: How far before the level they begin.
+        steps: How many places per level of zoom, at least; all keys are among them.
+    """
+    places = list(_places(path, level, level - before if level else 0.0, steps))
+    return [places[n] for n in np.unique(np.linspace(0, len(places) - 1, most).astype(int))] if places else []
+
+
+def _places(path: ZoomPath, level: int, start: float, steps: int):
+    """All of them."""
+    keys = path.keys
     for before, after in zip(keys, keys[1:], strict=False):
         low, high = sorted((before.zoom, after.zoom))
         if high < start or low > level + 1:

@@ -34,8 +34,15 @@ def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
     share = np.where((edge < 0).any(1) | (depth <= 0), 1, share)
     opacity = np.clip(splats.opacities * share, 1e-6, 1 - 1e-6)
     logits = np.where(share < 1, np.log(opacity / (1 - opacity)), splats.logit_opacities)
-    moment = _moments(2 * pixels / size - 1, (edge < 0).any(1) | (depth <= 0))
-    return replace(splats, logit_opacities=logits.astype(np.float32), extra=splats.extra | {"reveal": moment})
+    extra = splats.extra | {"reveal": moments(splats.means, anchor)}
+    return replace(splats, logit_opacities=logits.astype(np.float32), extra=extra)
+
+
+def moments(positions: np.ndarray, anchor: Camera) -> np.ndarray:
+    """When in its level's opening each of the points (N, 3) comes, by where its anchor sees it: 0 to 1, (N,) float32."""
+    pixels, depth = anchor.project(positions)
+    place = 2 * pixels / (anchor.width, anchor.height) - 1
+    return _moments(place, (np.abs(place) > 1).any(1) | (depth <= 0))
 
 
 def _moments(place: np.ndarray, outside: np.ndarray) -> np.ndarray:

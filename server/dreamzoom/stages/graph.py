@@ -22,7 +22,7 @@ from dreamzoom.report import Report
 from dreamzoom.splats.gaussians import Gaussians, joined, moved
 from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages import assets, dream, export, files, plan, refine_steps, splat, zoom
+from dreamzoom.stages import assets, close, dream, export, files, plan, refine_steps, splat, zoom
 from dreamzoom.wire import Request
 
 PARENTS = 2
@@ -92,6 +92,17 @@ class Job:
             finer = plan.next_anchor(self.path, parent, self.limits)
             parts.append(moved(splats[~export.shown_finer(splats.means, finer)], self.path.between(parent, level)))
         return joined(parts) if parts else None
+
+    def stays(self, folder: Folder, level: int) -> list[Gaussians]:
+        """What is seen beside a level once it is whole, in its frame: the parents' splats that no finer level shows,
+        and the artist's own objects.
+        """
+        parts = []
+        for parent in self.parents(level):
+            splats = read_splats(folder.path(f"{place(parent)}/splats.ply"))
+            parts.append(moved(splats[splats.extra["superseded"] == 0], self.path.between(parent, level)))
+        own = self.assets(level).splats
+        return parts if own is None else [*parts, own]
 
 
 def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None = None) -> list[Step]:
@@ -315,20 +326,24 @@ def _export_step(job: Job, level: int) -> Step:
     anchor = plan.anchor(job.path, level, job.limits).camera
     finer = plan.next_anchor(job.path, level, job.limits)
     names = [f"{base}/{name}" for name in ("splats.ply", "cloud.ply", "preview.png", "level.json")]
+    cameras = plan.gap_cameras(job.path, level, job.limits)
     parameters = {"finer": plan.describe(finer) if finer else None, "level": level, "loop": job.path.loop}
+    parameters["gaps"] = [plan.describe(camera) for camera in cameras]
 
     def run(folder: Folder, report: Report) -> None:
         fitted = read_splats(folder.path(f"{base}/parts/fit.ply"))
         cloud, _ = refine_steps.read_level(job, folder, level)
         shown = fitted if level == 0 and not job.path.loop else export.feathered(fitted, anchor)
+        shown = close.closed(shown, job.stays(folder, level), anchor, cameras, report)
         splats, cloud = export.mark_superseded(shown, cloud, finer)
         folder.write_with(names[0], lambda temporary: write_splats(temporary, splats))
         folder.write_with(names[1], lambda temporary: write_cloud(temporary, cloud))
         files.write_picture(folder, names[2], _preview(fitted, job, level))
         folder.write_json(names[3], {"points": len(cloud), "splat_count": len(splats)})
 
-    needs = (*_finished(job, level), f"{base}/fit")
-    return Step(f"{base}/export", "export", level, 4, parameters, needs, tuple(names), run, weight=2)
+    parents = tuple(f"{place(parent)}/export" for parent in job.parents(level))
+    needs = (*_finished(job, level), f"{base}/fit", *parents)
+    return Step(f"{base}/export", "export", level, 5, parameters, needs, tuple(names), run, weight=2)
 
 
 def _finished(job: Job, level: int) -> tuple[str, ...]:

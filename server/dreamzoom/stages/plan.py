@@ -25,8 +25,9 @@ class Settings:
         hole_share: A side view is dreamed only where more than this share of its picture would be a hole.
         iterations: Of the splat fit. With more than about 50 a view it learns these by heart and gets worse in others.
         supports: Extra views of the cloud that the fit has to close, beside those half-way to the side views.
-        cap: The most splats of one level.
+        cap: The most splats of one level, before its gaps are closed.
         points: The most points of one level.
+        places: The most places of a level's flight from which its small gaps are closed.
     """
 
     overscan: float
@@ -36,20 +37,38 @@ class Settings:
     supports: int
     cap: int
     points: int
+    places: int
 
 
 LARGE_HOLE = 0.04
 """The share of a picture from which a hole is large."""
 
+GAPS_FROM = 0.7
+"""How long before its level, in zoom, a place can be at which its gaps show: the level above has closed there."""
+
 QUALITIES = {
     "draft": Settings(
-        overscan=1.6, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000
+        overscan=1.6, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000, places=24
     ),
     "preview": Settings(
-        overscan=1.6, side_views=2, hole_share=0.0005, iterations=50, supports=2, cap=500_000, points=1_000_000
+        overscan=1.6,
+        side_views=2,
+        hole_share=0.0005,
+        iterations=50,
+        supports=2,
+        cap=500_000,
+        points=1_000_000,
+        places=48,
     ),
     "final": Settings(
-        overscan=2.0, side_views=4, hole_share=0.0005, iterations=300, supports=4, cap=3_000_000, points=6_000_000
+        overscan=2.0,
+        side_views=4,
+        hole_share=0.0005,
+        iterations=300,
+        supports=4,
+        cap=3_000_000,
+        points=6_000_000,
+        places=96,
     ),
 }
 
@@ -74,6 +93,11 @@ def next_anchor(path: ZoomPath, level: int, limits: Settings) -> Camera | None:
     if level + 1 == path.levels and not path.loop:
         return None
     return anchor(path, (level + 1) % path.levels, limits).camera.moved(path.between(level + 1, level))
+
+
+def gap_cameras(path: ZoomPath, level: int, limits: Settings) -> list[Camera]:
+    """The cameras of the flight, in the level's frame, for which its small gaps are closed."""
+    return [camera for _, camera in views.along(path, level, limits.places, before=GAPS_FROM)]
 
 
 def describe(camera: Camera) -> dict:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dreamzoom.engines.diffusion import check, places
 from dreamzoom.engines.diffusion.check import Model
-from dreamzoom.errors import EngineUnavailable
+from dreamzoom.errors import EngineUnavailable, ModelMissing
 
 GIB = 1 << 30
 
@@ -69,7 +69,7 @@ def best(use: str) -> Path:
     the card can hold, else any other of the cache.
 
     Raises:
-        EngineUnavailable: There is none; the remedy tells how to get one.
+        ModelMissing: There is none; the remedy tells how to get one.
     """
     memory = card_memory()
     offered = [offer for offer in OFFERS.values() if offer.use == use]
@@ -86,7 +86,7 @@ def best(use: str) -> Path:
         return folder
     name = "depth" if use == "depth" else max((n for n in OFFERS if OFFERS[n] == fitting[0]), default="sd")
     kind = "depth_model" if use == "depth" else "model"
-    raise EngineUnavailable(
+    raise ModelMissing(
         f"there is no {use} model on this machine",
         f"run `dreamzoom models get {name}`, or name a model's folder as the engine's {kind}",
     )

@@ -25,6 +25,9 @@ PARTS = {
 }  # fmt: skip
 """Folders of a model that are wanted; others hold what is not loaded."""
 
+PIECE = 1 << 20
+"""Bytes between two looks for a cancel; one loses at most these."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -78,11 +81,11 @@ def repositories(name: str) -> list[str]:
     raise DreamzoomError(f"no model is called {name!r}", f"choose one of {known}, or owner/name of a repository")
 
 
-def listing(repository: str) -> Listing:
-    """Ask the hub what a repository holds now. Raises DreamzoomError."""
+def listing(repository: str, revision: str | None = None) -> Listing:
+    """Ask the hub what a repository holds now, or at a revision. Raises DreamzoomError."""
     from huggingface_hub import HfApi
 
-    info = _asked(lambda: HfApi().model_info(repository, files_metadata=True), repository)
+    info = _asked(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository)
     files = []
     for entry in info.siblings or []:
         lfs = getattr(entry, "lfs", None)
@@ -122,11 +125,12 @@ def fetch(chosen: Listing, report: Report) -> Path:
         DreamzoomError: The disk is full, the hub can't be reached, or a file is not what the hub says it is.
         Cancelled: By the report. What has arrived stays.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
 
+    constants.DOWNLOAD_CHUNK_SIZE = PIECE
     cache = places.cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    missing = chosen.bytes - _already(chosen)
+    missing = missing_bytes(chosen)
     if shutil.disk_usage(cache).free < missing * 1.02:
         raise DreamzoomError(
             f"{cache} has no room for {missing / 1e9:.1f} GB", "free some space there, or set HF_HOME to another disk"
@@ -135,13 +139,15 @@ def fetch(chosen: Listing, report: Report) -> Path:
     folder = cache
     for file in chosen.files:
         told.file = file
+        if file.sha256:
+            _fetch_weights(chosen, file, told)
         path = _asked(
             lambda name=file.name: hf_hub_download(
                 chosen.repository, name, revision=chosen.revision, cache_dir=cache, tqdm_class=told.bar
             ),
             chosen.repository,
         )
-        _check(Path(path), file)
+        _check_size(Path(path), file)
         told.finish()
         folder = Path(path).parents[len(PurePosixPath(file.name).parts) - 1]
     reference = folder.parent.parent / "refs" / "main"
@@ -152,23 +158,80 @@ def fetch(chosen: Listing, report: Report) -> Path:
     return folder
 
 
-def _check(path: Path, file: File) -> None:
-    """Compare with what the hub says; a file that differs is removed, so that the next download brings it anew."""
+def _fetch_weights(chosen: Listing, file: File, told: _Told) -> None:
+    """Bring a large file to where the hub's client looks for it, going on where an earlier download ended.
+
+    The client itself begins such a file anew. What has arrived lies beside its place, and goes there once it is whole
+    and its hash is right.
+    """
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import are_symlinks_supported, http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    folder = _folder(chosen)
+    pointer, blob = folder / "snapshots" / chosen.revision / file.name, folder / "blobs" / file.sha256
+    if pointer.exists() or blob.exists():
+        return
+    part = blob.with_name(f"{file.sha256}.incomplete")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    url = hf_hub_url(chosen.repository, file.name, revision=chosen.revision)
+    with part.open("r+b" if part.exists() else "w+b") as stream:
+        there = stream.seek(0, os.SEEK_END)
+        if there > file.bytes:
+            there = stream.seek(0)
+            stream.truncate()
+        if there < file.bytes:
+            _asked(
+                lambda: http_get(
+                    url,
+                    stream,
+                    resume_size=there,
+                    headers=build_hf_headers(),
+                    expected_size=file.bytes,
+                    tqdm_class=told.bar,
+                ),
+                chosen.repository,
+            )
+    if _digest(part, told) != file.sha256:
+        part.unlink()
+        raise _damaged(file)
+    target = blob if are_symlinks_supported(places.cache_folder()) else pointer
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(target)
+
+
+def _digest(path: Path, told: _Told) -> str:
+    """SHA-256 of a file, in steps that notice a cancel."""
+    whole = hashlib.sha256()
+    with path.open("rb") as stream:
+        while data := stream.read(PIECE):
+            whole.update(data)
+            told.check()
+    return whole.hexdigest()
+
+
+def _check_size(path: Path, file: File) -> None:
+    """A file of another size than the hub says is removed, so that the next download brings it anew."""
     real = path.resolve()
-    wrong = real.stat().st_size != file.bytes
-    if not wrong and file.sha256:
-        with real.open("rb") as stream:
-            wrong = hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256
-    if wrong:
+    if real.stat().st_size != file.bytes:
         real.unlink()
         path.unlink(missing_ok=True)
-        raise DreamzoomError(f"{file.name} arrived damaged and was removed", "download it again")
+        raise _damaged(file)
 
 
-def _already(chosen: Listing) -> int:
-    """Bytes of its files that are there."""
-    snapshot = places.cache_folder() / f"models--{chosen.repository.replace('/', '--')}" / "snapshots" / chosen.revision
-    return sum(file.bytes for file in chosen.files if (snapshot / file.name).exists())
+def _damaged(file: File) -> DreamzoomError:
+    return DreamzoomError(f"{file.name} arrived damaged and was removed", "download it again")
+
+
+def _folder(chosen: Listing) -> Path:
+    """Its place in the cache."""
+    return places.cache_folder() / f"models--{chosen.repository.replace('/', '--')}"
+
+
+def missing_bytes(chosen: Listing) -> int:
+    """Bytes of its files that are not there yet."""
+    snapshot = _folder(chosen) / "snapshots" / chosen.revision
+    return sum(file.bytes for file in chosen.files if not (snapshot / file.name).exists())
 
 
 def _asked(ask: Callable[[], Any], repository: str) -> Any:
@@ -213,6 +276,10 @@ class _Told:
         self._part += int(count)
         done = min(self._before + self._part, self._total)
         self._report.progress(done / self._total, f"{self.file.name}, {done / 1e9:.2f} of {self._total / 1e9:.2f} GB")
+
+    def check(self) -> None:
+        """Notice a cancel."""
+        self._report.check()
 
     def finish(self) -> None:
         """A file is there."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from dreamzoom.errors import EngineUnavailable
+from dreamzoom.errors import ModelMissing
 
 
 def cache_folder() -> Path:
@@ -23,14 +23,14 @@ def find(name: str) -> Path:
     """The folder of a model: a path, or owner/name in the cache.
 
     Raises:
-        EngineUnavailable: It is on this machine under neither.
+        ModelMissing: It is on this machine under neither.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder.resolve()
     snapshot = snapshot_of(name)
     if snapshot is None:
-        raise EngineUnavailable(
+        raise ModelMissing(
             f"there is no model {name!r} on this machine",
             "`dreamzoom models` lists what there is, `dreamzoom models get NAME` downloads",
         )
