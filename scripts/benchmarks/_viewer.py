@@ -8,10 +8,11 @@ import numpy as np
 from numba import njit
 
 from dreamzoom.camera import Camera
+from dreamzoom.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.splats.gaussians import Gaussians
 
 BLUR = 0.3
-"""Added to the variance of every projection, in pixels²."""
+"""What viewers add to the variance of every projection, in pixels²."""
 
 NEAREST = 0.01
 FAINTEST = 1 / 255
@@ -20,18 +21,27 @@ ENOUGH = 1e-4
 """A pixel is done when less than this comes through."""
 
 
-def view(splats: Gaussians, camera: Camera) -> np.ndarray:
-    """(H, W, 3) sRGB over black of splats of degree 0, at the pixels' centres (Kerbl et al. 2023, section 6)."""
+def view(splats: Gaussians, camera: Camera, blur: float = BLUR, linear: bool = False) -> np.ndarray:
+    """(H, W, 3) sRGB over black of splats of degree 0, at the pixels' centres (Kerbl et al. 2023, section 6).
+
+    Args:
+        splats: What to show.
+        camera: From where.
+        blur: Added to the variance of every projection, in pixels².
+        linear: Blend in linear light, as renderers do, in place of sRGB, as viewers do.
+    """
     to_camera = np.linalg.inv(camera.camera_to_frame)
     means = splats.means @ to_camera[:3, :3].T + to_camera[:3, 3]
     keep = np.flatnonzero(means[:, 2] > NEAREST)
     keep = keep[np.argsort(means[keep, 2], kind="stable")]
-    centres, conics, reaches = _projected(splats, means, to_camera[:3, :3], camera, keep)
+    centres, conics, reaches = _projected(splats, means, to_camera[:3, :3], camera, keep, blur)
     rgb = np.maximum(splats.rgb[keep], 0).astype(np.float32)
-    return _blended(centres, conics, reaches, splats.opacities[keep], rgb, camera.width, camera.height)
+    rgb = srgb_to_linear(rgb).astype(np.float32) if linear else rgb
+    picture = _blended(centres, conics, reaches, splats.opacities[keep], rgb, camera.width, camera.height)
+    return linear_to_srgb(picture) if linear else picture
 
 
-def _projected(splats: Gaussians, means: np.ndarray, rotation: np.ndarray, camera: Camera, keep: np.ndarray):
+def _projected(splats: Gaussians, means: np.ndarray, rotation: np.ndarray, camera: Camera, keep: np.ndarray, blur):
     """Centres (N, 2), inverse covariances xx, xy, yy (N, 3), and half sizes of their boxes (N, 2), all in pixels."""
     x, y, z = means[keep].T
     limit_x, limit_y = 0.65 * camera.width / camera.fx, 0.65 * camera.height / camera.fy
@@ -45,7 +55,7 @@ def _projected(splats: Gaussians, means: np.ndarray, rotation: np.ndarray, camer
     axes[:, :, 1] = np.stack([2 * (a * b - w * c), 1 - 2 * (a * a + c * c), 2 * (b * c + w * a)], -1)
     axes[:, :, 2] = np.stack([2 * (a * c + w * b), 2 * (b * c - w * a), 1 - 2 * (a * a + b * b)], -1)
     spread = jacobian @ (rotation @ (axes * np.exp(splats.log_scales[keep, None, :].astype(np.float64))))
-    covariance = spread @ spread.transpose(0, 2, 1) + BLUR * np.eye(2)
+    covariance = spread @ spread.transpose(0, 2, 1) + blur * np.eye(2)
     inverse = np.linalg.inv(covariance)
     centres = np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], -1)
     reach = np.sqrt(2 * np.log(np.maximum(splats.opacities[keep] / FAINTEST, 1)))
