@@ -1,7 +1,8 @@
 """How evenly levels give way to each other: a flight at constant speed through one world that all levels show.
 
 Where levels show different things a film changes because its subject does. Here every level is one world's picture,
-dreamed by the pipeline from its true pictures and depths, so what changes from one frame to the next beyond the average is the fade's own doing.
+dreamed by the pipeline from its true pictures and depths, so what changes from one frame to the next beyond the average
+is the fade's own doing.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
 
 
 def moments(positions: np.ndarray, anchor: Camera) -> np.ndarray:
-    """When in its level's opening each of the points (N, 3) comes, by where its anchor sees it: 0 to 1, (N,) float32."""
+    """When in its level's opening each of the points (N, 3) comes, by where the anchor sees it: 0 to 1, (N,)."""
     pixels, depth = anchor.project(positions)
     place = 2 * pixels / (anchor.width, anchor.height) - 1
     return _moments(place, (np.abs(place) > 1).any(1) | (depth <= 0))

@@ -48,7 +48,7 @@ GAPS_FROM = 0.7
 
 QUALITIES = {
     "draft": Settings(
-        overscan=1.6, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000, places=24
+        overscan=1.6, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000, places=32
     ),
     "preview": Settings(
         overscan=1.6,
@@ -58,7 +58,7 @@ QUALITIES = {
         supports=2,
         cap=500_000,
         points=1_000_000,
-        places=48,
+        places=64,
     ),
     "final": Settings(
         overscan=2.0,
