@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 
 from . import cameras, rig
 from .errors import DreamzoomError
+from .slices import Place, Slice, Sliced, finished
 
 VERSION = 1
 
@@ -21,46 +24,70 @@ def build_request(root: bpy.types.Object, scene: bpy.types.Scene, view_layer: bp
     Raises:
         DreamzoomError: The camera or the zoom can't be used as they are.
     """
+    return finished(look(Place(root, scene, view_layer), Slice()))
+
+
+def look(place: Place, turn: Slice) -> Sliced[dict[str, Any]]:
+    """The same in slices: the settings as they are at the beginning, the cameras frame after frame.
+
+    Raises:
+        DreamzoomError: As `build_request`, or the rig is gone meanwhile.
+    """
+    root, scene, _ = place.find()
     settings = root.dreamzoom
     width, height = cameras.picture_size(scene.render, settings.size)
-    loop = {"loop": True} if rig.loops(root) else {}
-    return loop | {
+    loops = rig.loops(root)
+    request = ({"loop": True} if loops else {}) | {
         "version": VERSION,
         "seed": settings.seed,
         "quality": settings.quality,
         "engine": {"name": settings.engine},
         "zoom_factor": settings.zoom_factor,
         "levels": [_level(item, index) for index, item in enumerate(settings.levels)],
-        "cameras": camera_keys(root, scene, view_layer, width, height),
+        "cameras": [],
         "width": width,
         "height": height,
     }
+    keys = yield from camera_keys(place, width, height, turn)
+    levels = len(request["levels"])
+    keys = _first_pass(keys, levels) if loops else keys
+    _check_zooms(keys, levels)
+    return request | {"cameras": keys}
 
 
-def camera_keys(
-    root: bpy.types.Object, scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer, width: int, height: int
-) -> list[dict[str, Any]]:
-    """One evaluated camera per frame of the scene's range; the current frame is as before afterwards.
+def camera_keys(place: Place, width: int, height: int, turn: Slice) -> Sliced[list[dict[str, Any]]]:
+    """One evaluated camera per frame of the scene's range; after each slice the current frame is as before.
 
     Raises:
-        DreamzoomError: There is no usable camera, or the zoom leaves the levels.
+        DreamzoomError: There is no usable camera, or the rig is gone.
     """
-    camera = root.dreamzoom.camera
-    if camera is None or camera.type != "CAMERA" or camera.name not in view_layer.objects:
-        raise DreamzoomError("The rig has no camera in this scene", "Choose one in the Flight panel")
+    _, scene, _ = place.find()
+    frames = range(scene.frame_start, scene.frame_end + 1)
+    keys: list[dict[str, Any]] = []
+    while len(keys) < len(frames):
+        root, scene, view_layer = place.find()
+        camera = root.dreamzoom.camera
+        if camera is None or camera.type != "CAMERA" or camera.name not in view_layer.objects:
+            raise DreamzoomError("The rig has no camera in this scene", "Choose one in the Flight panel")
+        with _kept_frame(scene):
+            for frame in frames[len(keys) :]:
+                scene.frame_set(frame)
+                graph = view_layer.depsgraph
+                keys.append(_camera_key(root.evaluated_get(graph), camera.evaluated_get(graph), scene, width, height))
+                if turn.is_over:
+                    break
+        yield len(keys) / len(frames)
+    return keys
+
+
+@contextmanager
+def _kept_frame(scene: bpy.types.Scene) -> Iterator[None]:
+    """The scene's current frame is as before afterwards."""
     before = scene.frame_current, scene.frame_subframe
-    keys = []
     try:
-        for frame in range(scene.frame_start, scene.frame_end + 1):
-            scene.frame_set(frame)
-            graph = view_layer.depsgraph
-            keys.append(_camera_key(root.evaluated_get(graph), camera.evaluated_get(graph), scene, width, height))
+        yield
     finally:
         scene.frame_set(before[0], subframe=before[1])
-    if rig.loops(root):
-        keys = _first_pass(keys, len(root.dreamzoom.levels))
-    _check_zooms(keys, len(root.dreamzoom.levels))
-    return keys
 
 
 def _first_pass(keys: list[dict[str, Any]], levels: int) -> list[dict[str, Any]]:

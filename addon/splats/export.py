@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -15,6 +16,16 @@ from .surfels import CORNERS
 CHUNK = 1 << 14
 FLATNESS = np.log(np.float32(1e-3))
 LEAST_OPACITY = np.float32(1e-6)
+FIELDS = {
+    "FLOAT_COLOR": ("color", 4),
+    "BYTE_COLOR": ("color", 4),
+    "FLOAT_VECTOR": ("vector", 3),
+    "FLOAT4": ("vector", 4),
+    "QUATERNION": ("value", 4),
+}
+"""How attributes are read, by their type."""
+
+Values = dict[str, np.ndarray]
 
 
 def holds_splats(obj: bpy.types.Object) -> bool:
@@ -31,18 +42,24 @@ def splats_of(obj: bpy.types.Object, after: np.ndarray | None = None) -> Splats:
     Raises:
         SplatFileError: The object shows no splats.
     """
+    return taken(obj, after)()
+
+
+def taken(obj: bpy.types.Object, after: np.ndarray | None = None) -> Callable[[], Splats]:
+    """The same in two steps: the object's arrays are copied now, and what is called later needs nothing of Blender.
+
+    Raises:
+        SplatFileError: The object shows no splats.
+    """
     if not holds_splats(obj):
         raise SplatFileError(f"{obj.name} shows no splats")
-    if "axis_0" in obj.data.attributes:
-        splats = _from_axes(obj.data)
-    elif obj.type == "MESH":
-        splats = _from_quads(obj.data)
-    elif "radiance:base" in obj.data.attributes:
-        splats = _from_native(obj.data)
-    else:
-        splats = _from_spheres(obj.data)
-    matrix = np.array(obj.matrix_world, np.float64)
-    return moved(splats, matrix if after is None else np.array(after) @ matrix)
+    name, values, matrix = obj.data.name, _copied(obj.data), np.array(obj.matrix_world, np.float64)
+    if after is not None:
+        matrix = np.array(after, np.float64) @ matrix
+    if obj.type == "MESH" and "axis_0" not in values:
+        return lambda: moved(_from_quads(values, name), matrix)
+    read = next(read for column, read in READERS.items() if column in values)
+    return lambda: moved(read(values), matrix)
 
 
 def export_splats(objects: list[bpy.types.Object], path: Path, after: np.ndarray | None = None) -> int:
@@ -54,7 +71,15 @@ def export_splats(objects: list[bpy.types.Object], path: Path, after: np.ndarray
     """
     if not objects:
         raise SplatFileError("No object that shows splats is selected")
-    parts = [splats_of(obj, after) for obj in objects]
+    return write_parts([splats_of(obj, after) for obj in objects], path)
+
+
+def write_parts(parts: list[Splats], path: Path) -> int:
+    """Write splats, one part or more, into one 3DGS PLY; how many there are.
+
+    Raises:
+        OSError: The folder can't be written.
+    """
     most = max(part.sh.shape[1] for part in parts)
     total = sum(len(part) for part in parts)
     dtype = _row_type(most)
@@ -142,18 +167,23 @@ def _names(data: bpy.types.ID) -> set[str]:
     return {attribute.name for attribute in data.attributes}
 
 
-def _values(data: bpy.types.ID, name: str, field: str, width: int) -> np.ndarray:
-    attribute = data.attributes[name].data
-    values = np.empty(len(attribute) * width, np.float32)
-    attribute.foreach_get(field, values)
-    return values.reshape(-1, width)
+def _copied(data: bpy.types.ID) -> dict[str, np.ndarray]:
+    """The attributes of a mesh or cloud that hold vectors, colours or turns: (N, width) float32 each."""
+    found = {}
+    for attribute in data.attributes:
+        if attribute.data_type in FIELDS:
+            field, width = FIELDS[attribute.data_type]
+            values = np.empty(len(attribute.data) * width, np.float32)
+            attribute.data.foreach_get(field, values)
+            found[attribute.name] = values.reshape(-1, width)
+    return found
 
 
-def _from_quads(mesh: bpy.types.Mesh) -> Splats:
-    colour = _values(mesh, "splat", "color", 4)
-    corners = _values(mesh, "position", "vector", 3)
+def _from_quads(mesh: Values, name: str) -> Splats:
+    colour = mesh["splat"]
+    corners = mesh["position"]
     if len(corners) != 4 * len(colour):
-        raise SplatFileError(f"{mesh.name} was edited: its quads are no splats any more")
+        raise SplatFileError(f"{name} was edited: its quads are no splats any more")
     corners = corners.reshape(-1, 4, 3).astype(np.float64)
     width = CORNERS[1, 0] - CORNERS[0, 0]
     sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0]], -1) / width
@@ -169,12 +199,12 @@ def _from_quads(mesh: bpy.types.Mesh) -> Splats:
     return Splats(corners.mean(1).astype(np.float32), log_scales, quaternions, _logits(colour[:, 3]), sh)
 
 
-def _from_axes(mesh: bpy.types.Mesh) -> Splats:
-    colour = _values(mesh, "splat", "color", 4)
-    axes = np.stack([_values(mesh, f"axis_{row}", "vector", 3) for row in range(3)], -1).astype(np.float64)
+def _from_axes(mesh: Values) -> Splats:
+    colour = mesh["splat"]
+    axes = np.stack([mesh[f"axis_{row}"] for row in range(3)], -1).astype(np.float64)
     lengths = np.maximum(np.linalg.norm(axes, axis=1), 1e-30)
     return Splats(
-        np.ascontiguousarray(_values(mesh, "position", "vector", 3)[::4]),
+        np.ascontiguousarray(mesh["position"][::4]),
         np.log(lengths).astype(np.float32),
         quaternions_of(axes / lengths[:, None]),
         _logits(colour[:, 3]),
@@ -182,12 +212,12 @@ def _from_axes(mesh: bpy.types.Mesh) -> Splats:
     )
 
 
-def _from_spheres(cloud: bpy.types.PointCloud) -> Splats:
-    colour = _values(cloud, "rgba", "color", 4)
-    rows = np.stack([_values(cloud, f"inverse_{row}", "vector", 3) for row in range(3)], -1).astype(np.float64)
+def _from_spheres(cloud: Values) -> Splats:
+    colour = cloud["rgba"]
+    rows = np.stack([cloud[f"inverse_{row}"] for row in range(3)], -1).astype(np.float64)
     lengths = np.maximum(np.linalg.norm(rows, axis=1), 1e-30)
     return Splats(
-        _values(cloud, "position", "vector", 3),
+        cloud["position"],
         -np.log(lengths).astype(np.float32),
         quaternions_of(rows / lengths[:, None]),
         _logits(colour[:, 3]),
@@ -195,25 +225,29 @@ def _from_spheres(cloud: bpy.types.PointCloud) -> Splats:
     )
 
 
-def _from_native(cloud: bpy.types.PointCloud) -> Splats:
-    base = _values(cloud, "radiance:base", "vector", 4)
-    count = sum(name.startswith("radiance:sh_") for name in _names(cloud))
-    above = [_values(cloud, f"radiance:sh_{index}", "vector", 3)[:, None] for index in range(count)]
+def _from_native(cloud: Values) -> Splats:
+    base = cloud["radiance:base"]
+    count = sum(name.startswith("radiance:sh_") for name in cloud)
+    above = [cloud[f"radiance:sh_{index}"][:, None] for index in range(count)]
     return Splats(
-        _values(cloud, "position", "vector", 3),
-        np.log(np.maximum(_values(cloud, "scale", "vector", 3), np.float32(1e-30))),
-        _values(cloud, "rotation", "value", 4),
+        cloud["position"],
+        np.log(np.maximum(cloud["scale"], np.float32(1e-30))),
+        cloud["rotation"],
         _logits(base[:, 3]),
         np.concatenate([base[:, None, :3], *above], 1),
     )
 
 
-def _harmonics(data: bpy.types.ID, colour: np.ndarray, encoded: bool = False) -> np.ndarray:
+def _harmonics(values: Values, colour: np.ndarray, encoded: bool = False) -> np.ndarray:
     """The coefficients (N, K, 3) of a mesh or cloud; the base colour of degree 0 is linear unless `encoded`."""
-    count = sum(name.startswith("sh_") for name in _names(data))
+    count = sum(name.startswith("sh_") for name in values)
     base = _constant(colour[:, :3] if count or encoded else linear_to_srgb(colour[:, :3]))
-    above = [_values(data, f"sh_{index}", "vector", 3)[:, None] for index in range(1, count + 1)]
+    above = [values[f"sh_{index}"][:, None] for index in range(1, count + 1)]
     return np.concatenate([base, *above], 1)
+
+
+READERS = {"axis_0": _from_axes, "radiance:base": _from_native, "inverse_0": _from_spheres}
+"""How to read splats that are no quads, by an attribute that they alone have."""
 
 
 def _constant(srgb: np.ndarray) -> np.ndarray:
