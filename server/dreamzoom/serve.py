@@ -84,17 +84,21 @@ class Server:
     def _begin(self, identity: Any, method: str, params: dict[str, Any]) -> None:
         if identity is None:
             return  # a notification wants no answer, and a job without an id could neither be answered nor cancelled
-        with self._lock:
-            if self._job is not None:
-                self.writer.error(identity, rpc.BUSY, "another job is running", {"remedy": "wait for it, or cancel it"})
-                return
-            self._job = _Job(identity, self.writer)
-        threading.Thread(target=self._run, args=(self._job, _WORK[method], params), name="job", daemon=True).start()
+        job = _Job(identity, method, self.writer)
+        if method not in _QUESTIONS:
+            with self._lock:
+                if self._job is not None:
+                    doing = "a download is under way" if self._job.method == "models.get" else "another job is running"
+                    self.writer.error(identity, rpc.BUSY, doing, {"remedy": "wait for it, or cancel it"})
+                    return
+                self._job = job
+        threading.Thread(target=self._run, args=(job, _WORK[method], params), name=method, daemon=True).start()
 
     def _run(self, job: _Job, work: Callable[[_Job, dict[str, Any]], dict[str, Any]], params: dict[str, Any]) -> None:
         answer = job.run(work, params)
         with self._lock:
-            self._job = None  # before the answer: whoever hears it may send the next job at once
+            if self._job is job:
+                self._job = None  # before the answer: whoever hears it may send the next job at once
         with contextlib.suppress(OSError):  # nobody listens any more; the main thread notices by itself
             answer()
 
@@ -102,8 +106,8 @@ class Server:
 class _Job:
     """One request that takes its time, and the sink of its run."""
 
-    def __init__(self, identity: Any, writer: rpc.Writer):
-        self.identity, self.writer = identity, writer
+    def __init__(self, identity: Any, method: str, writer: rpc.Writer):
+        self.identity, self.method, self.writer = identity, method, writer
         self.cancel = threading.Event()
         self.levels = 0
         self._told = 0.0
@@ -186,7 +190,10 @@ def _models_get(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
 
 
 _WORK = {"generate": _generate, "models": _models, "models.offer": _models_offer, "models.get": _models_get}
-"""What runs in a thread of its own, one at a time, and can be cancelled."""
+"""What runs in a thread of its own: one at a time, and to be cancelled, but for `_QUESTIONS`."""
+
+_QUESTIONS = {"models", "models.offer"}
+"""Answered in seconds, beside whatever runs."""
 
 
 def _only(params: dict[str, Any], method: str, *names: str) -> None:

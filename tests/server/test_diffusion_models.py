@@ -194,6 +194,8 @@ class TestFromBlender:
             server.send(2, "models.get", offers=offers)
             while large not in str(server.next()) or large not in str(server.next()):
                 pass  # until its second piece is there
+            assert "result" in server.ask(9, "models")  # answered meanwhile
+            assert "download" in server.ask(10, "generate", out=str(tmp_path / "job"), request={})["error"]["message"]
             began = time.monotonic()
             server.send(3, "cancel", id=2)
             answers = [server.answer(), server.answer()]
