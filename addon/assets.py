@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import numpy as np
 
 from . import rig, splats, surfaces
 from .errors import DreamzoomError
+from .meshes import Copies
+from .slices import Place, Slice, Sliced, finished
 from .splats.arrays import SH_C0
 
 FOLDER = ".assets"
@@ -53,12 +57,17 @@ def _own(parent: bpy.types.Object) -> Iterator[bpy.types.Object]:
 
 
 def write(
-    root: bpy.types.Object, view_layer: bpy.types.ViewLayer, folder: Path, request: dict[str, Any]
+    root: bpy.types.Object,
+    scene: bpy.types.Scene,
+    view_layer: bpy.types.ViewLayer,
+    folder: Path,
+    request: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the assets of every level beside the job, as they lie now, and name them in the request.
 
     Args:
         root: The rig.
+        scene: Where it is.
         view_layer: What is to be seen of it.
         folder: The job's.
         request: As `build_request` made it; returned with `assets` in its levels.
@@ -66,24 +75,95 @@ def write(
     Raises:
         DreamzoomError: They can't be written.
     """
-    place = folder / FOLDER
-    spacing = 2.0 / max(request["width"], request["height"])
+    return finished(look(Place(root, scene, view_layer), folder, request, Slice()))
+
+
+def look(place: Place, folder: Path, request: dict[str, Any], turn: Slice) -> Sliced[dict[str, Any]]:
+    """The same in slices: objects are copied from Blender one by one; a thread works on the copies and writes.
+
+    Raises:
+        DreamzoomError: As `write`, or the rig or its levels are gone meanwhile.
+    """
+    home, count = folder / FOLDER, len(request["levels"])
+    spacing = 2.0 / max(request["width"], request["height"]) / np.sqrt(SAMPLES_PER_PIXEL)
     levels, kept = [], set()
     try:
-        with _free_zoom(root, view_layer) as set_zoom:
+        with ThreadPoolExecutor(1) as thread:
             for index, level in enumerate(request["levels"]):
-                chosen = of_level(root, index) if root.dreamzoom.see_assets else []
+                copies = yield from _copied(place, index, count, turn)
                 names = []
-                if chosen:
-                    set_zoom(index)
-                    names = _write_level(rig.level_empties(root)[index], chosen, view_layer, place, spacing)
+                if copies is not None:
+                    writing = thread.submit(copies.write, home, index, spacing)
+                    while not turn.is_endless and not writing.done():
+                        yield (index + 0.5) / count
+                    names = writing.result()
                 kept |= set(names)
                 levels.append(level | {"assets": [str(name) for name in names]} if names else level)
-        for old in set(place.glob("*.ply")) - kept:
+                yield (index + 1) / count
+        for old in set(home.glob("*.ply")) - kept:
             old.unlink()
     except (OSError, splats.SplatFileError) as error:
         raise DreamzoomError(f"The scene's own objects can't be written: {error}", "Choose another folder") from error
     return request | {"levels": levels}
+
+
+@dataclass
+class _Copies:
+    """What is copied of one level's objects: meshes, and splats as what makes them of the copied arrays."""
+
+    meshes: Copies = field(default_factory=Copies)
+    splats: dict[int, Callable[[], splats.Splats]] = field(default_factory=dict)
+
+    def go_on(self, chosen: list[bpy.types.Object], view_layer, empty: bpy.types.Object, turn: Slice) -> bool:
+        """Copy until the slice is over; whether all is copied. The level has its own size now."""
+        graph = view_layer.depsgraph
+        into = np.linalg.inv(np.array(empty.evaluated_get(graph).matrix_world, np.float64))
+        shown = [obj for obj in chosen if splats.holds_splats(obj)]
+        for obj in shown:
+            if obj.session_uid not in self.splats:
+                self.splats[obj.session_uid] = splats.taken(obj, into)
+                if turn.is_over:
+                    return False
+        return self.meshes.go_on(graph, {obj for obj in chosen if obj not in shown}, into, turn)
+
+    def write(self, home: Path, level: int, spacing: float) -> list[Path]:
+        """The files of the level's objects; none where they have neither splats nor a surface.
+
+        Args:
+            home: Their folder.
+            level: Which.
+            spacing: Of samples near the level's middle, in its units.
+        """
+        parts = [make() for make in self.splats.values()]
+        faces = self.meshes.faces()
+        names = []
+        if parts or faces is not None:
+            home.mkdir(parents=True, exist_ok=True)
+        if parts:
+            names.append(home / f"level_{level:03d}_splats.ply")
+            splats.write_parts(parts, names[-1])
+        if faces is not None:
+            names.append(home / f"level_{level:03d}_surfaces.ply")
+            _write_ply(names[-1], _table(surfaces.sample(faces, spacing, MOST)))
+        return names
+
+
+def _copied(place: Place, index: int, count: int, turn: Slice) -> Sliced[_Copies | None]:
+    """Copies of one level's objects; None where there are none."""
+    copies = _Copies()
+    while True:
+        root, _, view_layer = place.find()
+        if len(root.dreamzoom.levels) != count:
+            raise DreamzoomError("Levels were added or removed meanwhile", "Press Generate again")
+        chosen = of_level(root, index) if root.dreamzoom.see_assets else []
+        chosen = [obj for obj in chosen if obj.name in view_layer.objects]
+        if not chosen:
+            return None
+        with _free_zoom(root, view_layer) as set_zoom:
+            set_zoom(index)
+            if copies.go_on(chosen, view_layer, rig.level_empties(root)[index], turn):
+                return copies
+        yield index / count
 
 
 @contextmanager
@@ -108,31 +188,6 @@ def _free_zoom(root: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Itera
         if curve is not None:
             curve.mute = muted
         set_zoom(before)
-
-
-def _write_level(
-    empty: bpy.types.Object,
-    chosen: list[bpy.types.Object],
-    view_layer: bpy.types.ViewLayer,
-    place: Path,
-    spacing: float,
-) -> list[Path]:
-    """The files of one level's objects; none where they have neither splats nor a surface."""
-    chosen = [obj for obj in chosen if obj.name in view_layer.objects]
-    shown = [obj for obj in chosen if splats.holds_splats(obj)]
-    graph = view_layer.depsgraph
-    into = np.linalg.inv(np.array(empty.evaluated_get(graph).matrix_world, np.float64))
-    faces = surfaces.collect(graph, {obj for obj in chosen if obj not in shown}, into)
-    names = []
-    if shown or faces is not None:
-        place.mkdir(parents=True, exist_ok=True)
-    if shown:
-        names.append(place / f"level_{empty[rig.LEVEL]:03d}_splats.ply")
-        splats.export_splats(shown, names[-1], into)
-    if faces is not None:
-        names.append(place / f"level_{empty[rig.LEVEL]:03d}_surfaces.ply")
-        _write_ply(names[-1], _table(surfaces.sample(faces, spacing / np.sqrt(SAMPLES_PER_PIXEL), MOST)))
-    return names
 
 
 def _table(samples: surfaces.Samples) -> np.ndarray:

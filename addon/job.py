@@ -7,6 +7,7 @@ nothing here waits.
 from __future__ import annotations
 
 import atexit
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,16 +16,19 @@ from typing import Any
 
 import bpy
 
-from . import assets, importer, launch, rig, words
+from . import importer, launch, rig, words
 from .client import Client, Ended
 from .errors import DreamzoomError
-from .request import build_request
+from .looking import Looking
 
 IDLE_SECONDS = 60.0
 """The server is let go this long after its last job, so that it does not hold the GPU's memory while Cycles renders."""
 
 TICK = 0.1
-ACTIVE = ("starting", "running", "cancelling", "importing")
+BREATH = 0.01
+"""Between slices of work on the main thread Blender has at least this long for its own."""
+
+ACTIVE = ("looking", "starting", "running", "cancelling", "importing")
 
 
 @dataclass
@@ -33,7 +37,8 @@ class Job:
 
     Attributes:
         rig: Name of the rig's root, and `uid` Blender's id of it, which survives undo.
-        status: "starting", "running", "cancelling", "importing", then "done", "cancelled" or "failed".
+        status: "looking" (at the scene), "starting", "running", "cancelling", "importing", then "done", "cancelled" or
+            "failed".
         fraction: 0 to 1 of the whole.
         warning: The last thing that the server warned of.
         error: What went wrong, where it failed.
@@ -43,7 +48,7 @@ class Job:
     uid: int
     folder: Path
     import_when_done: bool
-    status: str = "starting"
+    status: str = "looking"
     stage: str = ""
     level: int | None = None
     levels: int = 0
@@ -79,6 +84,7 @@ class Session:
         self.install_error = ""
         self.idle_since = 0.0
         self.importing: Iterator[tuple[int, int]] | None = None
+        self.looking: Looking | None = None
 
 
 session = Session()
@@ -89,24 +95,59 @@ def is_busy() -> bool:
     return session.job is not None and session.job.is_active
 
 
-def generate(root: bpy.types.Object, scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer) -> Job:
-    """Send a rig's job to the server, starting it if need be.
+def generate(
+    root: bpy.types.Object,
+    scene: bpy.types.Scene,
+    view_layer: bpy.types.ViewLayer,
+    *,
+    seconds: float = math.inf,
+) -> Job:
+    """Look at the scene and send a rig's job to the server, starting it if need be.
+
+    Args:
+        root: The rig.
+        scene: Its frames are looked at.
+        view_layer: What is to be seen of it.
+        seconds: How long each `pump` may look at the scene; without, it has been looked at when this returns.
 
     Raises:
-        DreamzoomError: The job can't be sent as it is.
+        DreamzoomError: The job can't be sent as it is. What is found later, while `pump` looks, fails the job.
     """
     if is_busy():
         raise DreamzoomError("A job is under way already", "Wait for it, or cancel it")
     command = launch.command()
-    request = build_request(root, scene, view_layer)
-    folder = launch.ensure_job_folder(root)
-    request = assets.write(root, view_layer, folder, request)
-    client = _ensure_client(command)
-    job = Job(root.name, root.session_uid, folder, root.dreamzoom.import_when_done, levels=len(request["levels"]))
-    job.request_id = client.request("generate", {"request": request, "out": str(folder)})
+    looking = Looking(root, scene, view_layer, seconds)
+    job = Job(root.name, root.session_uid, Path(), root.dreamzoom.import_when_done, levels=len(root.dreamzoom.levels))
+    if seconds < math.inf:
+        session.looking = looking
+    else:
+        looking.to_the_end()
+        _send(job, looking, command)
     session.job = job
     _start_timer()
     return job
+
+
+def _look_on(job: Job) -> None:
+    """One slice of looking at the scene; then the job goes to the server."""
+    looking = session.looking
+    try:
+        ready = looking.step()
+        job.fraction = looking.fraction
+        if ready:
+            session.looking = None
+            _send(job, looking, launch.command())
+    except DreamzoomError as error:
+        session.looking = None
+        _finish(job, "failed", error)
+    _redraw()
+
+
+def _send(job: Job, looking: Looking, command: list[str]) -> None:
+    """Hand what was found to the server."""
+    client = _ensure_client(command)
+    job.status, job.fraction, job.folder = "starting", 0.0, looking.folder
+    job.request_id = client.request("generate", {"request": looking.found, "out": str(looking.folder)})
 
 
 def cancel() -> None:
@@ -116,6 +157,10 @@ def cancel() -> None:
         return
     if job.status == "importing":
         session.importing = None
+        _finish(job, "cancelled")
+        return
+    if job.status == "looking":
+        _stop_looking()
         _finish(job, "cancelled")
         return
     job.status = "cancelling"
@@ -178,11 +223,13 @@ def install() -> None:
 def pump() -> bool:
     """Take in what has come and take one step; whether there is more to come. Returns within milliseconds.
 
-    Importing is the exception: one call imports one level.
+    Importing and looking at the scene are the exceptions: one call imports one level, or looks for one slice.
     """
     if session.client is not None:
         for message in session.client.messages():
             _take(message)
+    if session.looking is not None:
+        _look_on(session.job)
     if session.importing is not None:
         _import_step(session.job)
     if session.installation is not None:
@@ -196,7 +243,7 @@ def pump() -> bool:
 
 def wait(seconds: float = 0.05) -> None:
     """Sleep until something comes, up to `seconds`: for scripts that call `pump` in a loop."""
-    if session.client is not None and session.importing is None:
+    if session.client is not None and session.importing is None and session.looking is None:
         session.client.wait_for_message(seconds)
 
 
@@ -223,7 +270,7 @@ def _take(message: dict[str, Any] | Ended) -> None:
     job = session.job
     if isinstance(message, Ended):
         session.client = None
-        if job is not None and job.is_active and job.status != "importing":
+        if job is not None and job.is_active and job.status not in ("looking", "importing"):
             _finish(job, "failed", words.of_end(message, launch.log_file()))
         for identity in list(session.asked):
             _hand_over(identity, message)
@@ -340,7 +387,9 @@ def _redraw(preferences_too: bool = False) -> None:
 
 
 def _tick() -> float | None:
-    return TICK if pump() else None
+    if not pump():
+        return None
+    return TICK if session.looking is None else BREATH
 
 
 def _start_timer() -> None:
@@ -348,10 +397,17 @@ def _start_timer() -> None:
         bpy.app.timers.register(_tick, first_interval=TICK, persistent=True)
 
 
+def _stop_looking() -> None:
+    if session.looking is not None:
+        session.looking.stop()
+        session.looking = None
+
+
 def _end_all() -> None:
     if session.installation is not None:
         session.installation.stop()
         session.installation = None
+    _stop_looking()
     session.importing = None
     _let_go(patience=1.5)
 

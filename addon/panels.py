@@ -53,7 +53,7 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
         layout = self.layout
         root = rig.active_rig(context)
         if root is None:
-            _paragraph(layout, "Start with a rig: a camera that zooms through levels of prompts.", icon="INFO")
+            paragraph(layout, "Start with a rig: a camera that zooms through levels of prompts.", icon="INFO")
             draw_new_rig(context.scene.dreamzoom, layout)
             return
         row = layout.row(align=True)
@@ -62,8 +62,8 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
         row.operator("dreamzoom.delete_rig", text="", icon="TRASH", emboss=False)
         locked = rig.why_locked(root)
         if locked:
-            _paragraph(layout, locked, icon="LINKED")
-        column = _split(layout)
+            paragraph(layout, locked, icon="LINKED")
+        column = split(layout)
         column.prop(root, rig.ZOOM, text="Zoom", slider=True)
 
 
@@ -76,7 +76,7 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         layout = self.layout
         root = rig.active_rig(context)
         settings = root.dreamzoom
-        column = _split(layout)
+        column = split(layout)
         column.prop(settings, "camera")
         column.prop(root, rig.ORBIT, text="Orbit per Level")
         column.separator()
@@ -130,7 +130,7 @@ class DREAMZOOM_PT_level(RigPanel, Panel):
         column = self.layout.column(align=True)
         column.prop(item, "prompt", text="", placeholder="What is to be seen here?")
         column.prop(item, "negative_prompt", text="", placeholder="What is not to be seen?")
-        column = _split(self.layout)
+        column = split(self.layout)
         column.prop(item, "image")
         column.separator()
         row = column.row(heading="Own Seed", align=True)
@@ -138,6 +138,8 @@ class DREAMZOOM_PT_level(RigPanel, Panel):
         seed = row.row()
         seed.active = item.use_seed
         seed.prop(item, "seed", text="")
+        if item.id_data.dreamzoom.engine == "diffusion":
+            column.prop(item, "guidance")
         column.separator()
         column.prop(item, "focus")
         root = item.id_data
@@ -153,13 +155,15 @@ class DREAMZOOM_PT_dream(RigPanel, Panel):
     def draw(self, context):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom
-        column = _split(layout)
+        column = split(layout)
         column.enabled = not job.is_busy()
         column.prop(settings, "engine")
         column.prop(settings, "quality")
         column.prop(settings, "size")
         column.prop(settings, "seed")
         column.prop(settings, "see_assets")
+        if settings.engine in ("spectral", "diffusion"):
+            column.prop(settings, "second_pass")
         if launch.is_set_up():
             draw_job(layout, settings)
         else:
@@ -181,7 +185,7 @@ class DREAMZOOM_PT_result(RigPanel, Panel):
         row.operator("dreamzoom.import_job", icon="IMPORT")
         row.operator("dreamzoom.open_job_folder", icon="FILE_FOLDER", text="Open Folder")
         layout.operator("dreamzoom.import_stack", icon="IMAGE_DATA")
-        column = _split(layout)
+        column = split(layout)
         column.prop(settings, "job_folder", text="Folder")
 
 
@@ -191,7 +195,7 @@ class DREAMZOOM_PT_render(RigPanel, Panel):
     def draw(self, context):
         layout = self.layout
         choice = context.scene.dreamzoom
-        column = _split(layout)
+        column = split(layout)
         column.row().prop(choice, "render_engine", expand=True)
         column.prop(choice, "render_samples", text="Samples (0: Auto)")
         column.prop(choice, "render_output")
@@ -208,7 +212,7 @@ class DREAMZOOM_PT_render(RigPanel, Panel):
 
 def draw_new_rig(new, layout: UILayout) -> None:
     """What a new rig is to be, and the button that makes it."""
-    column = _split(layout)
+    column = split(layout)
     column.prop(new, "target", text="Focus", placeholder="3D Cursor")
     column.prop(new, "levels")
     column.prop(new, "zoom_factor")
@@ -254,34 +258,36 @@ def draw_set_up(layout: UILayout) -> None:
     installation = job.session.installation
     box = layout.box()
     if installation is not None:
-        _paragraph(box, "Installing. Blender stays usable.", icon="TIME")
-        _paragraph(box, installation.line)
+        paragraph(box, "Installing. Blender stays usable.", icon="TIME")
+        paragraph(box, installation.line)
         return
-    _paragraph(box, "Dreaming needs a few packages first.", icon="INFO")
-    _paragraph(box, "They go into a folder of their own, once: some minutes, some gigabytes.")
+    paragraph(box, "Dreaming needs a few packages first.", icon="INFO")
+    paragraph(box, "They go into a folder of their own, once: some minutes, some gigabytes.")
     row = box.row()
     row.scale_y = 1.3
     row.operator("dreamzoom.install_server", icon="IMPORT")
     if not bpy.app.online_access:
-        _paragraph(box, "Allow Online Access first: Preferences, System, Network.")
+        paragraph(box, "Allow Online Access first: Preferences, System, Network.")
     box.operator("dreamzoom.open_preferences", text="Use a Python of My Own", icon="PREFERENCES")
     if job.session.install_error:
         draw_error(layout, job.session.install_error, "Check the network and press Install again")
 
 
-def draw_error(layout: UILayout, message: str, remedy: str, operator: str = "") -> None:
+def draw_error(
+    layout: UILayout, message: str, remedy: str, operator: str = "", dismiss: str = "dreamzoom.dismiss"
+) -> None:
     """A box that says what went wrong and what to do; the remedy is a button where there is one."""
     box = layout.box()
     head = box.row(align=True)
     warning = head.row()
     warning.alert = True
     warning.label(text="That did not work", icon="ERROR")
-    head.operator("dreamzoom.dismiss", text="", icon="X", emboss=False)
-    _paragraph(box, message)
+    head.operator(dismiss, text="", icon="X", emboss=False)
+    paragraph(box, message)
     if operator:
         box.operator(operator, text=remedy or None)
     elif remedy:
-        _paragraph(box, remedy, icon="LIGHT")
+        paragraph(box, remedy, icon="LIGHT")
 
 
 def draw_preferences(preferences, layout: UILayout) -> None:
@@ -291,10 +297,10 @@ def draw_preferences(preferences, layout: UILayout) -> None:
     if launch.is_set_up():
         box.label(text="Ready to dream.", icon="CHECKMARK")
         if python and not preferences.server_command:
-            _paragraph(box, str(python))
+            paragraph(box, str(python))
     else:
         draw_set_up(box)
-    column = _split(layout)
+    column = split(layout)
     column.prop(preferences, "server_python", placeholder="The one that Install makes")
     column.prop(preferences, "server_command", placeholder="Started on this machine")
     column.prop(preferences, "jobs_folder", placeholder="Beside the .blend file")
@@ -318,10 +324,12 @@ def _draw_progress(layout: UILayout, current: job.Job) -> None:
 
 def _draw_warning(layout: UILayout, current: job.Job) -> None:
     if current.warning:
-        _paragraph(layout, current.warning, icon="ERROR")
+        paragraph(layout, current.warning, icon="ERROR")
 
 
 def _doing(current: job.Job) -> str:
+    if current.status == "looking":
+        return f"Looking at the scene, {current.fraction * 100:.0f} %"
     if current.status == "starting":
         return "Starting"
     if current.status == "cancelling":
@@ -345,7 +353,7 @@ def _draw_note(layout: UILayout, icon: str, text: str) -> None:
     row.operator("dreamzoom.dismiss", text="", icon="X", emboss=False)
 
 
-def _split(layout: UILayout) -> UILayout:
+def split(layout: UILayout) -> UILayout:
     """A column of properties with their names on the left."""
     column = layout.column()
     column.use_property_split = True
@@ -360,7 +368,7 @@ def _letters() -> int:
     return max(20, int((region.width / scale - 40) / LETTER)) if region else 36
 
 
-def _paragraph(layout: UILayout, text: str, icon: str = "NONE") -> None:
+def paragraph(layout: UILayout, text: str, icon: str = "NONE") -> None:
     """Text over as many lines as it needs."""
     column = layout.column(align=True)
     column.scale_y = 0.8

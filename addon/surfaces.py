@@ -1,16 +1,12 @@
-"""Surfaces of objects as evenly spread, coloured samples."""
+"""Surfaces as evenly spread, coloured samples. Nothing of Blender."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import bpy
 import numpy as np
 
 from .splats.arrays import linear_to_srgb
-
-GREY = 0.8
-"""Base colour, in linear light, of what has no material: Blender's own."""
 
 NEAR = 1.5
 """Samples lie closest within this distance of the level's middle, in its units; beyond they spread with distance."""
@@ -20,7 +16,25 @@ LARGEST = 0.5
 """Triangles are split until their sides are this share of their distance from the middle, or of one unit."""
 
 ROUNDS = 16
-SHADERS = {"BSDF_PRINCIPLED": "Base Color", "BSDF_DIFFUSE": "Color", "EMISSION": "Color"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as Blender keeps it.
+
+    Attributes:
+        pixels: (H, W, 1 or more) float32, bottom row first.
+        encoded: Whether they are sRGB; else linear light.
+    """
+
+    pixels: np.ndarray
+    encoded: bool
+
+    def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """The colours of pixels (N,), sRGB (N, 3)."""
+        found = self.pixels[rows, columns, :3]
+        found = np.broadcast_to(found[:, :1], (len(found), 3)) if found.shape[-1] < 3 else found
+        return found if self.encoded else linear_to_srgb(found)
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,7 @@ class Faces:
         texture: (T,) index of the picture that colours the face, -1 for none.
         uv: (T, 3, 2), the corners' places in it.
         painted: (T, 3, 3) sRGB colours at the corners; NaN where `rgb` or a picture counts.
-        textures: (H, W, 3) sRGB each, bottom row first.
+        textures: The pictures.
     """
 
     corners: np.ndarray
@@ -41,7 +55,7 @@ class Faces:
     texture: np.ndarray
     uv: np.ndarray
     painted: np.ndarray
-    textures: tuple[np.ndarray, ...] = ()
+    textures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,79 +66,6 @@ class Samples:
     normals: np.ndarray
     rgb: np.ndarray
     spacing: np.ndarray
-
-
-@dataclass(frozen=True)
-class Look:
-    """The colour of a material: one all over (linear), or a picture, or a colour attribute."""
-
-    rgb_linear: tuple[float, float, float] = (GREY, GREY, GREY)
-    image: bpy.types.Image | None = None
-    uv_map: str = ""
-    attribute: str | None = None
-
-
-def collect(graph: bpy.types.Depsgraph, objects: set[bpy.types.Object], into: np.ndarray) -> Faces | None:
-    """All triangles of what is seen of `objects`, modifiers and instances included; None where there are none.
-
-    Args:
-        into: (4, 4), from the world into the level's frame.
-    """
-    if not objects:
-        return None
-    parts: list[Faces] = []
-    textures: dict[str, int] = {}
-    pictures: list[np.ndarray] = []
-    for instance in graph.object_instances:
-        owner = instance.parent if instance.is_instance else instance.object
-        if owner is None or owner.original not in objects or instance.object.type == "EMPTY":
-            continue
-        try:
-            mesh = instance.object.to_mesh()
-        except RuntimeError:
-            continue  # what has no surface
-        if mesh is not None:
-            looks = [look_of(slot.material) for slot in instance.object.material_slots] or [look_of(None)]
-            for look in looks:
-                if look.image is not None and look.image.name not in textures:
-                    textures[look.image.name] = len(pictures)
-                    pictures.append(_picture(look.image))
-            part = _faces(mesh, looks, textures, into @ np.array(instance.matrix_world, np.float64))
-            parts += [part] if len(part.corners) else []
-        instance.object.to_mesh_clear()
-    if not parts:
-        return None
-    if len(parts) == 1:
-        return replace(parts[0], textures=tuple(pictures))
-    names = ("corners", "rgb", "texture", "uv", "painted")
-    return Faces(*(np.concatenate([getattr(part, name) for part in parts]) for name in names), tuple(pictures))
-
-
-def look_of(material: bpy.types.Material | None) -> Look:
-    """What a material's surface is coloured by; its viewport colour where that can't be told."""
-    if material is None:
-        return Look()
-    plain = Look(tuple(material.diffuse_color[:3]))
-    if material.node_tree is None:
-        return plain
-    shader = _shader(material.node_tree)
-    if shader is None:
-        return plain
-    socket = shader.inputs[SHADERS[shader.type]]
-    strength = shader.inputs.get("Emission Strength")
-    dark = not socket.is_linked and not any(socket.default_value[:3])
-    if dark and strength is not None and strength.default_value > 0:
-        socket = shader.inputs["Emission Color"]
-    if not socket.is_linked:
-        return Look(tuple(socket.default_value[:3]))
-    source = socket.links[0].from_node
-    if source.type == "TEX_IMAGE" and source.image is not None:
-        vector = source.inputs["Vector"]
-        mapped = vector.links[0].from_node if vector.is_linked else None
-        return Look(image=source.image, uv_map=mapped.uv_map if mapped is not None and mapped.type == "UVMAP" else "")
-    if source.type in ("VERTEX_COLOR", "ATTRIBUTE"):
-        return Look(attribute=source.layer_name if source.type == "VERTEX_COLOR" else source.attribute_name)
-    return plain
 
 
 def sample(faces: Faces, spacing: float, most: int) -> Samples:
@@ -160,66 +101,6 @@ def turned_to(normals: np.ndarray) -> np.ndarray:
     turn = np.stack([1 + z, -y, x, np.zeros_like(z)], -1)
     turn[z < -0.999999] = (0, 1, 0, 0)
     return turn / np.linalg.norm(turn, axis=-1, keepdims=True)
-
-
-def _shader(tree: bpy.types.NodeTree) -> bpy.types.Node | None:
-    """The first shader with a colour that leads to the output."""
-    output = tree.get_output_node("ALL")
-    waiting = [output] if output is not None else []
-    seen = set()
-    while waiting:
-        node = waiting.pop(0)
-        if node.type in SHADERS:
-            return node
-        seen.add(node)
-        links = (link for socket in node.inputs if socket.type == "SHADER" for link in socket.links)
-        waiting += [link.from_node for link in links if link.from_node not in seen]
-    return None
-
-
-def _faces(mesh: bpy.types.Mesh, looks: list[Look], textures: dict[str, int], matrix: np.ndarray) -> Faces:
-    """The triangles of a mesh."""
-    mesh.calc_loop_triangles()
-    count = len(mesh.loop_triangles)
-    loops, vertices, materials = (np.empty(count * width, np.int32) for width in (3, 3, 1))
-    mesh.loop_triangles.foreach_get("loops", loops)
-    mesh.loop_triangles.foreach_get("vertices", vertices)
-    mesh.loop_triangles.foreach_get("material_index", materials)
-    places = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.vertices.foreach_get("co", places)
-    corners = places.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-    used = np.minimum(materials, len(looks) - 1)
-    faces = Faces(
-        corners[vertices].reshape(-1, 3, 3),
-        linear_to_srgb(np.array([look.rgb_linear for look in looks]))[used],
-        np.array([textures.get(look.image.name, -1) if look.image else -1 for look in looks])[used],
-        np.broadcast_to(np.float64(0), (count, 3, 2)),
-        np.broadcast_to(np.float64(np.nan), (count, 3, 3)),
-    )
-    for number, look in enumerate(looks):
-        faces = _coloured(faces, mesh, used == number, look, loops, vertices)
-    return faces
-
-
-def _coloured(faces: Faces, mesh, which: np.ndarray, look: Look, loops: np.ndarray, vertices: np.ndarray) -> Faces:
-    """Give the faces of one material their places in its picture, or the colours of its attribute."""
-    if look.image is not None:
-        layer = mesh.uv_layers.get(look.uv_map) or mesh.uv_layers.active
-        if layer is None:
-            return replace(faces, texture=np.where(which, -1, faces.texture))
-        uv = np.empty(2 * len(mesh.loops), np.float32)
-        layer.uv.foreach_get("vector", uv)
-        return replace(faces, uv=np.where(which[:, None, None], uv.reshape(-1, 2)[loops].reshape(-1, 3, 2), faces.uv))
-    if look.attribute is None:
-        return faces
-    layer = mesh.color_attributes.get(look.attribute) or mesh.color_attributes.active_color
-    if layer is None or layer.domain not in ("POINT", "CORNER"):
-        return faces
-    colours = np.empty(4 * len(layer.data), np.float32)
-    layer.data.foreach_get("color", colours)
-    rows = vertices if layer.domain == "POINT" else loops
-    painted = linear_to_srgb(colours.reshape(-1, 4)[rows, :3].reshape(-1, 3, 3).astype(np.float64))
-    return replace(faces, painted=np.where(which[:, None, None], painted, faces.painted))
 
 
 def _split(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -269,21 +150,8 @@ def _colours(faces: Faces, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     uv = np.einsum("ni,nij->nj", weights, faces.uv[rows])
     for number, picture in enumerate(faces.textures):
         here = faces.texture[rows] == number
-        height, width = picture.shape[:2]
+        height, width = picture.pixels.shape[:2]
         column = np.floor(uv[here, 0] % 1 * width).astype(int) % width
         row = np.floor(uv[here, 1] % 1 * height).astype(int) % height
-        rgb[here] = picture[row, column]
+        rgb[here] = picture.at(row, column)
     return np.clip(rgb, 0, 1)
-
-
-def _picture(image: bpy.types.Image) -> np.ndarray:
-    """An image as (H, W, 3) sRGB; grey where it can't be loaded."""
-    width, height = image.size
-    if not width or not height:
-        return np.full((1, 1, 3), linear_to_srgb(np.float32(GREY)), np.float32)
-    pixels = np.empty(width * height * image.channels, np.float32)
-    image.pixels.foreach_get(pixels)
-    rgb = pixels.reshape(height, width, image.channels)[..., : min(image.channels, 3)]
-    rgb = np.broadcast_to(rgb, (height, width, 3)) if rgb.shape[-1] == 1 else rgb
-    encoded = image.colorspace_settings.name == "sRGB" and not image.is_float
-    return rgb if encoded else linear_to_srgb(rgb)

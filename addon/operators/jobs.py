@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import bpy
 from bpy.types import Operator
 
 from .. import job, launch, rig
 from ..errors import DreamzoomError
+from ..slices import SECONDS
 from .rigs import can_change
 
 
@@ -25,9 +28,17 @@ class DREAMZOOM_OT_generate(Operator):
             return False
         return True
 
+    def invoke(self, context, event):
+        """From a button: Blender stays usable while the scene is looked at."""
+        return self._generate(context, SECONDS)
+
     def execute(self, context):
+        """From a script: when this returns the scene has been looked at."""
+        return self._generate(context, math.inf)
+
+    def _generate(self, context, seconds: float):
         try:
-            job.generate(rig.active_rig(context), context.scene, context.view_layer)
+            job.generate(rig.active_rig(context), context.scene, context.view_layer, seconds=seconds)
         except DreamzoomError as error:
             return _refuse(self, error)
         return {"FINISHED"}

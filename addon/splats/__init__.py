@@ -9,7 +9,7 @@ import numpy as np
 
 from . import compressed, facing, gaussians, native, ply, points, surfels, viewport
 from .arrays import SplatFileError, Splats, srgb_to_linear
-from .export import export_splats, holds_splats
+from .export import export_splats, holds_splats, taken, write_parts
 from .material import GONE
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "import_splats",
     "read_splats",
     "show_splats",
+    "taken",
+    "write_parts",
 ]
 
 ENDINGS = (".ply", ".splat", ".spz")

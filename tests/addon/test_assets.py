@@ -71,8 +71,8 @@ def painted(tree, inputs):
 
 def write(root, folder):
     bpy.context.view_layer.update()
-    request = build_request(root, bpy.context.scene, bpy.context.view_layer)
-    return assets.write(root, bpy.context.view_layer, folder, request)
+    scene, view_layer = bpy.context.scene, bpy.context.view_layer
+    return assets.write(root, scene, view_layer, folder, build_request(root, scene, view_layer))
 
 
 def read(request, level):
