@@ -15,7 +15,7 @@ from bpy.props import (
 )
 from bpy.types import PropertyGroup
 
-from . import rig
+from . import diffusion, models, rig
 
 ENGINES = (
     (
@@ -92,6 +92,11 @@ def _layout_changed(settings: RigSettings, context: bpy.types.Context) -> None:
         rig.sync_levels(settings.id_data)
 
 
+def _engine_changed(settings: RigSettings, context: bpy.types.Context) -> None:
+    if settings.engine == "diffusion" and models.shelf.entries is None:
+        models.refresh()
+
+
 def _focus_changed(level: LevelSettings, context: bpy.types.Context) -> None:
     if rig.is_rig(level.id_data):
         rig.sync_levels(level.id_data)
@@ -129,6 +134,14 @@ class LevelSettings(PropertyGroup):
         name="Own Seed", description="Give this level a seed of its own, so that it can be varied alone"
     )
     seed: IntProperty(name="Seed", description="Another number, another picture of the same prompt", min=0)
+    guidance: FloatProperty(
+        name="Guidance",
+        description="How closely the diffusion engine follows this level's prompt. 0: as at all levels",
+        min=0.0,
+        max=50.0,
+        soft_max=15.0,
+        step=50,
+    )
     focus: FloatVectorProperty(
         name="Next Level At",
         description=(
@@ -166,7 +179,7 @@ class RigSettings(PropertyGroup):
         type=bpy.types.Object,
         poll=_is_camera,
     )
-    engine: EnumProperty(name="Engine", description="What imagines the pictures", items=ENGINES)
+    engine: EnumProperty(name="Engine", description="What imagines the pictures", items=ENGINES, update=_engine_changed)
     quality: EnumProperty(name="Quality", description="How much work goes into it", items=QUALITIES, default="preview")
     size: IntProperty(
         name="Size",
@@ -179,6 +192,19 @@ class RigSettings(PropertyGroup):
         subtype="PIXEL",
     )
     seed: IntProperty(name="Seed", description="Another number, another world from the same prompts", min=0)
+    second_pass: EnumProperty(
+        name="Second Pass",
+        description="Dream the levels and side views once more when their depth is known, so that they agree where "
+        "they show the same: sharper from all sides, and about twice the time",
+        items=(
+            ("AUTO", "By Quality", "With Preview and Final"),
+            ("ON", "Always", "Whatever the quality"),
+            ("OFF", "Never", "Whatever the quality"),
+        ),
+    )
+    diffusion: PointerProperty(
+        name="Diffusion", description="What the diffusion engine is told", type=diffusion.DiffusionSettings
+    )
     see_assets: BoolProperty(
         name="See My Objects",
         description=(
@@ -229,7 +255,7 @@ class SceneSettings(PropertyGroup):
     render_transparent: BoolProperty(**RENDER_TRANSPARENT)
 
 
-CLASSES = (LevelSettings, RigSettings, SceneSettings)
+CLASSES = (*diffusion.CLASSES, LevelSettings, RigSettings, SceneSettings)
 
 
 def register() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import cameras, rig
+from . import cameras, diffusion, rig
 from .errors import DreamzoomError
 from .slices import Place, Slice, Sliced, finished
 
@@ -41,7 +41,7 @@ def look(place: Place, turn: Slice) -> Sliced[dict[str, Any]]:
         "version": VERSION,
         "seed": settings.seed,
         "quality": settings.quality,
-        "engine": {"name": settings.engine},
+        "engine": _engine(settings),
         "zoom_factor": settings.zoom_factor,
         "levels": [_level(item, index) for index, item in enumerate(settings.levels)],
         "cameras": [],
@@ -117,6 +117,15 @@ def _check_zooms(keys: list[dict[str, Any]], levels: int) -> None:
                 f"The zoom is {key['zoom']:.2f} at frame {key['frame']}; it must be -1 to {levels}",
                 "Add levels, or change the keys of the zoom",
             )
+
+
+def _engine(settings) -> dict[str, Any]:
+    """The engine and what it is told."""
+    if settings.engine == "procedural":
+        return {"name": "procedural"}
+    options = diffusion.engine_options(settings.diffusion, settings.levels) if settings.engine == "diffusion" else {}
+    again = {} if settings.second_pass == "AUTO" else {"refine": settings.second_pass == "ON"}
+    return {"name": settings.engine} | options | again
 
 
 def _level(item, index: int) -> dict[str, Any]:

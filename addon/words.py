@@ -54,6 +54,8 @@ def of_error(error: dict[str, Any]) -> DreamzoomError:
         return DreamzoomError(
             f"{_field(data['field'])} {data.get('message', 'is not valid')}", "Change it and try again"
         )
+    if data.get("missing") == "model":
+        return DreamzoomError(_sentence(message), "Get Models", operator="dreamzoom.get_models")
     remedies = {ENGINE_UNAVAILABLE: "Choose another engine", BUSY: "Wait for the other job, or cancel it"}
     remedy = data.get("remedy") or remedies.get(code, "Try again; the server's log tells more")
     return DreamzoomError(_sentence(message), _sentence(remedy))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import conversions, jobs, levels, rigs, setup, splat_files, stack
+from . import conversions, jobs, levels, models, rigs, setup, splat_files, stack
 
-MODULES = (rigs, conversions, levels, jobs, setup, splat_files, stack)
+MODULES = (rigs, conversions, levels, jobs, models, setup, splat_files, stack)
 
 
 def register() -> None:

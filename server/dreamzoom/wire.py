@@ -108,7 +108,8 @@ class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, ta
     steps: Annotated[int, Meta(ge=1, le=500, description="Denoising steps; the model's own if absent.")] | None = None
     guidance: Annotated[float, Meta(ge=0, le=50, description="How closely to follow the prompt.")] | None = None
     level_guidance: Annotated[
-        list[Annotated[float, Meta(ge=0, le=50)]], Meta(max_length=64, description="Instead, one a level.")
+        list[Annotated[float, Meta(ge=0, le=50)] | None],
+        Meta(max_length=64, description="Instead, one a level; null for `guidance`."),
     ] = []
     scheduler: Literal["auto", "ddpm", "ddim", "dpm++", "euler", "lcm"] = "auto"
     joint: Annotated[bool, Meta(description="Sample all levels together, where the model can.")] = True

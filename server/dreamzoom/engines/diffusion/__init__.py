@@ -70,7 +70,8 @@ class DiffusionEngine:
         self.positive = [text for text in texts if text.strip()]
         self.prompts = complete_prompts(texts) if self.positive else [(("", 1.0),)] * len(texts)
         self.steps, guidance = self._usual()
-        self.guidance = self.options.level_guidance or [guidance] * len(texts)
+        own = self.options.level_guidance or [None] * len(texts)
+        self.guidance = [guidance if value is None else value for value in own]
         if len(self.guidance) != len(texts):
             raise BadRequest(
                 "engine.level_guidance",
