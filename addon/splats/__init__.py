@@ -7,7 +7,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import compressed, facing, gaussians, native, ply, points, surfels, viewport
+from . import compressed, facing, flat, gaussians, native, ply, points, surfels, viewport
 from .arrays import SplatFileError, Splats, srgb_to_linear
 from .export import export_splats, holds_splats, taken, write_parts
 from .material import GONE
@@ -24,6 +24,7 @@ __all__ = [
     "read_splats",
     "show_splats",
     "taken",
+    "usual_representation",
     "write_parts",
 ]
 
@@ -86,9 +87,10 @@ def show_splats(
         splats: What to show.
         name: Of the object.
         collection: Where it is linked.
-        representation: "surfels" (quads, for flat splats), "gaussians" (spheres and a material that
-            evaluates them along the ray), "viewers" (quads that face the scene's camera, as the usual viewers show
-            splats), "native" (Blender's own, from 5.3 on), or "auto": surfels where they are exact, else gaussians.
+        representation: "surfels" (quads, for splats without thickness), "flat" (quads and a material that evaluates
+            Gaussians along the ray), "gaussians" (spheres and such a material), "viewers" (quads that face the scene's
+            camera, as the usual viewers show splats), "native" (Blender's own, from 5.3 on), or "auto": the first of
+            surfels, flat and gaussians that shows them well.
 
     Returns:
         The object, and a second one, marked by `SUPERSEDED`, where some splats are those that a finer level replaces.
@@ -97,7 +99,7 @@ def show_splats(
         SplatFileError: This Blender has no splats of its own.
     """
     if representation == "auto":
-        representation = "surfels" if splats.are_surfels() else "gaussians"
+        representation = usual_representation(splats)
     if representation == "native" and not native.available():
         raise SplatFileError("This Blender has no splats of its own; they come with 5.3")
     marked = splats.extra.get("superseded")
@@ -114,9 +116,17 @@ def show_splats(
     return objects
 
 
+def usual_representation(splats: Splats) -> str:
+    """The first of surfels, flat and gaussians that shows splats well."""
+    if splats.are_surfels():
+        return "surfels"
+    return "flat" if flat.are_flat(splats) else "gaussians"
+
+
 def _shown(splats: Splats, name: str, collection: bpy.types.Collection, representation: str) -> bpy.types.Object:
     make = {
         "surfels": surfels.surfel_mesh,
+        "flat": flat.flat_mesh,
         "gaussians": gaussians.gaussian_cloud,
         "viewers": facing.facing_mesh,
         "native": native.native_cloud,

@@ -56,6 +56,8 @@ def taken(obj: bpy.types.Object, after: np.ndarray | None = None) -> Callable[[]
     name, values, matrix = obj.data.name, _copied(obj.data), np.array(obj.matrix_world, np.float64)
     if after is not None:
         matrix = np.array(after, np.float64) @ matrix
+    if obj.type == "MESH" and "inverse_0" in values:
+        return lambda: moved(_from_flat(values, name), matrix)
     if obj.type == "MESH" and "axis_0" not in values:
         return lambda: moved(_from_quads(values, name), matrix)
     read = next(read for column, read in READERS.items() if column in values)
@@ -179,12 +181,15 @@ def _copied(data: bpy.types.ID) -> dict[str, np.ndarray]:
     return found
 
 
-def _from_quads(mesh: Values, name: str) -> Splats:
-    colour = mesh["splat"]
-    corners = mesh["position"]
-    if len(corners) != 4 * len(colour):
+def _corners(mesh: Values, name: str) -> np.ndarray:
+    """Where the corners of the quads lie, (N, 4, 3) float64."""
+    if len(mesh["position"]) != 4 * len(mesh["splat"]):
         raise SplatFileError(f"{name} was edited: its quads are no splats any more")
-    corners = corners.reshape(-1, 4, 3).astype(np.float64)
+    return mesh["position"].reshape(-1, 4, 3).astype(np.float64)
+
+
+def _from_quads(mesh: Values, name: str) -> Splats:
+    colour, corners = mesh["splat"], _corners(mesh, name)
     width = CORNERS[1, 0] - CORNERS[0, 0]
     sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0]], -1) / width
     lengths = np.maximum(np.linalg.norm(sides, axis=1), 1e-30)
@@ -197,6 +202,11 @@ def _from_quads(mesh: Values, name: str) -> Splats:
     quaternions = quaternions_of(np.stack([first, second, third], -1))
     sh = _harmonics(mesh, colour)
     return Splats(corners.mean(1).astype(np.float32), log_scales, quaternions, _logits(colour[:, 3]), sh)
+
+
+def _from_flat(mesh: Values, name: str) -> Splats:
+    centres = _corners(mesh, name).mean(1).astype(np.float32)
+    return _from_spheres(mesh | {"position": centres, "rgba": mesh["splat"]})
 
 
 def _from_axes(mesh: Values) -> Splats:

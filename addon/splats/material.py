@@ -60,6 +60,14 @@ def gaussian_material(degree: int) -> bpy.types.Material:
     )
 
 
+def flat_material(degree: int) -> bpy.types.Material:
+    """Quads that carry FACE `splat` (linear RGB, or sRGB above degree 0; opacity), `inverse_0..2` (the longest axis
+    first) and `sh_1..`, and CORNER `sigma`: Gaussians evaluated along the ray as by `gaussian_material`, o being the
+    place on the quad.
+    """
+    return _found_or_built(f"Dreamzoom Flat Gaussians SH {degree}", f"flat {degree} 1", lambda g: _flat(g, degree))
+
+
 def viewer_material(degree: int) -> bpy.types.Material:
     """Quads that carry FACE `splat` (sRGB, opacity), `away` and `sh_1..`, and POINT `sigma`.
 
@@ -133,16 +141,33 @@ def _gaussians(graph: Graph, degree: int):
     centre = graph.add("PointInfo").outputs["Position"]
     offset = graph.in_object(graph.vector("SUBTRACT", hit.outputs["Position"], centre))
     ray = graph.in_object(hit.outputs["Incoming"])
-    rows = [graph.attribute(f"inverse_{row}").outputs["Vector"] for row in range(3)]
-    o, r = (
-        graph.add("CombineXYZ", *(graph.vector("DOT_PRODUCT", row, vector) for row in rows)).outputs[0]
-        for vector in (offset, ray)
-    )
+    kernel = _along_ray(graph, _in_sigmas(graph, offset), _in_sigmas(graph, ray))
+    _finish_gaussian(graph, point, kernel, ray, degree)
+
+
+def _flat(graph: Graph, degree: int):
+    ray = graph.in_object(graph.add("NewGeometry").outputs["Incoming"])
+    kernel = _along_ray(graph, graph.attribute("sigma").outputs["Vector"], _in_sigmas(graph, ray))
+    _finish_gaussian(graph, graph.attribute("splat"), kernel, ray, degree)
+
+
+def _in_sigmas(graph: Graph, vector):
+    """A vector of the object's axes in a Gaussian's own, each in its sigma."""
+    rows = (graph.attribute(f"inverse_{row}").outputs["Vector"] for row in range(3))
+    return graph.add("CombineXYZ", *(graph.vector("DOT_PRODUCT", row, vector) for row in rows)).outputs[0]
+
+
+def _along_ray(graph: Graph, o, r):
+    """The largest value of a unit Gaussian along the line through o along r: exp(−½ |o × r|² / |r|²)."""
     across = graph.vector("CROSS_PRODUCT", o, r)
     squared = graph.math("DIVIDE", graph.vector("DOT_PRODUCT", across, across), graph.vector("DOT_PRODUCT", r, r))
-    kernel = graph.math("EXPONENT", graph.math("MULTIPLY", squared, -0.5))
-    alpha = graph.math("MULTIPLY", kernel, point.outputs["Alpha"])
-    colour, eevee_colour = _seen_colours(graph, point.outputs["Color"], ray, degree)
+    return graph.math("EXPONENT", graph.math("MULTIPLY", squared, -0.5))
+
+
+def _finish_gaussian(graph: Graph, base, kernel, ray, degree: int):
+    """End in the colour and opacity of the attribute node `base`, by the kernel."""
+    alpha = graph.math("MULTIPLY", kernel, base.outputs["Alpha"])
+    colour, eevee_colour = _seen_colours(graph, base.outputs["Color"], ray, degree)
     finish(graph, colour, alpha, eevee_colour)
 
 

@@ -138,6 +138,22 @@ def gaussian_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE)
     return blended(alpha, along - np.sqrt(np.maximum(inside, 0)), seen_colours(splats, rays_flat), size)
 
 
+def largest_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
+    """Gaussians at their largest along each ray, ordered by where that is: as `surfel_picture`."""
+    centre, directions = rays(camera, size)
+    rays_flat = directions.reshape(-1, 3)
+    towards = splats.means - centre
+    axes = np.stack(axes_of(splats.quaternions.astype(np.float64)), 1) / np.exp(splats.log_scales)[..., None]
+    o = np.broadcast_to(-np.einsum("nij,nj->ni", axes, towards), (len(rays_flat), len(splats), 3))
+    r = np.einsum("nij,pj->pni", axes, rays_flat)
+    length = (r**2).sum(-1)
+    squared = (np.cross(o, r) ** 2).sum(-1) / length
+    reach = np.minimum(3, np.sqrt(2 * np.log(np.maximum(splats.opacities * 255, 1))))
+    along = -(o * r).sum(-1) / length
+    alpha = np.where((squared < reach**2) & (along > 0), splats.opacities * np.exp(-squared / 2), 0)
+    return blended(alpha, along, seen_colours(splats, rays_flat), size)
+
+
 def seen_colours(splats: Splats, directions: np.ndarray) -> np.ndarray:
     """Linear colours (P, N, 3) of splats along unit directions (P, 3) away from the eye."""
     above = harmonics.basis(*directions.T, harmonics.degree_of(splats.sh))

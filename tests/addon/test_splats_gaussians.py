@@ -13,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import splat_pictures as pictures
 from mathutils import Matrix
 
-from addon.splats import gaussians, harmonics, native
+from addon import splats
+from addon.splats import flat, gaussians, harmonics, native
 
 
 def placed(values, matrix=None):
@@ -62,6 +63,53 @@ class TestGaussianCloud:
         outputs = {node.target: node for node in material.node_tree.nodes if node.type == "OUTPUT_MATERIAL"}
         assert len(attributes_behind(outputs["EEVEE"])) == 12
         assert len(attributes_behind(outputs["CYCLES"])) == 19
+
+
+class TestFlatGaussians:
+    @pytest.mark.parametrize("degree", [0, 3])
+    def test_cycles_shows_them_as_they_are_and_at_least_as_well_as_spheres(self, tmp_path, degree):
+        values = thin(0.03, 80, degree)
+        camera = pictures.camera_at((1.5, -2.5, 1.0))
+        truth = pictures.largest_picture(values, camera)
+        found = {}
+        for representation in ("flat", "gaussians"):
+            (obj,) = splats.show_splats(values, "splats", bpy.context.scene.collection, representation)
+            found[representation] = pictures.decibels(pictures.rendered(tmp_path), truth)
+            bpy.data.objects.remove(obj)
+        assert found["flat"] > 40, found
+        assert found["flat"] > found["gaussians"]
+
+    def test_a_parent_moves_turns_and_scales_them(self, tmp_path):
+        values = thin(0.05, 50, 2)
+        matrix = Matrix.Translation((0.2, -0.1, 0.1)) @ Matrix.Rotation(1, 4, (1, 2, 3)) @ Matrix.Scale(0.6, 4)
+        (obj,) = splats.show_splats(values, "splats", bpy.context.scene.collection)
+        assert obj.type == "MESH"
+        obj.matrix_world = matrix
+        camera = pictures.camera_at((1.5, -2.5, 1.0))
+        truth = pictures.largest_picture(splats.export.moved(values, np.array(matrix)), camera)
+        assert pictures.decibels(pictures.rendered(tmp_path), truth) > 39
+
+    @pytest.mark.parametrize(
+        ("thickness", "representation"), [(1e-3, "surfels"), (0.1, "flat"), (0.3, "gaussians"), (1, "gaussians")]
+    )
+    def test_thickness_decides_whatever_axis_is_the_shortest(self, thickness, representation):
+        values = thin(thickness, 500)
+        assert splats.usual_representation(values) == representation
+        if representation == "flat":
+            values.log_scales[:] = values.log_scales[:, [2, 0, 1]]
+            assert splats.usual_representation(values) == representation
+            values.log_scales[:20] = 0.0
+            assert splats.usual_representation(values) == "gaussians"
+
+    def test_no_splats_make_an_empty_object(self):
+        assert len(flat.flat_mesh("a", thin(0.1, 0)).polygons) == 0
+
+
+def thin(thickness: float, count: int, degree: int = 0):
+    """Random splats whose third axis is `thickness` times the shorter of the others."""
+    values = pictures.random_splats(count, 1, degree, flat=False)
+    values.log_scales[:, 2] = values.log_scales[:, :2].min(-1) + np.float32(np.log(thickness))
+    return values
 
 
 def attributes_behind(node) -> set[str]:
