@@ -30,8 +30,8 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         column = split(layout)
         column.enabled = not job.is_busy()
         column.prop(settings, "style", placeholder="Behind every prompt")
-        column.prop(settings, "steps", text="Steps (0: Auto)")
-        column.prop(settings, "guidance", text="Guidance (0: Auto)")
+        column.prop(settings, "steps")
+        column.prop(settings, "guidance")
 
 
 class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
@@ -89,10 +89,12 @@ def _draw_offer(layout: UILayout) -> None:
         box.label(text=offer["repository"], icon="IMPORT" if offer["missing"] else "CHECKMARK")
         size = f"{offer['missing'] / 1e9:.2f} GB" if offer["missing"] else "Here already"
         paragraph(box, f"{size}. Licence: {offer['licence'] or 'none is stated'}.")
-    row = box.row(align=True)
+    column = box.column(align=True)
     total = sum(offer["missing"] for offer in models.shelf.offers)
-    row.operator("dreamzoom.download_models", icon="IMPORT", text=f"Download {total / 1e9:.1f} GB" if total else None)
-    row.operator("dreamzoom.cancel_models", text="Not Now")
+    column.operator(
+        "dreamzoom.download_models", icon="IMPORT", text=f"Download {total / 1e9:.1f} GB" if total else None
+    )
+    column.operator("dreamzoom.cancel_models", text="Not Now")
 
 
 def _draw_download(layout: UILayout) -> None:
