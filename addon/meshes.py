@@ -139,7 +139,10 @@ class Copies:
 
     def _shape(self, mesh: bpy.types.Mesh, looks: list[Look], matrix: np.ndarray) -> Shape:
         mesh.calc_loop_triangles()
-        triangles = mesh.loop_triangles
+        loops = _read(mesh.loop_triangles, "loops", 3, np.int32)
+        materials = np.zeros(len(loops), np.int32)
+        if len(looks) > 1:
+            mesh.loop_triangles.foreach_get("material_index", materials)
         textures = [-1] * len(looks)
         uv, painted = {}, {}
         for number, look in enumerate(looks):
@@ -151,9 +154,9 @@ class Copies:
         return Shape(
             _read(mesh.vertices, "co", 3, np.float32),
             matrix,
-            _read(triangles, "vertices", 3, np.int32),
-            _read(triangles, "loops", 3, np.int32),
-            _read(triangles, "material_index", 1, np.int32)[:, 0],
+            _read(mesh.attributes[".corner_vert"].data, "value", 1, np.int32)[:, 0][loops],
+            loops,
+            materials,
             linear_to_srgb(np.array([look.rgb_linear for look in looks])),
             np.array(textures),
             uv,
