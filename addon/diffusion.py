@@ -80,7 +80,7 @@ class DiffusionSettings(PropertyGroup):
     )
     scheduler: EnumProperty(name="Scheduler", description="How noise becomes a picture", items=SCHEDULERS)
     joint: BoolProperty(
-        name="Dream All Levels Together",
+        name="Levels Together",
         description="Let all levels agree while they come into being, where the model can: then each shows what the "
         "next one shows larger. Off: each is painted into the one before",
         default=True,
