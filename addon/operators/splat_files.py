@@ -16,6 +16,14 @@ from .. import splats
 TURNS = {"MINUS_Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
 """The turn about X that puts a file upright, by the axis that points up in it."""
 
+SHOWN = {
+    "surfels": ", as quads",
+    "flat": ", as flat Gaussians on quads",
+    "gaussians": ", as Gaussians in spheres",
+    "viewers": ", as viewers show them",
+}
+"""What the report says of the representation."""
+
 AXES = (
     ("MINUS_Y", "−Y Up", "As in most captures: x right, y down, z forward"),
     ("Y", "Y Up", "As in SPZ and glTF: x right, y up, z back"),
@@ -37,8 +45,14 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         name="Show As",
         description="What the splats become",
         items=(
-            ("auto", "Automatic", "Quads where the splats are flat, else Gaussians"),
-            ("surfels", "Quads", "The fastest, and the best in EEVEE; shows splats as if they were flat"),
+            ("auto", "Automatic", "The fastest of quads, flat Gaussians and Gaussians that shows the splats well"),
+            ("surfels", "Quads", "The fastest, and the best in EEVEE; shows splats as if they had no thickness"),
+            (
+                "flat",
+                "Flat Gaussians",
+                "Quads whose material evaluates each splat along the ray; twice as fast as Gaussians, and exact for "
+                "splats that are at most an eighth as thick as they are wide",
+            ),
             (
                 "gaussians",
                 "Gaussians",
@@ -73,8 +87,12 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
     def _import(self, context, path: Path) -> bool:
         try:
             read = splats.read_splats(path)
+            if not len(read):
+                why = f": none of its {read.dropped:,} rows holds usable numbers" if read.dropped else ""
+                raise splats.SplatFileError(f"{path.name} holds no splats{why}")
             axes = usual_axes(path, read) if self.axes == "AUTO" else self.axes
-            objects = splats.show_splats(read, path.stem, context.collection, self.representation)
+            shown = splats.usual_representation(read) if self.representation == "auto" else self.representation
+            objects = splats.show_splats(read, path.stem.removesuffix(".compressed"), context.collection, shown)
         except (OSError, splats.SplatFileError) as error:
             self.report({"ERROR"}, str(error))
             return False
@@ -90,10 +108,11 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
             obj.scale = (self.scale,) * 3
             obj.select_set(True)
         context.view_layer.objects.active = objects[0]
+        label = SHOWN.get(shown, "")
         if read.dropped:
-            self.report({"WARNING"}, f"{path.name}: {read.dropped:,} splats hold no finite numbers and were left out")
+            self.report({"WARNING"}, f"{path.name}: {read.dropped:,} splats hold no usable numbers and were left out")
         else:
-            self.report({"INFO"}, f"{path.name}: {len(read):,} splats")
+            self.report({"INFO"}, f"{path.name}: {len(read):,} splats{label}")
         return True
 
 

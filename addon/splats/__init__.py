@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
@@ -68,13 +70,17 @@ def read_splats(path: Path) -> Splats:
     path = Path(path)
     with path.open("rb") as file:
         magic = file.read(4)
+    return _reader_of(path, magic)(path).usable()
+
+
+def _reader_of(path: Path, magic: bytes) -> Callable[[Path], Splats]:
     if magic[:3] == b"ply" or path.suffix.lower() == ".ply":
         chunked = any(table.name == "chunk" for table in ply.tables_of(path))
-        return compressed.read_compressed_ply(path) if chunked else ply.read_splats(path)
+        return compressed.read_compressed_ply if chunked else ply.read_splats
     if magic == compressed.SPZ_MAGIC or magic[:2] == compressed.GZIP_MAGIC or path.suffix.lower() == ".spz":
-        return compressed.read_spz(path)
+        return compressed.read_spz
     if path.suffix.lower() == ".splat":
-        return compressed.read_dot_splat(path)
+        return compressed.read_dot_splat
     raise SplatFileError(f"{path.name} is no file of splats that is known; those end in {', '.join(ENDINGS)}")
 
 
@@ -102,6 +108,13 @@ def show_splats(
         representation = usual_representation(splats)
     if representation == "native" and not native.available():
         raise SplatFileError("This Blender has no splats of its own; they come with 5.3")
+    with _all_or_nothing():
+        return _objects(splats, name, collection, representation)
+
+
+def _objects(
+    splats: Splats, name: str, collection: bpy.types.Collection, representation: str
+) -> list[bpy.types.Object]:
     marked = splats.extra.get("superseded")
     if marked is None or not marked.any():
         return [_shown(splats, name, collection, representation)]
@@ -114,6 +127,19 @@ def show_splats(
     ]
     objects[1][SUPERSEDED] = True
     return objects
+
+
+@contextmanager
+def _all_or_nothing() -> Iterator[None]:
+    """Whatever comes into the file meanwhile goes again when something fails: no memory left, say."""
+    data = bpy.data
+    kinds = (data.objects, data.meshes, data.pointclouds, data.materials, data.node_groups)
+    before = [set(kind) for kind in kinds]
+    try:
+        yield
+    except Exception:
+        data.batch_remove([item for kind, old in zip(kinds, before) for item in kind if item not in old])
+        raise
 
 
 def usual_representation(splats: Splats) -> str:

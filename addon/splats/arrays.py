@@ -10,6 +10,10 @@ SH_C0 = 0.28209479177387814
 """The constant spherical harmonic: colour = 0.5 + SH_C0 · sh[:, 0], in sRGB."""
 
 
+LARGEST = 30.0
+"""The natural log of the largest size and of the largest distance that splats may have: beyond, renderers fail."""
+
+
 class SplatFileError(Exception):
     """A file that holds no splats or points that can be shown: what is wrong with it, in one sentence."""
 
@@ -25,7 +29,7 @@ class Splats:
         logit_opacities: (N,) float32.
         sh: (N, K, 3) float32, K = (degree + 1)², sRGB.
         extra: Further columns by name, (N,) each ("superseded").
-        dropped: How many rows of the file were left out since they held NaN or infinite values.
+        dropped: How many rows of the file were left out since they held NaN, infinite or absurd values.
     """
 
     means: np.ndarray
@@ -54,6 +58,16 @@ class Splats:
     def opacities(self) -> np.ndarray:
         """(N,) in 0..1."""
         return np.float32(1) / (np.float32(1) + np.exp(-self.logit_opacities))
+
+    def usable(self) -> Splats:
+        """Those of a size and at a place that renderers can show; who is left out is counted in `dropped`."""
+        far = np.float32(np.exp(LARGEST))
+        if not len(self) or (self.log_scales.max() <= LARGEST and -far <= self.means.min() <= self.means.max() <= far):
+            return self
+        good = (self.log_scales.max(-1) <= LARGEST) & (np.abs(self.means).max(-1) <= far)
+        kept = self[good]
+        kept.dropped = self.dropped + len(self) - len(kept)
+        return kept
 
     def are_surfels(self) -> bool:
         """Whether all are flat along their third axis."""

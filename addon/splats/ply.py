@@ -34,6 +34,9 @@ COLOUR = ("f_dc_0", "f_dc_1", "f_dc_2")
 SCALES = ("scale_0", "scale_1", "scale_2")
 ROTATION = ("rot_0", "rot_1", "rot_2", "rot_3")
 BYTES = ("red", "green", "blue")
+SURE = 30.0
+"""A logit beyond this counts as this: 1 or 0 in single precision."""
+
 FLATNESS = np.float32(np.log(1e-3))
 
 
@@ -131,9 +134,7 @@ def read_splats(path: Path) -> Splats:
         if table is None or name not in table.columns
     ]
     if missing:
-        mesh = any(table.name == "face" for table in tables)
-        what = "a mesh" if mesh else "points" if "opacity" in missing and "x" not in missing else "no splats"
-        raise SplatFileError(f"{path.name} holds {what}: the PLY has no {', '.join(missing[:3])}")
+        raise SplatFileError(f"{path.name} holds {_other(tables, missing)}: the PLY has no {', '.join(missing[:3])}")
     table.check()
     rest = _rest_columns(table.columns, path.name)
     kept = set(table.columns) - {*MEANS, *NORMALS, *COLOUR, *SCALES, *ROTATION, *rest, "opacity"}
@@ -218,6 +219,16 @@ def _placed(path: Path, tables: list[tuple[str, int, list]], start: int) -> list
     return placed
 
 
+def _other(tables: list[Table], missing: list[str]) -> str:
+    """What a PLY that lacks columns of splats holds, and how it can be brought in."""
+    if any(table.name == "face" for table in tables):
+        return "a mesh, which File › Import › Stanford PLY brings in"
+    if "x" in missing:
+        return "no splats"
+    coloured = set(COLOUR).isdisjoint(missing)
+    return "incomplete splats" if coloured else "points, which File › Import › Stanford PLY brings in"
+
+
 def _rest_columns(names: tuple[str, ...], file: str) -> list[str]:
     """f_rest_0.. in order, channel-major."""
     count = sum(name.startswith("f_rest_") for name in names)
@@ -231,7 +242,7 @@ def _rest_columns(names: tuple[str, ...], file: str) -> list[str]:
 def _fill(out: Splats, finite: np.ndarray, where: slice, rows: np.ndarray, rest: list[str]):
     """Put one piece of the file into its place in `out`."""
     out.means[where] = column(rows, MEANS)
-    out.logit_opacities[where] = rows["opacity"]
+    np.clip(rows["opacity"], -SURE, SURE, out=out.logit_opacities[where], casting="same_kind")  # ±∞ means 1 or 0
     out.sh[where, 0] = column(rows, COLOUR)
     if rest:
         out.sh[where, 1:] = column(rows, rest).reshape(len(rows), 3, -1).transpose(0, 2, 1)
