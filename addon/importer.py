@@ -56,10 +56,27 @@ def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, i
     if abs(result.get("zoom_factor", 0) - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
     rig.sync_levels(root)  # levels that the artist deleted by hand come back
-    homes = _collection(root, "points_collection", "Points"), _collection(root, "splats_collection", "Splats")
+    rig_uid, done = root.session_uid, set()
     for entry in result["levels"]:
-        _import_level(root, Path(folder), entry, *homes)
+        root = _found(rig_uid, done)
+        homes = _collection(root, "points_collection", "Points"), _collection(root, "splats_collection", "Splats")
+        done |= {obj.session_uid for obj in _import_level(root, Path(folder), entry, *homes)}
         yield entry["index"] + 1, count
+    _found(rig_uid, done)
+
+
+def _found(rig_uid: int, done: set[int]) -> bpy.types.Object:
+    """The rig as it is now: undo puts other objects into the place of those from before.
+
+    Raises:
+        DreamzoomError: The rig is gone, or what was imported so far.
+    """
+    there = {obj.session_uid: obj for obj in bpy.data.objects}
+    if rig_uid not in there:
+        raise DreamzoomError("The rig of this job is gone", "Undo its removal, then press Import")
+    if not done <= there.keys():
+        raise DreamzoomError("The import was undone before its end", "Press Import to begin again")
+    return there[rig_uid]
 
 
 def import_job(root: bpy.types.Object, folder: Path) -> None:
@@ -68,7 +85,10 @@ def import_job(root: bpy.types.Object, folder: Path) -> None:
         pass
 
 
-def _import_level(root: bpy.types.Object, folder: Path, entry: dict[str, Any], points, surfels) -> None:
+def _import_level(
+    root: bpy.types.Object, folder: Path, entry: dict[str, Any], points, surfels
+) -> list[bpy.types.Object]:
+    """Bring one level in; the new objects."""
     level = entry["index"]
     rig.remove_content(rig.level_empties(root)[level])
     name = f"{root.name} {level}"
@@ -79,6 +99,7 @@ def _import_level(root: bpy.types.Object, folder: Path, entry: dict[str, Any], p
         raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
     for obj in found:
         rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
+    return found
 
 
 def _inside(folder: Path, name: str) -> Path:
