@@ -27,12 +27,14 @@ os._exit(0)
 
 @pytest.fixture
 def filled(root):
-    """A rig with splats under each level, some of them superseded, and a cube of the artist's own under level 1."""
+    """A rig with splats that open and close one by one under each level, and a cube of the artist's own under level 1."""
     importer._collection(root, "points_collection", "Points")
     home = importer._collection(root, "splats_collection", "Splats")
     for level in range(4):
         some = random_splats(60, level)
         some.extra["superseded"] = (np.arange(60) < 30).astype(np.uint8)
+        some.extra["gone"] = np.linspace(0, 1, 60, dtype=np.float32)
+        some.extra |= {"reveal": np.linspace(1, 0, 60, dtype=np.float32)} if level else {}
         for obj in splats.show_splats(some, f"splats {level}", home):
             rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
     own = bpy.data.objects.new("own", bpy.data.meshes.new("own"))
@@ -50,11 +52,12 @@ def state(root):
     found = {}
     for obj in [root, *root.children_recursive]:
         seen = obj.evaluated_get(graph)
-        found[obj.name.partition(".0")[0]] = [*np.array(seen.matrix_world).ravel(), *seen.color, obj.hide_render]
+        shown = [*seen.color, obj.hide_render, seen.get(splats.GONE, -1.0)]
+        found[obj.name.partition(".0")[0]] = [*np.array(seen.matrix_world).ravel(), *shown]
     return found
 
 
-def film(root, frames=(1, 9, 20, 37)):
+def film(root, frames=(1, 7, 9, 20, 37)):
     found = {}
     for frame in frames:
         bpy.context.scene.frame_set(frame)
@@ -256,17 +259,21 @@ class TestFiles:
         scene.render.resolution_x = scene.render.resolution_y = 32
         scene.render.image_settings.file_format = "OPEN_EXR"
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "flight.blend"))
-        command = [sys.executable, "-c", RENDER_WITHOUT_ADDON, str(tmp_path / "flight.blend"), str(tmp_path), "9", "25"]
+        command = [sys.executable, "-c", RENDER_WITHOUT_ADDON, str(tmp_path / "flight.blend"), str(tmp_path), "7", "25"]
         bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         done = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
-        for frame in (9, 25):
+        for frame in (25, 7):
             scene.frame_set(frame)
-            scene.render.filepath = str(tmp_path / f"with{frame}.exr")
-            bpy.ops.render.render(write_still=True)
-            with_addon, without = (pixels(tmp_path / f"{kind}{frame}.exr") for kind in ("with", "bare"))
+            with_addon, without = rendered(tmp_path / "with.exr"), pixels(tmp_path / f"bare{frame}.exr")
             assert with_addon.std() > 0.05
             assert np.array_equal(with_addon, without)
+        closing = [obj for obj in bpy.data.objects if obj.get(splats.GONE, 0) not in (0, 1)]
+        assert closing, "at frame 7 splats of level 0 are closing"
+        for obj in closing:
+            obj.driver_remove(f'["{splats.GONE}"]')
+            obj[splats.GONE] = 0.0
+        assert not np.allclose(rendered(tmp_path / "open.exr"), without, atol=0.05)
 
     @pytest.fixture
     def library(self, filled, tmp_path):
@@ -341,6 +348,13 @@ class TestFiles:
         root = next(obj for obj in bpy.data.objects if rig.is_rig(obj) and obj.library is None)
         bpy.context.scene.frame_set(1)
         assert rig.level_empties(root)[0].matrix_world[0][0] == pytest.approx(8, rel=1e-4)
+
+
+def rendered(path):
+    """The pixels of a render of the current frame."""
+    bpy.context.scene.render.filepath = str(path)
+    bpy.ops.render.render(write_still=True)
+    return pixels(path)
 
 
 def pixels(path):
