@@ -27,7 +27,7 @@ os._exit(0)
 
 @pytest.fixture
 def filled(root):
-    """A rig with splats that open and close one by one under each level, and a cube of the artist's own under level 1."""
+    """A rig with splats under each level that open and close one by one, and an object of the artist's own."""
     importer._collection(root, "points_collection", "Points")
     home = importer._collection(root, "splats_collection", "Splats")
     for level in range(4):
