@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from . import compressed, facing, flat, gaussians, native, ply, points, surfels, viewport
-from .arrays import SplatFileError, Splats, srgb_to_linear
+from .arrays import SplatFileError, Splats, neighbourly, srgb_to_linear
 from .export import export_splats, holds_splats, taken, write_parts
 from .material import GONE
 
@@ -32,6 +32,11 @@ __all__ = [
 
 ENDINGS = (".ply", ".splat", ".spz")
 """How the names of files of splats end."""
+
+MANY = 1 << 16
+"""From so many quads on, neighbours are put side by side in memory: a million in the order of chance take Cycles a
+fifth longer (1.05 against 0.87 s for 480 × 270 pixels, 2 samples, 2 cores).
+"""
 
 SUPERSEDED = "dreamzoom_superseded"
 """The custom property of the object whose splats a finer level replaces."""
@@ -157,6 +162,8 @@ def _shown(splats: Splats, name: str, collection: bpy.types.Collection, represen
         "viewers": facing.facing_mesh,
         "native": native.native_cloud,
     }
+    if representation in {"surfels", "flat"} and len(splats) >= MANY:
+        splats = splats[neighbourly(splats.means)]
     obj = _placed(name, make[representation](name, splats), collection, splats.rgb)
     if len(splats) > viewport.MOST and representation != "native":
         viewport.thin(obj, splats)

@@ -109,6 +109,18 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= np.float32(0.0031308), linear * np.float32(12.92), bent)
 
 
+def neighbourly(means: np.ndarray) -> np.ndarray:
+    """The order (N,) in which neighbours among places (N, 3) follow each other: a Morton curve through 32³ cells."""
+    low, high = means.min(0), means.max(0)
+    cells = ((means - low) * np.float32(32 / max(float((high - low).max()), 1e-30))).astype(np.uint8)
+    x, y, z = _SPREAD[np.minimum(cells, 31)].T
+    return np.argsort(x | y << 1 | z << 2, kind="stable")  # 15 bits, which numpy sorts by radix
+
+
+_SPREAD = np.array([sum((cell >> bit & 1) << 3 * bit for bit in range(5)) for cell in range(32)], np.uint16)
+"""The bits of a cell's number along one axis, two apart."""
+
+
 def axes_of(quaternions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The three own axes, (N, 3) each, in object axes, of unit quaternions wxyz (N, 4)."""
     w, x, y, z = quaternions.T

@@ -86,14 +86,17 @@ def deep(plan: dict, folder: Path) -> dict:
 
 
 def _timed_frames(plan: dict, folder: Path) -> list[float]:
-    """Seconds of renders in a row, with persistent data, the camera moved a little before each."""
+    """Seconds of renders in a row, with persistent data, the camera moved a little before each.
+
+    Nothing is loaded in between: images that come and go let Blender build its scene anew.
+    """
     scene = bpy.context.scene
     camera = _look(scene, plan)
     seconds = []
     for frame in range(plan["frames"]):
         camera.location.x += 0.01 * frame
         start = time.perf_counter()
-        _rendered(scene, folder)
+        _render(scene, folder).unlink()
         seconds.append(time.perf_counter() - start)
     return seconds
 
@@ -139,17 +142,23 @@ def _box_filter(scene: bpy.types.Scene) -> None:
 
 def _rendered(scene: bpy.types.Scene, folder: Path) -> np.ndarray:
     """The current frame, (H, W, 3) float32 linear light."""
-    settings = scene.render.image_settings
-    settings.file_format, settings.color_depth, settings.color_mode = "OPEN_EXR", "32", "RGB"
-    scene.render.filepath = str(folder / f"frame-{os.getpid()}.exr")
-    bpy.ops.render.render(write_still=True)
-    image = bpy.data.images.load(scene.render.filepath)
+    path = _render(scene, folder)
+    image = bpy.data.images.load(str(path))
     pixels = np.empty(len(image.pixels), np.float32)
     image.pixels.foreach_get(pixels)
     width, height = image.size
     bpy.data.images.remove(image)
-    Path(scene.render.filepath).unlink()
+    path.unlink()
     return pixels.reshape(height, width, -1)[::-1, :, :3]
+
+
+def _render(scene: bpy.types.Scene, folder: Path) -> Path:
+    """Render the current frame into a file."""
+    settings = scene.render.image_settings
+    settings.file_format, settings.color_depth, settings.color_mode = "OPEN_EXR", "32", "RGB"
+    scene.render.filepath = str(folder / f"frame-{os.getpid()}.exr")
+    bpy.ops.render.render(write_still=True)
+    return Path(scene.render.filepath)
 
 
 def _peak() -> float:

@@ -73,6 +73,19 @@ class TestSurfels:
         kept = np.sort(splats.export.splats_of(obj).log_scales[:, :2])
         assert np.allclose(kept, np.sort(values.log_scales)[:, 1:], atol=1e-4)
 
+    @pytest.mark.parametrize("representation", ["surfels", "flat"])
+    def test_of_very_many_neighbours_lie_side_by_side(self, representation):
+        values = pictures.random_splats(splats.MANY, 9)
+        (obj,) = splats.show_splats(values, "a", bpy.context.scene.collection, representation)
+        bpy.context.view_layer.update()
+        back = splats.export.splats_of(obj)
+        away = lambda means: np.median(np.linalg.norm(np.diff(means, axis=0), axis=-1))  # noqa: E731
+        assert away(back.means) < away(values.means) / 10
+        order = splats.neighbourly(values.means)
+        assert np.array_equal(np.sort(order), np.arange(splats.MANY))
+        assert np.allclose(back.means, values.means[order], atol=1e-4)
+        assert np.allclose(back.opacities, values.opacities[order], atol=1e-5)
+
     def test_no_splats_make_an_empty_object(self, tmp_path):
         (obj,) = imported(tmp_path, pictures.random_splats(0, 5))
         assert len(obj.data.polygons) == 0
