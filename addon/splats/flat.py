@@ -7,6 +7,9 @@ up to `THICKEST` that costs less than what the order of the spheres costs.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import bpy
 import numpy as np
 
@@ -70,24 +73,37 @@ def _fill(mesh: bpy.types.Mesh, splats: Splats, degree: int):
     sigma = np.empty((count, 4, 2), np.float32)
     colour = np.empty((count, 4), np.float32)
     inverse = np.empty((3, count, 3), np.float32)
-    for start in range(0, count, CHUNK):
+
+    def take(start: int):
         where = slice(start, start + CHUNK)
         piece = splats[where]
-        order = np.argsort(-piece.log_scales, axis=-1)  # the longest axis first
-        logs = np.take_along_axis(piece.log_scales, order, -1)
-        scales = np.exp(np.maximum(logs, logs[:, :1] + THINNEST))
-        axes = np.take_along_axis(np.stack(axes_of(piece.quaternions), 1), order[..., None], 1)
         colour[where, :3] = piece.rgb if degree else srgb_to_linear(piece.rgb)
         colour[where, 3] = piece.opacities
         reach = np.sqrt(2 * np.log(np.maximum(colour[where, 3] / FAINTEST, 1 + 1e-6)))
-        sigma[where] = np.minimum(reach, CUT)[:, None, None] * CORNERS
+        np.multiply(np.minimum(reach, CUT)[:, None, None], CORNERS, out=sigma[where])
+        axes, scales = _longest_first(piece)
         sides = axes[:, :2] * scales[:, :2, None]
-        corners[where] = piece.means[:, None] + sigma[where, :, :1] * sides[:, :1] + sigma[where, :, 1:] * sides[:, 1:]
+        np.matmul(sigma[where], sides, out=corners[where])
+        corners[where] += piece.means[:, None]
         for row in range(3):
             np.divide(axes[:, row], scales[:, row : row + 1], out=inverse[row, where])
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        list(threads.map(take, range(0, count, CHUNK)))
     attributes = mesh.attributes
     attributes["position"].data.foreach_set("vector", corners.ravel())
     attributes["sigma"].data.foreach_set("vector", sigma.ravel())
     attributes["splat"].data.foreach_set("color", colour.ravel())
     for row in range(3):
         attributes[f"inverse_{row}"].data.foreach_set("vector", inverse[row].ravel())
+
+
+def _longest_first(splats: Splats) -> tuple[np.ndarray, np.ndarray]:
+    """The own axes (N, 3 axes, 3), the longest first, and their sigmas (N, 3), none below `THINNEST` of the longest."""
+    axes = np.stack(axes_of(splats.quaternions), 1)
+    logs = splats.log_scales
+    if not ((logs[:, 0] >= logs[:, 1]) & (logs[:, 1] >= logs[:, 2])).all():
+        order = np.argsort(-logs, axis=-1)
+        axes = np.take_along_axis(axes, order[..., None], 1)
+        logs = np.take_along_axis(logs, order, -1)
+    return axes, np.exp(np.maximum(logs, logs[:, :1] + THINNEST))
