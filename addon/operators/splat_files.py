@@ -21,8 +21,19 @@ SHOWN = {
     "flat": ", as flat Gaussians on quads",
     "gaussians": ", as Gaussians in spheres",
     "viewers": ", as viewers show them",
+    "native": ", as Blender's own",
 }
 """What the report says of the representation."""
+
+NATIVE = (
+    (
+        "native",
+        "Blender's Own",
+        "A point cloud that Blender itself shows as splats: quick in the viewport; needs more samples in Cycles, and "
+        "Apply Transform spoils it",
+    ),
+) * splats.native.available()
+"""One more choice where this Blender has splats of its own, from 5.3 on; none elsewhere."""
 
 AXES = (
     ("MINUS_Y", "−Y Up", "As in most captures: x right, y down, z forward"),
@@ -63,7 +74,7 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
                 "As Viewers Do",
                 "Quads that face the camera and blend in sRGB, as web viewers show splats; sets the view transform Raw",
             ),
-            ("native", "Blender's Own", "Splats of Blender 5.3 and later"),
+            *NATIVE,
         ),
         default="auto",
     )

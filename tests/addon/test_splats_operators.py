@@ -24,6 +24,10 @@ def operators(registered):
     return bpy.ops.dreamzoom
 
 
+def choice(name):
+    return bpy.ops.dreamzoom.import_splats.get_rna_type().properties[name]
+
+
 def written(folder, name="scene.ply", **extra):
     values = pictures.random_splats(30, 1, 1, flat=False)
     pictures.write_3dgs(folder / name, values, extra=extra)
@@ -85,12 +89,17 @@ class TestImport:
         for name in ("a.ply", "a.compressed.ply", "a.splat", "a.spz"):
             assert Path(name).suffix in endings  # Blender looks at the last ending alone
 
-    def test_blenders_own_splats_are_refused_where_it_has_none(self, operators, tmp_path):
-        _, path = written(tmp_path)
-        if bpy.app.version < (5, 3):
-            with pytest.raises(RuntimeError, match="5.3"):
-                operators.import_splats(filepath=path, representation="native")
+    def test_blenders_own_splats_are_offered_only_where_it_has_them(self, operators, tmp_path):
+        offered = {item.identifier for item in choice("representation").enum_items}
+        assert ("native" in offered) == splats.native.available()
+        if not splats.native.available():
+            with pytest.raises(splats.SplatFileError, match="5.3"):
+                splats.import_splats(written(tmp_path)[1], "a", bpy.context.collection, "native")
             assert not bpy.data.objects
+
+    def test_every_choice_says_what_it_is(self, operators):
+        for name in ("representation", "axes"):
+            assert all(item.description for item in choice(name).enum_items)
 
 
 HEADER = b"ply\nformat %s 1.0\nelement vertex %d\n"
