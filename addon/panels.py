@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 from bpy.types import Panel, UILayout, UIList
 
-from . import assets, job, launch, preview, rig, words
+from . import assets, clearing, job, launch, preview, rig, words
 
 CATEGORY = "Dreamzoom"
 LETTER = 6.4
@@ -65,6 +65,7 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
             paragraph(layout, locked, icon="LINKED")
         column = split(layout)
         column.prop(root, rig.ZOOM, text="Zoom", slider=True)
+        draw_in_the_way(layout, root, context.scene)
 
 
 class DREAMZOOM_PT_flight(RigPanel, Panel):
@@ -180,6 +181,9 @@ class DREAMZOOM_PT_result(RigPanel, Panel):
             column = layout.column(align=True)
             _draw_kind(column, settings.splats_collection, "Splats", "OUTLINER_OB_LIGHTPROBE")
             _draw_kind(column, settings.points_collection, "Points", "OUTLINER_OB_POINTCLOUD")
+            shading = getattr(context.space_data, "shading", None)
+            if shading and shading.type in ("SOLID", "WIREFRAME"):
+                column.prop_enum(shading, "type", "MATERIAL", text="Show Colours")
             layout.separator()
         row = layout.row(align=True)
         row.operator("dreamzoom.import_job", icon="IMPORT")
@@ -197,7 +201,7 @@ class DREAMZOOM_PT_render(RigPanel, Panel):
         choice = context.scene.dreamzoom
         column = split(layout)
         column.row().prop(choice, "render_engine", expand=True)
-        column.prop(choice, "render_samples", text="Samples (0: Auto)")
+        column.prop(choice, "render_samples", text="Samples")
         column.prop(choice, "render_output")
         column.prop(choice, "render_transparent")
         row = layout.row()
@@ -225,6 +229,20 @@ def draw_new_rig(new, layout: UILayout) -> None:
     button = layout.operator("dreamzoom.from_camera", icon="OUTLINER_OB_CAMERA")
     button.camera = ""
     button.target, button.zoom_factor = new.target.name if new.target else "", new.zoom_factor
+
+
+def draw_in_the_way(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
+    """What hides the dream, as the cube of a new file does, and the button that hides it."""
+    found = [obj.name for obj in clearing.in_the_way(root, scene)]
+    if not found:
+        return
+    names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    box = layout.box()
+    verb = "stands" if len(found) == 1 else "stand"
+    paragraph(box, f"{names} {verb} in the middle of the flight, in front of the dream.", icon="INFO")
+    row = box.row(align=True)
+    row.operator("dreamzoom.hide_in_the_way", icon="HIDE_ON")
+    row.prop(root.dreamzoom, "let_stand", text="Let Stand", toggle=True)
 
 
 def draw_job(layout: UILayout, settings) -> None:
@@ -324,7 +342,7 @@ def _draw_progress(layout: UILayout, current: job.Job) -> None:
 
 def _draw_warning(layout: UILayout, current: job.Job) -> None:
     if current.warning:
-        paragraph(layout, current.warning, icon="ERROR")
+        paragraph(layout, words.sentence(current.warning), icon="ERROR")
 
 
 def _doing(current: job.Job) -> str:

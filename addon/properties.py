@@ -213,6 +213,10 @@ class RigSettings(PropertyGroup):
         ),
         default=True,
     )
+    let_stand: BoolProperty(
+        name="Let Objects Stand",
+        description="Say nothing of objects that stand in the middle of the flight and belong to no level",
+    )
     import_when_done: BoolProperty(
         name="Import When Done",
         description="Bring the result into the scene as soon as it is ready",

@@ -55,17 +55,17 @@ def of_error(error: dict[str, Any]) -> DreamzoomError:
             f"{_field(data['field'])} {data.get('message', 'is not valid')}", "Change it and try again"
         )
     if data.get("missing") == "model":
-        return DreamzoomError(_sentence(message), "Get Models", operator="dreamzoom.get_models")
+        return DreamzoomError(sentence(message), "Get Models", operator="dreamzoom.get_models")
     remedies = {ENGINE_UNAVAILABLE: "Choose another engine", BUSY: "Wait for the other job, or cancel it"}
     remedy = data.get("remedy") or remedies.get(code, "Try again; the server's log tells more")
-    return DreamzoomError(_sentence(message), _sentence(remedy))
+    return DreamzoomError(sentence(message), sentence(remedy))
 
 
 def of_end(ended: Ended, log: Path) -> DreamzoomError:
     """A server that went away in the middle of a job."""
     if ended.code is None:
         return DreamzoomError(
-            _sentence(ended.reason),
+            sentence(ended.reason),
             "Check the server's Python in the preferences",
             operator="dreamzoom.open_preferences",
         )
@@ -78,7 +78,7 @@ def of_end(ended: Ended, log: Path) -> DreamzoomError:
         )
     last = f": {told[:200]}" if told else ""
     return DreamzoomError(
-        f"{_sentence(ended.reason)}{last}", f"Press Generate to go on from where it was. Its log: {log}"
+        f"{sentence(ended.reason)}{last}", f"Press Generate to go on from where it was. Its log: {log}"
     )
 
 
@@ -93,6 +93,7 @@ def _field(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """With a capital letter and without a full stop, as Blender's interface has it."""
     text = text.strip().rstrip(".")
     return text[:1].upper() + text[1:]

@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy.types import Operator
 
-from .. import hierarchy, job, properties, render, rig
+from .. import clearing, hierarchy, job, properties, render, rig
 
 
 class DREAMZOOM_OT_create_rig(Operator):
@@ -124,6 +124,25 @@ class DREAMZOOM_OT_delete_rig(Operator):
         return {"FINISHED"}
 
 
+class DREAMZOOM_OT_hide_in_the_way(Operator):
+    """Hide the objects that stand in the middle of the flight and belong to no level, in the viewport and in renders"""
+
+    bl_idname = "dreamzoom.hide_in_the_way"
+    bl_label = "Hide"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        return _has_rig(cls, context)
+
+    def execute(self, context):
+        hidden = clearing.in_the_way(rig.active_rig(context), context.scene)
+        for obj in hidden:
+            obj.hide_viewport = obj.hide_render = True
+        self.report({"INFO"}, f"Hidden: {', '.join(obj.name for obj in hidden) or 'nothing'}")
+        return {"FINISHED"}
+
+
 class DREAMZOOM_OT_render_settings(Operator):
     """Set the scene up so that a render shows what was dreamed"""
 
@@ -182,6 +201,7 @@ CLASSES = (
     DREAMZOOM_OT_key_flight,
     DREAMZOOM_OT_duplicate_rig,
     DREAMZOOM_OT_delete_rig,
+    DREAMZOOM_OT_hide_in_the_way,
     DREAMZOOM_OT_render_settings,
 )
 

@@ -279,3 +279,34 @@ class TestStandIn:
             Clouds().new("a").kind = "GAUSSIAN_SPLAT"
         with pytest.raises(AttributeError, match="SplatCloud"):
             members("SplatCloud")
+
+
+class TestNames:
+    """The rest of the add-on, name by name: what goes in 5.3 is said before it is out."""
+
+    @pytest.fixture(scope="class")
+    def chains(self):
+        """All chains like `bpy.data.objects.new` in the add-on, as tuples of names."""
+        found = set()
+        for path in ADDON.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module == "bpy.types":
+                    found |= {("bpy", "types", alias.name) for alias in node.names}
+                elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith("bpy."):
+                    found.add(tuple(ast.unparse(node).split(".")))
+        return found
+
+    def test_types(self, chains):
+        names = {chain[2] for chain in chains if chain[1] == "types" and len(chain) > 2 and "_MT_" not in chain[2]}
+        assert len(names) > 20
+        assert not {name for name in names if not re.search(rf"^class {name}\b", text_of("types/__init__.pyi"), re.M)}
+
+    def test_data(self, chains):
+        names = {chain[2] for chain in chains if chain[1] == "data" and len(chain) > 2 and chain[2].isidentifier()}
+        assert len(names) > 5
+        assert not names - set(members("BlendData"))
+
+    def test_operators(self, chains):
+        names = {chain[2:4] for chain in chains if chain[1] == "ops" and len(chain) > 3 and chain[2] != "dreamzoom"}
+        assert names
+        assert not {(a, b) for a, b in names if f"\nclass {b}(" not in text_of(f"ops/{a}/__init__.pyi")}
