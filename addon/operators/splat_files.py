@@ -92,6 +92,9 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
     def execute(self, context):
         names = [element.name for element in self.files if element.name]
         paths = [Path(self.directory) / name for name in names] or [Path(self.filepath)]
+        if paths[0].is_dir():
+            self.report({"ERROR"}, f"Choose a file of splats: {', '.join(splats.ENDINGS)}")
+            return {"CANCELLED"}
         done = [path for path in paths if self._import(context, path)]
         return {"FINISHED"} if done else {"CANCELLED"}
 

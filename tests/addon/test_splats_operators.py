@@ -97,6 +97,10 @@ class TestImport:
                 splats.import_splats(written(tmp_path)[1], "a", bpy.context.collection, "native")
             assert not bpy.data.objects
 
+    def test_no_file_chosen(self, operators, tmp_path):
+        with pytest.raises(RuntimeError, match="Choose a file"):
+            operators.import_splats(filepath=f"{tmp_path}/")
+
     def test_every_choice_says_what_it_is(self, operators):
         for name in ("representation", "axes"):
             assert all(item.description for item in choice(name).enum_items)

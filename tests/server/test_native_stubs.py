@@ -281,20 +281,21 @@ class TestStandIn:
             members("SplatCloud")
 
 
+@pytest.fixture(scope="module")
+def chains():
+    """All chains like `bpy.data.objects.new` in the add-on, as tuples of names."""
+    found = set()
+    for path in ADDON.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "bpy.types":
+                found |= {("bpy", "types", alias.name) for alias in node.names}
+            elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith("bpy."):
+                found.add(tuple(ast.unparse(node).split(".")))
+    return found
+
+
 class TestNames:
     """The rest of the add-on, name by name: what goes in 5.3 is said before it is out."""
-
-    @pytest.fixture(scope="class")
-    def chains(self):
-        """All chains like `bpy.data.objects.new` in the add-on, as tuples of names."""
-        found = set()
-        for path in ADDON.rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and node.module == "bpy.types":
-                    found |= {("bpy", "types", alias.name) for alias in node.names}
-                elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith("bpy."):
-                    found.add(tuple(ast.unparse(node).split(".")))
-        return found
 
     def test_types(self, chains):
         names = {chain[2] for chain in chains if chain[1] == "types" and len(chain) > 2 and "_MT_" not in chain[2]}
