@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dreamzoom.camera import look_at
 from dreamzoom.errors import BadRequest
 from dreamzoom.example import example
 from dreamzoom.flight import open_flight
@@ -81,3 +82,13 @@ class TestJob:
         after = flight.view(type(key)(0, float(LEVELS), key.camera)).rgb
         small = after.reshape(18, 2, 24, 2, 3).mean((1, 3))
         assert np.corrcoef(small.ravel(), before[9:27, 12:36].ravel())[0, 1] > 0.6
+
+    def test_no_frame_is_seen_through_where_the_first_level_comes_again(self, tmp_path):
+        request = looped(size=(96, 64))
+        for number, key in enumerate(request["cameras"]):
+            turn = -np.pi / 2 + 0.7 * np.sin(2 * np.pi * number / 24)
+            key["camera_to_gauge"] = look_at((1.9 * np.cos(turn), 1.9 * np.sin(turn), 2.3), (0, 0, 0)).tolist()
+        generate(convert_request(request), Folder(tmp_path / "job"))
+        flown = open_flight(tmp_path / "job")
+        least = [flown.view(flown.path.at_frame(frame)).alpha.min() for frame in flown.frames()]
+        assert min(least) > 0.5, least

@@ -16,5 +16,5 @@ def test_a_ready_path_is_covered_even_by_a_draft(tmp_path, preset):
     flown = flight.open_flight(tmp_path / "job")
     moments = [flown.path.at_frame(frame) for frame in list(flown.frames())[::5]]
     covered = [float((flown.view(moment).alpha > 0.5).mean()) for moment in moments]
-    assert np.mean(covered) > 0.98
-    assert min(covered) > 0.95
+    assert np.mean(covered) > 0.999
+    assert min(covered) > 0.995

@@ -19,6 +19,8 @@ PLAN_PIXELS = 192
 """Holes are predicted in pictures whose longer side has this many pixels."""
 MOST_PLACES, MOST_VIEWS = 96, 24
 """How many places of a level's flight are looked at for holes, and how many views are dreamed for large ones."""
+LARGEST_TURN = math.radians(5)
+"""Between places that are looked at for holes, a camera turns no more than this."""
 FRAMES_PER_KEY, FRAMES_PER_LEVEL = 6, 24
 """Of ready paths, at least."""
 MOST_NEW = 0.65
@@ -128,7 +130,7 @@ def along(path: ZoomPath, level: int, most: int, *, before: float = 0.5, steps: 
         level: k.
         most: At most this many, evenly chosen.
         before: How far before the level they begin.
-        steps: How many places per level of zoom, at least; all keys are among them.
+        steps: How many places per level of zoom, at least; all keys are among them, and more where the camera turns.
     """
     places = list(_places(path, level, level - before if level else 0.0, steps))
     return [places[n] for n in np.unique(np.linspace(0, len(places) - 1, most).astype(int))] if places else []
@@ -141,13 +143,13 @@ def _places(path: ZoomPath, level: int, start: float, steps: int):
         low, high = sorted((before.zoom, after.zoom))
         if high < start or low > level + 1:
             continue
-        pieces = max(1, math.ceil((high - low) * steps)) if high > low else 1
+        turn = math.acos(min(max(float(before.camera.rotation[:, 2] @ after.camera.rotation[:, 2]), -1.0), 1.0))
+        pieces = max(1, math.ceil((high - low) * steps), math.ceil(turn / LARGEST_TURN))
         for t in np.linspace(0, 1, pieces + 1)[:-1]:
             zoom = (1 - t) * before.zoom + t * after.zoom
             if start <= zoom <= level + 1:
-                camera = (
-                    ZoomPath(path.factor, path.focuses, (before, after)).key_at(zoom).camera if t else before.camera
-                )
+                between = ZoomPath(path.factor, path.focuses, (before, after))
+                camera = between.at_frame(before.frame + t * (after.frame - before.frame)).camera
                 yield zoom, camera.moved(path.gauge(zoom, level))
     if keys and start <= keys[-1].zoom <= level + 1:
         yield keys[-1].zoom, keys[-1].camera.moved(path.gauge(keys[-1].zoom, level))

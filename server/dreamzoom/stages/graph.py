@@ -93,6 +93,10 @@ class Job:
             parts.append(moved(splats[~export.shown_finer(splats.means, finer)], self.path.between(parent, level)))
         return joined(parts) if parts else None
 
+    def before(self, level: int) -> range:
+        """The levels that a looping flight shows before its first level comes again, counted down from that."""
+        return range(max(-PARENTS, 1 - self.path.levels), 0) if self.path.loop and level == 0 else range(0)
+
     def stays(self, folder: Folder, level: int) -> list[Gaussians]:
         """What is seen beside a level once it is whole, in its frame: the parents' splats that no finer level shows,
         and the artist's own objects.
@@ -101,6 +105,12 @@ class Job:
         for parent in self.parents(level):
             splats = read_splats(folder.path(f"{place(parent)}/splats.ply"))
             parts.append(moved(splats[splats.extra["superseded"] == 0], self.path.between(parent, level)))
+        for parent in self.before(level):
+            index = parent % self.path.levels
+            splats = read_splats(folder.path(f"{place(index)}/parts/fit.ply"))
+            splats = export.feathered(splats, plan.anchor(self.path, index, self.limits).camera)
+            finer = plan.next_anchor(self.path, index, self.limits)
+            parts.append(moved(splats[~export.shown_finer(splats.means, finer)], self.path.between(parent, level)))
         own = self.assets(level).splats
         return parts if own is None else [*parts, own]
 
@@ -128,7 +138,9 @@ def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None =
     for level in levels:
         if not second:
             steps += [_joint_image_step(job, level) if job.joint else _image_step(job, level), _dream_step(job, level)]
-        steps += [_splat_step(job, level), _export_step(job, level)]
+        steps += [_splat_step(job, level)] if job.path.loop else [_splat_step(job, level), _export_step(job, level)]
+    if job.path.loop:  # the first level is seen after the last
+        steps += [_export_step(job, level) for level in levels]
     return [*steps, _result_step(job, steps)]
 
 
@@ -341,7 +353,8 @@ def _export_step(job: Job, level: int) -> Step:
         files.write_picture(folder, names[2], _preview(fitted, job, level))
         folder.write_json(names[3], {"points": len(cloud), "splat_count": len(splats)})
 
-    parents = tuple(f"{place(parent)}/export" for parent in job.parents(level))
+    parents = [f"{place(parent)}/export" for parent in job.parents(level)]
+    parents += [f"{place(parent % job.path.levels)}/fit" for parent in job.before(level)]
     needs = (*_finished(job, level), f"{base}/fit", *parents)
     return Step(f"{base}/export", "export", level, 5, parameters, needs, tuple(names), run, weight=2)
 

@@ -46,9 +46,14 @@ LARGE_HOLE = 0.04
 GAPS_FROM = 0.7
 """How long before its level, in zoom, a place can be at which its gaps show: the level above has closed there."""
 
+TURN = np.radians(6)
+"""A camera that turns by this shows other gaps."""
+MOST_PLACES = 96
+"""From more places than these gaps are never looked for."""
+
 QUALITIES = {
     "draft": Settings(
-        overscan=1.6, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000, places=32
+        overscan=1.6, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000, places=16
     ),
     "preview": Settings(
         overscan=1.6,
@@ -58,7 +63,7 @@ QUALITIES = {
         supports=2,
         cap=500_000,
         points=1_000_000,
-        places=64,
+        places=24,
     ),
     "final": Settings(
         overscan=2.0,
@@ -68,7 +73,7 @@ QUALITIES = {
         supports=4,
         cap=3_000_000,
         points=6_000_000,
-        places=96,
+        places=48,
     ),
 }
 
@@ -97,7 +102,16 @@ def next_anchor(path: ZoomPath, level: int, limits: Settings) -> Camera | None:
 
 def gap_cameras(path: ZoomPath, level: int, limits: Settings) -> list[Camera]:
     """The cameras of the flight, in the level's frame, for which its small gaps are closed."""
-    return [camera for _, camera in views.along(path, level, limits.places, before=GAPS_FROM)]
+    cameras = _spread(path, level, limits)
+    return cameras + _spread(path, path.levels, limits) if path.loop and level == 0 else cameras
+
+
+def _spread(path: ZoomPath, level: int, limits: Settings) -> list[Camera]:
+    """Those about one coming of a level: as many as the quality says, and more where the camera turns."""
+    cameras = [camera for _, camera in views.along(path, level, 4 * MOST_PLACES, before=GAPS_FROM)]
+    turns = [np.arccos(np.clip(a.rotation[:, 2] @ b.rotation[:, 2], -1, 1)) for a, b in zip(cameras, cameras[1:])]
+    count = min(limits.places + round(sum(turns) / TURN), MOST_PLACES, len(cameras))
+    return [cameras[n] for n in np.linspace(0, len(cameras) - 1, count).round().astype(int)]
 
 
 def describe(camera: Camera) -> dict:
