@@ -184,6 +184,9 @@ class DREAMZOOM_PT_result(RigPanel, Panel):
             shading = getattr(context.space_data, "shading", None)
             if shading and shading.type in ("SOLID", "WIREFRAME"):
                 column.prop_enum(shading, "type", "MATERIAL", text="Show Colours")
+            row = layout.row()
+            row.prop(settings, "cast_shadows")
+            row.prop(settings, "holdout")
             layout.separator()
         row = layout.row(align=True)
         row.operator("dreamzoom.import_job", icon="IMPORT")

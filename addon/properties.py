@@ -78,6 +78,12 @@ RENDER_OUTPUT = {
         ("KEEP", "As It Is", "Leave the output as it is set up"),
         ("PNG", "Pictures", "A sequence of PNG pictures, as they are seen"),
         ("EXR", "OpenEXR", "A sequence of pictures in linear light, for compositing"),
+        (
+            "LAYERS",
+            "Layers",
+            "A sequence of multilayer OpenEXR with depth, normals, object index (the level, counted from 1) and "
+            "cryptomatte, for compositing",
+        ),
         ("VIDEO", "Video", "One MPEG-4 film (H.264)"),
     ),
 }
@@ -106,6 +112,11 @@ def _loop_changed(settings: RigSettings, context: bpy.types.Context) -> None:
     if rig.is_rig(settings.id_data):
         rig.sync_levels(settings.id_data)
         rig.stretch_flight(settings.id_data, context.scene)
+
+
+def _showing_changed(settings: RigSettings, context: bpy.types.Context) -> None:
+    if rig.is_rig(settings.id_data):
+        rig.sync_showing(settings.id_data)
 
 
 def _speed_changed(settings: RigSettings, context: bpy.types.Context) -> None:
@@ -221,6 +232,17 @@ class RigSettings(PropertyGroup):
         name="Import When Done",
         description="Bring the result into the scene as soon as it is ready",
         default=True,
+    )
+    cast_shadows: BoolProperty(
+        name="Cast Shadows",
+        description="Let the dream throw shadows on your objects. It takes none itself: its light is painted in",
+        update=_showing_changed,
+    )
+    holdout: BoolProperty(
+        name="Holdout",
+        description="Let the dream cut a hole of its shape into the picture, to lay something else there: what is "
+        "rendered is what stands before it. Wants a transparent film",
+        update=_showing_changed,
     )
     job_folder: StringProperty(
         name="Job Folder",

@@ -13,6 +13,11 @@ TRANSPARENT_BOUNCES = 256
 SAMPLES = {"CYCLES": 16, "EEVEE": 64}
 """Samples per pixel that are enough: splats shine by themselves."""
 
+SEEN = 0.2
+"""Alpha from which a splat counts for depth, normal and index: with more, soft places have none; with less, the faint
+rims of splats before the surface count (median of the depth's error on a level 0.6 %, at 0 0.9 %).
+"""
+
 FRAMES, FILM = "//render/flight_", "//render/flight.mp4"
 NO_PLACE = ("", "/tmp/", "/tmp\\", "//")
 """Output paths that nobody chose."""
@@ -30,7 +35,7 @@ def set_up(
     Args:
         engine: "CYCLES" or "EEVEE".
         samples: Samples per pixel of the render.
-        output: "PNG" or "EXR" pictures, a "VIDEO", or "KEEP" what is set up.
+        output: "PNG" or "EXR" pictures, "LAYERS" for compositing, a "VIDEO", or "KEEP" what is set up.
         transparent: Whether what was never dreamed is see-through, not black.
     """
     scene.render.engine = "CYCLES" if engine == "CYCLES" else eevee_id()
@@ -43,6 +48,9 @@ def set_up(
         scene.world = _black_world()
     if output != "KEEP":
         _set_output(scene.render, output, transparent)
+    if output == "LAYERS":
+        for layer in scene.view_layers:
+            _set_passes(layer)
 
 
 def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
@@ -79,18 +87,25 @@ def _set_output(render: bpy.types.RenderSettings, output: str, transparent: bool
     """What is written, and into the folder `render` beside the .blend unless the artist chose another place."""
     settings = render.image_settings
     if hasattr(settings, "media_type"):  # Blender 5.0 and later
-        settings.media_type = "VIDEO" if output == "VIDEO" else "IMAGE"
+        settings.media_type = {"VIDEO": "VIDEO", "LAYERS": "MULTI_LAYER_IMAGE"}.get(output, "IMAGE")
     if output == "VIDEO":
         settings.file_format, settings.color_mode = "FFMPEG", "RGB"
         film = render.ffmpeg
         film.format, film.codec, film.constant_rate_factor = "MPEG4", "H264", "HIGH"
         film.gopsize, film.audio_codec = 12, "NONE"
     else:
-        settings.file_format = "OPEN_EXR" if output == "EXR" else "PNG"
-        settings.color_mode = "RGBA" if transparent else "RGB"
-        settings.color_depth = "16" if output == "EXR" else "8"
+        settings.file_format = {"EXR": "OPEN_EXR", "LAYERS": "OPEN_EXR_MULTILAYER"}.get(output, "PNG")
+        settings.color_mode = "RGBA" if transparent or output == "LAYERS" else "RGB"
+        settings.color_depth = {"EXR": "16", "LAYERS": "32"}.get(output, "8")
     if render.filepath in (*NO_PLACE, FRAMES, FILM):
         render.filepath = FILM if output == "VIDEO" else FRAMES
+
+
+def _set_passes(layer: bpy.types.ViewLayer) -> None:
+    """What a compositor lays other things into the picture with."""
+    layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = True
+    layer.use_pass_cryptomatte_object = True
+    layer.pass_alpha_threshold = SEEN
 
 
 def _is_untouched(world: bpy.types.World) -> bool:

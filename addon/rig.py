@@ -112,6 +112,18 @@ def sync_levels(root: bpy.types.Object) -> None:
     root.id_properties_ui("zoom").update(min=low, max=high, soft_min=0.0, soft_max=max(flight_depth(root), 0.5))
 
 
+def sync_showing(root: bpy.types.Object) -> None:
+    """Let what was imported cast shadows and hold out as the settings say; its pass index is its level, from 1."""
+    for empty in level_empties(root):
+        for obj in contents(empty):
+            _show(root, obj, empty[LEVEL])
+
+
+def _show(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:
+    obj.visible_shadow, obj.is_holdout = root.dreamzoom.cast_shadows, root.dreamzoom.holdout
+    obj.pass_index = level + 1
+
+
 def loops(root: bpy.types.Object) -> bool:
     """Whether the last level leads back into the first; a single level can't."""
     settings = root.dreamzoom
@@ -149,6 +161,7 @@ def attach(root: bpy.types.Object, obj: bpy.types.Object, level: int, superseded
     obj.parent = level_empties(root)[level]
     obj.matrix_parent_inverse.identity()
     drive_content(root, obj, level)
+    _show(root, obj, level)
 
 
 def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:

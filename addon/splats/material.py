@@ -215,6 +215,7 @@ def _found_or_built(name: str, version: str, build) -> bpy.types.Material:
     build(Graph(material.node_tree))
     material[VERSION] = version
     material.surface_render_method = "DITHERED"
+    material.use_transparent_shadow = True
     if hasattr(material, "cycles"):
         material.cycles.emission_sampling = "NONE"  # else every quad becomes a lamp
     return material
