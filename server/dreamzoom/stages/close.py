@@ -1,7 +1,8 @@
 """Close: the small gaps of a level that its own flight still looks through. Values in, values out.
 
 Side views fill what is large enough to be worth a picture. What is left are slits beside edges, specks where a fit has
-thinned out, and the seam to the level above. Each becomes the farther of the surfaces around it, as a slit widens.
+thinned out, and the seam to the level above. Each becomes the farthest of the surfaces around it: what a slit shows is
+what is behind.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numba
 import numpy as np
-from scipy.ndimage import label
+from scipy.ndimage import distance_transform_edt, label, maximum
 
 from dreamzoom.camera import Camera
 from dreamzoom.colour import linear_to_srgb
@@ -29,7 +31,12 @@ SIGMA = 0.75
 """Of a surfel that closes a pixel, in pixels."""
 LARGEST = 0.04
 """Share of a picture from which an opening is no gap: there the camera looks past all that was dreamed."""
-ROUND = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j)
+SMALL = 256
+"""The longer side, in pixels, up to which a picture is small."""
+WIDE = 24
+"""Across wider gaps, in pixels, the near side is continued too."""
+ALIKE = 0.97
+"""Depths of one surface, about: the lesser as a share of the greater."""
 
 
 def closed(
@@ -62,55 +69,66 @@ def closed(
 def gaps(splats: Gaussians, camera: Camera) -> Gaussians | None:
     """The surfels that close what a camera sees through; None where there is no gap."""
     raster = rasterize(splats, camera, linear=True)
-    rows, columns = np.nonzero(_gaps(raster.alpha < OPEN))
+    rows, columns, reach = _gaps(raster.alpha < OPEN)
     if not len(rows):
         return None
-    known = raster.alpha >= SOLID
-    rgb = raster.rgb / np.maximum(raster.alpha, SOLID)[..., None]
-    depth, rgb = _from_behind(rows, columns, np.where(known, raster.depth, -np.inf), rgb)
-    there = np.isfinite(depth)
+    depth = np.where(raster.alpha >= SOLID, raster.depth, -np.inf).astype(np.float32)
+    behind = _behind(rows, columns, reach, depth)
+    there = behind[:, 0] >= 0
     if not there.any():
         return None
-    return _surfels(camera, rows[there], columns[there], depth[there], linear_to_srgb(np.clip(rgb[there], 0, 1)))
+    source = tuple(behind[there].T)
+    rgb = linear_to_srgb(np.clip(raster.rgb[source] / raster.alpha[source][:, None], 0, 1))
+    return _surfels(camera, rows[there], columns[there], depth[source].astype(np.float64), rgb)
 
 
 def _shifted(camera: Camera, index: int) -> Camera:
-    """The camera with its rays elsewhere in their pixels, each time: slits are narrower than pixels."""
+    """The camera with its rays elsewhere in their pixels, each time: slits are narrower than pixels. Small pictures,
+    which cost little, get two rays a pixel along each side.
+    """
+    if max(camera.width, camera.height) <= SMALL:
+        camera = camera.resized(2 * camera.width, 2 * camera.height)
     x, y = (index * np.array([0.7548776662466927, 0.5698402909980532]) + 0.5) % 1 - 0.5  # Roberts' R2 sequence
     return replace(camera, cx=camera.cx + x, cy=camera.cy + y)
 
 
-def _gaps(opening: np.ndarray) -> np.ndarray:
-    """The openings (H, W) bool that are gaps."""
+def _gaps(opening: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pixels of the openings (H, W) bool that are gaps: rows and columns (N,), and within how many pixels (N,) both
+    sides of its gap are seen, or in the midst of wide ones one side.
+    """
     pieces, count = label(opening, np.ones((3, 3)))
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    return opening & (sizes <= LARGEST * opening.size)[pieces]
+    rows, columns = np.nonzero(opening & (sizes <= LARGEST * opening.size)[pieces])
+    if not len(rows):
+        return rows, columns, rows
+    away = distance_transform_edt(opening)
+    widths = 2 * maximum(away, pieces, np.arange(count + 1))[pieces[rows, columns]]
+    reach = np.maximum(np.minimum(widths, WIDE), away[rows, columns])
+    return rows, columns, np.ceil(reach).astype(np.int64) + 1
 
 
-def _from_behind(rows: np.ndarray, columns: np.ndarray, depth: np.ndarray, rgb: np.ndarray):
-    """Depth (N,) and linear colour (N, 3) of pixels, ring after ring from the farthest of the neighbours; −inf for
-    those that have none.
-
-    Args:
-        rows, columns: (N,) the pixels.
-        depth: (H, W), −inf where unknown.
-        rgb: (H, W, 3) linear.
+@numba.njit(cache=True, nogil=True)
+def _behind(rows, columns, reach, depth):
+    """For each pixel (N,) the nearest one that lies about as deep as the farthest within its reach: (N, 2) row and
+    column; −1 where none is known. Depth (H, W) is −inf where unknown.
     """
-    depth, rgb = np.pad(depth, 1, constant_values=-np.inf), np.pad(rgb, ((1, 1), (1, 1), (0, 0)))
-    depth[rows + 1, columns + 1] = -np.inf
-    todo = np.stack([rows + 1, columns + 1], 1)
-    while len(todo):
-        near = [(todo[:, 0] + i, todo[:, 1] + j) for i, j in ROUND]
-        depths = np.stack([depth[place] for place in near])
-        farthest = depths.argmax(0)
-        chosen = np.arange(len(todo))
-        found = np.isfinite(depths[farthest, chosen])
-        if not found.any():
-            break
-        colours = np.stack([rgb[place] for place in near])[farthest, chosen]
-        depth[tuple(todo[found].T)], rgb[tuple(todo[found].T)] = depths[farthest, chosen][found], colours[found]
-        todo = todo[~found]
-    return depth[rows + 1, columns + 1], rgb[rows + 1, columns + 1]
+    height, width = depth.shape
+    found = np.full((len(rows), 2), -1, np.int64)
+    for n in range(len(rows)):
+        top, bottom = max(rows[n] - reach[n], 0), min(rows[n] + reach[n] + 1, height)
+        left, right = max(columns[n] - reach[n], 0), min(columns[n] + reach[n] + 1, width)
+        farthest = -np.inf
+        for i in range(top, bottom):
+            for j in range(left, right):
+                farthest = max(farthest, depth[i, j])
+        nearest = np.inf
+        for i in range(top, bottom):
+            for j in range(left, right):
+                away = (i - rows[n]) ** 2 + (j - columns[n]) ** 2
+                if depth[i, j] > 0 and depth[i, j] >= ALIKE * farthest and away < nearest:
+                    nearest = away
+                    found[n, 0], found[n, 1] = i, j
+    return found
 
 
 def _surfels(camera: Camera, rows: np.ndarray, columns: np.ndarray, depth: np.ndarray, rgb: np.ndarray) -> Gaussians:

@@ -356,7 +356,7 @@ def _export_step(job: Job, level: int) -> Step:
     parents = [f"{place(parent)}/export" for parent in job.parents(level)]
     parents += [f"{place(parent % job.path.levels)}/fit" for parent in job.before(level)]
     needs = (*_finished(job, level), f"{base}/fit", *parents)
-    return Step(f"{base}/export", "export", level, 5, parameters, needs, tuple(names), run, weight=2)
+    return Step(f"{base}/export", "export", level, 6, parameters, needs, tuple(names), run, weight=2)
 
 
 def _finished(job: Job, level: int) -> tuple[str, ...]:
