@@ -181,10 +181,10 @@ def measure_viewers(bench: Bench) -> None:
         found = psnr(wanted, ours)
         bench.table.add("  general Gaussians, dB", found, others, **{f"gaussians_{key}_db": found})
         for reason, view in (
-            ("viewers' blending in sRGB", _viewer.view(splats, camera, linear=True)),
-            ("and their blur", _viewer.view(splats, camera, 0.0, linear=True)),
+            ("blending in sRGB", _viewer.view(splats, camera, linear=True)),
+            ("that and without the blur", _viewer.view(splats, camera, 0.0, linear=True)),
         ):
-            bench.table.add(f"  the same without {reason}, dB", psnr(view, ours))
+            bench.table.add(f"  against viewers without {reason}, dB", psnr(view, ours))
 
 
 def measure_proxies(bench: Bench) -> None:
