@@ -242,7 +242,11 @@ def draw_in_the_way(layout: UILayout, root: bpy.types.Object, scene: bpy.types.S
     names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
     box = layout.box()
     verb = "stands" if len(found) == 1 else "stand"
-    paragraph(box, f"{names} {verb} in the middle of the flight, in front of the dream.", icon="INFO")
+    paragraph(
+        box,
+        f"{names} {verb} in the middle of the flight, in front of the dream. Hide it, or add it to a level.",
+        icon="INFO",
+    )
     row = box.row(align=True)
     row.operator("dreamzoom.hide_in_the_way", icon="HIDE_ON")
     row.prop(root.dreamzoom, "let_stand", text="Let Stand", toggle=True)

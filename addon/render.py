@@ -53,6 +53,12 @@ def set_up(
             _set_passes(layer)
 
 
+def show_splats(scene: bpy.types.Scene) -> None:
+    """The least under which splats look as they should: rays pass all of them, and their colours stay."""
+    _let_rays_pass(scene.cycles)
+    _set_colours(scene)
+
+
 def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
     """Take the frame range of the rig's flight, and its camera."""
     frames = rig.frame_range(root)
@@ -79,8 +85,12 @@ def _set_cycles(cycles, samples: int) -> None:
     cycles.samples = samples
     cycles.use_adaptive_sampling = False
     cycles.use_denoising = False
-    cycles.transparent_max_bounces = TRANSPARENT_BOUNCES
-    cycles.min_transparent_bounces = TRANSPARENT_BOUNCES
+    _let_rays_pass(cycles)
+
+
+def _let_rays_pass(cycles) -> None:
+    cycles.transparent_max_bounces = max(cycles.transparent_max_bounces, TRANSPARENT_BOUNCES)
+    cycles.min_transparent_bounces = max(cycles.min_transparent_bounces, TRANSPARENT_BOUNCES)
 
 
 def _set_output(render: bpy.types.RenderSettings, output: str, transparent: bool) -> None:

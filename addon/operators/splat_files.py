@@ -6,12 +6,12 @@ from math import pi
 from pathlib import Path
 
 import bpy
-from bpy.props import CollectionProperty, EnumProperty, FloatProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, StringProperty
 from bpy.types import FileHandler, Operator, OperatorFileListElement
 from bpy_extras.io_utils import ExportHelper, ImportHelper, poll_file_object_drop
 from mathutils import Matrix
 
-from .. import splats
+from .. import render, splats
 
 TURNS = {"MINUS_Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
 """The turn about X that puts a file upright, by the axis that points up in it."""
@@ -86,6 +86,12 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
     )
     scale: FloatProperty(name="Scale", description="Size of the object", default=1.0, min=1e-6, soft_max=100.0)
 
+    set_up_render: BoolProperty(
+        name="Set Up Render",
+        description="Let rays pass all splats in Cycles, and leave their colours as they are: view transform Standard",
+        default=True,
+    )
+
     def invoke(self, context, event):
         return self.invoke_popup(context) if self.directory else ImportHelper.invoke(self, context, event)
 
@@ -113,6 +119,8 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         except MemoryError:
             self.report({"ERROR"}, f"{path.name} needs more memory than there is")
             return False
+        if self.set_up_render:
+            render.show_splats(context.scene)
         if self.representation == "viewers":
             context.scene.view_settings.view_transform = "Raw"
         for obj in context.selected_objects:

@@ -97,6 +97,19 @@ class TestImport:
                 splats.import_splats(written(tmp_path)[1], "a", bpy.context.collection, "native")
             assert not bpy.data.objects
 
+    def test_a_render_shows_all_of_them_as_they_are_unless_told_to_leave_the_scene(self, operators, tmp_path):
+        _, path = written(tmp_path)
+        scene = bpy.context.scene
+        scene.cycles.transparent_max_bounces, scene.view_settings.view_transform = 8, "AgX"
+        operators.import_splats(filepath=path, set_up_render=False)
+        assert (scene.cycles.transparent_max_bounces, scene.view_settings.view_transform) == (8, "AgX")
+        scene.cycles.transparent_max_bounces = 500
+        operators.import_splats(filepath=path)
+        assert (scene.cycles.transparent_max_bounces, scene.view_settings.view_transform) == (500, "Standard")
+        assert scene.cycles.min_transparent_bounces >= 128
+        operators.import_splats(filepath=path, representation="viewers")
+        assert scene.view_settings.view_transform == "Raw"
+
     def test_no_file_chosen(self, operators, tmp_path):
         with pytest.raises(RuntimeError, match="Choose a file"):
             operators.import_splats(filepath=f"{tmp_path}/")
