@@ -45,8 +45,11 @@ def surfel_material(degree: int = 0, reveals: bool = False, closes: bool = False
 
 
 def point_material() -> bpy.types.Material:
-    """Points that carry `rgba` (linear RGB, alpha); Cycles gives black for an attribute named `color`."""
-    return _found_or_built("Dreamzoom Points", "points 1", _points)
+    """Points that carry `rgba` (linear RGB, alpha) and `disc`, the radius of the disc towards the eye that is shown.
+
+    Cycles gives black for an attribute named `color`.
+    """
+    return _found_or_built("Dreamzoom Points", "points 2", _points)
 
 
 def gaussian_material(degree: int) -> bpy.types.Material:
@@ -132,7 +135,14 @@ def _viewers(graph: Graph, degree: int):
 
 def _points(graph: Graph):
     point = graph.attribute("rgba")
-    finish(graph, point.outputs["Color"], point.outputs["Alpha"], point.outputs["Color"])
+    hit = graph.add("NewGeometry")
+    centre = graph.add("PointInfo").outputs["Position"]
+    offset = graph.in_object(graph.vector("SUBTRACT", hit.outputs["Position"], centre))
+    ray = graph.vector("NORMALIZE", graph.in_object(hit.outputs["Incoming"]))
+    from_centre = graph.vector("LENGTH", graph.vector("CROSS_PRODUCT", offset, ray))
+    inside = graph.math("LESS_THAN", from_centre, graph.attribute("disc").outputs[FACTOR])
+    alpha = graph.math("MULTIPLY", point.outputs["Alpha"], inside)
+    finish(graph, point.outputs["Color"], alpha, point.outputs["Color"])
 
 
 def _gaussians(graph: Graph, degree: int):

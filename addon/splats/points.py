@@ -9,7 +9,10 @@ from .arrays import Points, srgb_to_linear
 from .material import point_material
 
 COVER = np.float32(0.71)
-"""Radius over footprint: half a pixel's diagonal, so that a facing surface has no holes."""
+"""Radius of a disc over its footprint: half a pixel's diagonal, so that a facing surface has no holes."""
+
+ROOM = np.float32(2**0.5)
+"""A point's radius over its disc's: EEVEE draws points as squares that stand on a corner, which hold no larger disc."""
 
 
 def new_pointcloud(name: str, count: int) -> bpy.types.PointCloud:
@@ -47,13 +50,15 @@ def set_attribute(cloud: bpy.types.PointCloud, name: str, kind: str, field: str,
 
 
 def cloud_of(name: str, points: Points) -> bpy.types.PointCloud:
-    """A PointCloud with `rgba` (linear RGB, 1), radii from the footprints, and `superseded`."""
+    """A PointCloud with `rgba` (linear RGB, 1), `disc` (the radius that is shown), and `superseded`."""
     cloud = new_pointcloud(name, len(points))
     if len(points):
         colour = np.ones((len(points), 4), np.float32)
         colour[:, :3] = srgb_to_linear(points.rgb)
         set_attribute(cloud, "position", "FLOAT_VECTOR", "vector", points.positions)
-        set_attribute(cloud, "radius", "FLOAT", "value", COVER * _footprints(points))
+        discs = COVER * _footprints(points)
+        set_attribute(cloud, "radius", "FLOAT", "value", ROOM * discs)
+        set_attribute(cloud, "disc", "FLOAT", "value", discs)
         set_attribute(cloud, "rgba", "FLOAT_COLOR", "color", colour)
         set_attribute(cloud, "superseded", "BOOLEAN", "value", points.superseded)
     cloud.materials.append(point_material())

@@ -48,7 +48,7 @@ class TestImportCloud:
         assert obj.type == "POINTCLOUD"
         places = values_of(obj.data, "position", "vector", 3)
         assert np.array_equal(places, np.stack([rows["x"], rows["y"], rows["z"]], -1))
-        assert np.allclose(values_of(obj.data, "radius", "value", 1)[:, 0], 0.71 * rows["footprint"])
+        assert np.allclose(values_of(obj.data, "disc", "value", 1)[:, 0], 0.71 * rows["footprint"])
         colour = values_of(obj.data, "rgba", "color", 4)
         bytes_again = np.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour ** (1 / 2.4) - 0.055) * 255
         assert np.allclose(bytes_again[:, 0], rows["red"], atol=0.01)
@@ -73,11 +73,23 @@ class TestImportCloud:
         rows = cloud_file(tmp_path / "cloud.ply", 1)
         obj = splats.import_cloud(tmp_path / "cloud.ply", "cloud", bpy.context.scene.collection)
         obj.location = [-rows[axis][0] for axis in "xyz"]
-        obj.data.attributes["radius"].data[0].value = 2
+        obj.data.attributes["radius"].data[0].value = obj.data.attributes["disc"].data[0].value = 2
         pictures.camera_at((0, -4, 0), 8)
         middle = pictures.rendered(tmp_path, 4)[4, 4]
         srgb = np.where(middle <= 0.0031308, 12.92 * middle, 1.055 * middle ** (1 / 2.4) - 0.055)
         assert np.allclose(srgb[:3] * 255, [rows[name][0] for name in ("red", "green", "blue")], atol=0.6)
+
+    def test_a_point_is_a_disc_as_large_as_its_footprint(self, tmp_path):
+        rows = cloud_file(tmp_path / "cloud.ply", 1)
+        obj = splats.import_cloud(tmp_path / "cloud.ply", "cloud", bpy.context.scene.collection)
+        size = 2 * 0.71 * rows["footprint"][0]
+        obj.location = [-rows[axis][0] / size for axis in "xyz"]
+        obj.scale = (1 / size,) * 3  # so that the disc is one unit wide
+        camera = pictures.camera_at((0, -4, 0))
+        alpha = pictures.rendered(tmp_path, 64)[..., 3]
+        width = 32 / 4 * camera.data.lens / camera.data.sensor_width  # of a unit, in pixels
+        assert alpha.sum() == pytest.approx(np.pi / 4 * width**2, rel=0.03)
+        assert alpha[16, 16] == pytest.approx(1, abs=1e-4)
 
     @pytest.mark.parametrize("count", [0, 1])
     def test_few_points_are_no_trouble(self, tmp_path, count):
