@@ -25,7 +25,7 @@ CHUNK = 1 << 15
 def gaussian_cloud(name: str, splats: Splats) -> bpy.types.PointCloud:
     """A PointCloud with the attributes that `gaussian_material` reads; degrees above 3 are left out."""
     degree = min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE)
-    cloud = new_pointcloud(name, len(splats))
+    cloud = new_pointcloud(name, splats.means)
     if len(splats):
         _fill(cloud, splats, degree)
     cloud.materials.append(gaussian_material(degree))
@@ -48,7 +48,6 @@ def _fill(cloud: bpy.types.PointCloud, splats: Splats, degree: int):
         rgba[where, :3] = piece.rgb if degree else srgb_to_linear(piece.rgb)
         for row, axis in enumerate(axes_of(piece.quaternions)):
             np.divide(axis, scales[:, row : row + 1], out=inverse[row, where])
-    set_attribute(cloud, "position", "FLOAT_VECTOR", "vector", splats.means)
     set_attribute(cloud, "radius", "FLOAT", "value", radii)
     set_attribute(cloud, "rgba", "FLOAT_COLOR", "color", rgba)
     for row in range(3):

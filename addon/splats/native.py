@@ -22,7 +22,7 @@ def native_cloud(name: str, splats: Splats) -> bpy.types.PointCloud:
     far from the others' are left out.
     """
     splats = splats[_usual(splats)]
-    cloud = new_pointcloud(name, len(splats))
+    cloud = new_pointcloud(name, splats.means)
     cloud.type = "GAUSSIAN_SPLAT"
     if len(splats):
         for attribute, (kind, field, values) in attributes_of(splats).items():

@@ -15,17 +15,22 @@ ROOM = np.float32(2**0.5)
 """A point's radius over its disc's: EEVEE draws points as squares that stand on a corner, which hold no larger disc."""
 
 
-def new_pointcloud(name: str, count: int) -> bpy.types.PointCloud:
-    """A PointCloud of `count` points at the origin, without an object.
+def new_pointcloud(name: str, positions: np.ndarray) -> bpy.types.PointCloud:
+    """A PointCloud of points at positions (N, 3), without an object.
 
-    Before Blender 5.1 one can't be given a size, so a mesh of loose vertices is converted.
+    Before Blender 5.1 one can't be given a size, so a mesh of loose vertices is converted. They lie where the points
+    shall lie: Blender 5.0 keeps the bounds that it sees then.
     """
-    if hasattr(bpy.types.PointCloud, "resize"):
+    positions = np.ascontiguousarray(positions, np.float32)
+    if "resize" in bpy.types.PointCloud.bl_rna.functions:
         cloud = bpy.data.pointclouds.new(name)
-        cloud.resize(count)
+        cloud.resize(len(positions))
+        if len(positions):
+            set_attribute(cloud, "position", "FLOAT_VECTOR", "vector", positions)
         return cloud
     mesh = bpy.data.meshes.new(name)
-    mesh.vertices.add(count)
+    mesh.vertices.add(len(positions))
+    mesh.vertices.foreach_set("co", positions.ravel())
     carrier = bpy.data.objects.new(name, mesh)
     bpy.context.scene.collection.objects.link(carrier)
     objects = bpy.context.view_layer.objects
@@ -51,11 +56,10 @@ def set_attribute(cloud: bpy.types.PointCloud, name: str, kind: str, field: str,
 
 def cloud_of(name: str, points: Points) -> bpy.types.PointCloud:
     """A PointCloud with `rgba` (linear RGB, 1), `disc` (the radius that is shown), and `superseded`."""
-    cloud = new_pointcloud(name, len(points))
+    cloud = new_pointcloud(name, points.positions)
     if len(points):
         colour = np.ones((len(points), 4), np.float32)
         colour[:, :3] = srgb_to_linear(points.rgb)
-        set_attribute(cloud, "position", "FLOAT_VECTOR", "vector", points.positions)
         discs = COVER * _footprints(points)
         set_attribute(cloud, "radius", "FLOAT", "value", ROOM * discs)
         set_attribute(cloud, "disc", "FLOAT", "value", discs)

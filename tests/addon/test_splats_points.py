@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import splat_pictures as pictures
 
 from addon import splats
+from addon.splats.points import new_pointcloud
 
 ROW = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
 ROW += [(name, "u1") for name in ("red", "green", "blue")]
@@ -96,3 +97,11 @@ class TestImportCloud:
         cloud_file(tmp_path / "cloud.ply", count)
         obj = splats.import_cloud(tmp_path / "cloud.ply", "cloud", bpy.context.scene.collection)
         assert len(obj.data.points) == count
+
+
+def test_blender_knows_where_a_cloud_ends():
+    positions = np.array([(-3, 0, 0), (4, 2, 1)], np.float32)
+    obj = bpy.data.objects.new("cloud", new_pointcloud("cloud", positions))
+    bpy.context.scene.collection.objects.link(obj)
+    bpy.context.view_layer.update()
+    assert np.allclose(obj.dimensions, (7, 2, 1), atol=0.1)

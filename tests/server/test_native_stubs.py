@@ -180,7 +180,9 @@ class Types:
         if kind != "PointCloud":
             return type(kind, (), described)
         kinds = Described("EnumProperty", enum_items=items("PointcloudTypeItems"))
-        rna = types.SimpleNamespace(properties={"type": kinds} if "type" in described else {})
+        functions = {name for name, node in described.items() if isinstance(node, ast.FunctionDef)}
+        properties = {"type": kinds} if "type" in described else {}
+        rna = types.SimpleNamespace(properties=properties, functions=functions)
         return type(kind, (), described | {"bl_rna": rna})
 
 
