@@ -82,7 +82,7 @@ def _set_colours(scene: bpy.types.Scene) -> None:
 
 
 def _set_cycles(cycles, samples: int) -> None:
-    cycles.samples = samples
+    cycles.samples = cycles.preview_samples = samples
     cycles.use_adaptive_sampling = False
     cycles.use_denoising = False
     _let_rays_pass(cycles)
