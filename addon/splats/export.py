@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from . import harmonics, ply
-from .arrays import SH_C0, SplatFileError, Splats, axes_of, linear_to_srgb
+from .arrays import SH_C0, SplatFileError, Splats, axes_of, linear_to_srgb, smallest
 from .surfels import CORNERS
 
 CHUNK = 1 << 14
@@ -198,7 +198,7 @@ def _from_quads(mesh: Values, name: str) -> Splats:
     second = np.cross(third, first)
     log_scales = np.empty((len(colour), 3), np.float32)
     log_scales[:, :2] = np.log(lengths)
-    log_scales[:, 2] = log_scales[:, :2].min(-1) + FLATNESS
+    log_scales[:, 2] = smallest(log_scales[:, :2]) + FLATNESS
     quaternions = quaternions_of(np.stack([first, second, third], -1))
     sh = _harmonics(mesh, colour)
     return Splats(corners.mean(1).astype(np.float32), log_scales, quaternions, _logits(colour[:, 3]), sh)

@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 
 from . import harmonics
-from .arrays import Splats, axes_of, srgb_to_linear
+from .arrays import Splats, axes_of, largest, srgb_to_linear
 from .material import gaussian_material
 from .points import new_pointcloud, set_attribute
 
@@ -40,7 +40,7 @@ def _fill(cloud: bpy.types.PointCloud, splats: Splats, degree: int):
     for start in range(0, count, CHUNK):
         where = slice(start, start + CHUNK)
         piece = splats[where]
-        longest = piece.log_scales.max(-1)
+        longest = largest(piece.log_scales)
         scales = np.exp(np.maximum(piece.log_scales, longest[:, None] + THINNEST))
         rgba[where, 3] = piece.opacities
         reach = np.sqrt(2 * np.log(np.maximum(rgba[where, 3] / FAINTEST, 1 + 1e-6)))

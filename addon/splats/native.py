@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .arrays import Splats
+from .arrays import Splats, largest
 from .points import new_pointcloud, set_attribute
 
 
@@ -48,5 +48,5 @@ def _usual(splats: Splats) -> np.ndarray:
     """Mask of the splats that show and are at most e⁶ larger than the middle one."""
     if not len(splats):
         return np.zeros(0, bool)
-    longest = splats.log_scales.max(-1)
+    longest = largest(splats.log_scales)
     return (splats.opacities > 1 / 255) & (longest < np.median(longest) + 6) & (longest > -20)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import Points, SplatFileError, Splats, unit
+from .arrays import Points, SplatFileError, Splats, smallest, unit
 
 TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -250,7 +250,7 @@ def _fill(out: Splats, finite: np.ndarray, where: slice, rows: np.ndarray, rest:
         out.log_scales[where] = column(rows, SCALES)
     else:
         out.log_scales[where, :2] = column(rows, SCALES[:2])
-        out.log_scales[where, 2] = out.log_scales[where, :2].min(-1) + FLATNESS
+        out.log_scales[where, 2] = smallest(out.log_scales[where, :2]) + FLATNESS
     quaternions = out.quaternions[where]
     quaternions[:] = column(rows, ROTATION)
     off = np.abs(np.einsum("ni,ni->n", quaternions, quaternions) - 1) > 1e-6

@@ -6,10 +6,12 @@ sees its one number.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import bpy
 import numpy as np
 
-from .arrays import Splats
+from .arrays import Splats, smallest
 from .graph import Graph, found_or_new_group, set_group_input
 
 MOST = 250_000
@@ -46,7 +48,7 @@ def ranks_of(splats: Splats) -> np.ndarray:
     """How many splats matter more than each, (N,) int32: by opacity times area, in BINS steps."""
     if not len(splats):
         return np.zeros(0, np.int32)
-    longest = splats.log_scales.sum(-1) - splats.log_scales.min(-1)
+    longest = reduce(np.add, splats.log_scales.T) - smallest(splats.log_scales)
     weight = longest + np.log(splats.opacities + np.float32(1e-6))
     low, high = float(weight.min()), float(weight.max())
     bins = ((high - weight) * np.float32((BINS - 1) / max(high - low, 1e-6))).astype(np.int32)
