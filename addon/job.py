@@ -40,7 +40,8 @@ class Job:
         status: "looking" (at the scene), "starting", "running", "cancelling", "importing", then "done", "cancelled" or
             "failed".
         fraction: 0 to 1 of the whole.
-        warning: The last thing that the server warned of.
+        note: The last thing that the server told in passing: the plan of the card's memory, say.
+        warning: The last thing that it warned of.
         error: What went wrong, where it failed.
     """
 
@@ -57,6 +58,7 @@ class Job:
     seconds: float = 0.0
     message: str = ""
     preview: str = ""
+    note: str = ""
     warning: str = ""
     error: DreamzoomError | None = None
     request_id: int = -1
@@ -287,8 +289,12 @@ def _take(message: dict[str, Any] | Ended) -> None:
             _take_progress(job, params)
         elif method == "artifact" and params.get("kind") in ("preview", "image"):
             job.preview = str(job.folder / params.get("path", ""))
-        elif method == "log" and params.get("level") in ("warning", "error"):
-            job.warning = str(params.get("message") or "")
+        elif method == "log":
+            told = str(params.get("message") or "")
+            if params.get("level") in ("warning", "error"):
+                job.warning = told
+            else:
+                job.note = told
     _redraw()
 
 

@@ -341,6 +341,8 @@ def _draw_progress(layout: UILayout, current: job.Job) -> None:
     lines.label(text=_doing(current))
     if current.seconds_left is not None and current.status == "running":
         lines.label(text=f"About {words.of_seconds(current.seconds_left)} left")
+    if current.note:
+        paragraph(layout, words.sentence(current.note), icon="INFO")
     _draw_warning(layout, current)
     icon = preview.icon(current.preview)
     if icon:

@@ -35,7 +35,7 @@ def generate(
 
         if compiled.is_first_start():
             told = "the first job after installation takes a minute longer: code is compiled for this machine"
-            sink.log(told, "warning")  # as a warning, for those are what the panel shows
+            sink.log(told, "info")
         files = inputs.keep(folder, request, lambda message: sink.log(message, "warning"))
         return run(graph.build(request, engines.make(request), files), folder, sink, cancel)
 
