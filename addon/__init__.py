@@ -3,9 +3,9 @@
 The room of what runs inside Blender. What it is made of is said in each module's first lines.
 """
 
-from . import job, model_panel, models, operators, panels, preferences, properties
+from . import job, model_panel, operators, panels, preferences, properties
 
-MODULES = (preferences, properties, operators, panels, model_panel, job, models)
+MODULES = (preferences, properties, operators, panels, model_panel, job)
 
 
 def register() -> None:

@@ -136,11 +136,3 @@ def _take_result(result: dict[str, Any]) -> None:
     elif done == "downloading":
         shelf.offers = []
         refresh()
-
-
-def unregister() -> None:
-    shelf.__init__()
-
-
-def register() -> None:
-    pass

@@ -43,11 +43,4 @@ def get(name: str) -> str:
     return getattr(addon.preferences, name, DEFAULTS[name]) if addon and addon.preferences else DEFAULTS[name]
 
 
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

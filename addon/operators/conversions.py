@@ -191,12 +191,4 @@ def _refuse(operator: Operator, error: DreamzoomError) -> set[str]:
 
 CLASSES = (DREAMZOOM_OT_from_camera, DREAMZOOM_OT_to_camera)
 
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -143,12 +143,4 @@ def _levels_changed(root: bpy.types.Object, scene: bpy.types.Scene) -> set[str]:
 
 CLASSES = (DREAMZOOM_OT_level_add, DREAMZOOM_OT_level_remove, DREAMZOOM_OT_level_move, DREAMZOOM_OT_level_place)
 
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

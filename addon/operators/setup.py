@@ -50,12 +50,4 @@ class DREAMZOOM_OT_open_preferences(Operator):
 
 CLASSES = (DREAMZOOM_OT_install_server, DREAMZOOM_OT_open_preferences)
 
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

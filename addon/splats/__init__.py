@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import bpy
@@ -140,11 +140,14 @@ def _all_or_nothing() -> Iterator[None]:
     data = bpy.data
     kinds = (data.objects, data.meshes, data.pointclouds, data.materials, data.node_groups)
     before = [set(kind) for kind in kinds]
-    try:
-        yield
-    except Exception:
+
+    def remove_new():
         data.batch_remove([item for kind, old in zip(kinds, before) for item in kind if item not in old])
-        raise
+
+    with ExitStack() as failing:
+        failing.callback(remove_new)
+        yield
+        failing.pop_all()
 
 
 def usual_representation(splats: Splats) -> str:
