@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from core import fading
 
 from dreamzoom import images
 from dreamzoom.engines.base import Denoises, Engine, View
@@ -275,7 +276,9 @@ def _dream_step(job: Job, level: int) -> Step:
 
     def side_views(cloud: Cloud) -> list[View]:
         most, limit = job.limits.side_views, job.limits.hole_share
-        return views.side_views(job.path, level, cloud, limit=limit, most=most, large=plan.LARGE_HOLE)
+        return views.side_views(
+            job.path, level, cloud, limit=limit, most=most, large=plan.LARGE_HOLE, before=1 - fading.CLOSES_FROM
+        )
 
     def run(folder: Folder, report: Report) -> None:
         rgb = files.read_picture(folder, first)
@@ -346,7 +349,7 @@ def _export_step(job: Job, level: int) -> Step:
         fitted = read_splats(folder.path(f"{base}/parts/fit.ply"))
         cloud, _ = refine_steps.read_level(job, folder, level)
         shown = fitted if level == 0 and not job.path.loop else export.feathered(fitted, anchor)
-        shown = close.closed(shown, job.stays(folder, level), anchor, cameras, report)
+        shown = close.closed(shown, job.stays(folder, level), cameras, report)
         splats, cloud = export.mark_superseded(shown, cloud, finer)
         folder.write_with(names[0], lambda temporary: write_splats(temporary, splats))
         folder.write_with(names[1], lambda temporary: write_cloud(temporary, cloud))
@@ -356,7 +359,7 @@ def _export_step(job: Job, level: int) -> Step:
     parents = [f"{place(parent)}/export" for parent in job.parents(level)]
     parents += [f"{place(parent % job.path.levels)}/fit" for parent in job.before(level)]
     needs = (*_finished(job, level), f"{base}/fit", *parents)
-    return Step(f"{base}/export", "export", level, 6, parameters, needs, tuple(names), run, weight=2)
+    return Step(f"{base}/export", "export", level, 7, parameters, needs, tuple(names), run, weight=2)
 
 
 def _finished(job: Job, level: int) -> tuple[str, ...]:
@@ -416,6 +419,7 @@ def _result_step(job: Job, steps: list[Step]) -> Step:
 
 
 def _flight(job: Job, level: int) -> list:
-    """The keys of the path on which this level is seen whole: u from level − ½ to level + 1."""
-    inside = [key for key in job.path.keys if level - 0.5 <= key.zoom <= level + 1]
-    return [job.path.key_at(level - 0.5), *inside, job.path.key_at(float(level + 1))]
+    """The keys of the path on which this level is seen with nothing coarser behind it, up to the next one's."""
+    start = level - 1 + fading.CLOSES_FROM
+    inside = [key for key in job.path.keys if start <= key.zoom <= level + 1]
+    return [job.path.key_at(start), *inside, job.path.key_at(float(level + 1))]
