@@ -15,6 +15,7 @@ from dreamzoom.engines.base import Denoises, Engine, View
 from dreamzoom.geometry import views
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import write_cloud
+from dreamzoom.geometry.photometric import Picture
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.inputs import Input, asset_fields, in_place
 from dreamzoom.job.steps import Step, digest_of
@@ -45,6 +46,24 @@ class Job:
     def joint(self) -> bool:
         """Whether all levels' pictures are sampled jointly."""
         return isinstance(self.engine, Denoises)
+
+    @property
+    def agreed(self) -> bool:
+        """Whether all pictures show one 3D place: the engine's do, and the artist gives none of their own."""
+        return self.engine.multiview_consistent and not self.inputs
+
+    def neighbours(self, level: int) -> list[int]:
+        """The levels next to this one, whose pictures show the same place; in a loop they count on past both ends."""
+        return [k for k in (level - 1, level + 1) if self.path.loop or 0 <= k < self.path.levels]
+
+    def others(self, folder: Folder, level: int) -> list[Picture]:
+        """The anchor views of the neighbours in the frame of `level`, where pictures can be compared in 3D."""
+        found = []
+        for k in self.neighbours(level) if self.agreed else ():
+            index = k % self.path.levels
+            camera = plan.anchor(self.path, index, self.limits).camera.moved(self.path.between(k, level))
+            found.append(Picture(camera, files.read_picture(folder, f"{place(index)}/image.png")))
+        return found
 
     def digest(self, field: str) -> str | None:
         """SHA-256 of a file that the request names; None where it names none."""
@@ -136,9 +155,13 @@ def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None =
     if second:
         steps += [_dream_step(job, level) for level in levels]
         steps += refine_steps.build(job, engine, lambda level, report: _given_picture(job, level, report))
+    if job.agreed:
+        steps += [_image_step(job, level) for level in levels]
     for level in levels:
+        if not second and not job.agreed:
+            steps.append(_joint_image_step(job, level) if job.joint else _image_step(job, level))
         if not second:
-            steps += [_joint_image_step(job, level) if job.joint else _image_step(job, level), _dream_step(job, level)]
+            steps.append(_dream_step(job, level))
         steps += [_splat_step(job, level)] if job.path.loop else [_splat_step(job, level), _export_step(job, level)]
     if job.path.loop:  # the first level is seen after the last
         steps += [_export_step(job, level) for level in levels]
@@ -189,13 +212,14 @@ def _image_step(job: Job, level: int) -> Step:
 
     def run(folder: Folder, report: Report) -> None:
         given = _given_picture(job, level, report)
-        seen = dream.parents_seen(job.known(folder, level), view, job.path.factor)
+        known = Cloud.empty() if job.agreed else job.known(folder, level)
+        seen = dream.parents_seen(known, view, job.path.factor)
         seed = job.request.level_seed(level)
         rgb = zoom.level_image(job.engine, view, seen, item.prompt, item.negative_prompt, seed, given, report)
         files.write_picture(folder, f"{base}/image.png", rgb)
         report.preview(rgb)
 
-    needs = tuple(f"{place(parent)}/dream" for parent in job.parents(level))
+    needs = () if job.agreed else tuple(f"{place(parent)}/dream" for parent in job.parents(level))
     return Step(f"{base}/image", "zoom", level, 2, parameters, needs, (f"{base}/image.png",), run, weight=2)
 
 
@@ -273,6 +297,9 @@ def _dream_step(job: Job, level: int) -> Step:
     needs = (f"{base}/image",)
     if job.joint:
         needs = ("zoom", *(f"{place(parent)}/dream" for parent in job.parents(level)))
+    elif job.agreed:
+        images_around = (f"{place(k % job.path.levels)}/image" for k in (level, *job.neighbours(level)))
+        needs = (*dict.fromkeys(images_around), *(f"{place(parent)}/dream" for parent in job.parents(level)))
 
     def side_views(cloud: Cloud) -> list[View]:
         most, limit = job.limits.side_views, job.limits.hole_share
@@ -300,13 +327,14 @@ def _dream_step(job: Job, level: int) -> Step:
             most=job.limits.points,
             report=report,
             assets=job.assets(level),
+            others=job.others(folder, level),
         )
         files.write_points(folder, f"{base}/parts/points.npz", cloud)
         files.write_views(folder, f"{base}/parts/views.npz", dreamed)
         files.write_arrays(folder, f"{base}/depth.npz", {"depth": dreamed[0].depth})
 
     outputs = (f"{base}/parts/points.npz", f"{base}/parts/views.npz", f"{base}/depth.npz")
-    return Step(f"{base}/dream", "dream", level, 8, parameters, needs, outputs, run, weight=4)
+    return Step(f"{base}/dream", "dream", level, 9, parameters, needs, outputs, run, weight=4)
 
 
 def _splat_step(job: Job, level: int) -> Step:
