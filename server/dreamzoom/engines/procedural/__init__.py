@@ -32,6 +32,7 @@ class ProceduralEngine:
     """
 
     name = "procedural"
+    multiview_consistent = True
 
     def __init__(
         self, prompts: list[str], seeds: list[int], factor: float, focuses: np.ndarray, distortion: bool = True
