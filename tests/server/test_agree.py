@@ -246,15 +246,15 @@ class TestGiven:
         for level in (0, 1):
             assert depth_db(tmp_path / "job", request, level)[0] > 40
 
-    @pytest.mark.parametrize("level", [0, 2])
+    @pytest.mark.parametrize("level", [0, 3])
     def test_a_loop_goes_through_it(self, tmp_path, level):
-        request = content(flat=True, loop=True)
+        request = content(5, flat=True, loop=True)
         request["levels"][level]["image"] = photo(tmp_path / "photo.png", sizes=(3, 9))
         painted(tmp_path / "job", request)
         assert given_error(tmp_path / "job", level, tmp_path / "photo.png") <= 1
-        found = [flat_db(tmp_path / "job", request, coarse) for coarse in range(3)]
+        found = [flat_db(tmp_path / "job", request, coarse) for coarse in range(5)]
         assert found[level] > 45, "the photo binds the next level"
-        assert min(found) > 30, "what that changes is spread over the others"
+        assert min(found) > 25, "the photo does not show itself in its middle: that is spread over the other levels"
 
     def test_a_photo_within_a_photo_stays_too(self, tmp_path):
         request = content(flat=True)

@@ -125,34 +125,39 @@ def _agree_step(job: Job, level: int, given: Given) -> Step:
 
     def run(folder: Folder, report: Report) -> None:
         cloud, dreamed = _dreamed(folder, level)
-        parts = {k: _read_around(folder, k) for k in dict.fromkeys(chain[:-1])}
-        last = dreamed if chain[-1] == level else _dreamed(folder, chain[-1])[1]
-        pictures = [*(parts[k][0] for k in chain[:-1]), last[0].rgb]
-        middles = [parts[k][1] for k in chain[:-1]]
-        finer = agree.composed(pictures[1:], middles[1:]) if middles else None
-        anchor = middles[0].paste(pictures[0], finer) if middles else pictures[0]
-        change = np.zeros(anchor.shape, np.float32)
+        rgb, finer, middle = _composed(folder, chain)
+        change = np.zeros(rgb.shape, np.float32)
         if before is not None:
             change = files.read_arrays(folder, _follow_name(before))["change"].astype(np.float32)
-            change[_held(given, level, anchor, report)] = 0
+            change[_held(given, level, rgb, report)] = 0
         if leads:
             fine = _dreamed(folder, after)[1][0]
-            field = agree.gap(middles[0], anchor, finer, change * _share(job, after))
+            field = agree.gap(middle, rgb, finer, change * _share(job, after))
             held = _held(given, after, fine.rgb, report)
-            field = agree.lifted(field, middles[0], dreamed[0], fine, job.path.between(level + 1, level), held)
+            field = agree.lifted(field, middle, dreamed[0], fine, job.path.between(level + 1, level), held)
             files.write_arrays(folder, _follow_name(level), {"change": field.astype(np.float16)})
-        anchor = np.clip(anchor + change, 0, 1)
-        found = agree.all_pictures(cloud, dreamed, anchor)
-        arrays = {str(number): to_bytes(picture) for number, picture in enumerate(found)}
+        pictures = agree.all_pictures(cloud, dreamed, np.clip(rgb + change, 0, 1))
+        arrays = {str(number): to_bytes(picture) for number, picture in enumerate(pictures)}
         files.write_arrays(folder, f"{base}/parts/agreed.npz", arrays)
-        files.write_picture(folder, f"{base}/image.png", anchor)
-        report.preview(anchor)
+        files.write_picture(folder, f"{base}/image.png", pictures[0])
+        report.preview(pictures[0])
 
     needs = [f"{base}/dream", *(f"{_place(k)}/surround" for k in chain[:-1]), f"{_place(chain[-1])}/dream"]
     needs += [] if before is None else [step_of(before)]
     outputs = (f"{base}/parts/agreed.npz", f"{base}/image.png", *([_follow_name(level)] if leads else []))
     parameters = {"shown": len(chain) - 1, "follows": before, "leads": leads, "share": _share(job, after or 0)}
     return Step(step_of(level), "refine", level, 1, parameters, tuple(dict.fromkeys(needs)), outputs, run, weight=0.3)
+
+
+def _composed(folder: Folder, chain: list[int]) -> tuple[np.ndarray, np.ndarray | None, agree.Middle | None]:
+    """A level's picture with the next ones in its middle, the next one's by itself, and how that shows in it."""
+    around = {level: _read_around(folder, level) for level in dict.fromkeys(chain[:-1])}
+    last = files.read_views(folder, f"{_place(chain[-1])}/parts/views.npz")[0].rgb
+    if len(chain) == 1:
+        return last, None, None
+    pictures, middles = zip(*(around[level] for level in chain[:-1]))
+    finer = agree.composed([*pictures[1:], last], middles[1:])
+    return middles[0].paste(pictures[0], finer), finer, middles[0]
 
 
 def _order(job: Job) -> list[int]:
