@@ -1,8 +1,8 @@
 """Depth by comparing pictures: what is smoothly wrong in a view's depth, measured in other views of the same place.
 
-Only where pictures of different cameras show one 3D place by construction (`Engine.multiview_consistent`): then the depth
-is right for which the other pictures, warped through it, look like this one. A plane sweep (Collins 1996) about the
-model's own depth finds the logarithm of the error at each pixel, and how sure that is; the correction is the most
+Only where pictures of different cameras show one 3D place by construction (`Engine.multiview_consistent`): then the
+depth is right for which the other pictures, warped through it, look like this one. A plane sweep (Collins 1996) about
+the model's own depth finds the logarithm of the error at each pixel, and how sure that is; the correction is the most
 probable sum of cosines for it, with the prior of `joint`: depth models bend smoothly.
 """
 

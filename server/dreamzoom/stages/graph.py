@@ -24,7 +24,7 @@ from dreamzoom.report import Report
 from dreamzoom.splats.gaussians import Gaussians, joined, moved
 from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages import assets, close, dream, export, files, plan, refine_steps, splat, zoom
+from dreamzoom.stages import agree_steps, assets, close, dream, export, files, plan, refine_steps, splat, zoom
 from dreamzoom.wire import Request
 
 PARENTS = 2
@@ -64,6 +64,17 @@ class Job:
             camera = plan.anchor(self.path, index, self.limits).camera.moved(self.path.between(k, level))
             found.append(Picture(camera, files.read_picture(folder, f"{place(index)}/image.png")))
         return found
+
+    @property
+    def pasted(self) -> bool:
+        """Whether each level's picture gets the next one's into its middle."""
+        return agree_steps.wanted(self.engine)
+
+    def first_picture(self, level: int) -> str:
+        """Where a level's picture lies as it was first made; its final one may come later."""
+        if self.joint:
+            return f"{place(level)}/parts/joint.png"
+        return agree_steps.first_picture(level) if self.pasted else f"{place(level)}/image.png"
 
     def digest(self, field: str) -> str | None:
         """SHA-256 of a file that the request names; None where it names none."""
@@ -155,12 +166,15 @@ def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None =
     if second:
         steps += [_dream_step(job, level) for level in levels]
         steps += refine_steps.build(job, engine, lambda level, report: _given_picture(job, level, report))
+    if job.pasted:
+        steps += [step for level in levels for step in (_image_step(job, level), _dream_step(job, level))]
+        steps += agree_steps.build(job, lambda level, report: _given_picture(job, level, report))
     if job.agreed:
         steps += [_image_step(job, level) for level in levels]
     for level in levels:
-        if not second and not job.agreed:
+        if not second and not job.pasted and not job.agreed:
             steps.append(_joint_image_step(job, level) if job.joint else _image_step(job, level))
-        if not second:
+        if not second and not job.pasted:
             steps.append(_dream_step(job, level))
         steps += [_splat_step(job, level)] if job.path.loop else [_splat_step(job, level), _export_step(job, level)]
     if job.path.loop:  # the first level is seen after the last
@@ -209,6 +223,7 @@ def _image_step(job: Job, level: int) -> Step:
     item, base = job.request.levels[level], place(level)
     view = plan.anchor(job.path, level, job.limits)
     parameters = _common(job, level) | {"image": job.picture_key(level)}
+    output, version = job.first_picture(level), 3 if job.pasted else 2
 
     def run(folder: Folder, report: Report) -> None:
         given = _given_picture(job, level, report)
@@ -216,11 +231,11 @@ def _image_step(job: Job, level: int) -> Step:
         seen = dream.parents_seen(known, view, job.path.factor)
         seed = job.request.level_seed(level)
         rgb = zoom.level_image(job.engine, view, seen, item.prompt, item.negative_prompt, seed, given, report)
-        files.write_picture(folder, f"{base}/image.png", rgb)
+        files.write_picture(folder, output, rgb)
         report.preview(rgb)
 
     needs = () if job.agreed else tuple(f"{place(parent)}/dream" for parent in job.parents(level))
-    return Step(f"{base}/image", "zoom", level, 2, parameters, needs, (f"{base}/image.png",), run, weight=2)
+    return Step(f"{base}/image", "zoom", level, version, parameters, needs, (output,), run, weight=2)
 
 
 def _joint_step(job: Job, engine: Denoises) -> Step:
@@ -292,8 +307,6 @@ def _dream_step(job: Job, level: int) -> Step:
     if job.asset_key(level):
         parameters["assets"] = job.asset_key(level)
 
-    # a level's final picture may come later, from the second pass
-    first = f"{base}/parts/joint.png" if job.joint else f"{base}/image.png"
     needs = (f"{base}/image",)
     if job.joint:
         needs = ("zoom", *(f"{place(parent)}/dream" for parent in job.parents(level)))
@@ -308,7 +321,7 @@ def _dream_step(job: Job, level: int) -> Step:
         )
 
     def run(folder: Folder, report: Report) -> None:
-        rgb = files.read_picture(folder, first)
+        rgb = files.read_picture(folder, job.first_picture(level))
         given = _given(job, level, "depth", report)
         given = None if given is None else zoom.centred(given, rgb.shape[:2])
         parents = job.known(folder, level)
@@ -393,6 +406,8 @@ def _export_step(job: Job, level: int) -> Step:
 def _finished(job: Job, level: int) -> tuple[str, ...]:
     """The steps after which a level's points and views are as they will be."""
     own = (f"{place(level)}/dream",)
+    if job.pasted:
+        return (*own, agree_steps.step_of(level))
     return (*own, refine_steps.step_of(job, level)) if job.second else own
 
 
