@@ -22,7 +22,7 @@ ROUNDS = ((240, 0.42, 0.03), (480, 0.08, 0.008), (480, 0.03, 0.003))
 """Of each sweep: the longer side of the pictures, and the range ± and the step of the logarithm of depth."""
 BLUR, AGGREGATE = 1.2, 2.5
 """σ in pixels of what is compared, and of the window over which errors are summed."""
-STRIDE = 3
+STRIDE = 5
 """Every so many pixels one is taken for the solve."""
 NOISE = 0.03
 """Of a blurred picture's channel, one standard deviation, sRGB: differences below it say nothing."""
@@ -164,7 +164,7 @@ def _solve(costs: np.ndarray, start: np.ndarray, logs: np.ndarray, known: np.nda
     share = (2 * AGGREGATE / STRIDE) ** -2  # neighbouring windows overlap
     coefficients = np.zeros(len(variance))
     residual = target - start[rows, columns]
-    for _ in range(6):
+    for _ in range(4):
         doubt = max(1.4826 * float(np.median(np.abs(residual[inside]))) if inside.any() else step, step / 2)
         robust = weight * share / (1 + (residual / (2 * doubt)) ** 2) ** 2
         coefficients = np.linalg.solve(precision + (basis.T * robust) @ basis, basis.T @ (robust * target))

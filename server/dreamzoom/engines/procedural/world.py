@@ -111,6 +111,14 @@ class World:
                 light[part] = self._shot(finer, level, zoom, shadows).means(times)
         return linear_to_srgb(light.clip(0, 1)), np.abs(depth).astype(np.float32)
 
+    def colours(self, camera: Camera, level: int, zoom: float | None, pixels: np.ndarray) -> np.ndarray:
+        """The true sRGB colours (N, 3) float32 of some pixels (N, 2), rows and columns: faster than `render` for a few.
+
+        Other arguments as of `render`.
+        """
+        light = self._shot(camera, level, zoom, True).at(pixels)
+        return linear_to_srgb(light.clip(0, 1).astype(np.float32))
+
     def depth(self, camera: Camera, level: int, zoom: float | None = None) -> np.ndarray:
         """The true z-depth alone, as `render` tells it, in a fraction of the time."""
         return np.abs(self._shot(camera, level, zoom, True).depth()).astype(np.float32)
