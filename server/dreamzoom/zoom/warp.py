@@ -100,7 +100,7 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
     visible = inside & (source.depth > 0) & (z > 0)
     if coarser == 1:
         near = maximum_filter(depth, 3)  # outlines of two depth maps differ by a pixel
-        visible &= z < HIDDEN * near[row, column]
+        visible &= (depth[row, column] > 0) & (z < HIDDEN * near[row, column])
         visible &= ~_behind_own(pixel, z, size, visible, camera)
     else:
         near = depth[row, column]
