@@ -101,7 +101,7 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
     if coarser == 1:
         near = maximum_filter(depth, 3)  # outlines of two depth maps differ by a pixel
         visible &= (depth[row, column] > 0) & (z < HIDDEN * near[row, column])
-        visible &= ~_behind_own(pixel, z, size, visible, camera)
+        visible &= ~_behind_own(pixel, z, size, visible)
     else:
         near = depth[row, column]
         visible &= np.abs(z - near) < TOLERANCE * near
@@ -124,23 +124,26 @@ def cells(pixel: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.nda
     return row, column, inside
 
 
-def _behind_own(pixel: np.ndarray, z: np.ndarray, size: np.ndarray, there: np.ndarray, camera: Camera) -> np.ndarray:
+def _behind_own(pixel: np.ndarray, z: np.ndarray, size: np.ndarray, there: np.ndarray) -> np.ndarray:
     """Which pixels of the source others of it hide, (h, w) bool: by a depth buffer as fine as the source is.
 
     Args:
         pixel, z: Where the target's camera sees them, (h, w, 2) and (h, w).
         size: (h, w), their sides in target pixels.
         there: (h, w) bool, those that count.
-        camera: The target's.
     """
     if not there.any():
         return ~there
-    finer = max(math.floor(1 / max(float(np.median(size[there])), 1 / 16) + 1e-6), 1)
-    shape = camera.height * finer, camera.width * finer
-    row, column, _ = cells(pixel * finer, shape)
-    nearest = np.full(shape, np.inf)
-    np.minimum.at(nearest, (row[there], column[there]), z[there])
-    return z > (1 + TOLERANCE) * nearest[row, column]
+    low = np.floor(pixel[there].min(0))
+    extent = np.ceil(pixel[there].max(0)) - low + 1
+    finer = min(1 / float(np.median(size[there])), math.sqrt(8 * z.size / extent.prod()))  # not too large a buffer
+    finer = max(math.floor(finer + 1e-6), 1)
+    column, row = np.floor((pixel[there] - low) * finer + 1e-6).astype(int).T
+    nearest = np.full((extent[::-1] * finer).astype(int), np.inf)
+    np.minimum.at(nearest, (row, column), z[there])
+    hidden = np.zeros(z.shape, bool)
+    hidden[there] = z[there] > (1 + TOLERANCE) * nearest[row, column]
+    return hidden
 
 
 def _areas(pixel: np.ndarray, size: np.ndarray, index: np.ndarray, camera: Camera):
