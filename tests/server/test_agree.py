@@ -131,6 +131,15 @@ class TestMiddle:
         shown = nest.window(torch.from_numpy(middle.paste(rgb, rgb)).permute(2, 0, 1))
         assert torch.abs(shown - nest.down(fine)).max() < 1e-5
 
+    def test_noise_of_depth_makes_few_holes(self):
+        camera = Camera(360, 240, 540, 540, 180, 120, look_at((0, 0, 3), (0, 0, 0), up=(0, 1, 0)))
+        rng = np.random.default_rng(0)
+        noisy = [3 * np.exp(0.01 * rng.standard_normal((240, 360))) for _ in range(2)]
+        rgb = np.zeros((240, 360, 3), np.float32)
+        items = [Dreamed(View("0", 0, 0.0, camera), rgb, depth, depth > 0) for depth in noisy]
+        shown = agree.middle_of(*items, Similarity(0.5, np.zeros(3)), np.zeros((240, 360), bool)).shown
+        assert shown[60:180, 90:270].mean() > 0.97
+
     def test_what_stands_before_it_is_not_pasted_over(self):
         camera = Camera(60, 40, 90, 90, 30, 20, look_at((0, 0, 3), (0, 0, 0), up=(0, 1, 0)))
         flat = np.full((40, 60), 3.0, np.float32)

@@ -27,6 +27,10 @@ HIDDEN = 1.15
 """A finer view's pixel is hidden when it lies deeper than so many times what the coarser view sees there: the depths
 of two levels differ by several per cent where they show one surface."""
 
+FILLED, FILLED_SAME = 0.3, 0.75
+"""A pixel is covered from this share of its area on: by a finer view's pixels, which noise of depth moves by a good
+part of a pixel, or by those of a view of the same scale."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -52,7 +56,7 @@ class Warp:
 
     Attributes:
         means: (m, n) sparse, rows sum to 1 where `covered`, else empty.
-        covered: (m,) bool: target pixels whose area is filled by visible source pixels.
+        covered: (m,) bool: target pixels whose area is filled enough by visible source pixels (`FILLED`).
         group: (n,) int64: the target pixel that the middle of each visible source pixel falls into, −1 for none.
     """
 
@@ -110,7 +114,7 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
     count = camera.width * camera.height
     weights = csr_matrix((areas, (rows, columns)), shape=(count, source.depth.size))
     total = np.asarray(weights.sum(1)).ravel()
-    covered = total > 0.75
+    covered = total > (FILLED if coarser == 1 else FILLED_SAME)
     scale = np.where(covered, 1 / np.maximum(total, 1e-9), 0)
     means = csr_matrix(weights.multiply(scale[:, None]), dtype=np.float32)
     return Warp(means, covered, group)
