@@ -1,0 +1,98 @@
+"""Launches the compiled kernels through the CUDA driver, in torch's context and on its stream.
+
+The driver turns the texts into the card's own code when they are first used, and keeps that for later starts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import sys
+from pathlib import Path
+
+from dreamzoom.errors import DreamzoomError
+from dreamzoom.splats.cuda.layout import SIGNATURES
+
+FOLDER = Path(__file__).parent / "ptx"
+LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+_SCALARS = {"I": "<q", "F": "<f4x", "D": "<d"}
+
+
+def library():
+    """The driver's library; OSError where there is none."""
+    return ctypes.CDLL(LIBRARY)
+
+
+class Card:
+    """One GPU of torch's, and the kernels on it.
+
+    Attributes:
+        device: The device of all tensors that kernels take.
+    """
+
+    def __init__(self, index: int):
+        import torch
+
+        self.device = torch.device("cuda", index)
+        self._library = library()
+        with torch.cuda.device(self.device):
+            torch.zeros(1, device=self.device)  # makes torch's context, and makes it the current one
+            self._context = ctypes.c_void_p()
+            self._check(self._library.cuCtxGetCurrent(ctypes.byref(self._context)), "finding torch's context")
+        self._kernels: dict[str, ctypes.c_void_p] = {}
+
+    def launch(self, name: str, blocks: int, threads: int, *arguments) -> None:
+        """Run a kernel after what torch's current stream has to do; returns before it is done.
+
+        Args:
+            name: One of `layout.SIGNATURES`.
+            blocks, threads: How many blocks of how many threads; no block is no work.
+            arguments: As the signature states: tensors of this device, contiguous, and numbers.
+        """
+        import torch
+
+        if not blocks:
+            return
+        self._check(self._library.cuCtxSetCurrent(self._context), "choosing the GPU")
+        function = self._kernels.get(name) or self._load(name)
+        words = packed(name, arguments)
+        values = (ctypes.c_uint64 * len(words))(*words)
+        base = ctypes.addressof(values)
+        pointers = (ctypes.c_void_p * len(words))(*range(base, base + 8 * len(words), 8))
+        stream = ctypes.c_void_p(torch.cuda.current_stream(self.device).cuda_stream)
+        shape = (blocks, 1, 1, threads, 1, 1)
+        self._check(self._library.cuLaunchKernel(function, *shape, 0, stream, pointers, None), f"starting {name}")
+
+    def _load(self, name: str) -> ctypes.c_void_p:
+        module, function = ctypes.c_void_p(), ctypes.c_void_p()
+        text = (FOLDER / f"{name}.ptx").read_bytes() + b"\0"
+        self._check(self._library.cuModuleLoadData(ctypes.byref(module), text), f"loading {name}")
+        found = self._library.cuModuleGetFunction(ctypes.byref(function), module, name.encode())
+        self._check(found, f"finding {name}")
+        self._kernels[name] = function
+        return function
+
+    def _check(self, code: int, what: str) -> None:
+        if code:
+            text = ctypes.c_char_p()
+            self._library.cuGetErrorString(code, ctypes.byref(text))
+            why = text.value.decode() if text.value else f"error {code}"
+            raise DreamzoomError(
+                f"the GPU failed while {what}: {why}", "update the NVIDIA driver, or restart the server"
+            )
+
+
+def packed(name: str, arguments: tuple) -> list[int]:
+    """A kernel's arguments as 64-bit words, in the order in which numba's kernels take them.
+
+    An array is two null pointers, count, bytes per item, data, shape, and strides in bytes.
+    """
+    words: list[int] = []
+    for code, value in zip(SIGNATURES[name].split(), arguments, strict=True):
+        if code in _SCALARS:
+            words += struct.unpack("<Q", struct.pack(_SCALARS[code], value))
+            continue
+        size = value.element_size()
+        strides = [size * step for step in value.stride()]
+        words += [0, 0, value.numel(), size, value.data_ptr(), *value.shape, *strides]
+    return words
