@@ -25,7 +25,7 @@ SIGNATURES = {
     "fill_tiles": "i2 I i1 i1",
     "forward": "i1 i1 f2 i2 I I I F f1 f3 f2 f2 i1 i1",
     "overflow": "i1 i1 f2 i2 I I I F i1 l1 i1",
-    "slopes": "f2 I f1 f3 f2 i1 i1 l1 f3 f2 f1 f1",
+    "slopes": "f2 I f1 i1 i1 l1 f3 f2 f1 f1",
     "gather_rows": "f2 i2 I i1 i1 l1 f1 f1 f3 f2",
     "shares": "f2 I i1 i1 l1 f1",
     "spread": "i2 I i1 i1 l1 f1 f3 f2 f2",

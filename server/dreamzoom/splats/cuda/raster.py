@@ -101,10 +101,11 @@ class Seen:
         """
         card, count = self.lens.card, len(own)
         by_alpha, weights = (torch.empty(len(self.lists), device=card.device) for _ in range(2))
-        pictures = self.background, self.rgb, self.alpha
         slopes = grad_rgb, grad_alpha, by_alpha, weights
         pixels = self.used.numel()
-        card.launch("slopes", blocks(pixels), ROW_THREADS, self.table, self.lens.width, *pictures, *self.hits, *slopes)
+        card.launch(
+            "slopes", blocks(pixels), ROW_THREADS, self.table, self.lens.width, self.background, *self.hits, *slopes
+        )
         rows = torch.empty((count, GRADIENTS), device=card.device)
         notes = by_alpha, weights, grad_rgb, rows
         card.launch("gather_rows", count, WARP, self.table, self.box, self.lens.width, *self.hits, *notes)

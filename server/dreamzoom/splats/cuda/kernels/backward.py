@@ -12,7 +12,7 @@ from numba import cuda, float32
 
 from dreamzoom.splats import gradient
 from dreamzoom.splats.cuda.kernels.device import borrowed, device
-from dreamzoom.splats.cuda.kernels.hits import CUT2, HALF, ONE, STOP, ZERO, alpha_of, listed, meet
+from dreamzoom.splats.cuda.kernels.hits import CUT2, HALF, ONE, ZERO, alpha_of, listed, meet
 from dreamzoom.splats.cuda.layout import WARP
 from dreamzoom.splats.project import GRADIENTS
 
@@ -24,13 +24,13 @@ ROW_STEP, FOUR_STEP = GRADIENTS + 1, FOUR + 1
 
 
 @cuda.jit
-def slopes(table, width, background, rgb, alpha, lists, used, first, grad_rgb, grad_alpha, by_alpha, weights):
+def slopes(table, width, background, lists, used, first, grad_rgb, grad_alpha, by_alpha, weights):
     """Per listed hit the loss's slope by its alpha, and its weight in the pixel; one thread a pixel.
 
-    With b what lies behind hit j: ∂L/∂alpha_j = T_j · (g·c_j − g·b); b is the whole pixel without what is in front.
+    With b what lies behind hit j: ∂L/∂alpha_j = T_j · (g·c_j − g·b).
 
     Args:
-        rgb, alpha: (H, W, 3), (H, W): the picture over the linear background (3,).
+        background: (3,) float32, linear.
         grad_rgb, grad_alpha: (H, W, 3), (H, W): of the loss, by the linear picture and its alpha.
         by_alpha, weights: As long as lists, float32, out.
         Others: As in `forward`.
@@ -41,20 +41,21 @@ def slopes(table, width, background, rgb, alpha, lists, used, first, grad_rgb, g
         return
     y, x = pixel // width, pixel % width
     g0, g1, g2, ga = grad_rgb[y, x, 0], grad_rgb[y, x, 1], grad_rgb[y, x, 2], grad_alpha[y, x]
-    total = g0 * rgb[y, x, 0] + g1 * rgb[y, x, 1] + g2 * rgb[y, x, 2] + ga * alpha[y, x]
-    last = g0 * background[0] + g1 * background[1] + g2 * background[2]
-    clear, before = ONE, ZERO
+    clear = ONE
     for at in range(used[pixel]):
         slot = listed(at, pixel, pixels, first)
-        i = lists[slot]
-        weight = clear * alpha_of(table, i, x, y)
-        shown = g0 * table[i, 12] + g1 * table[i, 13] + g2 * table[i, 14] + ga
-        before += weight * shown
-        after = clear - weight
-        behind = last if after < STOP else (total - before) / after
-        by_alpha[slot] = clear * (shown - behind)
+        weight = clear * alpha_of(table, lists[slot], x, y)
+        by_alpha[slot] = clear
         weights[slot] = weight
-        clear = after
+        clear -= weight
+    behind = g0 * background[0] + g1 * background[1] + g2 * background[2]
+    for back in range(used[pixel]):
+        slot = listed(used[pixel] - 1 - back, pixel, pixels, first)
+        i, clear = lists[slot], by_alpha[slot]
+        shown = g0 * table[i, 12] + g1 * table[i, 13] + g2 * table[i, 14] + ga
+        alpha = weights[slot] / clear
+        by_alpha[slot] = clear * (shown - behind)
+        behind = alpha * shown + (ONE - alpha) * behind
 
 
 @device
