@@ -10,7 +10,8 @@ from dreamzoom.errors import Cancelled
 from dreamzoom.evaluate import psnr
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
-from dreamzoom.splats import gpu, loss
+from dreamzoom.splats import loss
+from dreamzoom.splats.cuda import probe
 from dreamzoom.splats.fit import Target, fit, initial
 from dreamzoom.splats.optimise import Surfels
 from dreamzoom.splats.rasterize import rasterize
@@ -147,7 +148,7 @@ class TestFit:
         seen = rasterize(after, targets[0].camera)
         assert psnr(seen.rgb, targets[0].rgb) > 28 and np.quantile(seen.alpha, 0.02) > 0.5
 
-    def test_without_a_gpu_the_log_says_why_and_what_to_install_in_one_line(self, scene):
+    def test_without_a_gpu_the_log_says_why_and_what_is_needed_in_one_line(self, scene):
         class Kept(Report):
             lines: list[str] = []
 
@@ -156,7 +157,7 @@ class TestFit:
 
         splats, targets = scene
         assert len(fitted(splats, targets, iterations=1, report=Kept())) == len(splats)
-        if gpu.obstacle():
+        if probe.obstacle():
             assert len(Kept.lines) == 1 and "\n" not in Kept.lines[0]
             assert "on the CPU" in Kept.lines[0] and ("install" in Kept.lines[0] or "needed" in Kept.lines[0])
 

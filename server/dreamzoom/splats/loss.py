@@ -18,8 +18,8 @@ from dreamzoom.splats.threads import run_chunks
 SHARE = 0.2
 """λ, the weight of D-SSIM."""
 _RADIUS = 5
-_WINDOW = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / 1.5) ** 2)
-_WINDOW = (_WINDOW / _WINDOW.sum()).astype(np.float32)
+WINDOW = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / 1.5) ** 2)
+WINDOW = (WINDOW / WINDOW.sum()).astype(np.float32)
 _C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)
 
 
@@ -54,8 +54,8 @@ def blurred(planes: np.ndarray) -> np.ndarray:
     height, width, channels = planes.shape
     flat = np.ascontiguousarray(planes).reshape(height, width * channels)
     half, out = np.empty_like(flat), np.empty_like(flat)
-    run_chunks(_blur_rows, height, flat, _WINDOW, channels, half)
-    run_chunks(_blur_columns, height, half, _WINDOW, out)
+    run_chunks(_blur_rows, height, flat, WINDOW, channels, half)
+    run_chunks(_blur_columns, height, half, WINDOW, out)
     return out.reshape(planes.shape)
 
 

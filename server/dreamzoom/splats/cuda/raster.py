@@ -12,6 +12,7 @@ from dreamzoom.splats.cuda.driver import Card
 from dreamzoom.splats.cuda.layout import KEPT, ROW_THREADS, TILE, TILE_THREADS, WARP
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.project import COLUMNS, GRADIENTS
+from dreamzoom.splats.rasterize import camera_arrays
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,6 @@ class Lens:
     """A camera on the card, with the pixel filter's variance tau (pixels²) and the near plane's z-depth."""
 
     def __init__(self, card: Card, camera: Camera, tau: float, near: float):
-        from dreamzoom.splats.rasterize import camera_arrays
-
         self.card, self.width, self.height, self.tau, self.near = card, camera.width, camera.height, tau, near
         self.arrays = [uploaded(card, array) for array in camera_arrays(camera)]
 

@@ -42,16 +42,15 @@ def kernel(name: str):
 
 
 def digest() -> str:
-    """SHA-256 of all that the compiled texts depend on: this folder's files, borrowed functions and their constants."""
+    """SHA-256 of all that the compiled texts depend on: the modules here, borrowed functions, constants of both."""
     from dreamzoom.splats.cuda.kernels.device import BORROWED
 
     for name in SIGNATURES:
         kernel(name)
     told = [repr(sorted(SIGNATURES.items()))]
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(Path(__file__).parent.glob("[a-z]*.py")):
         told += _code(file.read_text(encoding="utf-8"))
-        module = vars(importlib.import_module(f"{__name__}.{file.stem}")) if file.stem != "__init__" else {}
-        told += _constants(module)
+        told += _constants(vars(importlib.import_module(f"{__name__}.{file.stem}")))
     for function in sorted(BORROWED, key=lambda function: (function.__module__, function.__qualname__)):
         told += _code(inspect.getsource(function))
         told += _constants({name: function.__globals__.get(name) for name in function.__code__.co_names})
