@@ -3,11 +3,14 @@
 Import this before anything of numba.cuda: it decides which of the two numba offers.
 """
 
+import os
+
 import numpy as np
 import torch
 from numba.core import config
 
-config.ENABLE_CUDASIM = 1
+os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # read again whenever numba compiles
+config.reload_config()
 
 from dreamzoom.splats.cuda import kernels  # noqa: E402
 from dreamzoom.splats.cuda.driver import packed  # noqa: E402

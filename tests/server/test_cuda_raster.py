@@ -156,6 +156,12 @@ class TestRepetition:
         for first, second in zip((*plain[3].values(), *plain[4].values()), (*again[3].values(), *again[4].values())):
             assert np.array_equal(first[0], second[0])
 
+    def test_large_splats_are_summed_in_pieces(self, monkeypatch):
+        monkeypatch.setattr(raster, "PIECE", 20)
+        card, _, _, pictures, slopes, _ = both(layers(5), AHEAD)
+        agree(pictures, slopes)
+        assert card.launched["add_pieces"] == 1
+
 
 class TestColours:
     def test_the_transposed_blend_is_the_cpus(self):

@@ -259,14 +259,15 @@ def _optimise(place, iterations: int, cap: int, seed: int, report: Report, rates
     coarse = iterations - round(FINE_SHARE * iterations)
     for samples, steps in ((1, range(coarse)), (FINE, range(coarse, iterations))):
         order: list[int] = []
-        losses, best = np.full(len(views), np.inf), np.inf
+        losses, best = [np.inf] * len(views), np.inf
         for step in steps:
             report.progress(step / iterations, "fitting splats")
             done = step - steps.start
             if done >= 4 * len(views) and done % (2 * len(views)) == 0:
-                if losses.mean() > best * (1 - PLATEAU):
+                mean = np.mean([float(value) for value in losses])  # on a GPU they are not read before
+                if mean > best * (1 - PLATEAU):
                     break
-                best = losses.mean()
+                best = mean
             slower = _scaled(rates, LAST_RATE ** (step / iterations))
             if covers and not order:
                 place.descend(covers[rng.integers(len(covers))], slower)

@@ -15,6 +15,7 @@ from dreamzoom.splats.cuda.layout import SIGNATURES
 
 FOLDER = Path(__file__).parent / "ptx"
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+_CODES = {name: codes.split() for name, codes in SIGNATURES.items()}
 _SCALARS = {"I": "<q", "F": "<f4x", "D": "<d"}
 
 
@@ -88,7 +89,7 @@ def packed(name: str, arguments: tuple) -> list[int]:
     An array is two null pointers, count, bytes per item, data, shape, and strides in bytes.
     """
     words: list[int] = []
-    for code, value in zip(SIGNATURES[name].split(), arguments, strict=True):
+    for code, value in zip(_CODES[name], arguments, strict=True):
         if code in _SCALARS:
             words += struct.unpack("<Q", struct.pack(_SCALARS[code], value))
             continue

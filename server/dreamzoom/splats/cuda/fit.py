@@ -1,4 +1,4 @@
-"""The fit on the card: what `splats.fit` does with one view at a time. Nothing leaves the card but each step's loss."""
+"""The fit on the card: what `splats.fit` does with one view at a time. Nothing leaves the card but sizes and losses."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ class CardFit:
         floor = np.log(0.4 * cpu.footprints(self.splats.means, [view.camera for view in self.views]))
         self._surfels = Surfels(self.card, self.splats, floor)
 
-    def descend(self, view: _View, rates: Rates, samples: int = 1) -> float:
-        """One step on one view; the loss before it."""
+    def descend(self, view: _View, rates: Rates, samples: int = 1) -> torch.Tensor:
+        """One step on one view; the loss before it, a number on the card."""
         surfels = self._surfels
         own = surfels.parameters()
         seen = self._seen(view, own, samples)
@@ -153,7 +153,7 @@ class CardFit:
             "rgb": found["rgb_linear"] * bend,
         }
         surfels.step(gradients, visible, rates, cpu.FAINT / view.pixels)
-        return float(value)
+        return value
 
     def relocate(self, cap: int, rng: np.random.Generator) -> None:
         """Move splats to where they are of use."""

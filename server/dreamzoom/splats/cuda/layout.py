@@ -8,7 +8,7 @@ TILE_THREADS = TILE * TILE
 ROW_THREADS = 128
 """Threads of a block where each thread has a splat or a pixel."""
 WARP = 32
-"""Threads of a block where a block has a splat."""
+"""Threads of a block where a block has a splat, or a piece of one."""
 NEAREST = 32
 """Hits that a pixel holds while it looks for its nearest ones."""
 KEPT = 32
@@ -26,9 +26,10 @@ SIGNATURES = {
     "forward": "i1 i1 f2 i2 I I I F f1 f3 f2 f2 i1 i1",
     "overflow": "i1 i1 f2 i2 I I I F i1 l1 i1",
     "slopes": "f2 I f1 i1 i1 l1 f3 f2 f1 f1",
-    "gather_rows": "f2 i2 I i1 i1 l1 f1 f1 f3 f2",
+    "gather_rows": "i1 l1 I f2 i2 I i1 i1 l1 f1 f1 f3 f2",
     "shares": "f2 I i1 i1 l1 f1",
-    "spread": "i2 I i1 i1 l1 f1 f3 f2 f2",
+    "spread": "i1 l1 I i2 I i1 i1 l1 f1 f3 f2 f2",
+    "add_pieces": "l1 f2 f2",
     "blur_products": "f3 f3 b2 f1 f3",
     "ssim": "f3 f3 f3 b2 f1 f3 f2",
     "blur_rows": "f3 f1 f3",

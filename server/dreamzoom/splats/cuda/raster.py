@@ -14,6 +14,9 @@ from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.project import COLUMNS, GRADIENTS
 from dreamzoom.splats.rasterize import camera_arrays
 
+PIECE = 4096
+"""Pixels of a splat's box that one warp adds up."""
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -105,9 +108,8 @@ class Seen:
         card.launch(
             "slopes", blocks(pixels), ROW_THREADS, self.table, self.lens.width, self.background, *self.hits, *slopes
         )
-        rows = torch.empty((count, GRADIENTS), device=card.device)
-        notes = by_alpha, weights, grad_rgb, rows
-        card.launch("gather_rows", count, WARP, self.table, self.box, self.lens.width, *self.hits, *notes)
+        notes = by_alpha, weights, grad_rgb
+        rows = self._summed("gather_rows", count, GRADIENTS, self.table, self.box, self.lens.width, *self.hits, *notes)
         widths = {"means": 3, "log_scales": 3, "quaternions": 4}
         found = {name: torch.zeros((count, width), device=card.device) for name, width in widths.items()}
         found["logit_opacities"] = torch.zeros(count, device=card.device)
@@ -122,8 +124,25 @@ class Seen:
         card, pixels = self.lens.card, self.used.numel()
         weights = torch.empty(len(self.lists), device=card.device)
         card.launch("shares", blocks(pixels), ROW_THREADS, self.table, self.lens.width, *self.hits, weights)
-        sums = torch.empty((count, 4), device=card.device)
-        card.launch("spread", count, WARP, self.box, self.lens.width, *self.hits, weights, residual, weight, sums)
+        return self._summed("spread", count, 4, self.box, self.lens.width, *self.hits, weights, residual, weight)
+
+    def _summed(self, kernel: str, count: int, width: int, *arguments) -> torch.Tensor:
+        """What a kernel of a warp a piece adds up for the first `count` splats: (count, width) float32."""
+        card, box = self.lens.card, self.box[:count]
+        areas = (box[:, 1] - box[:, 0]).long() * (box[:, 3] - box[:, 2])
+        pieces = ((areas + PIECE - 1) // PIECE).clamp_min(1)
+        starts = torch.zeros(count + 1, dtype=torch.int64, device=card.device)
+        torch.cumsum(pieces, 0, out=starts[1:])
+        total = int(starts[-1])
+        splats = torch.arange(count, dtype=torch.int32, device=card.device)
+        if total > count:
+            splats = torch.repeat_interleave(splats, pieces, output_size=total)
+        parts = torch.empty((total, width), device=card.device)
+        card.launch(kernel, total, WARP, splats, starts, PIECE, *arguments, parts)
+        if total == count:
+            return parts
+        sums = torch.empty((count, width), device=card.device)
+        card.launch("add_pieces", blocks(count), ROW_THREADS, starts, parts, sums)
         return sums
 
 

@@ -17,6 +17,7 @@ from dreamzoom.splats.cuda.layout import SIGNATURES
 
 MODULES = {
     "adam": "fitting",
+    "add_pieces": "backward",
     "blur_products": "fitting",
     "blur_rows": "fitting",
     "chain": "parameters",

@@ -1,7 +1,8 @@
 """The backward pass, and the colours' transposed blend, without atomic additions: every run gives the same bits.
 
-First a thread a pixel walks its list of hits and notes what each hit needs; then a block a splat looks its hits up in
-the lists of the pixels in its box and adds them up, in an order that depends on the box alone.
+First a thread a pixel walks its list of hits and notes what each hit needs. Then a warp a splat looks its hits up in
+the lists of the pixels in its box and adds them up, in an order that depends on the box alone. Large boxes are cut into
+pieces, a warp each, whose sums are added last.
 """
 
 from __future__ import annotations
@@ -69,20 +70,27 @@ def _find(i, lists, used, first, pixel, pixels):
 
 
 @cuda.jit
-def gather_rows(table, box, width, lists, used, first, by_alpha, weights, grad_rgb, rows):
-    """The gradients of the table's columns 2 to 14, as `gradient.hit_gradients` has them; a warp a splat.
+def gather_rows(
+    splats, starts, cells, table, box, width, lists, used, first, by_alpha, weights, grad_rgb, rows
+):  # fmt: skip
+    """The gradients of the table's columns 2 to 14, as `gradient.hit_gradients` has them; a warp a piece.
 
     Args:
-        rows: (N, GRADIENTS) float32, out; the table may have more rows, of splats that are frozen.
+        splats: (pieces,) int32: the splat of each piece.
+        starts: (N + 1,) int64: the pieces of each splat.
+        cells: Pixels of a piece, counted along the rows of the splat's box.
+        rows: (pieces, GRADIENTS) float32, out.
         Others: As in `slopes`.
     """
     parts = cuda.shared.array((WARP, ROW_STEP), float32)
     row = cuda.local.array(GRADIENTS, float32)
-    i, thread = cuda.blockIdx.x, cuda.threadIdx.x
+    piece, thread = cuda.blockIdx.x, cuda.threadIdx.x
+    i = splats[piece]
     for k in range(GRADIENTS):
         row[k] = ZERO
-    left, across, top, down = box[i, 0], box[i, 1] - box[i, 0], box[i, 2], box[i, 3] - box[i, 2]
-    for cell in range(thread, across * down, WARP):
+    left, across, top = box[i, 0], box[i, 1] - box[i, 0], box[i, 2]
+    begin, end = (piece - starts[i]) * cells, min((piece - starts[i] + 1) * cells, across * (box[i, 3] - top))
+    for cell in range(begin + thread, end, WARP):
         x, y = left + cell % across, top + cell // across
         dx, dy = float32(x) + HALF - table[i, 0], float32(y) + HALF - table[i, 1]
         q, _ = meet(table, i, dx, dy)
@@ -107,7 +115,7 @@ def gather_rows(table, box, width, lists, used, first, by_alpha, weights, grad_r
         total = ZERO
         for other in range(WARP):
             total += parts[other, thread]
-        rows[i, thread] = total
+        rows[piece, thread] = total
 
 
 @cuda.jit
@@ -126,21 +134,24 @@ def shares(table, width, lists, used, first, weights):
 
 
 @cuda.jit
-def spread(box, width, lists, used, first, weights, residual, weight, sums):
-    """`cpu.spread`: each splat's Σ share · residual and Σ share · weight; a warp a splat.
+def spread(splats, starts, cells, box, width, lists, used, first, weights, residual, weight, sums):
+    """`cpu.spread`: each splat's Σ share · residual and Σ share · weight; a warp a piece.
 
     Args:
         weights: What `shares` noted.
         residual, weight: (H, W, 3) and (H, W) float32.
-        sums: (N, 4) float32, out; there may be more boxes, of splats that are frozen.
+        sums: (pieces, 4) float32, out.
+        Others: As in `gather_rows`.
     """
     parts = cuda.shared.array((WARP, FOUR_STEP), float32)
     own = cuda.local.array(FOUR, float32)
-    i, thread = cuda.blockIdx.x, cuda.threadIdx.x
+    piece, thread = cuda.blockIdx.x, cuda.threadIdx.x
+    i = splats[piece]
     for k in range(FOUR):
         own[k] = ZERO
-    left, across, top, down = box[i, 0], box[i, 1] - box[i, 0], box[i, 2], box[i, 3] - box[i, 2]
-    for cell in range(thread, across * down, WARP):
+    left, across, top = box[i, 0], box[i, 1] - box[i, 0], box[i, 2]
+    begin, end = (piece - starts[i]) * cells, min((piece - starts[i] + 1) * cells, across * (box[i, 3] - top))
+    for cell in range(begin + thread, end, WARP):
         x, y = left + cell % across, top + cell // across
         slot = _find(i, lists, used, first, y * width + x, used.shape[0])
         if slot >= 0:
@@ -154,4 +165,16 @@ def spread(box, width, lists, used, first, weights, residual, weight, sums):
         total = ZERO
         for other in range(WARP):
             total += parts[other, thread]
-        sums[i, thread] = total
+        sums[piece, thread] = total
+
+
+@cuda.jit
+def add_pieces(starts, parts, sums):
+    """Add up each splat's pieces, in order: parts (pieces, C) into sums (N, C); a thread a splat."""
+    i = cuda.grid(1)
+    if i < sums.shape[0]:
+        for k in range(sums.shape[1]):
+            total = ZERO
+            for piece in range(starts[i], starts[i + 1]):
+                total += parts[piece, k]
+            sums[i, k] = total
