@@ -13,19 +13,18 @@ os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # read again whenever numba compiles
 config.reload_config()
 
 from dreamzoom.splats.cuda import kernels  # noqa: E402
-from dreamzoom.splats.cuda.driver import packed  # noqa: E402
+from dreamzoom.splats.cuda.driver import Card, packed  # noqa: E402
 from dreamzoom.splats.cuda.layout import SIGNATURES  # noqa: E402
 
 TYPES = {"f": torch.float32, "d": torch.float64, "i": torch.int32, "l": torch.int64, "b": torch.bool}
 SCALARS = {"I": int, "F": np.float32, "D": np.float64}
 
 
-class SimulatedCard:
+class SimulatedCard(Card):
     """Takes the place of `driver.Card`: tensors lie on the CPU; arguments are held to the kernels' signatures."""
 
-    device = torch.device("cpu")
-
     def __init__(self):
+        self.device = torch.device("cpu")
         self.launched = {}
 
     def launch(self, name, blocks, threads, *arguments):

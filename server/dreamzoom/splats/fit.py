@@ -200,7 +200,8 @@ def _place(backend, splats, shown, covers, background, cap, report):
         return CpuFit(splats, shown, covers, background)
     card, obstacle = probe.card(), probe.obstacle()
     if card is not None:
-        from dreamzoom.splats.cuda.fit import CardFit, bytes_free, bytes_needed
+        from dreamzoom.splats.cuda.fit import CardFit, bytes_needed
+        from dreamzoom.splats.cuda.raster import bytes_free
 
         needed, free = bytes_needed([*shown, *covers], max(cap, len(splats)), background), bytes_free(card)
         if needed <= free:
@@ -239,13 +240,19 @@ class CpuFit:
         self._surfels = Surfels(self.splats)
         self._floor = np.log(0.4 * footprints(self._surfels.means, [view.cameras[1] for view in self.views]))
 
+    @property
+    def _moving(self) -> Surfels:
+        if self._surfels is None:
+            raise RuntimeError("the fit was not started")
+        return self._surfels
+
     def descend(self, view: _View, rates: Rates, samples: int = 1) -> float:
         """One step on one view; the loss before it."""
-        return _descend(self._surfels, view, self._floor, rates, samples)
+        return _descend(self._moving, view, self._floor, rates, samples)
 
     def relocate(self, cap: int, rng: np.random.Generator) -> None:
         """Move splats to where they are of use."""
-        self._floor = relocate(self._surfels, self._floor, cap, rng)
+        self._floor = relocate(self._moving, self._floor, cap, rng)
 
     def gaussians(self) -> Gaussians:
         """The splats as they are now."""

@@ -74,9 +74,7 @@ def rasterize(
     opacities = splats.opacities if opacity_scale is None else splats.opacities * np.asarray(opacity_scale)
     background = srgb_to_linear(np.asarray(background_rgb, np.float32))
     tau = PIXEL_VARIANCE if antialias else 0.0
-    card = probe.card() if backend in ("auto", "gpu") else None
-    if backend == "gpu" and card is None:
-        raise ValueError(f"backend: gpu can't be used: {probe.obstacle()}")
+    card = _card(backend, splats, fine)
     if card is not None:
         from dreamzoom.splats.cuda import raster
 
@@ -88,6 +86,22 @@ def rasterize(
     if samples > 1:
         rgb, alpha, depth = _averaged(rgb, alpha, depth, samples)
     return Raster(rgb if linear else linear_to_srgb(rgb), alpha, depth)
+
+
+def _card(backend: str, splats: Gaussians, camera: Camera):
+    """The GPU that is to be used, or None."""
+    if backend not in ("auto", "gpu"):
+        return None
+    card, obstacle = probe.card(), probe.obstacle()
+    if card is not None:
+        from dreamzoom.splats.cuda import raster
+
+        if raster.has_room(card, splats, camera):
+            return card
+        obstacle = "too little of its memory is free"
+    if backend == "gpu":
+        raise ValueError(f"backend: gpu can't be used: {obstacle}")
+    return None
 
 
 def _by_twin(splats, camera, opacities, background, tau, near):

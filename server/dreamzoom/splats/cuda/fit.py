@@ -35,12 +35,6 @@ def bytes_needed(targets: list[Target], cap: int, background: Gaussians | None) 
     return round(SPARE * (pixels + cap * BYTES_A_SURFEL + frozen * BYTES_A_FROZEN))
 
 
-def bytes_free(card: Card) -> int:
-    """GPU memory that torch can still hand out."""
-    free, _ = torch.cuda.mem_get_info(card.device)
-    return free + torch.cuda.memory_reserved(card.device) - torch.cuda.memory_allocated(card.device)
-
-
 class _View:
     """One target on the card: the goal of the loss, and its cameras of 1 and FINE² rays a pixel."""
 
@@ -73,16 +67,15 @@ class CardFit:
         """What a view sees of `own` splats and of the frozen ones after them."""
         lens, parts = view.lenses[samples], [own]
         if self._background is not None:
-            parts.append(self._frozen_from(view))
+            parts.append(self._frozen_from(view, self._background))
         return see(lens, parts, self._black)
 
-    def _frozen_from(self, view: _View) -> Parameters:
-        """The frozen splats in the colours that a view sees."""
-        flat = self._background.sh.shape[1] == 1
-        key = 0 if flat else id(view)
+    def _frozen_from(self, view: _View, background: Gaussians) -> Parameters:
+        """The frozen splats in the colours that a view sees: the same for all views where there are no harmonics."""
+        key = 0 if background.sh.shape[1] == 1 else id(view)
         if key not in self._frozen:
-            opacities = uploaded(self.card, self._background.opacities.astype(np.float32))
-            self._frozen[key] = shaded(self.card, self._background, view.lenses[1].arrays[1], opacities)
+            opacities = uploaded(self.card, background.opacities.astype(np.float32))
+            self._frozen[key] = shaded(self.card, background, view.lenses[1].arrays[1], opacities)
         return self._frozen[key]
 
     def solve(self, passes: int, report: Report, samples: int = 1) -> None:
@@ -128,9 +121,15 @@ class CardFit:
         floor = np.log(0.4 * cpu.footprints(self.splats.means, [view.camera for view in self.views]))
         self._surfels = Surfels(self.card, self.splats, floor)
 
+    @property
+    def _moving(self) -> Surfels:
+        if self._surfels is None:
+            raise RuntimeError("the fit was not started")
+        return self._surfels
+
     def descend(self, view: _View, rates: Rates, samples: int = 1) -> torch.Tensor:
         """One step on one view; the loss before it, a number on the card."""
-        surfels = self._surfels
+        surfels = self._moving
         own = surfels.parameters()
         seen = self._seen(view, own, samples)
         value, grad_rgb = torch.zeros(()), torch.zeros_like(seen.rgb)
@@ -157,7 +156,7 @@ class CardFit:
 
     def relocate(self, cap: int, rng: np.random.Generator) -> None:
         """Move splats to where they are of use."""
-        self._surfels.relocate(cap, rng)
+        self._moving.relocate(cap, rng)
 
     def gaussians(self) -> Gaussians:
         """The splats as they are now."""

@@ -23,7 +23,7 @@ SIGNATURES = {
     "chain": "f2 f2 f2 f1 d2 d1 d1 I I D D i2 f2 f2 f2 f2 f1",
     "count_tiles": "i2 I i1",
     "fill_tiles": "i2 I i1 i1",
-    "forward": "i1 i1 f2 i2 I I I F f1 f3 f2 f2 i1 i1",
+    "forward": "i1 i1 f2 i2 I I I F f1 I f3 f2 f2 i1 i1",
     "overflow": "i1 i1 f2 i2 I I I F i1 l1 i1",
     "slopes": "f2 I f1 i1 i1 l1 f3 f2 f1 f1",
     "gather_rows": "i1 l1 I f2 i2 I i1 i1 l1 f1 f1 f3 f2",

@@ -27,8 +27,10 @@ class Goal:
 
 def prepared(card: Card, goal: cpu.Goal) -> Goal:
     """Bring a goal to the card."""
-    arrays = [uploaded(card, array) for array in (goal.rgb, goal.mask, goal.mean, goal.square)]
-    return Goal(*arrays, goal.pixels, uploaded(card, cpu.WINDOW))
+    rgb, mask, mean, square, window = (
+        uploaded(card, array) for array in (goal.rgb, goal.mask, goal.mean, goal.square, cpu.WINDOW)
+    )
+    return Goal(rgb, mask, mean, square, goal.pixels, window)
 
 
 def loss(card: Card, linear: torch.Tensor, goal: Goal) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from dreamzoom.camera import Camera, look_at
-from dreamzoom.evaluate import psnr
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
 from dreamzoom.splats import fit as fitting
 from dreamzoom.splats.cuda import probe
+from dreamzoom.splats.cuda.driver import Card
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, rasterize, see
 from dreamzoom.splats.target import Target
@@ -47,12 +47,13 @@ def measure(say: Callable[[str], None] | None = None) -> Figures:
     Returns:
         Figures by name, which ends in the unit. Only "obstacle" where no GPU can do it.
     """
-    if probe.card() is None:
+    card = probe.card()
+    if card is None:
         return {"obstacle": probe.obstacle()}
     figures: Figures = {}
     for part in (_speed, _long_fit, _agreement, _short_fits):
         try:
-            found = part()
+            found = part(card)
         except Exception as problem:  # a tool for reports: one broken part must not hide the others
             found = {f"failed{part.__name__}": "".join(traceback.format_exception(problem)[-3:])}
         figures |= found
@@ -94,10 +95,15 @@ def scene(size: int, count: int) -> tuple[Gaussians, list[Target], list[Target]]
     return splats[:count], targets, held_out
 
 
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB of two pictures, which may leave 0..1."""
+    return float(-10 * np.log10(max(np.square(a.astype(np.float64) - b).mean(), 1e-30)))
+
+
 def quality(splats: Gaussians, targets: list[Target]) -> float:
     """Mean PSNR in dB of pictures made on the GPU."""
     pictures = [rasterize(splats, target.camera, backend="gpu").rgb for target in targets]
-    return round(float(np.mean([psnr(rgb, target.rgb) for rgb, target in zip(pictures, targets)])), 2)
+    return round(float(np.mean([psnr(np.clip(rgb, 0, 1), target.rgb) for rgb, target in zip(pictures, targets)])), 2)
 
 
 class _Counting(Report):
@@ -121,16 +127,16 @@ def _fitted(start, targets, iterations: int, cap: int, backend: str) -> tuple[Ga
 def _slopes(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Some gradient by a linear picture and its alpha."""
     rng = np.random.default_rng(11)
-    return (rng.normal(size=shape).astype(np.float32) / size**2 for shape in ((size, size, 3), (size, size)))
+    by_rgb, by_alpha = rng.normal(size=(size, size, 3)), rng.normal(size=(size, size))
+    return by_rgb.astype(np.float32) / size**2, by_alpha.astype(np.float32) / size**2
 
 
-def _on_card(splats: Gaussians, camera: Camera):
+def _on_card(card: Card, splats: Gaussians, camera: Camera):
     """A function that sees splats from a camera and goes back to their gradients, once a call."""
     import torch
 
     from dreamzoom.splats.cuda import raster
 
-    card = probe.card()
     lens = raster.Lens(card, camera, PIXEL_VARIANCE, NEAR)
     own = raster.shaded(card, splats, lens.arrays[1], raster.uploaded(card, splats.opacities.astype(np.float32)))
     slopes = [raster.uploaded(card, array) for array in _slopes(camera.width)]
@@ -143,12 +149,12 @@ def _on_card(splats: Gaussians, camera: Camera):
     return once
 
 
-def _speed() -> Figures:
+def _speed(card: Card) -> Figures:
     """First use, when the driver compiles the kernels; then forward and backward pass."""
     import torch
 
     splats, targets, _ = scene(SIZE, SPLATS)
-    once = _on_card(splats, targets[1].camera)
+    once = _on_card(card, splats, targets[1].camera)
     began = time.perf_counter()
     once()
     torch.cuda.synchronize()
@@ -160,7 +166,7 @@ def _speed() -> Figures:
         torch.cuda.synchronize()
         spans.append(time.perf_counter() - began)
     return {
-        "gpu": torch.cuda.get_device_name(),
+        "gpu": torch.cuda.get_device_name(card.device),
         "torch": torch.__version__,
         "splats": len(splats),
         "first_use_s": round(first, 2),
@@ -169,7 +175,7 @@ def _speed() -> Figures:
     }
 
 
-def _long_fit() -> Figures:
+def _long_fit(card: Card) -> Figures:
     """A fit of 200 k splats, twice."""
     import torch
 
@@ -192,27 +198,26 @@ def _long_fit() -> Figures:
     }
 
 
-def _agreement() -> Figures:
+def _agreement(card: Card) -> Figures:
     """Picture and gradients against the CPU's."""
     from dreamzoom.splats import cpu
     from dreamzoom.splats.gradient import gradients
 
     splats, targets, _ = scene(SIZE, SPLATS)
     camera, black = targets[1].camera, np.zeros(3, np.float32)
-    seen, got = _on_card(splats, camera)()
-    again = _on_card(splats, camera)()[1]
+    seen, got = _on_card(card, splats, camera)()
+    again = _on_card(card, splats, camera)()[1]
     hits = see(splats, camera, splats.opacities, PIXEL_VARIANCE, NEAR)
     rgb, alpha, depth = cpu.blend_hits(hits, black)
     want = gradients(splats, hits, camera_arrays(camera), PIXEL_VARIANCE, NEAR, black, *_slopes(SIZE))
     both = rasterize(splats, camera, backend="gpu").rgb, rasterize(splats, camera, backend="cpu").rgb
-    error = float(np.square(both[0].astype(np.float64) - both[1]).mean())
     finite = np.isfinite(depth)
     errors = {}
     for name, tensor in got.items():
         cpus = getattr(want, name).astype(np.float64)
         errors[name] = float(f"{np.linalg.norm(tensor.cpu().numpy() - cpus) / np.linalg.norm(cpus):.2e}")
     return {
-        "agreement_db": round(-10 * np.log10(max(error, 1e-30)), 1),
+        "agreement_db": round(psnr(*both), 1),
         "picture_error": float(np.abs(seen.rgb.cpu().numpy() - rgb).max()),
         "alpha_error": float(np.abs(seen.alpha.cpu().numpy() - alpha).max()),
         "depth_error": float(np.abs(seen.depth.cpu().numpy()[finite] - depth[finite]).max()),
@@ -224,7 +229,7 @@ def _agreement() -> Figures:
     }
 
 
-def _short_fits() -> Figures:
+def _short_fits(card: Card) -> Figures:
     """The same fit of 50 k splats on the GPU and on the CPU."""
     start, targets, held_out = scene(SMALL_SIZE, SMALL_SPLATS)
     figures: Figures = {}

@@ -146,25 +146,28 @@ class Seen:
         return sums
 
 
-def see(lens: Lens, parts: list[Parameters], background: torch.Tensor) -> Seen:
-    """Rasterise splats over a linear background (3,)."""
+def see(lens: Lens, parts: list[Parameters], background: torch.Tensor, *, listing: bool = True) -> Seen:
+    """Rasterise splats over a linear background (3,); without `listing` there are no lists, and no way back."""
     card, width, height = lens.card, lens.width, lens.height
     table, box = lens.project(parts)
     tile_start, tile_splats, columns = _binned(lens, box)
     rgb = torch.empty((height, width, 3), device=card.device)
     alpha, depth = (torch.empty((height, width), device=card.device) for _ in range(2))
-    lists = torch.empty(KEPT * width * height, dtype=torch.int32, device=card.device)
+    kept = KEPT if listing else 0
+    lists = torch.empty(kept * width * height, dtype=torch.int32, device=card.device)
     used = torch.empty(width * height, dtype=torch.int32, device=card.device)
     tiles = len(tile_start) - 1
     shared = (tile_start, tile_splats, table, box, columns, width, height, lens.near)
-    card.launch("forward", tiles, TILE_THREADS, *shared, background, rgb, alpha, depth, lists, used)
-    beyond = (used - KEPT).clamp_min(0).long()
-    first = torch.cumsum(beyond, 0)
-    more = int(first[-1])
-    first -= beyond
-    if more:
-        lists = torch.cat([lists, lists.new_zeros(more)])
-        card.launch("overflow", tiles, TILE_THREADS, *shared, used, first, lists)
+    card.launch("forward", tiles, TILE_THREADS, *shared, background, kept, rgb, alpha, depth, lists, used)
+    first = torch.zeros(width * height if listing else 0, dtype=torch.int64, device=card.device)
+    if listing:
+        beyond = (used - KEPT).clamp_min(0).long()
+        torch.cumsum(beyond, 0, out=first)
+        more = int(first[-1])
+        first -= beyond
+        if more:
+            lists = torch.cat([lists, lists.new_zeros(more)])
+            card.launch("overflow", tiles, TILE_THREADS, *shared, used, first, lists)
     return Seen(lens, table, box, background, rgb, alpha, depth, lists, used, first)
 
 
@@ -178,6 +181,18 @@ def _binned(lens: Lens, box: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, 
     tile_splats = torch.empty(int(start[-1]), dtype=torch.int32, device=lens.card.device)
     lens.card.launch("fill_tiles", blocks(len(box)), ROW_THREADS, box, columns, start[:-1].clone(), tile_splats)
     return start, tile_splats, columns
+
+
+def has_room(card: Card, splats: Gaussians, camera: Camera) -> bool:
+    """Whether the memory that a picture takes is free: its pixels, and the splats with eight tiles each."""
+    needed = 32 * camera.width * camera.height + (200 + splats.sh[:1].nbytes) * len(splats)
+    return 1.3 * needed <= bytes_free(card)
+
+
+def bytes_free(card: Card) -> int:
+    """GPU memory that torch can still hand out."""
+    free, _ = torch.cuda.mem_get_info(card.device)
+    return free + torch.cuda.memory_reserved(card.device) - torch.cuda.memory_allocated(card.device)
 
 
 def rasterize(
@@ -201,8 +216,8 @@ def rasterize(
     """
     lens = Lens(card, camera, tau, near)
     own = shaded(card, splats, lens.arrays[1], uploaded(card, np.asarray(opacities, np.float32)))
-    seen = see(lens, [own], uploaded(card, np.asarray(background, np.float32)))
-    return tuple(part.cpu().numpy() for part in (seen.rgb, seen.alpha, seen.depth))
+    seen = see(lens, [own], uploaded(card, np.asarray(background, np.float32)), listing=False)
+    return seen.rgb.cpu().numpy(), seen.alpha.cpu().numpy(), seen.depth.cpu().numpy()
 
 
 def shaded(card: Card, splats: Gaussians, centre: torch.Tensor, opacities: torch.Tensor) -> Parameters:

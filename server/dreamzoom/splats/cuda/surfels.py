@@ -99,7 +99,7 @@ class Surfels:
         self._grow(born)
         self._scatter(places, rng)
 
-    def _columns(self) -> list[tuple[dict | None, str]]:
+    def _columns(self) -> list[tuple[dict[str, torch.Tensor], str]]:
         """Where everything lies that a copy takes over."""
         return [*((self.values, name) for name in NAMES), *((self.home, name) for name in self.home)]
 
@@ -120,9 +120,9 @@ class Surfels:
         self.floor = torch.cat([self.floor, self.floor[sources]])
         self.origin = torch.cat([self.origin, self.origin[sources]])
         self.steps = torch.cat([self.steps, self.steps.new_zeros(len(sources))])
-        for name, moments in self.memory.items():
-            blank = moments[0].new_zeros((len(sources), moments[0].shape[1]))
-            self.memory[name] = tuple(torch.cat([moment, blank]) for moment in moments)
+        for name, (first, second) in self.memory.items():
+            blank = first.new_zeros((len(sources), first.shape[1]))
+            self.memory[name] = torch.cat([first, blank]), torch.cat([second, blank])
 
     def _scatter(self, rows: torch.Tensor, rng: np.random.Generator) -> None:
         """Move rows about within their own planes."""
@@ -150,7 +150,7 @@ def shrunk(opacity: torch.Tensor, copies: torch.Tensor) -> tuple[torch.Tensor, t
 
     The double sum of Kheradmand et al. 2024, eq. 9, is a polynomial of the new opacity: Σ_i C(i − 1, k) = C(n, k + 1).
     """
-    new = 1 - (1 - opacity) ** (1 / copies)
+    new = 1 - (1 - opacity) ** (1 / copies.double())
     table = np.zeros((_MOST + 1, _MOST))
     for n in range(_MOST + 1):
         table[n, :n] = [math.comb(n, k + 1) * (-1) ** k / math.sqrt(k + 1) for k in range(n)]

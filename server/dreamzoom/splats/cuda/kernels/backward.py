@@ -91,7 +91,8 @@ def gather_rows(
     left, across, top = box[i, 0], box[i, 1] - box[i, 0], box[i, 2]
     begin, end = (piece - starts[i]) * cells, min((piece - starts[i] + 1) * cells, across * (box[i, 3] - top))
     for cell in range(begin + thread, end, WARP):
-        x, y = left + cell % across, top + cell // across
+        line = cell // across
+        x, y = left + cell - line * across, top + line
         dx, dy = float32(x) + HALF - table[i, 0], float32(y) + HALF - table[i, 1]
         q, _ = meet(table, i, dx, dy)
         if not q < CUT2:
@@ -152,7 +153,8 @@ def spread(splats, starts, cells, box, width, lists, used, first, weights, resid
     left, across, top = box[i, 0], box[i, 1] - box[i, 0], box[i, 2]
     begin, end = (piece - starts[i]) * cells, min((piece - starts[i] + 1) * cells, across * (box[i, 3] - top))
     for cell in range(begin + thread, end, WARP):
-        x, y = left + cell % across, top + cell // across
+        line = cell // across
+        x, y = left + cell - line * across, top + line
         slot = _find(i, lists, used, first, y * width + x, used.shape[0])
         if slot >= 0:
             for k in range(3):

@@ -30,7 +30,7 @@ NOTHING = np.float32(np.inf)
 
 @cuda.jit
 def forward(
-    tile_start, tile_splats, table, box, columns, width, height, near, background, rgb, alpha, depth, lists, used
+    tile_start, tile_splats, table, box, columns, width, height, near, background, kept, rgb, alpha, depth, lists, used
 ):
     """The picture, and which hits made it.
 
@@ -40,8 +40,9 @@ def forward(
         columns, width, height: Tiles across; pixels across and down.
         near: Hits nearer than this z-depth are not seen.
         background: (3,) float32, linear.
+        kept: Hits whose splats are listed: KEPT, or 0 where only the picture is wanted.
         rgb, alpha, depth: (H, W, 3), (H, W), (H, W) float32, out: as `cpu.blend` has them.
-        lists: (KEPT · H · W,) int32, out: the splats of each pixel's first hits (`listed`).
+        lists: (kept · H · W,) int32, out: the splats of each pixel's first hits (`listed`).
         used: (H · W,) int32, out: the hits that each pixel blended.
     """
     rows = cuda.shared.array((BATCH, COLUMNS), float32)
@@ -81,7 +82,7 @@ def forward(
                 blue += weight * table[i, 14]
                 far += weight * depths[at]
                 clear -= weight
-                if total < KEPT:
+                if total < kept:
                     lists[total * pixels + pixel] = i
                 total += 1
                 if clear < STOP:

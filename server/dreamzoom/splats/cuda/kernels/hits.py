@@ -78,8 +78,9 @@ def load(thread, base, count, left, top, tile_splats, table, box, rows, ids, cov
         x0, x1 = max(box[i, 0] - left, 0), min(box[i, 1] - left, TILE)
         y0, y1 = max(box[i, 2] - top, 0), min(box[i, 3] - top, TILE)
         covers[thread] = uint32(((1 << x1) - (1 << x0)) | (((1 << y1) - (1 << y0)) << TILE))
-    for k in range(thread, count * COLUMNS, TILE_THREADS):
-        rows[k // COLUMNS, k % COLUMNS] = table[tile_splats[base + k // COLUMNS], k % COLUMNS]
+    column = thread % COLUMNS
+    for r in range(thread // COLUMNS, count, TILE_THREADS // COLUMNS):
+        rows[r, column] = table[tile_splats[base + r], column]
 
 
 @device
