@@ -8,6 +8,7 @@ Chain Monte Carlo", without its noise), and the count never passes a cap.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -185,19 +186,19 @@ def fit(
     covers = [target for target in targets if target.solid is not None and not target.mask.any()]
     if not len(splats) or not shown:
         return splats
-    place = _place(backend, splats, shown, covers, background, cap, report)
-    place.solve(COLOUR_PASSES, report)
-    if iterations:
-        place.start()
-        _optimise(place, iterations, cap, seed, report, rates or Rates())
-        place.solve(LAST_PASSES, report, FINE)
-    return place.gaussians()
+    with _place(backend, splats, shown, covers, background, cap, report) as place:
+        place.solve(COLOUR_PASSES, report)
+        if iterations:
+            place.start()
+            _optimise(place, iterations, cap, seed, report, rates or Rates())
+            place.solve(LAST_PASSES, report, FINE)
+        return place.gaussians()
 
 
 def _place(backend, splats, shown, covers, background, cap, report):
-    """Where the fit runs. If that is the CPU because no GPU can, a line says why."""
+    """Where the fit runs, to be entered and left. If that is the CPU because no GPU can, a line says why."""
     if backend == "cpu":
-        return CpuFit(splats, shown, covers, background)
+        return contextlib.nullcontext(CpuFit(splats, shown, covers, background))
     card, obstacle = probe.card(), probe.obstacle()
     if card is not None:
         from dreamzoom.splats.cuda.fit import CardFit, bytes_needed
@@ -210,7 +211,7 @@ def _place(backend, splats, shown, covers, background, cap, report):
     if backend == "gpu":
         raise ValueError(f"backend: gpu can't be used: {obstacle}")
     report.log(f"splats are fitted on the CPU: {obstacle}")
-    return CpuFit(splats, shown, covers, background)
+    return contextlib.nullcontext(CpuFit(splats, shown, covers, background))
 
 
 class CpuFit:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
+import threading
 from pathlib import Path
 
 from dreamzoom.errors import DreamzoomError
@@ -22,6 +23,16 @@ _SCALARS = {"I": "<q", "F": "<f4x", "D": "<d"}
 def library():
     """The driver's library; OSError where there is none."""
     return ctypes.CDLL(LIBRARY)
+
+
+class _Kernel:
+    """A loaded kernel, and its arguments as words with a pointer to each. The driver copies them at every launch."""
+
+    def __init__(self, function: ctypes.c_void_p, words: int):
+        self.function = function
+        self.values = (ctypes.c_uint64 * words)()
+        base = ctypes.addressof(self.values)
+        self.pointers = (ctypes.c_void_p * words)(*range(base, base + 8 * words, 8))
 
 
 class Card:
@@ -40,7 +51,8 @@ class Card:
             torch.zeros(1, device=self.device)  # makes torch's context, and makes it the current one
             self._context = ctypes.c_void_p()
             self._check(self._library.cuCtxGetCurrent(ctypes.byref(self._context)), "finding torch's context")
-        self._kernels: dict[str, ctypes.c_void_p] = {}
+        self._kernels: dict[str, _Kernel] = {}
+        self._lock = threading.Lock()
 
     def launch(self, name: str, blocks: int, threads: int, *arguments) -> None:
         """Run a kernel after what torch's current stream has to do; returns before it is done.
@@ -54,24 +66,25 @@ class Card:
 
         if not blocks:
             return
-        self._check(self._library.cuCtxSetCurrent(self._context), "choosing the GPU")
-        function = self._kernels.get(name) or self._load(name)
         words = packed(name, arguments)
-        values = (ctypes.c_uint64 * len(words))(*words)
-        base = ctypes.addressof(values)
-        pointers = (ctypes.c_void_p * len(words))(*range(base, base + 8 * len(words), 8))
         stream = ctypes.c_void_p(torch.cuda.current_stream(self.device).cuda_stream)
-        shape = (blocks, 1, 1, threads, 1, 1)
-        self._check(self._library.cuLaunchKernel(function, *shape, 0, stream, pointers, None), f"starting {name}")
+        with self._lock:
+            self._check(self._library.cuCtxSetCurrent(self._context), "choosing the GPU")
+            kernel = self._kernels.get(name) or self._load(name, len(words))
+            struct.pack_into(f"<{len(words)}Q", kernel.values, 0, *words)
+            shape = (blocks, 1, 1, threads, 1, 1)
+            started = self._library.cuLaunchKernel(kernel.function, *shape, 0, stream, kernel.pointers, None)
+            self._check(started, f"starting {name}")
 
-    def _load(self, name: str) -> ctypes.c_void_p:
+    def _load(self, name: str, words: int) -> _Kernel:
+        """Load a kernel that takes so many words."""
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
         text = (FOLDER / f"{name}.ptx").read_bytes() + b"\0"
         self._check(self._library.cuModuleLoadData(ctypes.byref(module), text), f"loading {name}")
         found = self._library.cuModuleGetFunction(ctypes.byref(function), module, name.encode())
         self._check(found, f"finding {name}")
-        self._kernels[name] = function
-        return function
+        self._kernels[name] = _Kernel(function, words)
+        return self._kernels[name]
 
     def _check(self, code: int, what: str) -> None:
         if code:

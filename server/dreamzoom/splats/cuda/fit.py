@@ -50,7 +50,7 @@ class _View:
 
 
 class CardFit:
-    """The state of one fit on the card; the same methods as `splats.fit.CpuFit`."""
+    """The state of one fit on the card; the same methods as `splats.fit.CpuFit`. Leaving it frees the card's memory."""
 
     def __init__(
         self, card: Card, splats: Gaussians, targets: list[Target], covers: list[Target], background: Gaussians | None
@@ -62,6 +62,13 @@ class CardFit:
         self._background = background if background is not None and len(background) else None
         self._frozen: dict[int, Parameters] = {}
         self._surfels: Surfels | None = None
+
+    def __enter__(self) -> CardFit:
+        return self
+
+    def __exit__(self, *problem) -> None:
+        self.views, self.covers, self._frozen, self._surfels = [], [], {}, None
+        torch.cuda.empty_cache()  # for other programs: Blender renders on the same GPU
 
     def _seen(self, view: _View, own: Parameters, samples: int) -> Seen:
         """What a view sees of `own` splats and of the frozen ones after them."""
