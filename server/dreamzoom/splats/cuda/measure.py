@@ -15,21 +15,24 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from dreamzoom.camera import Camera, look_at
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
 from dreamzoom.splats import fit as fitting
-from dreamzoom.splats.cuda import probe
+from dreamzoom.splats.cuda import probe, raster
 from dreamzoom.splats.cuda.driver import Card
+from dreamzoom.splats.cuda.fit import CardFit
 from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.optimise import Rates
 from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, rasterize, see
 from dreamzoom.splats.target import Target
 
 SIZE, SPLATS, STEPS = 512, 200_000, 1000
 SMALL_SIZE, SMALL_SPLATS, SMALL_STEPS = 256, 50_000, 120
 """Of the fit that the CPU makes too."""
-REPEATS = 30
+REPEATS, TIMED_STEPS = 30, 60
 WIDER = 1.2
 """The anchor's picture by the targets', so that these see no border."""
 BALLS = ((0.4, -0.2, 0.35, 0.35), (-0.5, 0.3, 0.25, 0.25), (0.1, 0.6, 0.2, 0.2), (-0.3, -0.6, 0.3, 0.3))
@@ -51,7 +54,7 @@ def measure(say: Callable[[str], None] | None = None) -> Figures:
     if card is None:
         return {"obstacle": probe.obstacle()}
     figures: Figures = {}
-    for part in (_speed, _long_fit, _agreement, _short_fits):
+    for part in (_speed, _steps, _long_fit, _agreement, _short_fits, _kernels):
         try:
             found = part(card)
         except Exception as problem:  # a tool for reports: one broken part must not hide the others
@@ -133,10 +136,6 @@ def _slopes(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _on_card(card: Card, splats: Gaussians, camera: Camera):
     """A function that sees splats from a camera and goes back to their gradients, once a call."""
-    import torch
-
-    from dreamzoom.splats.cuda import raster
-
     lens = raster.Lens(card, camera, PIXEL_VARIANCE, NEAR)
     own = raster.shaded(card, splats, lens.arrays[1], raster.uploaded(card, splats.opacities.astype(np.float32)))
     slopes = [raster.uploaded(card, array) for array in _slopes(camera.width)]
@@ -151,8 +150,6 @@ def _on_card(card: Card, splats: Gaussians, camera: Camera):
 
 def _speed(card: Card) -> Figures:
     """First use, when the driver compiles the kernels; then forward and backward pass."""
-    import torch
-
     splats, targets, _ = scene(SIZE, SPLATS)
     once = _on_card(card, splats, targets[1].camera)
     began = time.perf_counter()
@@ -175,10 +172,47 @@ def _speed(card: Card) -> Figures:
     }
 
 
+def _steps(card: Card) -> Figures:
+    """Steps of the fit with 1 and FINE² rays a pixel, and what 1000 of them take: a fit may end before its last."""
+    start, targets, _ = scene(SIZE, SPLATS)
+    figures: Figures = {}
+    with CardFit(card, start, targets, [], None) as place:
+        place.solve(1, Report())
+        place.start()
+        for name, samples in (("step_ms", 1), ("fine_step_ms", fitting.FINE)):
+            place.descend(place.views[0], Rates(), samples)
+            torch.cuda.synchronize()
+            began = time.perf_counter()
+            for step in range(TIMED_STEPS):
+                place.descend(place.views[step % len(place.views)], Rates(), samples)
+            torch.cuda.synchronize()
+            figures[name] = round(1e3 * (time.perf_counter() - began) / TIMED_STEPS, 3)
+    fine = fitting.FINE_SHARE
+    figures["thousand_steps_s"] = round((1 - fine) * figures["step_ms"] + fine * figures["fine_step_ms"], 2)
+    return figures
+
+
+def _kernels(card: Card) -> Figures:
+    """What the card itself was busy with in a step, by torch's profiler."""
+    from torch.profiler import ProfilerActivity, profile
+
+    start, targets, _ = scene(SIZE, SPLATS)
+    spans: dict[str, float] = {}
+    with CardFit(card, start, targets, [], None) as place:
+        place.solve(1, Report())
+        place.start()
+        with profile(activities=[ProfilerActivity.CUDA]) as found:
+            for step in range(10):
+                place.descend(place.views[step % len(place.views)], Rates())
+            torch.cuda.synchronize()
+    for event in found.key_averages():
+        spans[event.key[:60]] = spans.get(event.key[:60], 0.0) + event.device_time_total / 1e4
+    largest = sorted(spans.items(), key=lambda pair: -pair[1])[:16]
+    return {"busy_ms_per_step": round(sum(spans.values()), 3), "kernels_ms": {k: round(ms, 3) for k, ms in largest}}
+
+
 def _long_fit(card: Card) -> Figures:
     """A fit of 200 k splats, twice."""
-    import torch
-
     start, targets, held_out = scene(SIZE, SPLATS)
     _fitted(start[:1000], targets, 20, SPLATS, "gpu")
     torch.cuda.reset_peak_memory_stats()
