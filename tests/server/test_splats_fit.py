@@ -161,6 +161,17 @@ class TestFit:
             assert len(Kept.lines) == 1 and "\n" not in Kept.lines[0]
             assert "on the CPU" in Kept.lines[0] and ("install" in Kept.lines[0] or "needed" in Kept.lines[0])
 
+    def test_the_cpu_can_be_asked_for_and_a_gpu_that_is_not_there_is_refused(self, scene):
+        splats, targets = scene
+        asked = fitted(splats, targets, iterations=2, backend="cpu")
+        assert len(asked) == len(splats)
+        with pytest.raises(ValueError, match="must be auto, cpu or gpu"):
+            fitted(splats, targets, backend="torch")
+        if probe.obstacle():
+            assert np.array_equal(fitted(splats, targets, iterations=2).means, asked.means)
+            with pytest.raises(ValueError, match="gpu can't be used: an NVIDIA GPU"):
+                fitted(splats, targets, backend="gpu")
+
     def test_single_views_do_not_lift_surfels_off_their_planes(self, scene):
         splats, targets = scene
         after = fitted(splats, targets[:1], iterations=40)
