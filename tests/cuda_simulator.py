@@ -12,9 +12,13 @@ from numba.core import config
 os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # read again whenever numba compiles
 config.reload_config()
 
+from numba import cuda  # noqa: E402
+
 from dreamzoom.splats.cuda import kernels  # noqa: E402
 from dreamzoom.splats.cuda.driver import Card, packed  # noqa: E402
 from dreamzoom.splats.cuda.layout import SIGNATURES  # noqa: E402
+
+assert "simulator" in cuda.jit.__module__, "numba.cuda was imported before the simulator was chosen"
 
 TYPES = {"f": torch.float32, "d": torch.float64, "i": torch.int32, "l": torch.int64, "b": torch.bool}
 SCALARS = {"I": int, "F": np.float32, "D": np.float64}
