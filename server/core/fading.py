@@ -8,7 +8,7 @@ nothing is seen through in between.
 
 from __future__ import annotations
 
-OPENS_FROM, OPENS_AT = -0.25, -0.05
+OPENS_FROM, OPENS_AT = -0.15, 0.0
 """Level k+1 opens over this range of u − k."""
 
 CLOSES_FROM, CLOSES_AT = OPENS_AT, 0.15
