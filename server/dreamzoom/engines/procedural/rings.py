@@ -21,9 +21,6 @@ from dreamzoom.engines.procedural import kernels
 BLOCKS, EXTENT = (16, 4), 1.7
 """Cells a side of the blocks of the march; half the side of a level's own ring, in its frame's units."""
 
-SHADED = 5
-"""How many rings outwards a ring's shadows are cast from."""
-
 SUN = np.array([-0.62, 0.52, 0.52]) / np.linalg.norm([-0.62, 0.52, 0.52])
 """Towards the sun, the same in every frame: from behind and the left of a camera that looks along +y."""
 

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
+from core import reach
 
 from dreamzoom.camera import Camera, Similarity
 from dreamzoom.colour import linear_to_srgb
@@ -25,8 +26,6 @@ from dreamzoom.engines.procedural.vocabulary import MAX_STYLES, recipes_of
 from dreamzoom.path import ZoomPath
 
 LUMA = np.array([0.3, 0.6, 0.1])
-OLDER = 400.0
-"""How much larger than a level's own units the scale of the oldest level is that is kept."""
 DOME = 50.0
 """The radius of the sky about the focus, in the gauge."""
 TINTS = (0.7, 0.21, 0.063, 0.027)
@@ -64,11 +63,9 @@ class World:
         self.factor, self.loop = float(factor), loop
         self.focuses = np.asarray(focuses, np.float64).reshape(-1, 3)
         self.path = ZoomPath(self.factor, self.focuses, (), loop)
-        self.older = math.ceil(math.log(OLDER) / math.log(factor))
-        self.finer = max(1, math.ceil(math.log(side) / math.log(factor)))
+        self.side, self.older, self.finer = side, reach.older(factor), reach.finer(factor, side)
         detail = 4 * 1.6 * side / cells  # samples a pixel's side, and pixels a cell's for the usual lens
         self._deeper = min(max(0, math.ceil(math.log(detail) / math.log(factor))), self.finer - 1)
-        self._outer = math.ceil(math.log(1.1 * DOME / EXTENT) / math.log(factor)) + 1 + rings.SHADED
         self._rows = [recipes_of(prompt, seed) for prompt, seed in zip(prompts, seeds)]
         for rows, _ in self._rows if loop else self._rows[1:]:
             rows[:, R.BASE] = 0.2  # the older relief is the form already
@@ -85,7 +82,7 @@ class World:
 
     def seen_from(self, level: int) -> range:
         """The levels that the pictures of `level` depend on; in a loop they count on past both ends."""
-        return self._within(level - self._outer - self.older, level + self.finer)
+        return reach.seen_from(level, self.levels, self.factor, self.side, self.loop)
 
     def _within(self, first: int, last: int) -> range:
         """The levels from `first` to `last` that there are."""
@@ -219,7 +216,7 @@ class World:
     def _shade(self, number: int) -> Shade:
         def make() -> Shade:
             owner = self._owner(number)
-            places, grids = self._heights(owner, range(number, number - rings.SHADED, -1))
+            places, grids = self._heights(owner, range(number, number - reach.SHADED, -1))
             cell = 2 * places[0, 2] / self._cells
             deepest = 0.0 if self.loop else self.factor ** (owner - self.levels + 1)
             return rings.bake_shade(grids, places, max(deepest, 4 * cell))
