@@ -22,9 +22,6 @@ MOST_DEGREE_IN_EEVEE = 2
 GONE = "dreamzoom_gone"
 """The object's custom property that says how far its superseded splats have closed, 0 to 1."""
 
-FACTOR = 2
-"""The Attribute node's scalar output; its name differs between Blender's versions."""
-
 SOFTNESS = 0.6
 """How wide the edge is with which a level opens, as in the server's `path.py`."""
 
@@ -40,7 +37,7 @@ def surfel_material(degree: int = 0, reveals: bool = False, closes: bool = False
     """
     name = f"Dreamzoom Surfels SH {degree}" if degree else "Dreamzoom Surfels"
     name += (" Opening" if reveals else "") + (" Closing" if closes else "")
-    version = f"surfels {degree} {reveals} {closes} 3"
+    version = f"surfels {degree} {reveals} {closes} 4"
     return _found_or_built(name, version, lambda graph: _surfels(graph, degree, reveals, closes))
 
 
@@ -49,7 +46,7 @@ def point_material() -> bpy.types.Material:
 
     Cycles gives black for an attribute named `color`.
     """
-    return _found_or_built("Dreamzoom Points", "points 2", _points)
+    return _found_or_built("Dreamzoom Points", "points 3", _points)
 
 
 def gaussian_material(degree: int) -> bpy.types.Material:
@@ -59,7 +56,7 @@ def gaussian_material(degree: int) -> bpy.types.Material:
     o = A(P − μ) and r = A·ray, the smallest squared distance in sigmas is |o × r|² / |r|².
     """
     return _found_or_built(
-        f"Dreamzoom Gaussians SH {degree}", f"gaussians {degree} 1", lambda graph: _gaussians(graph, degree)
+        f"Dreamzoom Gaussians SH {degree}", f"gaussians {degree} 2", lambda graph: _gaussians(graph, degree)
     )
 
 
@@ -68,7 +65,7 @@ def flat_material(degree: int) -> bpy.types.Material:
     first) and `sh_1..`, and CORNER `sigma`: Gaussians evaluated along the ray as by `gaussian_material`, o being the
     place on the quad.
     """
-    return _found_or_built(f"Dreamzoom Flat Gaussians SH {degree}", f"flat {degree} 1", lambda g: _flat(g, degree))
+    return _found_or_built(f"Dreamzoom Flat Gaussians SH {degree}", f"flat {degree} 2", lambda g: _flat(g, degree))
 
 
 def viewer_material(degree: int) -> bpy.types.Material:
@@ -77,7 +74,7 @@ def viewer_material(degree: int) -> bpy.types.Material:
     Emits the sRGB values themselves, so that under the view transform Raw splats blend in sRGB, as viewers do it.
     """
     name = f"Dreamzoom Viewers SH {degree}"
-    return _found_or_built(name, f"viewers {degree} 1", lambda graph: _viewers(graph, degree))
+    return _found_or_built(name, f"viewers {degree} 2", lambda graph: _viewers(graph, degree))
 
 
 def finish(graph: Graph, colour, alpha, eevee_colour, reveals: bool = False, closes: bool = False):
@@ -86,26 +83,24 @@ def finish(graph: Graph, colour, alpha, eevee_colour, reveals: bool = False, clo
     if reveals:
         fade = _opened(graph, fade, "reveal")
     if closes:
-        closed = graph.add("Attribute", attribute_type="OBJECT", attribute_name=GONE).outputs[FACTOR]
-        left = graph.math("SUBTRACT", 1.0, _opened(graph, closed, "gone"))
+        left = graph.math("SUBTRACT", 1.0, _opened(graph, graph.scalar(GONE, "OBJECT"), "gone"))
         fade = graph.math("MULTIPLY", fade, left)
     alpha = graph.math("MULTIPLY", alpha, fade)
-    clear = graph.add("BsdfTransparent").outputs[0]
+    clear = graph.add("BsdfTransparent").outputs["BSDF"]
     place = graph.add("NewGeometry").outputs["Position"]
-    noise = graph.add("TexWhiteNoise", place, noise_dimensions="3D").outputs["Value"]
+    noise = graph.add("TexWhiteNoise", {"Vector": place}, noise_dimensions="3D").outputs["Value"]
     hard = graph.math("GREATER_THAN", alpha, noise)
     for target, cover, shown in (("CYCLES", alpha, colour), ("EEVEE", hard, eevee_colour)):
-        light = graph.add("Emission", shown).outputs[0]
-        mixed = graph.add("MixShader", cover, clear, light).outputs[0]
-        graph.add("OutputMaterial", mixed, target=target)
+        light = graph.add("Emission", {"Color": shown}).outputs["Emission"]
+        mixed = graph.add("MixShader", {"Fac": cover, "Shader": clear, "Shader_001": light}).outputs["Shader"]
+        graph.add("OutputMaterial", {"Surface": mixed}, target=target)
 
 
 def _opened(graph: Graph, progress, moments: str):
     """0 to 1 where `progress` has come to each quad's moment, an attribute; as the server's `ZoomPath.revealed`."""
-    since = graph.math(
-        "SUBTRACT", graph.math("MULTIPLY", progress, 1 + SOFTNESS), graph.attribute(moments).outputs[FACTOR]
-    )
-    return graph.add("MapRange", since, 0.0, SOFTNESS, interpolation_type="SMOOTHSTEP").outputs[0]
+    since = graph.math("SUBTRACT", graph.math("MULTIPLY", progress, 1 + SOFTNESS), graph.scalar(moments))
+    inputs = {"Value": since, "From Min": 0.0, "From Max": SOFTNESS}
+    return graph.add("MapRange", inputs, interpolation_type="SMOOTHSTEP").outputs["Result"]
 
 
 def _surfels(graph: Graph, degree: int, reveals: bool, closes: bool):
@@ -140,7 +135,7 @@ def _points(graph: Graph):
     offset = graph.in_object(graph.vector("SUBTRACT", hit.outputs["Position"], centre))
     ray = graph.vector("NORMALIZE", graph.in_object(hit.outputs["Incoming"]))
     from_centre = graph.vector("LENGTH", graph.vector("CROSS_PRODUCT", offset, ray))
-    inside = graph.math("LESS_THAN", from_centre, graph.attribute("disc").outputs[FACTOR])
+    inside = graph.math("LESS_THAN", from_centre, graph.scalar("disc"))
     alpha = graph.math("MULTIPLY", point.outputs["Alpha"], inside)
     finish(graph, point.outputs["Color"], alpha, point.outputs["Color"])
 
@@ -164,7 +159,8 @@ def _flat(graph: Graph, degree: int):
 def _in_sigmas(graph: Graph, vector):
     """A vector of the object's axes in a Gaussian's own, each in its sigma."""
     rows = (graph.attribute(f"inverse_{row}").outputs["Vector"] for row in range(3))
-    return graph.add("CombineXYZ", *(graph.vector("DOT_PRODUCT", row, vector) for row in rows)).outputs[0]
+    parts = {axis: graph.vector("DOT_PRODUCT", row, vector) for axis, row in zip("XYZ", rows)}
+    return graph.add("CombineXYZ", parts).outputs["Vector"]
 
 
 def _along_ray(graph: Graph, o, r):
@@ -185,7 +181,7 @@ def _seen_colours(graph: Graph, base, ray, degree: int):
     """Linear colours, for Cycles and for EEVEE, seen along `ray` (towards the eye, the object's axes, any length)."""
     if not degree:
         return base, base
-    away = graph.vector("NORMALIZE", graph.vector("SCALE", ray, None, None, -1.0))
+    away = graph.vector("NORMALIZE", graph.scaled(ray, -1.0))
     colour, colour_in_eevee = _summed(graph, base, away, degree)
     shown = _decoded(graph, colour)
     return shown, _decoded(graph, colour_in_eevee) if degree > MOST_DEGREE_IN_EEVEE else shown
@@ -193,9 +189,8 @@ def _seen_colours(graph: Graph, base, ray, degree: int):
 
 def _summed(graph: Graph, base, away, degree: int):
     """The sRGB colours, for Cycles and for EEVEE, seen along the unit direction `away` from the eye (object axes)."""
-    parts = graph.add("SeparateXYZ", away)
     colour = colour_in_eevee = base
-    values = harmonics.basis(*(Term(graph, parts.outputs[axis]) for axis in range(3)), degree)
+    values = harmonics.basis(*(Term(graph, part) for part in graph.apart(away)), degree)
     for index, value in enumerate(values, 1):
         colour = graph.vector("MULTIPLY_ADD", graph.attribute(f"sh_{index}").outputs["Vector"], value.socket, colour)
         if index <= (MOST_DEGREE_IN_EEVEE + 1) ** 2 - 1:
@@ -209,7 +204,7 @@ def _decoded(graph: Graph, srgb):
     srgb = graph.vector("MAXIMUM", srgb, (0, 0, 0))
     above = graph.vector("MAXIMUM", srgb, (toe, toe, toe))
     scaled = graph.vector("MULTIPLY_ADD", above, (1 / 1.055,) * 3, (0.055 / 1.055,) * 3)
-    curve = graph.add("Gamma", scaled, 2.4).outputs[0]
+    curve = graph.add("Gamma", {"Color": scaled, "Gamma": 2.4}).outputs["Color"]
     below = graph.vector("SUBTRACT", graph.vector("MINIMUM", srgb, (toe, toe, toe)), (toe, toe, toe))
     return graph.vector("MULTIPLY_ADD", below, (1 / 12.92,) * 3, curve)
 
