@@ -38,6 +38,9 @@ MANY = 1 << 16
 fifth longer (1.05 against 0.87 s for 480 × 270 pixels, 2 samples, 2 cores).
 """
 
+GLANCE = 4096
+"""So many splats tell the mean colour of all."""
+
 SUPERSEDED = "dreamzoom_superseded"
 """The custom property of the object whose splats a finer level replaces."""
 
@@ -166,8 +169,9 @@ def _shown(splats: Splats, name: str, collection: bpy.types.Collection, represen
         "native": native.native_cloud,
     }
     if representation in {"surfels", "flat"} and len(splats) >= MANY:
-        splats = splats[neighbourly(splats.means)]
-    obj = _placed(name, make[representation](name, splats), collection, splats.rgb)
+        splats = splats.ordered(neighbourly(splats.means))
+    glance = splats[:: max(1, len(splats) // GLANCE)]
+    obj = _placed(name, make[representation](name, splats), collection, glance.rgb)
     if len(splats) > viewport.MOST and representation != "native":
         viewport.thin(obj, splats)
     if representation == "viewers":

@@ -11,7 +11,8 @@ import numpy as np
 
 from . import harmonics, ply
 from .arrays import SH_C0, SplatFileError, Splats, axes_of, linear_to_srgb, smallest
-from .surfels import CORNERS
+from .material import TRIANGLES
+from .surfels import SQUARE, TRIANGLE
 
 CHUNK = 1 << 14
 FLATNESS = np.log(np.float32(1e-3))
@@ -31,7 +32,8 @@ Values = dict[str, np.ndarray]
 def holds_splats(obj: bpy.types.Object) -> bool:
     """Whether an object shows splats that `splats_of` can take up."""
     if obj.type == "MESH":
-        return {"splat", "sigma"} <= _names(obj.data)
+        names = _names(obj.data)
+        return {"splat", "sigma"} <= names or TRIANGLES in names
     names = _names(obj.data) if obj.type == "POINTCLOUD" else set()
     return {"rgba", "inverse_0"} <= names or {"radiance:base", "scale", "rotation"} <= names
 
@@ -59,7 +61,7 @@ def taken(obj: bpy.types.Object, after: np.ndarray | None = None) -> Callable[[]
     if obj.type == "MESH" and "inverse_0" in values:
         return lambda: moved(_from_flat(values, name), matrix)
     if obj.type == "MESH" and "axis_0" not in values:
-        return lambda: moved(_from_quads(values, name), matrix)
+        return lambda: moved(_from_faces(values, name), matrix)
     read = next(read for column, read in READERS.items() if column in values)
     return lambda: moved(read(values), matrix)
 
@@ -182,16 +184,17 @@ def _copied(data: bpy.types.ID) -> dict[str, np.ndarray]:
 
 
 def _corners(mesh: Values, name: str) -> np.ndarray:
-    """Where the corners of the quads lie, (N, 4, 3) float64."""
-    if len(mesh["position"]) != 4 * len(mesh["splat"]):
-        raise SplatFileError(f"{name} was edited: its quads are no splats any more")
-    return mesh["position"].reshape(-1, 4, 3).astype(np.float64)
+    """Where the corners of the faces lie, (N, 3 or 4, 3) float64."""
+    count, sides = (len(mesh[TRIANGLES]), 3) if TRIANGLES in mesh else (len(mesh["splat"]), 4)
+    if len(mesh["position"]) != sides * count:
+        raise SplatFileError(f"{name} was edited: its faces are no splats any more")
+    return mesh["position"].reshape(count, sides, 3).astype(np.float64)
 
 
-def _from_quads(mesh: Values, name: str) -> Splats:
-    colour, corners = mesh["splat"], _corners(mesh, name)
-    width = CORNERS[1, 0] - CORNERS[0, 0]
-    sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0]], -1) / width
+def _from_faces(mesh: Values, name: str) -> Splats:
+    corners = _corners(mesh, name)
+    colour, shape = (mesh[TRIANGLES], TRIANGLE) if TRIANGLES in mesh else (mesh["splat"], SQUARE)
+    sides = np.einsum("ak,nkx->nxa", np.linalg.pinv(shape), corners)
     lengths = np.maximum(np.linalg.norm(sides, axis=1), 1e-30)
     first, second = np.moveaxis(sides / lengths[:, None], -1, 0)
     third = np.cross(first, second)

@@ -16,7 +16,7 @@ from . import harmonics
 from .arrays import Splats, axes_of
 from .graph import Graph, found_or_new_group, group_input_path, set_group_input
 from .material import viewer_material
-from .surfels import add_quads
+from .surfels import add_faces
 
 FAINTEST = 1 / 255
 """Viewers leave out alpha below this."""
@@ -36,7 +36,7 @@ def facing_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
     """
     degree = min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE)
     mesh = bpy.data.meshes.new(name)
-    add_quads(mesh, len(splats))
+    add_faces(mesh, len(splats), 4)
     names = [f"axis_{row}" for row in range(3)] + [f"sh_{index}" for index in range(1, (degree + 1) ** 2)]
     mesh.attributes.new("splat", "FLOAT_COLOR", "FACE")
     mesh.attributes.new("sigma", "FLOAT2", "POINT")

@@ -22,23 +22,30 @@ MOST_DEGREE_IN_EEVEE = 2
 GONE = "dreamzoom_gone"
 """The object's custom property that says how far its superseded splats have closed, 0 to 1."""
 
+TRIANGLES = "surfel"
+"""The attribute that the faces of triangles have in place of `splat` and `sigma`."""
+
 SOFTNESS = 0.6
 """How wide the edge is with which a level opens, as in the server's `path.py`."""
 
 
-def surfel_material(degree: int = 0, reveals: bool = False, closes: bool = False) -> bpy.types.Material:
-    """Quads that carry FACE `splat` (linear RGB, or sRGB above degree 0; opacity) and `sh_1..`, and CORNER `sigma` (the
-    place on the quad, in sigmas).
+def surfel_material(
+    degree: int = 0, reveals: bool = False, closes: bool = False, triangles: bool = False
+) -> bpy.types.Material:
+    """Faces that carry FACE `splat` (linear RGB, or sRGB above degree 0; opacity) and `sh_1..`, and POINT `sigma` (the
+    place on the face, in sigmas).
 
     Args:
         degree: Of the harmonics.
-        reveals: Whether the quads carry FACE `reveal` too: the moment in 0..1 of the object's fade at which each comes.
+        reveals: Whether the faces carry FACE `reveal` too: the moment in 0..1 of the object's fade at which each comes.
         closes: Whether they carry FACE `gone`: the moment of the object's property `gone` at which each goes.
+        triangles: Whether the faces are triangles about the splats, each corner 2 CUT sigmas away, which carry FACE
+            `surfel` in place of `splat` and `sigma`.
     """
     name = f"Dreamzoom Surfels SH {degree}" if degree else "Dreamzoom Surfels"
-    name += (" Opening" if reveals else "") + (" Closing" if closes else "")
-    version = f"surfels {degree} {reveals} {closes} 4"
-    return _found_or_built(name, version, lambda graph: _surfels(graph, degree, reveals, closes))
+    name += (" Opening" if reveals else "") + (" Closing" if closes else "") + (" Triangles" if triangles else "")
+    version = f"surfels {degree} {reveals} {closes} {triangles} 4"
+    return _found_or_built(name, version, lambda graph: _surfels(graph, degree, reveals, closes, triangles))
 
 
 def point_material() -> bpy.types.Material:
@@ -103,16 +110,30 @@ def _opened(graph: Graph, progress, moments: str):
     return graph.add("MapRange", inputs, interpolation_type="SMOOTHSTEP").outputs["Result"]
 
 
-def _surfels(graph: Graph, degree: int, reveals: bool, closes: bool):
-    splat = graph.attribute("splat")
-    sigma = graph.attribute("sigma").outputs["Vector"]
-    squared = graph.vector("DOT_PRODUCT", sigma, sigma)
+def _surfels(graph: Graph, degree: int, reveals: bool, closes: bool, triangles: bool):
+    splat = graph.attribute(TRIANGLES if triangles else "splat")
+    if triangles:
+        squared = _squared_in_triangle(graph)
+    else:
+        sigma = graph.attribute("sigma").outputs["Vector"]
+        squared = graph.vector("DOT_PRODUCT", sigma, sigma)
     kernel = graph.math("EXPONENT", graph.math("MULTIPLY", squared, -0.5))
     inside = graph.math("LESS_THAN", squared, CUT * CUT)
     alpha = graph.math("MULTIPLY", graph.math("MULTIPLY", kernel, inside), splat.outputs["Alpha"])
     ray = graph.in_object(graph.add("NewGeometry").outputs["Incoming"]) if degree else None
     colour, eevee_colour = _seen_colours(graph, splat.outputs["Color"], ray, degree)
     finish(graph, colour, alpha, eevee_colour, reveals, closes)
+
+
+def _squared_in_triangle(graph: Graph):
+    """The squared distance from the middle of an equilateral triangle whose corners lie 2 CUT from it.
+
+    Of the barycentric coordinates u, v, w = 1 − u − v it is (2 CUT)² (1 − 3 (uv + vw + wu)), whichever corner each of
+    them belongs to.
+    """
+    u, v, _ = (Term(graph, part) for part in graph.apart(graph.add("NewGeometry").outputs["Parametric"]))
+    pairs = (u + v) * (u * -1.0 - v + 1.0) + u * v
+    return ((pairs * -3.0 + 1.0) * (4 * CUT * CUT)).socket
 
 
 def _viewers(graph: Graph, degree: int):

@@ -21,7 +21,8 @@ def native_cloud(name: str, splats: Splats) -> bpy.types.PointCloud:
     Such an object quantises positions and scales over its whole range, so splats that show nothing or whose size lies
     far from the others' are left out.
     """
-    splats = splats[_usual(splats)]
+    usual = _usual(splats)
+    splats = splats if usual.all() else splats[usual]
     cloud = new_pointcloud(name, splats.means)
     cloud.type = "GAUSSIAN_SPLAT"
     if len(splats):
