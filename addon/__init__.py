@@ -4,8 +4,9 @@ The room of what runs inside Blender. What it is made of is said in each module'
 """
 
 from . import job, model_panel, operators, panels, preferences, properties
+from .splats import applied
 
-MODULES = (preferences, properties, operators, panels, model_panel, job)
+MODULES = (preferences, properties, operators, panels, model_panel, job, applied)
 
 
 def register() -> None:

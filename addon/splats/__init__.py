@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import compressed, facing, flat, gaussians, native, ply, points, surfels, viewport
+from . import applied, compressed, facing, flat, gaussians, native, ply, points, surfels, viewport
 from .arrays import SplatFileError, Splats, neighbourly, srgb_to_linear
 from .export import export_splats, holds_splats, taken, write_parts
 from .material import GONE
@@ -103,8 +103,8 @@ def show_splats(
         collection: Where it is linked.
         representation: "surfels" (quads, for splats without thickness), "flat" (quads and a material that evaluates
             Gaussians along the ray), "gaussians" (spheres and such a material), "viewers" (quads that face the scene's
-            camera, as the usual viewers show splats), "native" (Blender's own, from 5.3 on), or "auto": the first of
-            surfels, flat and gaussians that shows them well.
+            camera, as the usual viewers show splats), "native" (Blender's own, from 5.3 on), or "auto", as
+            `usual_representation` says.
 
     Returns:
         The object, and a second one, marked by `SUPERSEDED`, where some splats are those that a finer level replaces.
@@ -154,10 +154,12 @@ def _all_or_nothing() -> Iterator[None]:
 
 
 def usual_representation(splats: Splats) -> str:
-    """The first of surfels, flat and gaussians that shows splats well."""
+    """The first of surfels and flat that shows splats well; of others Blender's own where it has them."""
     if splats.are_surfels():
         return "surfels"
-    return "flat" if flat.are_flat(splats) else "gaussians"
+    if flat.are_flat(splats):
+        return "flat"
+    return "native" if native.available() else "gaussians"
 
 
 def _shown(splats: Splats, name: str, collection: bpy.types.Collection, representation: str) -> bpy.types.Object:
@@ -170,8 +172,9 @@ def _shown(splats: Splats, name: str, collection: bpy.types.Collection, represen
     }
     if representation in {"surfels", "flat"} and len(splats) >= MANY:
         splats = splats.ordered(neighbourly(splats.means))
-    glance = splats[:: max(1, len(splats) // GLANCE)]
-    obj = _placed(name, make[representation](name, splats), collection, glance.rgb)
+    data = make[representation](name, splats)
+    applied.remember(data)
+    obj = _placed(name, data, collection, splats[:: max(1, len(splats) // GLANCE)].rgb)
     if len(splats) > viewport.MOST and representation != "native":
         viewport.thin(obj, splats)
     if representation == "viewers":

@@ -84,6 +84,11 @@ def viewer_material(degree: int) -> bpy.types.Material:
     return _found_or_built(name, f"viewers {degree} 2", lambda graph: _viewers(graph, degree))
 
 
+def native_material() -> bpy.types.Material:
+    """Blender's own splats as they look without a material, but that the alpha of the object's colour fades them."""
+    return _found_or_built("Dreamzoom Native Splats", "native 1", _native)
+
+
 def finish(graph: Graph, colour, alpha, eevee_colour, reveals: bool = False, closes: bool = False):
     """End in light of `colour` covering `alpha` of what is behind, faded by the object, for both engines."""
     fade = graph.add("ObjectInfo").outputs["Alpha"]
@@ -147,6 +152,14 @@ def _viewers(graph: Graph, degree: int):
         colour, colour_in_eevee = _summed(graph, colour, graph.attribute("away").outputs["Vector"], degree)
     shown, shown_in_eevee = (graph.vector("MAXIMUM", srgb, (0, 0, 0)) for srgb in (colour, colour_in_eevee))
     finish(graph, shown, alpha, shown_in_eevee)
+
+
+def _native(graph: Graph):
+    light = graph.add("Emission", {"Color": graph.attribute("radiance").outputs["Color"]}).outputs["Emission"]
+    clear = graph.add("BsdfTransparent").outputs["BSDF"]
+    fade = graph.add("ObjectInfo").outputs["Alpha"]
+    mixed = graph.add("MixShader", {"Fac": fade, "Shader": clear, "Shader_001": light}).outputs["Shader"]
+    graph.add("OutputMaterial", {"Surface": mixed})
 
 
 def _points(graph: Graph):
