@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from . import applied, compressed, facing, flat, gaussians, native, ply, points, surfels, viewport
-from .arrays import SplatFileError, Splats, neighbourly, srgb_to_linear
+from .arrays import SplatFileError, Splats, are_neighbourly, neighbourly, srgb_to_linear
 from .export import export_splats, holds_splats, taken, write_parts
 from .material import GONE
 
@@ -170,7 +170,7 @@ def _shown(splats: Splats, name: str, collection: bpy.types.Collection, represen
         "viewers": facing.facing_mesh,
         "native": native.native_cloud,
     }
-    if representation in {"surfels", "flat"} and len(splats) >= MANY:
+    if representation in {"surfels", "flat"} and len(splats) >= MANY and not are_neighbourly(splats.means):
         splats = splats.ordered(neighbourly(splats.means))
     data = make[representation](name, splats)
     applied.remember(data)

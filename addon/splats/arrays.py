@@ -154,6 +154,15 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= np.float32(0.0031308), linear * np.float32(12.92), bent)
 
 
+def are_neighbourly(means: np.ndarray) -> bool:
+    """Whether neighbours among places (N, 3) follow each other already, as in our own, which pixels were lifted to."""
+    step = max(1, len(means) // 4096)
+    few, following = means[:-1:step], means[1::step]
+    away = np.linalg.norm(following - few, axis=-1)
+    apart = np.linalg.norm(few - few[::-1], axis=-1)
+    return bool(np.median(away) < np.median(apart) / 30)
+
+
 def neighbourly(means: np.ndarray) -> np.ndarray:
     """The order (N,) in which neighbours among places (N, 3) follow each other: a Morton curve through 32³ cells."""
     low, high = (np.array([bound(column) for column in means.T]) for bound in (np.min, np.max))

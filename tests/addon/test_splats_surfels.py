@@ -96,6 +96,13 @@ class TestSurfels:
         assert np.allclose(back.means, values.means[order], atol=1e-4)
         assert np.allclose(back.opacities, values.opacities[order], atol=1e-5)
 
+    def test_those_that_follow_each_other_stay_in_their_order(self):
+        values = pictures.random_splats(splats.MANY, 9)
+        values = values[splats.neighbourly(values.means)][::-1]
+        (obj,) = splats.show_splats(values, "a", bpy.context.scene.collection, "surfels")
+        bpy.context.view_layer.update()
+        assert np.allclose(splats.export.splats_of(obj).means, values.means, atol=1e-4)
+
     def test_no_splats_make_an_empty_object(self, tmp_path):
         (obj,) = imported(tmp_path, pictures.random_splats(0, 5))
         assert len(obj.data.polygons) == 0
