@@ -19,33 +19,23 @@ MOST_DEGREE_IN_EEVEE = 2
 """EEVEE draws nothing with a material that reads more than 15 attributes."""
 
 
-GONE = "dreamzoom_gone"
-"""The object's custom property that says how far its superseded splats have closed, 0 to 1."""
-
 TRIANGLES = "surfel"
 """The attribute that the faces of triangles have in place of `splat` and `sigma`."""
 
-SOFTNESS = 0.6
-"""How wide the edge is with which a level opens, as in the server's `path.py`."""
 
-
-def surfel_material(
-    degree: int = 0, reveals: bool = False, closes: bool = False, triangles: bool = False
-) -> bpy.types.Material:
+def surfel_material(degree: int = 0, triangles: bool = False) -> bpy.types.Material:
     """Faces that carry FACE `splat` (linear RGB, or sRGB above degree 0; opacity) and `sh_1..`, and POINT `sigma` (the
     place on the face, in sigmas).
 
     Args:
         degree: Of the harmonics.
-        reveals: Whether the faces carry FACE `reveal` too: the moment in 0..1 of the object's fade at which each comes.
-        closes: Whether they carry FACE `gone`: the moment of the object's property `gone` at which each goes.
         triangles: Whether the faces are triangles about the splats, each corner 2 CUT sigmas away, which carry FACE
             `surfel` in place of `splat` and `sigma`.
     """
     name = f"Dreamzoom Surfels SH {degree}" if degree else "Dreamzoom Surfels"
-    name += (" Opening" if reveals else "") + (" Closing" if closes else "") + (" Triangles" if triangles else "")
-    version = f"surfels {degree} {reveals} {closes} {triangles} 4"
-    return _found_or_built(name, version, lambda graph: _surfels(graph, degree, reveals, closes, triangles))
+    name += " Triangles" if triangles else ""
+    version = f"surfels {degree} {triangles} 5"
+    return _found_or_built(name, version, lambda graph: _surfels(graph, degree, triangles))
 
 
 def point_material() -> bpy.types.Material:
@@ -89,14 +79,9 @@ def native_material() -> bpy.types.Material:
     return _found_or_built("Dreamzoom Native Splats", "native 1", _native)
 
 
-def finish(graph: Graph, colour, alpha, eevee_colour, reveals: bool = False, closes: bool = False):
+def finish(graph: Graph, colour, alpha, eevee_colour):
     """End in light of `colour` covering `alpha` of what is behind, faded by the object, for both engines."""
     fade = graph.add("ObjectInfo").outputs["Alpha"]
-    if reveals:
-        fade = _opened(graph, fade, "reveal")
-    if closes:
-        left = graph.math("SUBTRACT", 1.0, _opened(graph, graph.scalar(GONE, "OBJECT"), "gone"))
-        fade = graph.math("MULTIPLY", fade, left)
     alpha = graph.math("MULTIPLY", alpha, fade)
     clear = graph.add("BsdfTransparent").outputs["BSDF"]
     place = graph.add("NewGeometry").outputs["Position"]
@@ -108,14 +93,7 @@ def finish(graph: Graph, colour, alpha, eevee_colour, reveals: bool = False, clo
         graph.add("OutputMaterial", {"Surface": mixed}, target=target)
 
 
-def _opened(graph: Graph, progress, moments: str):
-    """0 to 1 where `progress` has come to each quad's moment, an attribute; as the server's `ZoomPath.revealed`."""
-    since = graph.math("SUBTRACT", graph.math("MULTIPLY", progress, 1 + SOFTNESS), graph.scalar(moments))
-    inputs = {"Value": since, "From Min": 0.0, "From Max": SOFTNESS}
-    return graph.add("MapRange", inputs, interpolation_type="SMOOTHSTEP").outputs["Result"]
-
-
-def _surfels(graph: Graph, degree: int, reveals: bool, closes: bool, triangles: bool):
+def _surfels(graph: Graph, degree: int, triangles: bool):
     splat = graph.attribute(TRIANGLES if triangles else "splat")
     if triangles:
         squared = _squared_in_triangle(graph)
@@ -127,7 +105,7 @@ def _surfels(graph: Graph, degree: int, reveals: bool, closes: bool, triangles: 
     alpha = graph.math("MULTIPLY", graph.math("MULTIPLY", kernel, inside), splat.outputs["Alpha"])
     ray = graph.in_object(graph.add("NewGeometry").outputs["Incoming"]) if degree else None
     colour, eevee_colour = _seen_colours(graph, splat.outputs["Color"], ray, degree)
-    finish(graph, colour, alpha, eevee_colour, reveals, closes)
+    finish(graph, colour, alpha, eevee_colour)
 
 
 def _squared_in_triangle(graph: Graph):

@@ -35,8 +35,6 @@ def surfel_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
     mesh = bpy.data.meshes.new(name)
     add_faces(mesh, count, len(shape))
     above = [(f"sh_{index}", "FLOAT_VECTOR", "FACE") for index in range(1, (degree + 1) ** 2)]
-    moments = [name for name in ("reveal", "gone") if name in splats.extra]
-    above += [(name, "FLOAT", "FACE") for name in moments]
     colour = TRIANGLES if triangles else "splat"
     if not triangles:
         above.append(("sigma", "FLOAT2", "POINT"))
@@ -46,11 +44,8 @@ def surfel_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
         _fill(mesh, splats, shape, colour)
         for index in range(1, (degree + 1) ** 2):
             mesh.attributes[f"sh_{index}"].data.foreach_set("vector", splats.sh[:, index].ravel())
-        for name in moments:
-            values = np.ascontiguousarray(splats.extra[name], np.float32)
-            mesh.attributes[name].data.foreach_set("value", values)
     mesh.update()
-    mesh.materials.append(surfel_material(degree, "reveal" in moments, "gone" in moments, triangles))
+    mesh.materials.append(surfel_material(degree, triangles))
     return mesh
 
 

@@ -8,7 +8,7 @@ from addon.splats.graph import Graph, socket
 
 MATERIALS = {
     "points": material.point_material,
-    "surfels": lambda: material.surfel_material(3, reveals=True, closes=True),
+    "surfels": lambda: material.surfel_material(3),
     "triangles": lambda: material.surfel_material(triangles=True),
     "gaussians": lambda: material.gaussian_material(3),
     "flat": lambda: material.flat_material(3),

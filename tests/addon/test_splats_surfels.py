@@ -117,15 +117,3 @@ class TestSurfels:
         sides = np.roll(corners, -1, 0) - corners
         from_middle = np.abs(corners[:, 0] * sides[:, 1] - corners[:, 1] * sides[:, 0]) / np.linalg.norm(sides, axis=-1)
         assert np.allclose(from_middle, material.CUT)
-
-    def test_what_is_opening_and_closing_fades_face_by_face(self, tmp_path):
-        values = pictures.random_splats(40, 10)
-        moments = np.linspace(0, 1, 40, dtype=np.float32)
-        (obj,) = imported(tmp_path, values, reveal=moments)
-        obj.color[3] = 0.5
-        camera = pictures.camera_at((1.5, -2.5, 1.0))
-        progress = np.clip((0.5 * (1 + material.SOFTNESS) - moments) / material.SOFTNESS, 0, 1)
-        faded = values.opacities * progress**2 * (3 - 2 * progress)
-        with np.errstate(divide="ignore"):
-            values.logit_opacities = np.log(faded / (1 - faded)).astype(np.float32)
-        assert pictures.decibels(pictures.rendered(tmp_path), pictures.surfel_picture(values, camera)) > 45

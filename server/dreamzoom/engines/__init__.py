@@ -36,13 +36,15 @@ def _missing(*packages: str) -> tuple[str, str]:
 def _make_procedural(request: Request) -> Engine:
     from dreamzoom.engines.procedural import ProceduralEngine
 
-    count = len(request.levels)
+    count, path = len(request.levels), request.path()
     return ProceduralEngine(
         [level.prompt for level in request.levels],
         [request.level_seed(index) for index in range(count)],
         request.zoom_factor,
-        request.path().focuses,
+        path.focuses,
         distortion=request.engine.distortion,
+        loop=path.loop,
+        side=max(request.width, request.height),
     )
 
 

@@ -8,18 +8,24 @@ stays exactly white for any relief.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import maximum_filter
 from scipy.sparse import csr_matrix
 
 from dreamzoom.camera import Camera
 from dreamzoom.report import Report
 
 TOLERANCE = 0.03
-"""A pixel is hidden when it lies behind the target's depth by more than this share of it."""
+"""Depths of one view, or of two of the same scale, that differ by less than this share are of one surface."""
+
+HIDDEN = 1.15
+"""A finer view's pixel is hidden when it lies deeper than so many times what the coarser view sees there: the depths
+of two levels differ by several per cent where they show one surface."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +93,18 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
     if coarser > 1:
         shape = (camera.height, coarser, camera.width, coarser)
         depth = depth[: camera.height * coarser, : camera.width * coarser].reshape(shape).mean((1, 3))
-    points = source.camera.unproject(source.depth)
-    pixel, z = camera.project(points)
+    pixel, z = camera.project(source.camera.unproject(source.depth))
     # a source pixel's side, in target pixels
     size = (source.depth / source.camera.fx) * camera.fx / np.maximum(z, 1e-9)
-    column, row = np.floor(pixel[..., 0] + 1e-6).astype(int), np.floor(pixel[..., 1] + 1e-6).astype(int)
-    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height) & (z > 0)
-    near = depth[np.clip(row, 0, camera.height - 1), np.clip(column, 0, camera.width - 1)]
-    visible = inside & (source.depth > 0) & (np.abs(z - near) < TOLERANCE * near)
+    row, column, inside = cells(pixel, (camera.height, camera.width))
+    visible = inside & (source.depth > 0) & (z > 0)
+    if coarser == 1:
+        near = maximum_filter(depth, 3)  # outlines of two depth maps differ by a pixel
+        visible &= z < HIDDEN * near[row, column]
+        visible &= ~_behind_own(pixel, z, size, visible, camera)
+    else:
+        near = depth[row, column]
+        visible &= np.abs(z - near) < TOLERANCE * near
     group = np.where(visible, row * camera.width + column, -1).ravel()
     rows, columns, areas = _areas(pixel[visible], np.minimum(size[visible], 1.0), np.flatnonzero(visible), camera)
     count = camera.width * camera.height
@@ -104,6 +114,33 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
     scale = np.where(covered, 1 / np.maximum(total, 1e-9), 0)
     means = csr_matrix(weights.multiply(scale[:, None]), dtype=np.float32)
     return Warp(means, covered, group)
+
+
+def cells(pixel: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and columns of pixel coordinates (..., 2), clipped to the picture, and whether they lie in it."""
+    column, row = np.moveaxis(np.floor(np.nan_to_num(pixel) + 1e-6), -1, 0)
+    inside = (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
+    row, column = (np.clip(places, 0, side - 1).astype(int) for places, side in zip((row, column), shape))
+    return row, column, inside
+
+
+def _behind_own(pixel: np.ndarray, z: np.ndarray, size: np.ndarray, there: np.ndarray, camera: Camera) -> np.ndarray:
+    """Which pixels of the source others of it hide, (h, w) bool: by a depth buffer as fine as the source is.
+
+    Args:
+        pixel, z: Where the target's camera sees them, (h, w, 2) and (h, w).
+        size: (h, w), their sides in target pixels.
+        there: (h, w) bool, those that count.
+        camera: The target's.
+    """
+    if not there.any():
+        return ~there
+    finer = max(math.floor(1 / max(float(np.median(size[there])), 1 / 16) + 1e-6), 1)
+    shape = camera.height * finer, camera.width * finer
+    row, column, _ = cells(pixel * finer, shape)
+    nearest = np.full(shape, np.inf)
+    np.minimum.at(nearest, (row[there], column[there]), z[there])
+    return z > (1 + TOLERANCE) * nearest[row, column]
 
 
 def _areas(pixel: np.ndarray, size: np.ndarray, index: np.ndarray, camera: Camera):
