@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
 from math import prod
@@ -120,7 +121,14 @@ def released(shape: tuple[int, ...], dtype=np.float32) -> np.ndarray:
     tenth of a gigabyte for a million splats.
     """
     count = prod(shape)
-    return np.frombuffer(mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize)), dtype, count).reshape(shape)
+    size = max(1, count * np.dtype(dtype).itemsize)
+    if not hasattr(mmap, "MAP_ANONYMOUS"):  # Windows
+        return np.frombuffer(mmap.mmap(-1, size), dtype, count).reshape(shape)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # its default is to share
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, dtype, count).reshape(shape)
 
 
 def in_chunks(work: Callable[[slice], None], count: int, size: int) -> None:
