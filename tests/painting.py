@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from dreamzoom.camera import Camera
-from dreamzoom.engines.base import COARSE, UNKNOWN, DepthKind, DepthMap
+from dreamzoom.engines.base import COARSE, DepthKind, DepthMap
 from dreamzoom.path import ZoomPath
 
 
@@ -43,8 +43,8 @@ class Painting:
         across = np.linspace(-0.25, 0.25, mask.shape[1])[None, :, None] * np.array([1, 0.5, -1])
         fresh = 0.35 + 0.3 * np.frombuffer(key, np.uint8)[:3] / 255 + across + 0.1 * np.sum(noise, 0)
         coarse = (mask == COARSE)[..., None]
-        lack = gaussian_filter(np.where((mask == UNKNOWN)[..., None], 0, rgb - fresh), (2, 2, 0))
-        share = gaussian_filter((mask != UNKNOWN).astype(float), 2)[..., None]
+        lack = gaussian_filter(np.where(coarse, rgb - fresh, 0), (2, 2, 0))
+        share = gaussian_filter(coarse.astype(float), (2, 2, 0))
         return np.clip(fresh + coarse * lack / np.maximum(share, 1e-3), 0, 1).astype(np.float32)
 
     def depth(self, view, rgb, seed, report):

@@ -16,24 +16,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from _table import Table
 
 from dreamzoom import wire
-from dreamzoom.camera import Camera, look_at
+from dreamzoom.camera import look_at
 from dreamzoom.colour import linear_to_srgb, srgb_to_linear
-from dreamzoom.consistency import Frame, carried, carry, change, high_band, low_passed, psnr
+from dreamzoom.consistency import carried, change, high_band, low_passed, psnr
 from dreamzoom.engines.procedural import ProceduralEngine
+from dreamzoom.evaluate import TrueFlight
 from dreamzoom.flight import Flight, open_flight, truthful
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.generate import generate
 from dreamzoom.path import ZoomPath
 from dreamzoom.splats.gaussians import moved
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.zoom.warp import Seen
 
 PROMPTS = (
     "snowy mountains at low sun",
@@ -48,43 +47,17 @@ DEEP, SHALLOW = 40, 6
 PARTS = ("truth", "jobs", "depth")
 
 
-@dataclass
-class Truth:
-    """The true frames of a path, made once: by zoom, with their views in the frame of level 0."""
-
-    engine: ProceduralEngine
-    path: ZoomPath
-    size: tuple[int, int]
-
-    def __post_init__(self):
-        self.frames: dict[float, Frame] = {}
-        self._known: dict[int, ProceduralEngine] = {}
+class Truth(TrueFlight):
+    """The true frames, and engines that know less."""
 
     def known(self, level: int) -> ProceduralEngine:
         """An engine that knows no finer levels than this."""
+        own, kept = self.engine, slice(0, level + 1)
+        self._known = getattr(self, "_known", {})
         if level not in self._known:
-            own, kept = self.engine, slice(0, level + 1)
             focuses = own.world.focuses[kept]
             self._known[level] = ProceduralEngine(own.prompts[kept], own.seeds[kept], own.world.factor, focuses)
         return self._known[level]
-
-    def camera(self, zoom: float) -> Camera:
-        """The path's camera in the gauge, at the size that is measured."""
-        return self.path.key_at(zoom).camera.resized(*self.size)
-
-    def at(self, zoom: float) -> Frame:
-        """The true frame at a zoom."""
-        zoom = round(zoom, 6)
-        if zoom not in self.frames:
-            rgb, depth = self.engine.truth(self.path, zoom, self.camera(zoom))
-            to_first = self.path.gauge(zoom, 0)
-            seen = Seen(self.camera(zoom).moved(to_first), depth.astype(np.float64) * to_first.scale)
-            self.frames[zoom] = Frame(rgb, seen)
-        return self.frames[zoom]
-
-    def warp(self, finer: float, coarser: float):
-        """How the frame at one zoom falls into that at another."""
-        return carry(self.at(finer).seen, self.at(coarser).seen)
 
 
 def zooms(path: ZoomPath, step: float) -> list[float]:

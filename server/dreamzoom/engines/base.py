@@ -11,7 +11,8 @@ kinds of engine keep the contract in three ways:
 - Others only paint: the finer picture's D is pasted into the coarser one's middle, and what surrounds it is painted
   again (`stages.agree`).
 
-Pixels that the artist gives stay as given; there the finer levels' pictures follow them.
+Pixels that the artist gives stay as given. Of engines that are not multiview-consistent the finer levels' pictures
+follow them there; a multiview-consistent engine goes on to show its own world around them.
 """
 
 from __future__ import annotations

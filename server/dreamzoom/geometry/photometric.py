@@ -3,7 +3,8 @@
 Only where pictures of different cameras show one 3D place by construction (`Engine.multiview_consistent`): then the
 depth is right for which the other pictures, warped through it, look like this one. A plane sweep (Collins 1996) about
 the model's own depth finds the logarithm of the error at each pixel, and how sure that is; the correction is the most
-probable sum of cosines for it, with the prior of `joint`: depth models bend smoothly.
+probable sum of cosines for it, with the prior of `joint`: depth models bend smoothly. What is left is corrected place
+by place, where the pictures are sure of it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ ROUNDS = ((240, 0.42, 0.03), (480, 0.08, 0.008), (480, 0.03, 0.003))
 """Of each sweep: the longer side of the pictures, and the range ± and the step of the logarithm of depth."""
 BLUR, AGGREGATE = 1.2, 2.5
 """σ in pixels of what is compared, and of the window over which errors are summed."""
-STRIDE = 3
+LOCAL, LOCAL_DOUBT = 3.0, 0.05
+"""σ in pixels of the window of the last, local correction, and one standard deviation of it."""
+STRIDE = 5
 """Every so many pixels one is taken for the solve."""
 NOISE = 0.03
 """Of a blurred picture's channel, one standard deviation, sRGB: differences below it say nothing."""
@@ -55,8 +58,11 @@ def depth_correction(view: Picture, depth: np.ndarray, others: Sequence[Picture]
         logs = np.arange(-reach, reach + step / 2, step)
         start = cosine_field(shape, coefficients)
         costs = _sweep(small, values * np.exp(start), [_shrunk(other, scale) for other in others], logs)
-        coefficients = _solve(costs, start, logs, values > 0)
-    return cosine_field(depth.shape, coefficients)
+        if (side, reach, step) != ROUNDS[-1]:
+            coefficients = _solve(costs, start, logs, values > 0)
+    field = start + _local(costs, logs, values > 0)
+    zoomed = zoom(field, np.array(depth.shape) / field.shape, order=1, grid_mode=True, mode="nearest")
+    return zoomed.astype(np.float32)
 
 
 def _shrunk(picture: Picture, scale: float) -> Picture:
@@ -138,35 +144,47 @@ def _differences(mine, theirs, rays, offset, lens, depth, factors, out):
                 out[n, i, j] = total / 3.0
 
 
+def _minima(costs: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the costs (G, ...) are least, as logarithms, and one over the variance of that, 0 where it is not known."""
+    whole = np.isfinite(costs).all(0)
+    costs = np.where(whole, costs, 0)
+    best = costs.argmin(0)
+    pick = np.clip(best, 1, len(logs) - 2)
+    low, here, high = (np.take_along_axis(costs, (pick + d)[None], 0)[0].astype(np.float64) for d in (-1, 0, 1))
+    step = logs[1] - logs[0]
+    bend = np.maximum((low - 2 * here + high) / step**2, 1e-12)
+    found = logs[pick] + np.clip((low - high) / (2 * bend * step), -step, step)
+    sure = np.minimum(bend / (here + NOISE**2), 1 / step**2)
+    return found, np.where(whole & (best == pick), sure, 0)
+
+
 def _solve(costs: np.ndarray, start: np.ndarray, logs: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The most probable coefficients, given the costs (G, H, W) about the field `start` (H, W)."""
     height, width = known.shape
     rows, columns = np.mgrid[STRIDE // 2 : height : STRIDE, STRIDE // 2 : width : STRIDE]
     rows, columns = rows.ravel(), columns.ravel()
-    cost = costs[:, rows, columns]
-    whole = np.isfinite(cost).all(0) & known[rows, columns]
-    rows, columns, cost = rows[whole], columns[whole], cost[:, whole].astype(np.float64)
+    residual, weight = _minima(costs[:, rows, columns], logs)
+    weight = np.where(known[rows, columns], weight, 0)
+    inside = weight > 0
     variance = cosine_variance(WARP, FACTOR_DOUBT)
-    if not len(rows):
+    if not inside.any():
         return np.zeros(len(variance))
-    best = cost.argmin(0)
-    inside = (best > 0) & (best < len(logs) - 1)
-    pick = np.clip(best, 1, len(logs) - 2)
-    low, here, high = (np.take_along_axis(cost, (pick + d)[None], 0)[0] for d in (-1, 0, 1))
-    step = logs[1] - logs[0]
-    bend = np.maximum((low - 2 * here + high) / step**2, 1e-12)
-    found = logs[pick] + np.clip((low - high) / (2 * bend * step), -step, step)
-    weight = np.where(inside, bend / (here + NOISE**2), 0)  # 1 / variance of the place of the minimum, about
-    weight = np.minimum(weight, 1 / step**2)
-    target = start[rows, columns] + found
+    target = start[rows, columns] + residual
     basis = cosine_basis((columns + 0.5) / width, (rows + 0.5) / height)
     precision = np.diag(1 / variance)
-    share = (2 * AGGREGATE / STRIDE) ** -2  # neighbouring windows overlap
+    weight *= min((2 * AGGREGATE / STRIDE) ** -2, 1)  # neighbouring windows overlap
     coefficients = np.zeros(len(variance))
-    residual = target - start[rows, columns]
-    for _ in range(6):
-        doubt = max(1.4826 * float(np.median(np.abs(residual[inside]))) if inside.any() else step, step / 2)
-        robust = weight * share / (1 + (residual / (2 * doubt)) ** 2) ** 2
+    for _ in range(4):
+        doubt = max(1.4826 * float(np.median(np.abs(residual[inside]))), (logs[1] - logs[0]) / 2)
+        robust = weight / (1 + (residual / (2 * doubt)) ** 2) ** 2
         coefficients = np.linalg.solve(precision + (basis.T * robust) @ basis, basis.T @ (robust * target))
         residual = target - basis @ coefficients
     return coefficients
+
+
+def _local(costs: np.ndarray, logs: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """What is left, place by place (H, W): the minima's mean over a window, drawn to 0 where they are unsure."""
+    found, weight = _minima(costs, logs)
+    weight = np.where(known, weight, 0)
+    total = gaussian_filter(weight * found, LOCAL)
+    return total / (gaussian_filter(weight, LOCAL) + 1 / LOCAL_DOUBT**2)

@@ -147,19 +147,6 @@ def _linked(depth: np.ndarray, axis: int) -> np.ndarray:
     return np.where(step < EDGE, 1.0, 1e-4)
 
 
-def composed(pictures: Sequence[np.ndarray], middles: Sequence[Middle]) -> np.ndarray:
-    """The first of several levels' pictures, each with the next one in its middle, the finest first.
-
-    Args:
-        pictures: (H, W, 3) float32 sRGB each, coarse to fine.
-        middles: How each shows the next; one less.
-    """
-    found = pictures[-1]
-    for picture, middle in zip(reversed(pictures[:-1]), reversed(middles)):
-        found = middle.paste(picture, found)
-    return found
-
-
 def gap(middle: Middle, coarse: np.ndarray, fine: np.ndarray, change: np.ndarray) -> np.ndarray:
     """What the finer picture must change by, seen at the level's pixels, so that its D is what the level shows.
 

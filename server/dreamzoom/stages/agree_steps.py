@@ -115,7 +115,7 @@ def _surround_step(job: Job, level: int, given: Given) -> Step:
 
     needs = (f"{base}/dream", f"{_place(after)}/dream")
     outputs = (f"{base}/parts/around.npz",)
-    return Step(f"{base}/surround", "refine", level, 1, parameters, needs, outputs, run, weight=1.5)
+    return Step(f"{base}/surround", "refine", level, 1, parameters, needs, outputs, run, weight=2)
 
 
 def _agree_step(job: Job, level: int, given: Given) -> Step:
@@ -151,13 +151,11 @@ def _agree_step(job: Job, level: int, given: Given) -> Step:
 
 def _composed(folder: Folder, chain: list[int]) -> tuple[np.ndarray, np.ndarray | None, agree.Middle | None]:
     """A level's picture with the next ones in its middle, the next one's by itself, and how that shows in it."""
-    around = {level: _read_around(folder, level) for level in dict.fromkeys(chain[:-1])}
-    last = files.read_views(folder, f"{_place(chain[-1])}/parts/views.npz")[0].rgb
-    if len(chain) == 1:
-        return last, None, None
-    pictures, middles = zip(*(around[level] for level in chain[:-1]))
-    finer = agree.composed([*pictures[1:], last], middles[1:])
-    return middles[0].paste(pictures[0], finer), finer, middles[0]
+    rgb, finer, middle = files.read_views(folder, f"{_place(chain[-1])}/parts/views.npz")[0].rgb, None, None
+    for level in reversed(chain[:-1]):  # the finest first, one at a time in memory
+        around, middle = _read_around(folder, level)
+        rgb, finer = middle.paste(around, rgb), rgb
+    return rgb, finer, middle
 
 
 def _order(job: Job) -> list[int]:

@@ -51,11 +51,21 @@ def align_by_pictures(depth: DepthMap, view: Picture, others: Sequence[Picture])
     """Fit a view's depth to what other pictures of the same place show of it (`photometric`).
 
     Args:
-        depth: What the depth model says, (H, W), up to a factor and a smooth bend.
+        depth: What the depth model says, (H, W), up to a factor and a smooth bend; metric depth is believed.
         view: The view, in the frame of the level, whose origin is the focus.
         others: The pictures of the levels above and below from their anchor cameras, in the same frame.
     """
-    camera, values = view.camera, depth.values
+    camera, found = view.camera, depth.values
+    if depth.kind is not DepthKind.METRIC:
+        scaled = _at_focus(depth.values, camera)
+        found = scaled * np.exp(depth_correction(view, scaled, others))
+    aligned = align(DepthMap(found, DepthKind.METRIC), project(Cloud.empty(), camera), camera)
+    settled, edges = settle(aligned.depth, camera)
+    return replace(aligned, depth=settled, edges=edges)
+
+
+def _at_focus(values: np.ndarray, camera: Camera) -> np.ndarray:
+    """Depth (H, W) in the unit for which the focus lies on the surface where the camera sees it, else the middle."""
     (x, y), distance = camera.project(np.zeros(3))
     row, column = int(np.clip(y, 4, camera.height - 5)), int(np.clip(x, 4, camera.width - 5))
     near = values[row - 4 : row + 5, column - 4 : column + 5]
@@ -63,12 +73,7 @@ def align_by_pictures(depth: DepthMap, view: Picture, others: Sequence[Picture])
     if not len(near):
         near = values[np.isfinite(values) & (values > 0)]
     unit = max(float(distance), 1e-3) / float(np.median(near)) if len(near) else 1.0
-    scaled = (values * unit).astype(np.float32)
-    found = scaled * np.exp(depth_correction(view, scaled, others))
-    nothing = project(Cloud.empty(), camera)
-    aligned = align(DepthMap(found, DepthKind.METRIC), nothing, camera)
-    settled, edges = settle(aligned.depth, camera)
-    return replace(aligned, depth=settled, edges=edges)
+    return (values * unit).astype(np.float32)
 
 
 def with_given(depth: np.ndarray, seen: Projection, camera: Camera) -> Projection:

@@ -27,6 +27,10 @@ HIDDEN = 1.15
 """A finer view's pixel is hidden when it lies deeper than so many times what the coarser view sees there: the depths
 of two levels differ by several per cent where they show one surface."""
 
+FILLED, FILLED_SAME = 0.3, 0.75
+"""A pixel is covered from this share of its area on: by a finer view's pixels, which noise of depth moves by a good
+part of a pixel, or by those of a view of the same scale."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -52,7 +56,7 @@ class Warp:
 
     Attributes:
         means: (m, n) sparse, rows sum to 1 where `covered`, else empty.
-        covered: (m,) bool: target pixels whose area is filled by visible source pixels.
+        covered: (m,) bool: target pixels whose area is filled enough by visible source pixels (`FILLED`).
         group: (n,) int64: the target pixel that the middle of each visible source pixel falls into, −1 for none.
     """
 
@@ -100,8 +104,8 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
     visible = inside & (source.depth > 0) & (z > 0)
     if coarser == 1:
         near = maximum_filter(depth, 3)  # outlines of two depth maps differ by a pixel
-        visible &= z < HIDDEN * near[row, column]
-        visible &= ~_behind_own(pixel, z, size, visible, camera)
+        visible &= (depth[row, column] > 0) & (z < HIDDEN * near[row, column])
+        visible &= ~_behind_own(pixel, z, size, visible)
     else:
         near = depth[row, column]
         visible &= np.abs(z - near) < TOLERANCE * near
@@ -110,7 +114,7 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
     count = camera.width * camera.height
     weights = csr_matrix((areas, (rows, columns)), shape=(count, source.depth.size))
     total = np.asarray(weights.sum(1)).ravel()
-    covered = total > 0.75
+    covered = total > (FILLED if coarser == 1 else FILLED_SAME)
     scale = np.where(covered, 1 / np.maximum(total, 1e-9), 0)
     means = csr_matrix(weights.multiply(scale[:, None]), dtype=np.float32)
     return Warp(means, covered, group)
@@ -124,23 +128,26 @@ def cells(pixel: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.nda
     return row, column, inside
 
 
-def _behind_own(pixel: np.ndarray, z: np.ndarray, size: np.ndarray, there: np.ndarray, camera: Camera) -> np.ndarray:
+def _behind_own(pixel: np.ndarray, z: np.ndarray, size: np.ndarray, there: np.ndarray) -> np.ndarray:
     """Which pixels of the source others of it hide, (h, w) bool: by a depth buffer as fine as the source is.
 
     Args:
         pixel, z: Where the target's camera sees them, (h, w, 2) and (h, w).
         size: (h, w), their sides in target pixels.
         there: (h, w) bool, those that count.
-        camera: The target's.
     """
     if not there.any():
         return ~there
-    finer = max(math.floor(1 / max(float(np.median(size[there])), 1 / 16) + 1e-6), 1)
-    shape = camera.height * finer, camera.width * finer
-    row, column, _ = cells(pixel * finer, shape)
-    nearest = np.full(shape, np.inf)
-    np.minimum.at(nearest, (row[there], column[there]), z[there])
-    return z > (1 + TOLERANCE) * nearest[row, column]
+    low = np.floor(pixel[there].min(0))
+    extent = np.ceil(pixel[there].max(0)) - low + 1
+    finer = min(1 / float(np.median(size[there])), math.sqrt(8 * z.size / extent.prod()))  # not too large a buffer
+    finer = max(math.floor(finer + 1e-6), 1)
+    column, row = np.floor((pixel[there] - low) * finer + 1e-6).astype(int).T
+    nearest = np.full((extent[::-1] * finer).astype(int), np.inf)
+    np.minimum.at(nearest, (row, column), z[there])
+    hidden = np.zeros(z.shape, bool)
+    hidden[there] = z[there] > (1 + TOLERANCE) * nearest[row, column]
+    return hidden
 
 
 def _areas(pixel: np.ndarray, size: np.ndarray, index: np.ndarray, camera: Camera):

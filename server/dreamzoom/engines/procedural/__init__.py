@@ -17,6 +17,9 @@ from dreamzoom.engines.procedural.world import World
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 
+FEW = 0.25
+"""Up to this share of a picture's pixels are painted one by one."""
+
 VERSION = 3
 """Raise when the world looks different than before: finished jobs are then made anew."""
 
@@ -79,9 +82,14 @@ class ProceduralEngine:
         constructor.
         """
         report.progress(0.0)
-        true, _ = self.world.render(view.camera, view.level, view.zoom)
+        wanted = mask != KNOWN
+        picture = np.asarray(rgb, np.float32).copy()
+        if wanted.mean() < FEW:
+            picture[wanted] = self.world.colours(view.camera, view.level, view.zoom, np.argwhere(wanted))
+        else:
+            picture[wanted] = self.world.render(view.camera, view.level, view.zoom)[0][wanted]
         report.progress(1.0)
-        return np.where((mask == KNOWN)[..., None], rgb, true).astype(np.float32)
+        return picture
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
         """Z-depth of the view: up to a factor, warped and noisy, or exact where `distortion` is off."""

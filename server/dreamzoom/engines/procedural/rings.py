@@ -116,4 +116,4 @@ def _threads() -> int:
 
 def per_level(factor: float) -> int:
     """m, how many rings a level has."""
-    return max(1, math.ceil(math.log2(factor) - 1e-9))
+    return max(1, round(math.log2(factor)))

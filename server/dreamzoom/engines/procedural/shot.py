@@ -74,7 +74,7 @@ class Shot:
         pixels = np.argwhere(tones & (depth > 0))
         rgb[tuple(pixels.T)] = self._four(depth, pixels)
         pixels = np.argwhere(steps | (tones & (depth < 0)))
-        rgb[tuple(pixels.T)] = np.mean([self._rays(pixels[:, ::-1] + corner) for corner in CORNERS], 0)
+        rgb[tuple(pixels.T)] = self.at(pixels)
         return rgb
 
     def _lit_once(self, depth: np.ndarray) -> np.ndarray:
@@ -84,6 +84,10 @@ class Shot:
         in_parts(lambda a, b: picture.ground_under(*place, a, b, under), self.size[0], 8)
         in_parts(lambda a, b: picture.light_rows(*place, under, a, b, rgb), self.size[0], 8)
         return rgb
+
+    def at(self, pixels: np.ndarray) -> np.ndarray:
+        """Linear display light (N, 3) of some pixels (N, 2), rows and columns: the means of four rays each."""
+        return np.mean([self._rays(pixels[:, ::-1] + corner) for corner in CORNERS], 0)
 
     def means(self, times: int) -> np.ndarray:
         """Linear display light (H / times, W / times, 3): the means of squares of pixels, one sample a pixel."""

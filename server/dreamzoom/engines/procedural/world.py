@@ -66,6 +66,9 @@ class World:
         self.path = ZoomPath(self.factor, self.focuses, (), loop)
         self.older = math.ceil(math.log(OLDER) / math.log(factor))
         self.finer = max(1, math.ceil(math.log(side) / math.log(factor)))
+        detail = 4 * 1.6 * side / cells  # samples a pixel's side, and pixels a cell's for the usual lens
+        self._deeper = min(max(0, math.ceil(math.log(detail) / math.log(factor))), self.finer - 1)
+        self._outer = math.ceil(math.log(1.1 * DOME / EXTENT) / math.log(factor)) + 1 + rings.SHADED
         self._rows = [recipes_of(prompt, seed) for prompt, seed in zip(prompts, seeds)]
         for rows, _ in self._rows if loop else self._rows[1:]:
             rows[:, R.BASE] = 0.2  # the older relief is the form already
@@ -81,8 +84,11 @@ class World:
         return len(self._rows)
 
     def seen_from(self, level: int) -> range:
-        """The levels that are in the pictures of `level`; in a loop they count on past both ends."""
-        first, last = level - self.older, level + self.finer
+        """The levels that the pictures of `level` depend on; in a loop they count on past both ends."""
+        return self._within(level - self._outer - self.older, level + self.finer)
+
+    def _within(self, first: int, last: int) -> range:
+        """The levels from `first` to `last` that there are."""
         return range(first, last + 1) if self.loop else range(max(first, 0), min(last, self.levels - 1) + 1)
 
     def render(
@@ -111,6 +117,14 @@ class World:
                 light[part] = self._shot(finer, level, zoom, shadows).means(times)
         return linear_to_srgb(light.clip(0, 1)), np.abs(depth).astype(np.float32)
 
+    def colours(self, camera: Camera, level: int, zoom: float | None, pixels: np.ndarray) -> np.ndarray:
+        """The true sRGB colours (N, 3) float32 of some pixels (N, 2), rows and columns: faster than `render` for a few.
+
+        Other arguments as of `render`.
+        """
+        light = self._shot(camera, level, zoom, True).at(pixels)
+        return linear_to_srgb(light.clip(0, 1).astype(np.float32))
+
     def depth(self, camera: Camera, level: int, zoom: float | None = None) -> np.ndarray:
         """The true z-depth alone, as `render` tells it, in a fraction of the time."""
         return np.abs(self._shot(camera, level, zoom, True).depth()).astype(np.float32)
@@ -138,12 +152,12 @@ class World:
         """The coarsest ring whose cells are no larger than a pixel at the focus, in units of `level`'s frame."""
         ratio = 2 * EXTENT / (self._cells * max(pixel, 1e-9))
         finest = math.ceil(self._per_level * (level + math.log(ratio) / math.log(self.factor)) - 1e-6)
-        finest = min(finest, (level + self.finer) * self._per_level)
+        finest = min(finest, (level + self._deeper) * self._per_level)
         return finest if self.loop else min(finest, (self.levels - 1) * self._per_level)
 
     def _sky(self, level: int, zoom: float) -> np.ndarray:
         """Rows of the chain of `level` whose sky a camera at `zoom` sees, with their shares: (2, 2)."""
-        seen = self.seen_from(level)
+        seen = self._within(level - self.older, level + self.finer)
         base = math.floor(zoom)
         t = zoom - base
         share = t * t * (3 - 2 * t)
@@ -167,7 +181,7 @@ class World:
         tops = tuple(np.stack([self._moved(self._relief(g).tops[n], g, level) for g in numbers]) for n in range(2))
         shades = [self._shade(g) for g in numbers]
         sun, sky = (np.stack([getattr(shade, name) for shade in shades]) for name in ("sun", "sky"))
-        return Ground(self._chain(level), places, grids, tops, sun, sky, float(grids.max()) + 1e-3)
+        return Ground(self._chain(level, self.finer), places, grids, tops, sun, sky, float(grids.max()) + 1e-3)
 
     def _heights(self, level: int, numbers: range) -> tuple[np.ndarray, np.ndarray]:
         """Places (R, 3) and heights (R, n+1, n+1) float32 of rings in the frame of `level`."""
@@ -197,7 +211,8 @@ class World:
         def make() -> Relief:
             owner, extent = self._owner(number), self._extent(number)
             near = extent < 1.5 * EXTENT * self.factor
-            return rings.bake_relief(self._chain(owner), extent, self._cells, near)
+            chain = self._chain(owner, self.finer - self._deeper)  # so that pictures depend on `finer` levels
+            return rings.bake_relief(chain, extent, self._cells, near)
 
         return self._cached(self._reliefs, number, make)
 
@@ -221,13 +236,13 @@ class World:
         cache.move_to_end(key)
         return cache[key]
 
-    def _chain(self, level: int) -> tuple[np.ndarray, ...]:
-        """The levels that matter in frame `level`, oldest first, as the kernels want them.
+    def _chain(self, level: int, finer: int) -> tuple[np.ndarray, ...]:
+        """The levels that matter in frame `level`, with so many finer ones, oldest first, as the kernels want them.
 
         What is taken off the older relief under each focus is found within this chain, from its first level on, so
         that nothing grows with p^n however deep the level is.
         """
-        seen = self.seen_from(level)
+        seen = self._within(level - self.older, level + finer)
         planes = np.zeros((len(seen), 3))
         for place, k in enumerate(seen[1:], 1):
             planes[place] = self._plane(self._stack(k - 1, seen[: place + 1], planes), k)
