@@ -11,8 +11,9 @@ _SERVER = _HERE / "server" if (_HERE / "server").is_dir() else _HERE.parent / "s
 __path__.append(str(_SERVER))
 
 from . import job, model_panel, operators, panels, preferences, properties  # noqa: E402
+from .splats import applied  # noqa: E402
 
-MODULES = (preferences, properties, operators, panels, model_panel, job)
+MODULES = (preferences, properties, operators, panels, model_panel, job, applied)
 
 
 def register() -> None:

@@ -181,7 +181,7 @@ def look_of(material: bpy.types.Material | None) -> Look:
     shader = _shader(material.node_tree)
     if shader is None:
         return plain
-    socket = shader.inputs[SHADERS[shader.type]]
+    socket = shader.inputs.get(SHADERS[shader.type])
     strength = shader.inputs.get("Emission Strength")
     dark = not socket.is_linked and not any(socket.default_value[:3])
     if dark and strength is not None and strength.default_value > 0:

@@ -18,6 +18,7 @@ from mathutils import Matrix, Vector
 
 from . import rig
 from .errors import DreamzoomError
+from .splats.graph import Graph
 
 STACK = "dreamzoom_stack"
 NAME = "zoomstack.json"
@@ -247,46 +248,25 @@ def _material(image: bpy.types.Image, soft: bool) -> bpy.types.Material:
     material = bpy.data.materials.new(image.name)
     if not material.node_tree:
         material.use_nodes = True
-    tree = material.node_tree
-    tree.nodes.clear()
-
-    def add(kind: str, **settings):
-        node = tree.nodes.new(f"ShaderNode{kind}")
-        for name, value in settings.items():
-            setattr(node, name, value)
-        return node
-
-    texture = add("TexImage", image=image, extension="EXTEND")
-    light, output = add("Emission"), add("OutputMaterial")
-    tree.links.new(texture.outputs["Color"], light.inputs["Color"])
-    shown = light.outputs[0]
+    graph = Graph(material.node_tree)
+    texture = graph.add("TexImage", image=image, extension="EXTEND")
+    shown = graph.add("Emission", {"Color": texture.outputs["Color"]}).outputs["Emission"]
     if soft:
-        mix = add("MixShader")
-        tree.links.new(_alpha(tree, add), mix.inputs[0])
-        tree.links.new(add("BsdfTransparent").outputs[0], mix.inputs[1])
-        tree.links.new(shown, mix.inputs[2])
-        shown = mix.outputs[0]
-    tree.links.new(shown, output.inputs["Surface"])
+        clear = graph.add("BsdfTransparent").outputs["BSDF"]
+        inputs = {"Fac": _alpha(graph), "Shader": clear, "Shader_001": shown}
+        shown = graph.add("MixShader", inputs).outputs["Shader"]
+    graph.add("OutputMaterial", {"Surface": shown})
     material[STACK] = True
     material.surface_render_method = "DITHERED"
     material.cycles.emission_sampling = "NONE"  # else every plane becomes a lamp
     return material
 
 
-def _alpha(tree: bpy.types.NodeTree, add):
+def _alpha(graph: Graph):
     """The alpha of the object's colour, falling to 0 over the border: the nearer side's distance over FEATHER."""
-    place = add("SeparateXYZ")
-    tree.links.new(add("TexCoord").outputs["UV"], place.inputs[0])
-    shown = add("ObjectInfo").outputs["Alpha"]
-    for axis in range(2):
-        apart = add("Math", operation="PINGPONG")
-        apart.inputs[1].default_value = 0.5
-        tree.links.new(place.outputs[axis], apart.inputs[0])
-        edge = add("Math", operation="DIVIDE", use_clamp=True)
-        edge.inputs[1].default_value = FEATHER
-        tree.links.new(apart.outputs[0], edge.inputs[0])
-        times = add("Math", operation="MULTIPLY")
-        tree.links.new(shown, times.inputs[0])
-        tree.links.new(edge.outputs[0], times.inputs[1])
-        shown = times.outputs[0]
+    shown = graph.add("ObjectInfo").outputs["Alpha"]
+    across, along, _ = graph.apart(graph.add("TexCoord").outputs["UV"])
+    for place in (across, along):
+        edge = graph.math("DIVIDE", graph.math("PINGPONG", place, 0.5), FEATHER)
+        shown = graph.math("MULTIPLY", shown, graph.math("MINIMUM", edge, 1.0))
     return shown

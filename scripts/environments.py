@@ -1,6 +1,6 @@
 """The Python environments of a clone, made when first needed: the server's, and Blender as a Python module.
 
-    python scripts/environments.py [server] [bpy45] [bpy50] [bpy52]
+    python scripts/environments.py [server] [bpy45] [bpy50] [bpy52] [bpy53]
 
 Without names all are made but Blender 5.0, which only its own optional tests need.
 
@@ -29,8 +29,11 @@ NAMES = {
     "bpy45": "Blender 4.5 LTS",
     "bpy50": "Blender 5.0",
     "bpy52": "Blender 5.2 LTS",
+    "bpy53": "Blender 5.3",
 }
 OPTIONAL = ("bpy50",)
+BLENDERS = {"bpy45": ("3.11", "4.5"), "bpy50": ("3.11", "5.0"), "bpy52": ("3.13", "5.2"), "bpy53": ("3.13", "5.3")}
+"""The Python and the Blender of each environment that has `bpy`."""
 
 
 def say(line: str) -> None:
@@ -52,7 +55,7 @@ def ensure(name: str) -> Path:
     if name == "server":
         requirements = [*install.SERVER_REQUIREMENTS, TESTS / "requirements.txt"]
         return install.make(folder, install.SERVER_PYTHON, requirements, install.SERVER_CHECK, True, tools, say)
-    version, blender = {"bpy45": ("3.11", "4.5"), "bpy50": ("3.11", "5.0"), "bpy52": ("3.13", "5.2")}[name]
+    version, blender = BLENDERS[name]
     requirements = [TESTS / f"requirements-blender-{blender}.txt"]
     return install.make(folder, version, requirements, "import bpy", False, tools, say)
 

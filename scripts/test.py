@@ -1,4 +1,4 @@
-"""Run every check: lint, the server's tests, the add-on's in both Blenders, and both through the installed zip.
+"""Run every check: lint, the server's tests, the add-on's in three Blenders, and those through the installed zip.
 
     python scripts/test.py [--only NAME,NAME] [PYTEST ARGUMENTS]
 
@@ -42,8 +42,10 @@ SUITES = (
     Suite("addon-4.5", "bpy45", "tests/addon"),
     Suite("addon-5.0", "bpy50", "tests/addon", only_named=True),
     Suite("addon-5.2", "bpy52", "tests/addon"),
+    Suite("addon-5.3", "bpy53", "tests/addon"),
     Suite("zip-4.5", "bpy45", "tests/end_to_end"),
     Suite("zip-5.2", "bpy52", "tests/end_to_end"),
+    Suite("zip-5.3", "bpy53", "tests/end_to_end"),
 )
 
 
@@ -121,7 +123,7 @@ def _run(suite: Suite, arguments: list) -> Outcome:
     except InstallError as error:
         outcome.notes.append(f"skipped as a whole: {error}")
         # A newer Blender may be missing; without the server or Blender 4.5 nothing is tested
-        (outcome.skipped, outcome.failed) = (1, 0) if suite.environment in ("bpy50", "bpy52") else (0, 1)
+        (outcome.skipped, outcome.failed) = (1, 0) if suite.environment in ("bpy50", "bpy52", "bpy53") else (0, 1)
         print(outcome.notes[-1], flush=True)
         return outcome
     if suite.folder:

@@ -9,8 +9,8 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import compressed, facing, flat, gaussians, native, ply, points, surfels, viewport
-from .arrays import SplatFileError, Splats, neighbourly, srgb_to_linear
+from . import applied, compressed, facing, flat, gaussians, native, ply, points, surfels, viewport
+from .arrays import SplatFileError, Splats, are_neighbourly, neighbourly, srgb_to_linear
 from .export import export_splats, holds_splats, taken, write_parts
 
 __all__ = [
@@ -35,6 +35,9 @@ MANY = 1 << 16
 """From so many quads on, neighbours are put side by side in memory: a million in the order of chance take Cycles a
 fifth longer (1.05 against 0.87 s for 480 × 270 pixels, 2 samples, 2 cores).
 """
+
+GLANCE = 4096
+"""So many splats tell the mean colour of all."""
 
 SUPERSEDED = "dreamzoom_superseded"
 """The custom property of the object whose splats a finer level replaces."""
@@ -98,8 +101,8 @@ def show_splats(
         collection: Where it is linked.
         representation: "surfels" (quads, for splats without thickness), "flat" (quads and a material that evaluates
             Gaussians along the ray), "gaussians" (spheres and such a material), "viewers" (quads that face the scene's
-            camera, as the usual viewers show splats), "native" (Blender's own, from 5.3 on), or "auto": the first of
-            surfels, flat and gaussians that shows them well.
+            camera, as the usual viewers show splats), "native" (Blender's own, from 5.3 on), or "auto", as
+            `usual_representation` says.
 
     Returns:
         The object, and a second one, marked by `SUPERSEDED`, where some splats are those that a finer level replaces.
@@ -147,10 +150,12 @@ def _all_or_nothing() -> Iterator[None]:
 
 
 def usual_representation(splats: Splats) -> str:
-    """The first of surfels, flat and gaussians that shows splats well."""
+    """The first of surfels and flat that shows splats well; of others Blender's own where it has them."""
     if splats.are_surfels():
         return "surfels"
-    return "flat" if flat.are_flat(splats) else "gaussians"
+    if flat.are_flat(splats):
+        return "flat"
+    return "native" if native.available() else "gaussians"
 
 
 def _shown(splats: Splats, name: str, collection: bpy.types.Collection, representation: str) -> bpy.types.Object:
@@ -161,9 +166,11 @@ def _shown(splats: Splats, name: str, collection: bpy.types.Collection, represen
         "viewers": facing.facing_mesh,
         "native": native.native_cloud,
     }
-    if representation in {"surfels", "flat"} and len(splats) >= MANY:
-        splats = splats[neighbourly(splats.means)]
-    obj = _placed(name, make[representation](name, splats), collection, splats.rgb)
+    if representation in {"surfels", "flat"} and len(splats) >= MANY and not are_neighbourly(splats.means):
+        splats = splats.ordered(neighbourly(splats.means))
+    data = make[representation](name, splats)
+    applied.remember(data)
+    obj = _placed(name, data, collection, splats[:: max(1, len(splats) // GLANCE)].rgb)
     if len(splats) > viewport.MOST and representation != "native":
         viewport.thin(obj, splats)
     if representation == "viewers":

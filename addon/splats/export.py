@@ -9,9 +9,10 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import harmonics, ply
+from . import applied, harmonics, ply
 from .arrays import SH_C0, SplatFileError, Splats, axes_of, linear_to_srgb, smallest
-from .surfels import CORNERS
+from .material import TRIANGLES
+from .surfels import SQUARE, TRIANGLE
 
 CHUNK = 1 << 14
 FLATNESS = np.log(np.float32(1e-3))
@@ -31,7 +32,8 @@ Values = dict[str, np.ndarray]
 def holds_splats(obj: bpy.types.Object) -> bool:
     """Whether an object shows splats that `splats_of` can take up."""
     if obj.type == "MESH":
-        return {"splat", "sigma"} <= _names(obj.data)
+        names = _names(obj.data)
+        return {"splat", "sigma"} <= names or TRIANGLES in names
     names = _names(obj.data) if obj.type == "POINTCLOUD" else set()
     return {"rgba", "inverse_0"} <= names or {"radiance:base", "scale", "rotation"} <= names
 
@@ -53,13 +55,14 @@ def taken(obj: bpy.types.Object, after: np.ndarray | None = None) -> Callable[[]
     """
     if not holds_splats(obj):
         raise SplatFileError(f"{obj.name} shows no splats")
+    applied.mend(obj.data)
     name, values, matrix = obj.data.name, _copied(obj.data), np.array(obj.matrix_world, np.float64)
     if after is not None:
         matrix = np.array(after, np.float64) @ matrix
     if obj.type == "MESH" and "inverse_0" in values:
         return lambda: moved(_from_flat(values, name), matrix)
     if obj.type == "MESH" and "axis_0" not in values:
-        return lambda: moved(_from_quads(values, name), matrix)
+        return lambda: moved(_from_faces(values, name), matrix)
     read = next(read for column, read in READERS.items() if column in values)
     return lambda: moved(read(values), matrix)
 
@@ -182,18 +185,22 @@ def _copied(data: bpy.types.ID) -> dict[str, np.ndarray]:
 
 
 def _corners(mesh: Values, name: str) -> np.ndarray:
-    """Where the corners of the quads lie, (N, 4, 3) float64."""
-    if len(mesh["position"]) != 4 * len(mesh["splat"]):
-        raise SplatFileError(f"{name} was edited: its quads are no splats any more")
-    return mesh["position"].reshape(-1, 4, 3).astype(np.float64)
+    """Where the corners of the faces lie, (N, 3 or 4, 3) float64."""
+    count, sides = (len(mesh[TRIANGLES]), 3) if TRIANGLES in mesh else (len(mesh["splat"]), 4)
+    if len(mesh["position"]) != sides * count:
+        raise SplatFileError(f"{name} was edited: its faces are no splats any more")
+    return mesh["position"].reshape(count, sides, 3).astype(np.float64)
 
 
-def _from_quads(mesh: Values, name: str) -> Splats:
-    colour, corners = mesh["splat"], _corners(mesh, name)
-    width = CORNERS[1, 0] - CORNERS[0, 0]
-    sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0]], -1) / width
+def _from_faces(mesh: Values, name: str) -> Splats:
+    corners = _corners(mesh, name)
+    colour, shape = (mesh[TRIANGLES], TRIANGLE) if TRIANGLES in mesh else (mesh["splat"], SQUARE)
+    sides = np.einsum("ak,nkx->nxa", np.linalg.pinv(shape), corners)
     lengths = np.maximum(np.linalg.norm(sides, axis=1), 1e-30)
     first, second = np.moveaxis(sides / lengths[:, None], -1, 0)
+    if len(first) and np.abs((first * second).sum(-1)).max() > 1e-3:  # an uneven scale or a shear was applied
+        sides, lengths, _ = np.linalg.svd(sides, full_matrices=False)
+        first, second = np.moveaxis(sides, -1, 0)
     third = np.cross(first, second)
     second = np.cross(third, first)
     log_scales = np.empty((len(colour), 3), np.float32)
@@ -211,28 +218,29 @@ def _from_flat(mesh: Values, name: str) -> Splats:
 
 def _from_axes(mesh: Values) -> Splats:
     colour = mesh["splat"]
-    axes = np.stack([mesh[f"axis_{row}"] for row in range(3)], -1).astype(np.float64)
-    lengths = np.maximum(np.linalg.norm(axes, axis=1), 1e-30)
-    return Splats(
-        np.ascontiguousarray(mesh["position"][::4]),
-        np.log(lengths).astype(np.float32),
-        quaternions_of(axes / lengths[:, None]),
-        _logits(colour[:, 3]),
-        _harmonics(mesh, colour, encoded=True),
-    )
+    log_scales, quaternions = _shapes(np.stack([mesh[f"axis_{row}"] for row in range(3)], -1))
+    means = np.ascontiguousarray(mesh["position"][::4])
+    return Splats(means, log_scales, quaternions, _logits(colour[:, 3]), _harmonics(mesh, colour, encoded=True))
 
 
 def _from_spheres(cloud: Values) -> Splats:
     colour = cloud["rgba"]
-    rows = np.stack([cloud[f"inverse_{row}"] for row in range(3)], -1).astype(np.float64)
-    lengths = np.maximum(np.linalg.norm(rows, axis=1), 1e-30)
-    return Splats(
-        cloud["position"],
-        -np.log(lengths).astype(np.float32),
-        quaternions_of(rows / lengths[:, None]),
-        _logits(colour[:, 3]),
-        _harmonics(cloud, colour),
-    )
+    log_scales, quaternions = _shapes(np.stack([cloud[f"inverse_{row}"] for row in range(3)], -1))
+    return Splats(cloud["position"], -log_scales, quaternions, _logits(colour[:, 3]), _harmonics(cloud, colour))
+
+
+def _shapes(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log-scales (N, 3) and quaternions of Gaussians, or of their inverses, by three vectors each.
+
+    Those are the columns of (N, 3, 3); they are at right angles but where an uneven scale or a shear was applied.
+    """
+    vectors = vectors.astype(np.float64)
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-30)
+    axes = vectors / lengths[:, None]
+    if len(axes) and np.abs(axes.transpose(0, 2, 1) @ axes - np.eye(3)).max() > 1e-3:
+        axes, lengths, _ = np.linalg.svd(vectors)
+        lengths = np.maximum(lengths, 1e-30)
+    return np.log(lengths).astype(np.float32), quaternions_of(axes)
 
 
 def _from_native(cloud: Values) -> Splats:

@@ -16,7 +16,7 @@ from . import harmonics
 from .arrays import Splats, axes_of
 from .graph import Graph, found_or_new_group, group_input_path, set_group_input
 from .material import viewer_material
-from .surfels import add_quads
+from .surfels import add_faces
 
 FAINTEST = 1 / 255
 """Viewers leave out alpha below this."""
@@ -36,7 +36,7 @@ def facing_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
     """
     degree = min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE)
     mesh = bpy.data.meshes.new(name)
-    add_quads(mesh, len(splats))
+    add_faces(mesh, len(splats), 4)
     names = [f"axis_{row}" for row in range(3)] + [f"sh_{index}" for index in range(1, (degree + 1) ** 2)]
     mesh.attributes.new("splat", "FLOAT_COLOR", "FACE")
     mesh.attributes.new("sigma", "FLOAT2", "POINT")
@@ -90,33 +90,30 @@ def _group(coloured: bool) -> bpy.types.NodeTree:
 
 
 def _build(graph: Graph, coloured: bool) -> None:
-    given = graph.add("NodeGroupInput").outputs
-    camera = graph.add("GeometryNodeInputActiveCamera").outputs[0]
-    frame = graph.add("GeometryNodeObjectInfo", camera, transform_space="RELATIVE").outputs
-    lens = graph.add("GeometryNodeCameraInfo", camera).outputs
-    sides = [_direction(graph, axis, frame["Transform"]) for axis in ((1, 0, 0), (0, 1, 0), (0, 0, -1))]
-    centre = graph.vector("SUBTRACT", graph.add("GeometryNodeInputPosition").outputs[0], frame["Location"])
-    focal = graph.math("DIVIDE", lens["Focal Length"], graph.add("SeparateXYZ", lens["Sensor"]).outputs["X"])
-    across, along = _ellipse(graph, sides, centre, focal, given)
-    sigma = graph.add("SeparateXYZ", graph.named("sigma", "FLOAT_VECTOR")).outputs
-    moved = [
-        graph.vector("SCALE", graph.of_face(axis, "FLOAT_VECTOR"), None, None, sigma[index])
-        for index, axis in enumerate((across, along))
-    ]
-    offset = graph.vector("ADD", *moved)
-    shape = graph.add("GeometryNodeSetPosition", given["Geometry"], None, None, offset).outputs[0]
+    given = graph.add("NodeGroupInput")
+    camera = graph.add("GeometryNodeInputActiveCamera").outputs["Active Camera"]
+    frame = graph.add("GeometryNodeObjectInfo", {"Object": camera}, transform_space="RELATIVE")
+    lens = graph.add("GeometryNodeCameraInfo", {"Camera": camera})
+    sides = [_direction(graph, axis, frame.outputs["Transform"]) for axis in ((1, 0, 0), (0, 1, 0), (0, 0, -1))]
+    place = graph.add("GeometryNodeInputPosition").outputs["Position"]
+    centre = graph.vector("SUBTRACT", place, frame.outputs["Location"])
+    width, _, _ = graph.apart(lens.outputs["Sensor"])
+    focal = graph.math("DIVIDE", lens.outputs["Focal Length"], width)
+    ellipse = _ellipse(graph, sides, centre, focal, given)
+    sigma = graph.apart(graph.named("sigma", "FLOAT_VECTOR"))
+    moved = [graph.scaled(graph.of_face(axis, "FLOAT_VECTOR"), part) for axis, part in zip(ellipse, sigma)]
+    geometry = given.outputs["Geometry"]
     if coloured:
         # before the corners are spread: after it a face's position is no more exactly its splat's centre
-        away = graph.vector("NORMALIZE", centre)
-        kept = graph.store(given["Geometry"], "away", away)
-        graph.tree.links.new(kept, shape.node.inputs["Geometry"])
-    graph.add("NodeGroupOutput", shape)
+        geometry = graph.store(geometry, "away", graph.vector("NORMALIZE", centre))
+    inputs = {"Geometry": geometry, "Offset": graph.vector("ADD", *moved)}
+    graph.end(graph.add("GeometryNodeSetPosition", inputs).outputs["Geometry"])
 
 
 def _direction(graph: Graph, axis: tuple[int, int, int], transform):
     """A unit axis of the camera in the object's axes."""
-    turned = graph.add("FunctionNodeTransformDirection", axis, transform).outputs[0]
-    return graph.vector("NORMALIZE", turned)
+    turned = graph.add("FunctionNodeTransformDirection", {"Direction": axis, "Transform": transform})
+    return graph.vector("NORMALIZE", turned.outputs["Direction"])
 
 
 def _ellipse(graph: Graph, sides, centre, focal, given):
@@ -133,8 +130,8 @@ def _ellipse(graph: Graph, sides, centre, focal, given):
         slope = graph.math("DIVIDE", graph.vector("DOT_PRODUCT", centre, side), depth)
         slopes.append(graph.math("MINIMUM", limit, graph.math("MAXIMUM", slope, graph.math("MULTIPLY", limit, -1.0))))
     xx, xy, yy = _covariance(graph, (right, up, ahead), slopes)
-    pixel = graph.math("DIVIDE", depth, graph.math("MULTIPLY", focal, given["Pixels"]))
-    blur = graph.math("MULTIPLY", given["Blur"], graph.math("MULTIPLY", pixel, pixel))
+    pixel = graph.math("DIVIDE", depth, graph.math("MULTIPLY", focal, given.outputs["Pixels"]))
+    blur = graph.math("MULTIPLY", given.outputs["Blur"], graph.math("MULTIPLY", pixel, pixel))
     xx, yy = graph.math("ADD", xx, blur), graph.math("ADD", yy, blur)
     middle = graph.math("MULTIPLY", graph.math("ADD", xx, yy), 0.5)
     half = graph.math("MULTIPLY", graph.math("SUBTRACT", xx, yy), 0.5)
@@ -145,10 +142,8 @@ def _ellipse(graph: Graph, sides, centre, focal, given):
     for sign, (x, y) in (("ADD", (cosine, sine)), ("SUBTRACT", (graph.math("MULTIPLY", sine, -1.0), cosine))):
         length = graph.math("SQRT", graph.math("MAXIMUM", graph.math(sign, middle, spread), 0.0))
         shown = graph.math("MULTIPLY", length, graph.math("GREATER_THAN", depth, NEAR))
-        turned = graph.vector(
-            "ADD", graph.vector("SCALE", right, None, None, x), graph.vector("SCALE", up, None, None, y)
-        )
-        axes.append(graph.vector("SCALE", turned, None, None, shown))
+        turned = graph.vector("ADD", graph.scaled(right, x), graph.scaled(up, y))
+        axes.append(graph.scaled(turned, shown))
     return axes
 
 

@@ -7,17 +7,14 @@ up to `THICKEST` that costs less than what the order of the spheres costs.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import bpy
 import numpy as np
 
 from . import harmonics
-from .arrays import Splats, axes_of, srgb_to_linear
+from .arrays import Splats, axes_of, in_chunks, released, srgb_to_linear
 from .gaussians import CHUNK, CUT, FAINTEST, THINNEST
 from .material import flat_material
-from .surfels import add_quads
+from .surfels import add_faces
 
 THICKEST = np.log(np.float32(1 / 8))
 """The shortest axis over the middle one, as a logarithm, up to which a quad is the better proxy. Measured in Cycles
@@ -44,7 +41,7 @@ def flat_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
     """A mesh of one quad per splat in the plane of its longer axes, with the attributes that `flat_material` reads."""
     degree = min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE)
     mesh = bpy.data.meshes.new(name)
-    add_quads(mesh, len(splats))
+    add_faces(mesh, len(splats), 4)
     above = [f"sh_{index}" for index in range(1, (degree + 1) ** 2)]
     mesh.attributes.new("splat", "FLOAT_COLOR", "FACE")
     mesh.attributes.new("sigma", "FLOAT2", "CORNER")
@@ -69,13 +66,10 @@ def _share(log_scales: np.ndarray) -> float:
 
 def _fill(mesh: bpy.types.Mesh, splats: Splats, degree: int):
     count = len(splats)
-    corners = np.empty((count, 4, 3), np.float32)
-    sigma = np.empty((count, 4, 2), np.float32)
-    colour = np.empty((count, 4), np.float32)
-    inverse = np.empty((3, count, 3), np.float32)
+    corners, sigma = released((count, 4, 3)), released((count, 4, 2))
+    colour, inverse = released((count, 4)), released((3, count, 3))
 
-    def take(start: int):
-        where = slice(start, start + CHUNK)
+    def take(where: slice):
         piece = splats[where]
         colour[where, :3] = piece.rgb if degree else srgb_to_linear(piece.rgb)
         colour[where, 3] = piece.opacities
@@ -88,8 +82,7 @@ def _fill(mesh: bpy.types.Mesh, splats: Splats, degree: int):
         for row in range(3):
             np.divide(axes[:, row], scales[:, row : row + 1], out=inverse[row, where])
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        list(threads.map(take, range(0, count, CHUNK)))
+    in_chunks(take, count, CHUNK)
     attributes = mesh.attributes
     attributes["position"].data.foreach_set("vector", corners.ravel())
     attributes["sigma"].data.foreach_set("vector", sigma.ravel())

@@ -8,26 +8,41 @@ VERSION = "dreamzoom_material"
 """The custom property by which a material or group that is already in the file is found again."""
 
 
+def socket(sockets, identifier: str) -> bpy.types.NodeSocket:
+    """The socket of a node with this identifier, which stays the same from release to release.
+
+    Places change, since a release may add hidden sockets before the others; labels change, and can stand twice.
+
+    Raises:
+        KeyError: The node has no such socket.
+    """
+    for found in sockets:
+        if found.identifier == identifier:
+            return found
+    raise KeyError(f"no socket {identifier!r}; there are {', '.join(found.identifier for found in sockets)}")
+
+
 class Graph:
-    """A few words to write a node tree with: every method adds one node and gives back its first output."""
+    """A few words to write a node tree with: every method but `add` adds one node and gives back its output."""
 
     def __init__(self, tree: bpy.types.NodeTree):
         self.tree = tree
         tree.nodes.clear()
 
-    def add(self, kind: str, *inputs, **settings):
-        """A node with its settings; inputs are sockets, values, or None to leave one alone.
+    def add(self, kind: str, inputs: dict | None = None, **settings):
+        """A node with its settings; `inputs` are sockets or values by the identifier of the input.
 
         `kind` is the name of a shader's node, or the whole name of one that only geometry nodes have.
         """
         node = self.tree.nodes.new(kind if "Node" in kind else f"ShaderNode{kind}")
         for name, value in settings.items():
             setattr(node, name, value)
-        for socket, value in zip(node.inputs, inputs):
+        for identifier, value in (inputs or {}).items():
+            target = socket(node.inputs, identifier)
             if isinstance(value, bpy.types.NodeSocket):
-                self.tree.links.new(value, socket)
-            elif value is not None:
-                socket.default_value = value
+                self.tree.links.new(value, target)
+            else:
+                target.default_value = value
         node.location = (180 * (len(self.tree.nodes) % 8), -220 * (len(self.tree.nodes) // 8))
         return node
 
@@ -35,33 +50,52 @@ class Graph:
         """The node that reads a geometry attribute."""
         return self.add("Attribute", attribute_type="GEOMETRY", attribute_name=name)
 
-    def math(self, operation: str, *inputs):
-        """One scalar operation."""
-        return self.add("Math", *inputs, operation=operation).outputs[0]
+    def scalar(self, name: str, kind: str = "GEOMETRY"):
+        """An attribute as one number: of the geometry, or with the kind OBJECT the object's custom property."""
+        return socket(self.add("Attribute", attribute_type=kind, attribute_name=name).outputs, "Fac")
 
-    def vector(self, operation: str, *inputs):
-        """One vector operation; the scalar output where that is its result."""
-        node = self.add("VectorMath", *inputs, operation=operation)
+    def math(self, operation: str, *values):
+        """One scalar operation on one to three values."""
+        inputs = dict(zip(("Value", "Value_001", "Value_002"), values))
+        return self.add("Math", inputs, operation=operation).outputs["Value"]
+
+    def vector(self, operation: str, *values):
+        """One vector operation on one to three vectors; the scalar output where that is its result."""
+        inputs = dict(zip(("Vector", "Vector_001", "Vector_002"), values))
+        node = self.add("VectorMath", inputs, operation=operation)
         return node.outputs["Value" if operation in {"DOT_PRODUCT", "LENGTH"} else "Vector"]
+
+    def scaled(self, vector, factor):
+        """A vector times a number."""
+        return self.add("VectorMath", {"Vector": vector, "Scale": factor}, operation="SCALE").outputs["Vector"]
+
+    def apart(self, vector):
+        """The three components of a vector."""
+        node = self.add("SeparateXYZ", {"Vector": vector})
+        return node.outputs["X"], node.outputs["Y"], node.outputs["Z"]
 
     def named(self, name: str, kind: str):
         """A field of geometry nodes: a named attribute."""
-        return self.add("GeometryNodeInputNamedAttribute", name, data_type=kind).outputs["Attribute"]
+        return self.add("GeometryNodeInputNamedAttribute", {"Name": name}, data_type=kind).outputs["Attribute"]
 
     def of_face(self, value, kind: str):
         """A field of geometry nodes, evaluated once for each face."""
-        return self.add("GeometryNodeFieldOnDomain", value, data_type=kind, domain="FACE").outputs[0]
+        return self.add("GeometryNodeFieldOnDomain", {"Value": value}, data_type=kind, domain="FACE").outputs["Value"]
 
     def store(self, geometry, name: str, vector):
         """The geometry with a vector of each face stored under a name."""
+        inputs = {"Geometry": geometry, "Name": name, "Value": vector}
         settings = {"data_type": "FLOAT_VECTOR", "domain": "FACE"}
-        return self.add("GeometryNodeStoreNamedAttribute", geometry, None, name, vector, **settings).outputs[0]
+        return self.add("GeometryNodeStoreNamedAttribute", inputs, **settings).outputs["Geometry"]
 
     def in_object(self, vector):
         """A world vector in the object's axes and unit."""
-        return self.add(
-            "VectorTransform", vector, vector_type="VECTOR", convert_from="WORLD", convert_to="OBJECT"
-        ).outputs[0]
+        settings = {"vector_type": "VECTOR", "convert_from": "WORLD", "convert_to": "OBJECT"}
+        return self.add("VectorTransform", {"Vector": vector}, **settings).outputs["Vector"]
+
+    def end(self, geometry):
+        """Make this the geometry that the group gives."""
+        self.tree.links.new(geometry, self.tree.nodes.new("NodeGroupOutput").inputs["Geometry"])
 
 
 class Term:

@@ -19,19 +19,23 @@ MOST_DEGREE_IN_EEVEE = 2
 """EEVEE draws nothing with a material that reads more than 15 attributes."""
 
 
-FACTOR = 2
-"""The Attribute node's scalar output; its name differs between Blender's versions."""
+TRIANGLES = "surfel"
+"""The attribute that the faces of triangles have in place of `splat` and `sigma`."""
 
 
-def surfel_material(degree: int = 0) -> bpy.types.Material:
-    """Quads that carry FACE `splat` (linear RGB, or sRGB above degree 0; opacity) and `sh_1..`, and CORNER `sigma` (the
-    place on the quad, in sigmas).
+def surfel_material(degree: int = 0, triangles: bool = False) -> bpy.types.Material:
+    """Faces that carry FACE `splat` (linear RGB, or sRGB above degree 0; opacity) and `sh_1..`, and POINT `sigma` (the
+    place on the face, in sigmas).
 
     Args:
         degree: Of the harmonics.
+        triangles: Whether the faces are triangles about the splats, each corner 2 CUT sigmas away, which carry FACE
+            `surfel` in place of `splat` and `sigma`.
     """
     name = f"Dreamzoom Surfels SH {degree}" if degree else "Dreamzoom Surfels"
-    return _found_or_built(name, f"surfels {degree} 4", lambda graph: _surfels(graph, degree))
+    name += " Triangles" if triangles else ""
+    version = f"surfels {degree} {triangles} 5"
+    return _found_or_built(name, version, lambda graph: _surfels(graph, degree, triangles))
 
 
 def point_material() -> bpy.types.Material:
@@ -39,7 +43,7 @@ def point_material() -> bpy.types.Material:
 
     Cycles gives black for an attribute named `color`.
     """
-    return _found_or_built("Dreamzoom Points", "points 2", _points)
+    return _found_or_built("Dreamzoom Points", "points 3", _points)
 
 
 def gaussian_material(degree: int) -> bpy.types.Material:
@@ -49,7 +53,7 @@ def gaussian_material(degree: int) -> bpy.types.Material:
     o = A(P − μ) and r = A·ray, the smallest squared distance in sigmas is |o × r|² / |r|².
     """
     return _found_or_built(
-        f"Dreamzoom Gaussians SH {degree}", f"gaussians {degree} 1", lambda graph: _gaussians(graph, degree)
+        f"Dreamzoom Gaussians SH {degree}", f"gaussians {degree} 2", lambda graph: _gaussians(graph, degree)
     )
 
 
@@ -58,7 +62,7 @@ def flat_material(degree: int) -> bpy.types.Material:
     first) and `sh_1..`, and CORNER `sigma`: Gaussians evaluated along the ray as by `gaussian_material`, o being the
     place on the quad.
     """
-    return _found_or_built(f"Dreamzoom Flat Gaussians SH {degree}", f"flat {degree} 1", lambda g: _flat(g, degree))
+    return _found_or_built(f"Dreamzoom Flat Gaussians SH {degree}", f"flat {degree} 2", lambda g: _flat(g, degree))
 
 
 def viewer_material(degree: int) -> bpy.types.Material:
@@ -67,33 +71,52 @@ def viewer_material(degree: int) -> bpy.types.Material:
     Emits the sRGB values themselves, so that under the view transform Raw splats blend in sRGB, as viewers do it.
     """
     name = f"Dreamzoom Viewers SH {degree}"
-    return _found_or_built(name, f"viewers {degree} 1", lambda graph: _viewers(graph, degree))
+    return _found_or_built(name, f"viewers {degree} 2", lambda graph: _viewers(graph, degree))
+
+
+def native_material() -> bpy.types.Material:
+    """Blender's own splats as they look without a material, but that the alpha of the object's colour fades them."""
+    return _found_or_built("Dreamzoom Native Splats", "native 1", _native)
 
 
 def finish(graph: Graph, colour, alpha, eevee_colour):
     """End in light of `colour` covering `alpha` of what is behind, faded by the object, for both engines."""
     fade = graph.add("ObjectInfo").outputs["Alpha"]
     alpha = graph.math("MULTIPLY", alpha, fade)
-    clear = graph.add("BsdfTransparent").outputs[0]
+    clear = graph.add("BsdfTransparent").outputs["BSDF"]
     place = graph.add("NewGeometry").outputs["Position"]
-    noise = graph.add("TexWhiteNoise", place, noise_dimensions="3D").outputs["Value"]
+    noise = graph.add("TexWhiteNoise", {"Vector": place}, noise_dimensions="3D").outputs["Value"]
     hard = graph.math("GREATER_THAN", alpha, noise)
     for target, cover, shown in (("CYCLES", alpha, colour), ("EEVEE", hard, eevee_colour)):
-        light = graph.add("Emission", shown).outputs[0]
-        mixed = graph.add("MixShader", cover, clear, light).outputs[0]
-        graph.add("OutputMaterial", mixed, target=target)
+        light = graph.add("Emission", {"Color": shown}).outputs["Emission"]
+        mixed = graph.add("MixShader", {"Fac": cover, "Shader": clear, "Shader_001": light}).outputs["Shader"]
+        graph.add("OutputMaterial", {"Surface": mixed}, target=target)
 
 
-def _surfels(graph: Graph, degree: int):
-    splat = graph.attribute("splat")
-    sigma = graph.attribute("sigma").outputs["Vector"]
-    squared = graph.vector("DOT_PRODUCT", sigma, sigma)
+def _surfels(graph: Graph, degree: int, triangles: bool):
+    splat = graph.attribute(TRIANGLES if triangles else "splat")
+    if triangles:
+        squared = _squared_in_triangle(graph)
+    else:
+        sigma = graph.attribute("sigma").outputs["Vector"]
+        squared = graph.vector("DOT_PRODUCT", sigma, sigma)
     kernel = graph.math("EXPONENT", graph.math("MULTIPLY", squared, -0.5))
     inside = graph.math("LESS_THAN", squared, CUT * CUT)
     alpha = graph.math("MULTIPLY", graph.math("MULTIPLY", kernel, inside), splat.outputs["Alpha"])
     ray = graph.in_object(graph.add("NewGeometry").outputs["Incoming"]) if degree else None
     colour, eevee_colour = _seen_colours(graph, splat.outputs["Color"], ray, degree)
     finish(graph, colour, alpha, eevee_colour)
+
+
+def _squared_in_triangle(graph: Graph):
+    """The squared distance from the middle of an equilateral triangle whose corners lie 2 CUT from it.
+
+    Of the barycentric coordinates u, v, w = 1 − u − v it is (2 CUT)² (1 − 3 (uv + vw + wu)), whichever corner each of
+    them belongs to.
+    """
+    u, v, _ = (Term(graph, part) for part in graph.apart(graph.add("NewGeometry").outputs["Parametric"]))
+    pairs = (u + v) * (u * -1.0 - v + 1.0) + u * v
+    return ((pairs * -3.0 + 1.0) * (4 * CUT * CUT)).socket
 
 
 def _viewers(graph: Graph, degree: int):
@@ -109,6 +132,14 @@ def _viewers(graph: Graph, degree: int):
     finish(graph, shown, alpha, shown_in_eevee)
 
 
+def _native(graph: Graph):
+    light = graph.add("Emission", {"Color": graph.attribute("radiance").outputs["Color"]}).outputs["Emission"]
+    clear = graph.add("BsdfTransparent").outputs["BSDF"]
+    fade = graph.add("ObjectInfo").outputs["Alpha"]
+    mixed = graph.add("MixShader", {"Fac": fade, "Shader": clear, "Shader_001": light}).outputs["Shader"]
+    graph.add("OutputMaterial", {"Surface": mixed})
+
+
 def _points(graph: Graph):
     point = graph.attribute("rgba")
     hit = graph.add("NewGeometry")
@@ -116,7 +147,7 @@ def _points(graph: Graph):
     offset = graph.in_object(graph.vector("SUBTRACT", hit.outputs["Position"], centre))
     ray = graph.vector("NORMALIZE", graph.in_object(hit.outputs["Incoming"]))
     from_centre = graph.vector("LENGTH", graph.vector("CROSS_PRODUCT", offset, ray))
-    inside = graph.math("LESS_THAN", from_centre, graph.attribute("disc").outputs[FACTOR])
+    inside = graph.math("LESS_THAN", from_centre, graph.scalar("disc"))
     alpha = graph.math("MULTIPLY", point.outputs["Alpha"], inside)
     finish(graph, point.outputs["Color"], alpha, point.outputs["Color"])
 
@@ -140,7 +171,8 @@ def _flat(graph: Graph, degree: int):
 def _in_sigmas(graph: Graph, vector):
     """A vector of the object's axes in a Gaussian's own, each in its sigma."""
     rows = (graph.attribute(f"inverse_{row}").outputs["Vector"] for row in range(3))
-    return graph.add("CombineXYZ", *(graph.vector("DOT_PRODUCT", row, vector) for row in rows)).outputs[0]
+    parts = {axis: graph.vector("DOT_PRODUCT", row, vector) for axis, row in zip("XYZ", rows)}
+    return graph.add("CombineXYZ", parts).outputs["Vector"]
 
 
 def _along_ray(graph: Graph, o, r):
@@ -161,7 +193,7 @@ def _seen_colours(graph: Graph, base, ray, degree: int):
     """Linear colours, for Cycles and for EEVEE, seen along `ray` (towards the eye, the object's axes, any length)."""
     if not degree:
         return base, base
-    away = graph.vector("NORMALIZE", graph.vector("SCALE", ray, None, None, -1.0))
+    away = graph.vector("NORMALIZE", graph.scaled(ray, -1.0))
     colour, colour_in_eevee = _summed(graph, base, away, degree)
     shown = _decoded(graph, colour)
     return shown, _decoded(graph, colour_in_eevee) if degree > MOST_DEGREE_IN_EEVEE else shown
@@ -169,9 +201,8 @@ def _seen_colours(graph: Graph, base, ray, degree: int):
 
 def _summed(graph: Graph, base, away, degree: int):
     """The sRGB colours, for Cycles and for EEVEE, seen along the unit direction `away` from the eye (object axes)."""
-    parts = graph.add("SeparateXYZ", away)
     colour = colour_in_eevee = base
-    values = harmonics.basis(*(Term(graph, parts.outputs[axis]) for axis in range(3)), degree)
+    values = harmonics.basis(*(Term(graph, part) for part in graph.apart(away)), degree)
     for index, value in enumerate(values, 1):
         colour = graph.vector("MULTIPLY_ADD", graph.attribute(f"sh_{index}").outputs["Vector"], value.socket, colour)
         if index <= (MOST_DEGREE_IN_EEVEE + 1) ** 2 - 1:
@@ -185,7 +216,7 @@ def _decoded(graph: Graph, srgb):
     srgb = graph.vector("MAXIMUM", srgb, (0, 0, 0))
     above = graph.vector("MAXIMUM", srgb, (toe, toe, toe))
     scaled = graph.vector("MULTIPLY_ADD", above, (1 / 1.055,) * 3, (0.055 / 1.055,) * 3)
-    curve = graph.add("Gamma", scaled, 2.4).outputs[0]
+    curve = graph.add("Gamma", {"Color": scaled, "Gamma": 2.4}).outputs["Color"]
     below = graph.vector("SUBTRACT", graph.vector("MINIMUM", srgb, (toe, toe, toe)), (toe, toe, toe))
     return graph.vector("MULTIPLY_ADD", below, (1 / 12.92,) * 3, curve)
 

@@ -1,12 +1,21 @@
-"""Blender's own Gaussian splats, which 5.3 brings: the only module that knows of them."""
+"""Blender's own Gaussian splats, which came with 5.3."""
 
 from __future__ import annotations
 
 import bpy
 import numpy as np
 
-from .arrays import Splats, largest
+from . import harmonics
+from .arrays import Splats, in_chunks, largest, released
+from .material import native_material
 from .points import new_pointcloud, set_attribute
+
+FAINTEST = -np.log(254)
+"""The logit of 1/255: what is fainter does not show."""
+
+SMALLEST = -20
+GLANCE = 4096
+CHUNK = 1 << 15
 
 
 def available() -> bool:
@@ -16,37 +25,52 @@ def available() -> bool:
 
 
 def native_cloud(name: str, splats: Splats) -> bpy.types.PointCloud:
-    """A PointCloud of the type GAUSSIAN_SPLAT.
+    """A PointCloud of the type GAUSSIAN_SPLAT; degrees above 3 are left out.
 
-    Such an object quantises positions and scales over its whole range, so splats that show nothing or whose size lies
+    EEVEE quantises positions and scales over the object's whole range, so splats that show nothing or whose size lies
     far from the others' are left out.
     """
-    splats = splats[_usual(splats)]
+    usual = _usual(splats)
+    splats = splats if usual is None else splats[usual]
     cloud = new_pointcloud(name, splats.means)
     cloud.type = "GAUSSIAN_SPLAT"
     if len(splats):
         for attribute, (kind, field, values) in attributes_of(splats).items():
-            set_attribute(cloud, attribute, kind, field, values)
+            if attribute != "position":  # the cloud was made with it
+                set_attribute(cloud, attribute, kind, field, values)
+    cloud.materials.append(native_material())
     return cloud
 
 
 def attributes_of(splats: Splats) -> dict[str, tuple[str, str, np.ndarray]]:
     """What Blender's own importer stores: name to kind, field, and values (N, width)."""
-    base = np.concatenate([splats.sh[:, 0], splats.opacities[:, None]], -1)
+    count = len(splats)
+    base, scales = released((count, 4)), released((count, 3))
+
+    def take(where: slice):
+        base[where, :3], base[where, 3] = splats.sh[where, 0], splats[where].opacities
+        np.exp(splats.log_scales[where], out=scales[where])
+
+    in_chunks(take, count, CHUNK)
+    coefficients = (min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE) + 1) ** 2
     found = {
         "position": ("FLOAT_VECTOR", "vector", splats.means),
-        "scale": ("FLOAT_VECTOR", "vector", np.exp(splats.log_scales)),
+        "scale": ("FLOAT_VECTOR", "vector", scales),
         "rotation": ("QUATERNION", "value", splats.quaternions),
         "radiance:base": ("FLOAT4", "vector", base),
     }
-    for index in range(1, splats.sh.shape[1]):
+    for index in range(1, coefficients):
         found[f"radiance:sh_{index - 1}"] = ("FLOAT_VECTOR", "vector", splats.sh[:, index])
     return found
 
 
-def _usual(splats: Splats) -> np.ndarray:
-    """Mask of the splats that show and are at most e⁶ larger than the middle one."""
+def _usual(splats: Splats) -> np.ndarray | None:
+    """Mask of the splats that show and are at most e⁶ larger than the middle one; None where those are all."""
+    logs, logits = splats.log_scales, splats.logit_opacities
     if not len(splats):
-        return np.zeros(0, bool)
-    longest = largest(splats.log_scales)
-    return (splats.opacities > 1 / 255) & (longest < np.median(longest) + 6) & (longest > -20)
+        return None
+    most = np.median(largest(logs[:: max(1, len(logs) // GLANCE)])) + 6
+    if logits.min() > FAINTEST and logs.min() > SMALLEST and logs.max() < most:
+        return None
+    longest = largest(logs)
+    return (logits > FAINTEST) & (longest < most) & (longest > SMALLEST)

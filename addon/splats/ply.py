@@ -6,13 +6,11 @@ anything is allocated.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from .arrays import Points, SplatFileError, Splats, smallest, unit
+from .arrays import Points, SplatFileError, Splats, in_chunks, released, smallest, unit
 
 TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -140,22 +138,20 @@ def read_splats(path: Path) -> Splats:
     kept = set(table.columns) - {*MEANS, *NORMALS, *COLOUR, *SCALES, *ROTATION, *rest, "opacity"}
     count = table.count
     out = Splats(
-        np.empty((count, 3), np.float32),
-        np.empty((count, 3), np.float32),
-        np.empty((count, 4), np.float32),
-        np.empty(count, np.float32),
-        np.empty((count, 1 + len(rest) // 3, 3), np.float32),
+        released((count, 3)),
+        released((count, 3)),
+        released((count, 4)),
+        released((count,)),
+        released((count, 1 + len(rest) // 3, 3)),
         {name: np.empty(count, table.dtype[name]) for name in table.columns if name in kept},
     )
     finite = np.empty(count, bool)
 
-    def take(start: int):
-        stop = min(start + CHUNK, count)
+    def take(where: slice):
         with np.errstate(over="ignore", invalid="ignore"):
-            _fill(out, finite, slice(start, stop), table.rows(start, stop), rest)
+            _fill(out, finite, where, table.rows(where.start, where.stop), rest)
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        list(threads.map(take, range(0, count, CHUNK)))
+    in_chunks(take, count, CHUNK)
     out.dropped = count - int(np.count_nonzero(finite))
     return out[finite] if out.dropped else out
 

@@ -65,13 +65,16 @@ def _group(domain: str) -> bpy.types.NodeTree:
 
     def build(graph: Graph):
         given = graph.add("NodeGroupInput")
-        rank = graph.add("GeometryNodeInputNamedAttribute", RANK, data_type="INT").outputs["Attribute"]
-        beyond = graph.math("GREATER_THAN", rank, graph.math("SUBTRACT", given.outputs["Splats"], 0.5))
-        fewer = graph.add("GeometryNodeDeleteGeometry", given.outputs["Geometry"], beyond, domain=domain)
-        seen = graph.add("GeometryNodeIsViewport").outputs[0]
-        shown = graph.add(
-            "GeometryNodeSwitch", seen, given.outputs["Geometry"], fewer.outputs[0], input_type="GEOMETRY"
+        whole = given.outputs["Geometry"]
+        beyond = graph.math(
+            "GREATER_THAN", graph.named(RANK, "INT"), graph.math("SUBTRACT", given.outputs["Splats"], 0.5)
         )
-        graph.add("NodeGroupOutput", shown.outputs[0])
+        fewer = graph.add("GeometryNodeDeleteGeometry", {"Geometry": whole, "Selection": beyond}, domain=domain)
+        inputs = {
+            "Switch": graph.add("GeometryNodeIsViewport").outputs["Is Viewport"],
+            "False": whole,
+            "True": fewer.outputs["Geometry"],
+        }
+        graph.end(graph.add("GeometryNodeSwitch", inputs, input_type="GEOMETRY").outputs["Output"])
 
     return found_or_new_group(name, f"viewport {domain} 1", inputs, build)

@@ -52,27 +52,31 @@ def _material() -> bpy.types.Material:
     nodes, links = material.node_tree.nodes, material.node_tree.links
     nodes.clear()
 
-    def node(kind, *inputs, **settings):
+    def node(kind, inputs=(), **settings):
         made = nodes.new(f"ShaderNode{kind}")
         for name, value in settings.items():
             setattr(made, name, value)
-        for socket, value in zip(made.inputs, inputs):
+        for identifier, value in dict(inputs).items():
+            target = next(socket for socket in made.inputs if socket.identifier == identifier)
             if isinstance(value, bpy.types.NodeSocket):
-                links.new(value, socket)
+                links.new(value, target)
             else:
-                socket.default_value = value
+                target.default_value = value
         return made
+
+    def math(operation, first, second=0.0):
+        return node("Math", {"Value": first, "Value_001": second}, operation=operation).outputs["Value"]
 
     splat = node("Attribute", attribute_type="GEOMETRY", attribute_name="splat")
     sigma = node("Attribute", attribute_type="GEOMETRY", attribute_name="sigma").outputs["Vector"]
-    squared = node("VectorMath", sigma, sigma, operation="DOT_PRODUCT").outputs["Value"]
-    kernel = node("Math", node("Math", squared, -0.5, operation="MULTIPLY").outputs[0], operation="EXPONENT").outputs[0]
-    inside = node("Math", squared, CUT * CUT, operation="LESS_THAN").outputs[0]
-    alpha = node("Math", kernel, inside, operation="MULTIPLY").outputs[0]
-    alpha = node("Math", alpha, splat.outputs["Alpha"], operation="MULTIPLY").outputs[0]
-    light = node("Emission", splat.outputs["Color"]).outputs[0]
-    mixed = node("MixShader", alpha, node("BsdfTransparent").outputs[0], light).outputs[0]
-    node("OutputMaterial", mixed)
+    squared = node("VectorMath", {"Vector": sigma, "Vector_001": sigma}, operation="DOT_PRODUCT").outputs["Value"]
+    kernel = math("EXPONENT", math("MULTIPLY", squared, -0.5))
+    alpha = math("MULTIPLY", kernel, math("LESS_THAN", squared, CUT * CUT))
+    alpha = math("MULTIPLY", alpha, splat.outputs["Alpha"])
+    light = node("Emission", {"Color": splat.outputs["Color"]}).outputs["Emission"]
+    clear = node("BsdfTransparent").outputs["BSDF"]
+    mixed = node("MixShader", {"Fac": alpha, "Shader": clear, "Shader_001": light}).outputs["Shader"]
+    node("OutputMaterial", {"Surface": mixed})
     return material
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import _blender_pictures
 import _fade
 import _files
+import _native
 import _viewer
 import numpy as np
 from _table import Table
@@ -245,6 +246,12 @@ def measure_large(bench: Bench) -> None:
     bench.table.add("  peak memory, MB", round(answer["peak_rendered"]))
 
 
+def measure_native(bench: Bench) -> None:
+    """Beside Blender 5.3's own import, and its own splats."""
+    _native.measure_import(bench)
+    _native.measure_cost(bench)
+
+
 def measure_deep(bench: Bench) -> None:
     """Where the rig places things at zoom 40."""
     found = bench.ask("deep")
@@ -269,6 +276,7 @@ PARTS = {
     "cycles": measure_cycles,
     "eevee": measure_eevee,
     "import": measure_import,
+    "native": measure_native,
     "viewers": measure_viewers,
     "proxies": measure_proxies,
     "deep": measure_deep,

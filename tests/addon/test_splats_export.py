@@ -14,7 +14,7 @@ import splat_pictures as pictures
 from mathutils import Matrix
 
 from addon import splats
-from addon.splats import export
+from addon.splats import export, surfels
 from addon.splats.arrays import axes_of
 
 
@@ -78,6 +78,16 @@ class TestExportSplats:
         linear = np.array(matrix)[:3, :3]
         assert np.allclose(covariances(back), linear @ covariances(values) @ linear.T, rtol=1e-3, atol=1e-6)
 
+    def test_triangles_come_out_like_squares(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(surfels, "VAST", 1)
+        values = pictures.random_splats(100, 8, 2)
+        matrix = Matrix.Rotation(1.1, 4, (1, 2, -1)) @ Matrix.Diagonal((1, 2, 3, 1))
+        back = there_and_back(values, "surfels", tmp_path, matrix)
+        wanted = export.moved(values, np.array(matrix))
+        assert np.allclose(back.means, wanted.means, atol=1e-5)
+        assert np.allclose(covariances(back), covariances(wanted), atol=1e-5)
+        assert np.allclose(back.sh, wanted.sh, atol=1e-4)
+
     def test_surfels_stay_surfels(self, tmp_path):
         values = pictures.random_splats(20, 4)
         back = there_and_back(values, "surfels", tmp_path, Matrix.Diagonal((1, 2, 3, 1)))
@@ -98,8 +108,10 @@ class TestExportSplats:
                 splats.export_splats(objects, tmp_path / "out.ply")
         assert not list(tmp_path.iterdir())
 
+    @pytest.mark.parametrize("vast", [1, surfels.VAST])
     @pytest.mark.parametrize("representation", ["surfels", "flat"])
-    def test_an_edited_mesh_is_refused(self, tmp_path, representation):
+    def test_an_edited_mesh_is_refused(self, tmp_path, monkeypatch, representation, vast):
+        monkeypatch.setattr(surfels, "VAST", vast)
         obj = shown(pictures.random_splats(5, 5), representation)
         obj.data.vertices.add(1)
         with pytest.raises(splats.SplatFileError, match="edited"):

@@ -78,7 +78,8 @@ class TestImport:
         values.log_scales[:, 2] = values.log_scales[:, :2].min(-1) + np.float32(np.log(thickness))
         pictures.write_3dgs(tmp_path / "a.ply", values)
         operators.import_splats(filepath=str(tmp_path / "a.ply"))
-        said = {1e-3: "as quads", 0.1: "as flat Gaussians", 1.0: "as Gaussians in spheres"}
+        general = "as Blender's own" if splats.native.available() else "as Gaussians in spheres"
+        said = {1e-3: "as quads", 0.1: "as flat Gaussians", 1.0: general}
         assert f"a.ply: 30 splats, {said[thickness]}" in capfd.readouterr().out
 
     def test_all_its_formats_may_be_dropped(self, registered):
@@ -91,7 +92,7 @@ class TestImport:
 
     def test_blenders_own_splats_are_offered_only_where_it_has_them(self, operators, tmp_path):
         offered = {item.identifier for item in choice("representation").enum_items}
-        assert ("native" in offered) == splats.native.available()
+        assert ("native" in offered) == splats.native.available() == (bpy.app.version >= (5, 3, 0))
         if not splats.native.available():
             with pytest.raises(splats.SplatFileError, match="5.3"):
                 splats.import_splats(written(tmp_path)[1], "a", bpy.context.collection, "native")
@@ -203,7 +204,8 @@ class TestBadFiles:
         pictures.write_3dgs(tmp_path / "a.ply", values)
         read = splats.read_splats(tmp_path / "a.ply")
         assert (len(read), read.dropped) == (46, 4)
-        assert operators.import_splats(filepath=str(tmp_path / "a.ply")) == {"FINISHED"}
+        path = str(tmp_path / "a.ply")
+        assert operators.import_splats(filepath=path, representation="gaussians") == {"FINISHED"}
         cloud = bpy.context.view_layer.objects.active.data
         found = np.array([[*point.co, point.radius] for point in cloud.points])
         assert np.isfinite(found).all()

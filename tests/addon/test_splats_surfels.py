@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import splat_pictures as pictures
 
 from addon import splats
+from addon.splats import material, surfels
 
 
 def imported(folder, values, name="level", **extra):
@@ -20,6 +21,15 @@ def imported(folder, values, name="level", **extra):
     return splats.import_splats(folder / "splats.ply", name, bpy.context.scene.collection)
 
 
+@pytest.fixture(params=["squares", "triangles"])
+def shape(request, monkeypatch):
+    """As which faces they are shown: as few splats are, or as very many."""
+    if request.param == "triangles":
+        monkeypatch.setattr(surfels, "VAST", 1)
+    return request.param
+
+
+@pytest.mark.usefixtures("shape")
 class TestSurfels:
     @pytest.mark.parametrize("degree", [0, 3])
     def test_cycles_shows_the_image_model_of_the_fit(self, tmp_path, degree):
@@ -58,10 +68,10 @@ class TestSurfels:
         assert splats.SUPERSEDED not in objects[0]
         assert objects[1][splats.SUPERSEDED] is True
 
-    def test_the_mesh_is_sound(self, tmp_path):
+    def test_the_mesh_is_sound(self, tmp_path, shape):
         (obj,) = imported(tmp_path, pictures.random_splats(20, 4))
         assert not obj.data.validate()
-        assert len(obj.data.edges) == 80
+        assert len(obj.data.edges) == (80 if shape == "squares" else 60)
         normals = np.array([polygon.normal for polygon in obj.data.polygons])
         third = pictures.axes_of(pictures.random_splats(20, 4).quaternions)[2]
         assert np.allclose(normals, third, atol=1e-4)
@@ -86,6 +96,13 @@ class TestSurfels:
         assert np.allclose(back.means, values.means[order], atol=1e-4)
         assert np.allclose(back.opacities, values.opacities[order], atol=1e-5)
 
+    def test_those_that_follow_each_other_stay_in_their_order(self):
+        values = pictures.random_splats(splats.MANY, 9)
+        values = values[splats.neighbourly(values.means)][::-1]
+        (obj,) = splats.show_splats(values, "a", bpy.context.scene.collection, "surfels")
+        bpy.context.view_layer.update()
+        assert np.allclose(splats.export.splats_of(obj).means, values.means, atol=1e-4)
+
     def test_no_splats_make_an_empty_object(self, tmp_path):
         (obj,) = imported(tmp_path, pictures.random_splats(0, 5))
         assert len(obj.data.polygons) == 0
@@ -94,3 +111,9 @@ class TestSurfels:
         first = imported(tmp_path, pictures.random_splats(3, 6))[0]
         second = imported(tmp_path, pictures.random_splats(3, 7))[0]
         assert first.data.materials[0] == second.data.materials[0]
+
+    def test_the_kernel_ends_at_the_face(self, shape):
+        corners = surfels.TRIANGLE if shape == "triangles" else surfels.SQUARE
+        sides = np.roll(corners, -1, 0) - corners
+        from_middle = np.abs(corners[:, 0] * sides[:, 1] - corners[:, 1] * sides[:, 0]) / np.linalg.norm(sides, axis=-1)
+        assert np.allclose(from_middle, material.CUT)

@@ -36,7 +36,7 @@ class TestThin:
     @pytest.mark.parametrize("flat", [True, False])
     def test_a_render_shows_all(self, tmp_path, flat):
         values = pictures.random_splats(60, 1, flat=flat)
-        thinned(values, 5)
+        thinned(values, 5, "surfels" if flat else "gaussians")
         camera = pictures.camera_at((1.5, -2.5, 1.0))
         truth = (pictures.surfel_picture if flat else pictures.gaussian_picture)(values, camera)
         assert pictures.decibels(pictures.rendered(tmp_path), truth) > 45
