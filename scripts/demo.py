@@ -25,8 +25,8 @@ HERE = Path(__file__).resolve().parent
 PROMPTS = [
     "deep space, stars and drifting nebulae",
     "a blue planet with oceans and continents",
-    "a continent from orbit, coasts and rivers",
-    "snowy mountains at low sun",
+    "an ocean with waves at dawn",
+    "an island of sand dunes",
     "an old forest from above, a clearing in morning light",
     "a leaf with dew, fine veins",
 ]

@@ -8,10 +8,10 @@ nothing is seen through in between.
 
 from __future__ import annotations
 
-OPENS_FROM, OPENS_AT = -0.15, 0.0
+OPENS_FROM, OPENS_AT = 0.0, 0.15
 """Level k+1 opens over this range of u − k."""
 
-CLOSES_FROM, CLOSES_AT = OPENS_AT, 0.15
+CLOSES_FROM, CLOSES_AT = OPENS_AT, 0.25
 """What it supersedes of level k closes over this range of u − k."""
 
 

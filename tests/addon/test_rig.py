@@ -224,29 +224,3 @@ class TestWithoutTheAddon:
         assert [item.prompt for item in root.dreamzoom.levels][3] == "prompt 3"
         assert root.dreamzoom.camera.type == "CAMERA"
         assert root.dreamzoom.levels[2].focus[1] == pytest.approx(0.2)
-
-
-class TestStepBack:
-    @pytest.mark.parametrize("zoom, ratio", [(0.9, 1.0), (1.25, 2.5), (1.5, 4.0), (1.6, 4.0)])
-    def test_a_superseded_part_recedes_along_the_camera_s_own_rays(self, zoom, ratio):
-        root = rig.create_rig(bpy.context.scene, (1, 2, 3), levels=3)
-        root.rotation_euler, root.scale = (0.3, 0.2, 0.5), (2, 2, 2)
-        root.dreamzoom.levels[0].focus = (0.2, 0.1, 0)
-        rig.sync_levels(root)
-        mesh = bpy.data.meshes.new("points")
-        mesh.from_pydata([(0.3, 0.2, 0.1), (-0.5, 0.1, 0.4)], [], [])
-        objects = [bpy.data.objects.new(name, mesh) for name in ("main", "superseded")]
-        for superseded, obj in enumerate(objects):
-            bpy.context.collection.objects.link(obj)
-            rig.attach(root, obj, 1, bool(superseded))
-        assert all(curve.driver.is_simple_expression for curve in objects[1].animation_data.drivers)
-        bpy.context.view_layer.update()  # the keys are read once, then the zoom is ours
-        root["zoom"] = zoom
-        root.update_tag()
-        bpy.context.view_layer.update()
-        graph = bpy.context.evaluated_depsgraph_get()
-        eye = root.dreamzoom.camera.evaluated_get(graph).matrix_world.translation
-        for vertex in mesh.vertices:
-            near, far = (obj.evaluated_get(graph).matrix_world @ vertex.co - eye for obj in objects)
-            assert near.angle(far, 0.0) < 1e-3
-            assert far.length / near.length == pytest.approx(ratio, rel=1e-4)
