@@ -17,6 +17,8 @@ import torch
 
 from dreamzoom.zoom.noise import closest_white
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -61,8 +63,10 @@ def make_axis(size: int, factor: float, centre: float) -> Axis | None:
 
 
 @lru_cache(maxsize=8)
-def cosine_basis(count: int) -> torch.Tensor:
+def cosine_basis(count: int, device: torch.device = CPU) -> torch.Tensor:
     """(count, count) orthonormal DCT-II: row k is the wave of k / 2 periods."""
+    if device != CPU:
+        return cosine_basis(count).to(device)
     k, j = np.arange(count)[:, None], np.arange(count)[None, :]
     basis = np.cos(math.pi * k * (2 * j + 1) / (2 * count)) * math.sqrt(2 / count)
     basis[0] /= math.sqrt(2)
@@ -134,9 +138,7 @@ class Nest:
         """The same operators on another device."""
         if self.y.down.device == device:
             return self
-        return Nest(
-            *(Axis(a.start, a.down.to(device), a.lift.to(device), a.white.to(device)) for a in (self.y, self.x))
-        )
+        return Nest(_moved(self.y, device), _moved(self.x, device))
 
 
 def _moved(axis: Axis, device: torch.device) -> Axis:
