@@ -1,4 +1,4 @@
-"""Tensors stay on the device of the model: everything that samples, paints and looks at depth, on a card stood in for."""
+"""Tensors stay on the device of the model: all that samples, paints and looks at depth, on a card stood in for."""
 
 from __future__ import annotations
 
