@@ -21,4 +21,6 @@ class Report:
         """Tell one line; level is "info", "warning" or "error"."""
 
     def preview(self, rgb: np.ndarray) -> None:
-        """Show an unfinished picture, (H, W, 3) float32 sRGB in 0..1. Cheap to ignore; callers limit the rate."""
+        """Show an unfinished picture, (H, W, 3) float32 sRGB in 0..1, which the caller changes no more. Cheap to
+        ignore; callers limit the rate.
+        """
