@@ -26,11 +26,21 @@ class UnclippedSampler(JointSampler):
 
 
 class KeepingSampler(JointSampler):
-    """Keeps the last latents of every level."""
+    """Keeps the latents that decode to the merged pictures: those of a level's last step, moved as the pictures were.
+
+    The move is scaled so that what it decodes to comes closest.
+    """
 
     def _estimate(self, active, step, above):
         result = super()._estimate(active, step, above)
-        self.latents = {**getattr(self, "latents", {}), **result}
+        self.latents = getattr(self, "latents", {})
+        codec = self.denoiser.codec
+        for k in [k for k in active if step - k * self.lag == len(self.ratios) - 1]:
+            decoded, merged = codec.decode(result[k][None]), active[k].picture[None]
+            change = codec.encode(merged) - codec.encode(decoded)
+            moves, wanted = codec.decode(result[k][None] + change) - decoded, merged - decoded
+            share = (moves * wanted).sum() / (moves**2).sum().clamp_min(1e-12)
+            self.latents[k] = result[k] + change[0] * share.clamp(0, 1)
         return result
 
 

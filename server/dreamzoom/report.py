@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+PREVIEW_INTERVAL = 0.5
+"""Seconds between two previews, at least."""
+PREVIEW_SIDE = 512
+"""Pixels of a preview's longer side, at most."""
+
 
 class Report:
     """The silent report; the job runner passes one that speaks.

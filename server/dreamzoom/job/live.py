@@ -9,10 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from dreamzoom.job.folder import Folder
+from dreamzoom.report import PREVIEW_SIDE
 
 LIVE = "live.png"
-SIDE = 512
-"""Pixels of the longer side, at most."""
 
 
 class LivePicture:
@@ -73,13 +72,13 @@ class LivePicture:
 
 
 def encoded(rgb: np.ndarray) -> bytes:
-    """A picture as PNG, its longer side at most `SIDE` pixels, reduced by area."""
+    """A picture as PNG, its longer side at most `PREVIEW_SIDE` pixels, reduced by area."""
     from PIL import Image
 
     from dreamzoom.colour import to_bytes
 
     image = Image.fromarray(to_bytes(rgb))
-    image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.BOX)
     data = io.BytesIO()
     image.save(data, "png", compress_level=1)
     return data.getvalue()

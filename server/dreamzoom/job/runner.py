@@ -18,11 +18,10 @@ from dreamzoom.job.folder import Folder
 from dreamzoom.job.journal import Journal
 from dreamzoom.job.live import LIVE, LivePicture
 from dreamzoom.job.steps import Step, digests
-from dreamzoom.report import Report
+from dreamzoom.report import PREVIEW_INTERVAL, Report
 
 KINDS = {"image.png": "image", "cloud.ply": "cloud", "splats.ply": "splats", "preview.png": "preview"}
 PROGRESS_INTERVAL = 0.1  # seconds
-PREVIEW_INTERVAL = 0.5
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,20 @@ def quantise(picture: torch.Tensor) -> torch.Tensor:
     return (picture.clamp(0, 1) * 255).round() / 255
 
 
+def close_loop(pictures: list[torch.Tensor], nests: list[Nest | None], turns: int = 3) -> list[torch.Tensor]:
+    """Make a ring of nearly consistent levels exactly so: from the inside out, as often as the change still shows."""
+    pictures = list(pictures)
+    for _ in range(turns):
+        for i in reversed(range(len(pictures))):
+            nest = nests[i]
+            if nest is None:
+                continue
+            pictures[i] = pictures[i].clone()
+            nest.window(pictures[i]).copy_(nest.down(pictures[(i + 1) % len(pictures)]))
+        pictures = [quantise(picture) for picture in pictures]
+    return pictures
+
+
 def fit_photo(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """A picture of any size and aspect, (3, h, w), fitted to (H, W): scaled until it covers, then cut about its middle.
 

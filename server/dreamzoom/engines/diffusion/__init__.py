@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dreamzoom.wire import Request
     from dreamzoom.zoom.sampler import Denoiser
 
-VERSION = 1
+VERSION = 2
 OVERSCAN = 2.0
 """Pictures are wider than the camera by √p, at most by this."""
 

@@ -9,11 +9,8 @@ import numpy as np
 import torch
 
 from dreamzoom.engines.diffusion.canvas import resized
-from dreamzoom.report import Report
+from dreamzoom.report import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
 from dreamzoom.zoom.codec import VaeCodec
-
-PREVIEW_INTERVAL = 0.5  # seconds
-PREVIEW_SIDE = 512
 
 
 class Watch:
