@@ -8,6 +8,7 @@ both devices, and a numpy array of a tensor on the card.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -176,14 +177,40 @@ def _is_cuda(device: Any) -> bool:
     return device is not None and torch.device(device).type == "cuda"
 
 
+class _Event:
+    """A moment on the card, which does everything at once."""
+
+    def __init__(self, **_):
+        self.at = 0.0
+
+    def record(self) -> None:
+        self.at = time.perf_counter()
+
+    def elapsed_time(self, later: _Event) -> float:
+        return 1000 * (later.at - self.at)
+
+
+FACTS: dict[str, Any] = {
+    "is_available": lambda: True,
+    "is_bf16_supported": lambda *_: True,
+    "mem_get_info": lambda *_: (MEMORY, MEMORY),
+    "max_memory_allocated": lambda *_: 0,
+    "max_memory_reserved": lambda *_: 0,
+    "reset_peak_memory_stats": lambda *_: None,
+    "empty_cache": lambda: None,
+    "synchronize": lambda *_: None,
+    "Event": _Event,
+}
+"""What PyTorch is told of the card."""
+
+
 @contextlib.contextmanager
 def card() -> Iterator[torch.device]:
     """The time in which there is a card; gives its device."""
     before = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
-    facts = {"is_available": lambda: True, "mem_get_info": lambda *_: (MEMORY, MEMORY)}
     try:
-        with mock.patch.multiple(torch.cuda, **facts), _Card(), _Factories():
+        with mock.patch.multiple(torch.cuda, **FACTS), _Card(), _Factories():
             yield CUDA
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(before)

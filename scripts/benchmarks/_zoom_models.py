@@ -175,10 +175,10 @@ def textures(count: int, size: int) -> torch.Tensor:
 class LatentModel(FieldDenoiser):
     """The Gaussian that fits the codec's latents of textures best, as a latent diffusion model."""
 
-    def __init__(self, codec: VaeCodec):
+    def __init__(self, codec: VaeCodec, side: int = 64):
         super().__init__(lambda prompt, size: self.fitted)
         self.schedule, self.codec, self.multiple = VariancePreserving.scaled_linear(), codec, codec.scale
-        self.pictures = textures(32, 64)
+        self.pictures = textures(32, side)
         latents = codec.encode(self.pictures)
         mean = latents.mean((0, 2, 3))
         centred = latents - mean[None, :, None, None]

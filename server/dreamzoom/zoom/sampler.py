@@ -105,7 +105,7 @@ class Plan:
     eta: float = 1.0
     order: int = 2
     voice: float = 0.25
-    fine: float = 0.7
+    fine: float = 0.8
     blend_every: int | None = None
     start: Callable[[int], torch.Tensor] | None = None
     start_ratio: float = 0.0
