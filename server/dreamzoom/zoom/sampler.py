@@ -32,6 +32,10 @@ from dreamzoom.zoom.latent import Cost, CountingCodec, LatentBlend
 from dreamzoom.zoom.schedule import Prediction, Schedule, to_clean
 from dreamzoom.zoom.stack import Nest, make_nest
 
+UNGUIDED = 0.28
+"""Noise ratio below which guidance no longer shows, so that the network is asked once, not twice (Kynkäänniemi et al.
+2024, "Applying guidance in a limited interval": SDXL is best guided between 0.28 and 5.42)."""
+
 Prompt = tuple[tuple[str, float], ...]
 """Words with weights that sum to 1: (("forest", 0.5), ("leaf", 0.5)) lies halfway between the two."""
 
@@ -183,14 +187,14 @@ def guided(
     guidance: Sequence[float],
     batch: int,
 ) -> tuple[list[torch.Tensor], int]:
-    """`predict` with classifier-free guidance (Ho and Salimans 2022): x̂⁻ + g (x̂ − x̂⁻), one g each; where it is 1 the
-    negative prompt is not asked.
+    """`predict` with classifier-free guidance (Ho and Salimans 2022): x̂⁻ + g (x̂ − x̂⁻), one g each; where it is 1, or
+    the noise ratio below UNGUIDED, the negative prompt is not asked.
 
     Returns:
         The estimates, and how many times the model was asked.
     """
     asked = [(i, prompt) for i, prompt in enumerate(prompts)]
-    asked += [(i, negatives[i]) for i, strength in enumerate(guidance) if strength != 1]
+    asked += [(i, negatives[i]) for i, g in enumerate(guidance) if g != 1 and ratios[i] >= UNGUIDED]
     chosen = [i for i, _ in asked]
     answers = predict(denoiser, [z[i] for i in chosen], [ratios[i] for i in chosen], [p for _, p in asked], batch)
     result = answers[: len(z)]

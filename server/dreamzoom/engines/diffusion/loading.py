@@ -49,6 +49,9 @@ def place(device: str, precision: str) -> Place:
     if precision == "auto":
         fine = device == "cuda" and torch.cuda.is_bf16_supported()
         precision = "float32" if device == "cpu" else "bfloat16" if fine else "float16"
+    if device == "cuda":
+        # the same picture from the same request: cuDNN must neither add in any order nor choose kernels by a stopwatch
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     return Place(torch.device(device), PRECISIONS[precision])
 
 

@@ -130,11 +130,12 @@ def settle(pipe: Any, offload: str, device: torch.device) -> None:
 
 
 def save_memory(pipe: Any) -> None:
-    """Decode in tiles and picture by picture; attention in slices where that can be."""
+    """Decode in tiles and picture by picture; attention in slices but on CUDA, whose own kernels hold no more."""
     for name in ("enable_tiling", "enable_slicing"):
         if hasattr(pipe.vae, name):
             getattr(pipe.vae, name)()
-    pipe.enable_attention_slicing()
+    if pipe._execution_device.type != "cuda":
+        pipe.enable_attention_slicing()
 
 
 def ran_out(error: RuntimeError) -> bool:
