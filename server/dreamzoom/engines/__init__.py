@@ -34,22 +34,26 @@ def _missing(*packages: str) -> tuple[str, str]:
 
 
 def _make_procedural(request: Request) -> Engine:
+    from dreamzoom import wire
     from dreamzoom.engines.procedural import ProceduralEngine
 
-    count = len(request.levels)
+    count, own = len(request.levels), request.engine
+    assert isinstance(own, wire.ProceduralEngine)
     return ProceduralEngine(
         [level.prompt for level in request.levels],
         [request.level_seed(index) for index in range(count)],
         request.zoom_factor,
         request.path().focuses,
-        distortion=request.engine.distortion,
+        distortion=own.distortion,
     )
 
 
 def _make_spectral(request: Request) -> Engine:
+    from dreamzoom import wire
     from dreamzoom.engines.spectral import SpectralEngine
 
     own = request.engine
+    assert isinstance(own, wire.SpectralEngine)
     return SpectralEngine(own.contrast, own.relief, own.steps)
 
 
@@ -83,7 +87,7 @@ def make(request: Request) -> Engine:
     Raises:
         EngineUnavailable: It can't run here; the error carries the remedy.
     """
-    name = request.engine.__struct_config__.tag
+    name = str(request.engine.__struct_config__.tag)
     entry = ENGINES.get(name)
     if entry is None:
         raise EngineUnavailable(f"engine {name!r} is not known", f"choose one of: {', '.join(ENGINES)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,8 +96,7 @@ SIZES = {size.name: size for size in (SDXL, SMALL)}
 
 def pipeline(size: Size, where: Place) -> Any:
     """The inpainting pipeline, which has no tokenizers: its words are `RandomWords`."""
-    import diffusers
-
+    diffusers: Any = importlib.import_module("diffusers")
     blocks = len(size.vae["block_out_channels"])
     with made_on(where):
         unet = diffusers.UNet2DConditionModel(
@@ -129,8 +129,7 @@ def pipeline(size: Size, where: Place) -> Any:
 
 def depth_network(size: Size, where: Place) -> Any:
     """A depth model of Depth Anything V2's kind."""
-    import transformers
-
+    transformers: Any = importlib.import_module("transformers")
     wide = size.depth["hidden_size"]
     necks = [wide // 8, wide // 4, wide // 2, wide] if wide > 100 else [4, 4, 8, 8]
     backbone = transformers.Dinov2Config(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -118,7 +118,7 @@ def _mean_db(pictures: Sequence[np.ndarray], links: Sequence[Link]) -> float:
     return round(float(np.mean(reprojection_db(pictures, links))), 2)
 
 
-def _padded(values: np.ndarray, multiple: int, mode: str = "edge") -> np.ndarray:
+def _padded(values: np.ndarray, multiple: int, mode: Literal["edge", "constant"] = "edge") -> np.ndarray:
     """Grown to the right and below to multiples that the model can take."""
     more = [(0, -side % multiple) for side in values.shape[:2]] + [(0, 0)] * (values.ndim - 2)
     return np.pad(values, more, mode) if multiple > 1 else values

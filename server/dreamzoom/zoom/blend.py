@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import torch
 
@@ -177,7 +178,7 @@ def fit_photo(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return rgb
     scale = max(size[0] / height, size[1] / width)
     shape = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
-    mode = {"mode": "area"} if scale < 1 else {"mode": "bicubic", "align_corners": False}
+    mode: dict[str, Any] = {"mode": "area"} if scale < 1 else {"mode": "bicubic", "align_corners": False}
     rgb = torch.nn.functional.interpolate(rgb[None], size=shape, **mode)[0]
     top, left = (shape[0] - size[0]) // 2, (shape[1] - size[1]) // 2
     return rgb[:, top : top + size[0], left : left + size[1]]

@@ -103,7 +103,7 @@ class FieldDenoiser:
         """The estimate for z (B, 3, H, W) at times (B,)."""
         alphas, sigmas = self.schedule.alpha(times), self.schedule.sigma(times)
         clean = [
-            self.field(prompt, tuple(one.shape[-2:])).on(one.device).filter(one / a, s / a)
+            self.field(tuple(prompt), (one.shape[-2], one.shape[-1])).on(one.device).filter(one / a, s / a)
             for one, a, s, prompt in zip(z, alphas, sigmas, prompts)
         ]
         return from_clean(self.prediction, torch.stack(clean), z, alphas, sigmas)

@@ -121,7 +121,7 @@ def stream_levels(
         "seeds": seeds,
         "factor": factor,
         "negatives": [((text, 1.0),) for text in negatives],
-        "guidance": [float(guidance)] * count if np.isscalar(guidance) else list(guidance),
+        "guidance": [float(guidance)] * count if isinstance(guidance, (int, float)) else list(guidance),
     } | options
     native = denoiser.native
     if native is None or size[0] * size[1] <= (LARGE * native) ** 2:

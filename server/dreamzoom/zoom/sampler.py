@@ -43,12 +43,35 @@ Prompt = tuple[tuple[str, float], ...]
 class Denoiser(Protocol):
     """A diffusion model as the sampler sees it."""
 
-    schedule: Schedule
-    prediction: Prediction
-    codec: Codec
-    multiple: int  # heights and widths of pictures must be multiples of this
-    native: int | None  # the side of the square pictures that it was trained on; None where any size will do
-    device: torch.device
+    @property
+    def schedule(self) -> Schedule:
+        """Its noise."""
+        ...
+
+    @property
+    def prediction(self) -> Prediction:
+        """What its output means."""
+        ...
+
+    @property
+    def codec(self) -> Codec:
+        """Between its latents and pictures."""
+        ...
+
+    @property
+    def multiple(self) -> int:
+        """Heights and widths of pictures must be multiples of this."""
+        ...
+
+    @property
+    def native(self) -> int | None:
+        """The side of the square pictures that it was trained on; None where any size will do."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where latents must lie."""
+        ...
 
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
         """The model's output, (B, C, h, w), for latents z at the schedule's `times` (B,), a prompt each."""
@@ -261,7 +284,8 @@ class JointSampler:
                     active[level] = self._begin(level, active.get(level - 1))
             self.cost.peak_levels = max(self.cost.peak_levels, len(active))
             first = min(active)
-            above = (finished, self.nests[first - 1]) if first and self.nests[first - 1] is not None else None
+            outer = self.nests[first - 1] if first else None
+            above = None if outer is None or finished is None else (finished, outer)
             estimates = self._estimate(active, step, above)
             self._preview(active, estimates)
             self._advance(active, estimates, step)
@@ -288,7 +312,8 @@ class JointSampler:
             picture = torch.nn.functional.interpolate(picture[None], size, mode="area")[0]
         self.report.preview(picture.clamp(0, 1).permute(1, 2, 0).cpu().numpy())
 
-    def _finish(self, level: int, picture: torch.Tensor, coarser: torch.Tensor | None, nest: Nest | None):
+    def _finish(self, level: int, picture: torch.Tensor | None, coarser: torch.Tensor | None, nest: Nest | None):
+        assert picture is not None  # every level is merged at its last step
         given = self.known.get(level)
         if self.plan.loop or self.plan.blend is not Blend.LAPLACIAN:
             picture = quantise(picture)
@@ -387,7 +412,8 @@ class JointSampler:
 
     def _advance(self, active: dict[int, _Level], estimates: dict[int, torch.Tensor], step: int) -> None:
         """One step down for all; noise is drawn for every level, equal where two levels see the same."""
-        plan, noise, before = self.plan, None, None
+        plan, before = self.plan, None
+        noise: torch.Tensor | None = None
         for k in sorted(active):
             level, index = active[k], step - k * self.lag
             clean = estimates[k]
@@ -397,6 +423,6 @@ class JointSampler:
             if plan.eta:
                 fresh = self._draw(k, index)
                 nest = self.latent_nests[k - 1] if k and before == k - 1 and plan.blend is not Blend.NONE else None
-                noise, before = noises.finer(noise, nest, fresh) if nest is not None else fresh, k
+                noise, before = fresh if noise is None or nest is None else noises.finer(noise, nest, fresh), k
             level.z = advance(level.z, clean, level.last, noise, now, then, plan.eta)
             level.last = clean if plan.order == 2 else None

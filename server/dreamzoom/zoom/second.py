@@ -112,7 +112,7 @@ class _SecondPass:
                 advance(one, x, before, noise[k].to(x), float(ratio), then, self.options.eta)
                 for k, one, x, before in zip(self.open, z, clean, last)
             ]
-            last = clean if self.options.order == 2 else last
+            last = list(clean) if self.options.order == 2 else last
         return [picture.permute(1, 2, 0).numpy() for picture in self._finished(pictures)]
 
     def _begin(self) -> list[torch.Tensor]:

@@ -162,5 +162,5 @@ def make_nest(size: tuple[int, int], factor: float, centre: tuple[float, float] 
         raise ValueError(f"the zoom factor must be above 1, got {factor}")
     height, width = size
     x, y = (width / 2, height / 2) if centre is None else centre
-    axes = make_axis(height, float(factor), round(float(y), 6)), make_axis(width, float(factor), round(float(x), 6))
-    return None if axes[0] is None or axes[1] is None else Nest(*axes)
+    rows, columns = (make_axis(n, float(factor), round(float(at), 6)) for n, at in ((height, y), (width, x)))
+    return None if rows is None or columns is None else Nest(rows, columns)

@@ -36,7 +36,7 @@ def make(request: Request) -> DiffusionEngine:
     """
     from dreamzoom.engines.diffusion.denoise import DENOISERS
 
-    options = request.engine
+    options = _options(request)
     folder = places.find(options.model) if options.model else catalogue.best("picture")
     model = check.picture_model(folder)
     joint = options.joint and model.family.name in DENOISERS
@@ -57,7 +57,7 @@ class DiffusionEngine:
         from dreamzoom.engines.diffusion import loading
         from dreamzoom.zoom.levels import complete_prompts
 
-        self.options: Options = request.engine
+        self.options = _options(request)
         self.model = model
         self.where = loading.place(self.options.device, self.options.precision)
         self._depth_folder = (
@@ -278,6 +278,13 @@ class JointDiffusionEngine(DiffusionEngine):
         own = self.options
         usual = {"steps": self.steps, "guidance": self.guidance, "batch": own.batch, "blend_every": own.blend_every}
         return usual | solver
+
+
+def _options(request: Request) -> Options:
+    from dreamzoom import wire
+
+    assert isinstance(request.engine, wire.DiffusionEngine)
+    return request.engine
 
 
 def _versions(*packages: str) -> dict[str, str]:

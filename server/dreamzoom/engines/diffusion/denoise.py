@@ -133,9 +133,9 @@ class UnetDenoiser(NetworkDenoiser):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        from diffusers import DDPMScheduler
+        from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
-        own = DDPMScheduler.from_config(self.pipe.scheduler.config)
+        own: Any = DDPMScheduler.from_config(self.pipe.scheduler.config)
         kept = own.alphas_cumprod.double().numpy().clip(1e-6, 1 - 1e-9)  # zero terminal SNR has 0 at its end
         self.schedule = VariancePreserving(np.sqrt((1 - kept) / kept))
         self.prediction = PREDICTIONS[own.config.prediction_type]
@@ -162,7 +162,7 @@ class UnetDenoiser(NetworkDenoiser):
 
     def _all_open(self, z: torch.Tensor) -> torch.Tensor:
         """The mask and the picture's known part for an inpainting model that is to paint all: (1, 5, h, w)."""
-        size = tuple(z.shape[-2:])
+        size = z.shape[-2], z.shape[-1]
         if size not in self._open:
             grey = torch.full((1, 3, size[0] * self.codec.scale, size[1] * self.codec.scale), 0.5, device=z.device)
             unet = self.pipe.unet
@@ -182,6 +182,7 @@ class FlowDenoiser(NetworkDenoiser):
         self, z: torch.Tensor, times: torch.Tensor, embeds: torch.Tensor, pooled: torch.Tensor | None
     ) -> torch.Tensor:
         """The transformer's velocity for latents z (B, C, h, w) at t in 0..1."""
+        assert pooled is not None
         transformer = self.pipe.transformer
         span = self.pipe.scheduler.config.num_train_timesteps
         return transformer(

@@ -108,7 +108,7 @@ def load(package: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
 def marigold(components: dict[str, Component], index: dict[str, Any], folder: Path, dtype: torch.dtype) -> Any:
     """The Marigold pipeline, on the CPU still. Raises EngineUnavailable."""
     _quiet()
-    from diffusers import MarigoldDepthPipeline
+    from diffusers.pipelines.marigold.pipeline_marigold_depth import MarigoldDepthPipeline
 
     parts = {name: _load(component, dtype) for name, component in components.items()}
     _, optional = MarigoldDepthPipeline._get_signature_keys(MarigoldDepthPipeline)

@@ -172,7 +172,8 @@ class Painter:
         """A size of about the model's own area and the same aspect."""
         scale = self.native / (size[0] * size[1]) ** 0.5
         multiple = self.family.multiple
-        return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in size)
+        height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in size)
+        return height, width
 
     def _tile(self) -> tuple[int, int]:
         multiple = self.family.multiple

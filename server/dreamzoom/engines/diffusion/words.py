@@ -78,19 +78,19 @@ class Words:
             tokenizer = self.pipe.tokenizer or self.pipe.tokenizer_2
             parts = pieces(text, CLIP_WORDS, lambda part: len(tokenizer(part, add_special_tokens=False).input_ids))
             read = [self._encode(part) for part in parts]
-            found = torch.cat([embeds for embeds, _ in read], 1), read[0][1]
+            embeds, pooled = torch.cat([embeds for embeds, _ in read], 1), read[0][1]
             if negative and not text and getattr(self.pipe.config, "force_zeros_for_empty_prompt", False):
-                found = tuple(None if part is None else torch.zeros_like(part) for part in found)
-            self._kept[key] = found
+                embeds, pooled = torch.zeros_like(embeds), None if pooled is None else torch.zeros_like(pooled)
+            self._kept[key] = embeds, pooled
         return self._kept[key]
 
     def _mixture(self, prompt: Prompt) -> tuple[torch.Tensor, torch.Tensor | None]:
         parts = self._even([self.read(self.styled(text)) for text, _ in prompt])
         weights = [weight for _, weight in prompt]
-        embeds = sum(weight * part for weight, (part, _) in zip(weights, parts))
+        embeds = sum((weight * part for weight, (part, _) in zip(weights, parts)), torch.tensor(0.0))
         if parts[0][1] is None:
             return embeds, None
-        return embeds, sum(weight * pooled for weight, (_, pooled) in zip(weights, parts))
+        return embeds, sum((weight * pooled for weight, (_, pooled) in zip(weights, parts)), torch.tensor(0.0))
 
     def _even(self, found: list[tuple[torch.Tensor, torch.Tensor | None]]) -> list:
         """Texts of the same length: shorter ones go on with the empty text."""
