@@ -29,15 +29,16 @@ INDEXED = {torch.ops.aten.index, torch.ops.aten.index_put_, torch.ops.aten.index
 
 
 class OnCard(torch.Tensor):
-    """A tensor on the card; `inner` holds its values, on the CPU."""
+    """A tensor on the card; `inner` holds its values, on the CPU. A sparse one passes for a full one of its shape."""
 
     inner: torch.Tensor
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor):
+        dense = inner if inner.layout is torch.strided else torch.empty(inner.shape, device="meta")
         found = torch.Tensor._make_wrapper_subclass(
-            cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
-            layout=inner.layout, device="meta", dispatch_device=True, requires_grad=inner.requires_grad,
+            cls, inner.shape, strides=dense.stride(), storage_offset=dense.storage_offset(), dtype=inner.dtype,
+            device="meta", dispatch_device=True, requires_grad=inner.requires_grad,
         )  # fmt: skip
         found.inner = inner.detach()
         return found

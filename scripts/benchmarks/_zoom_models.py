@@ -130,6 +130,16 @@ class GaussianWorld:
         return float(np.sqrt((vectors[0] ** 2 * variances).sum()))
 
 
+def octaves(pictures: list[torch.Tensor]) -> torch.Tensor:
+    """Mean power of the cosine waves of pictures (3, n, n) in five octaves, low to high."""
+    count = pictures[0].shape[-1]
+    step = torch.arange(count) / (2 * count)
+    frequency = torch.hypot(step[:, None], step[None, :])
+    bands = [(frequency >= 2.0**-o / 2) & (frequency < 2.0**-o) for o in (5, 4, 3, 2, 1)]
+    waves = torch.stack([to_waves(picture - 0.5) for picture in pictures])
+    return torch.stack([(waves[..., band] ** 2).sum((1, 2)).mean() for band in bands])
+
+
 def random_vae() -> VaeCodec:
     """Stable Diffusion's autoencoder in small, weights at random, eight pixels a latent."""
     from diffusers import AutoencoderKL

@@ -136,7 +136,7 @@ def table_of(path: Path, elements: list[Element], name: str) -> Table:
 
 def column(rows: np.ndarray, names: list[str]) -> np.ndarray:
     """Some columns of a structured array as (N, len(names)): a view where they lie evenly spaced, else a copy."""
-    known: dict[str, Any] = dict(rows.dtype.fields or {})
+    known: Any = rows.dtype.fields or {}
     fields = [known[name] for name in names]
     offsets = [field[1] for field in fields]
     steps = {after - before for before, after in zip(offsets, offsets[1:])}

@@ -100,6 +100,13 @@ class TestExactModel:
         for a, b in zip(there, here):
             np.testing.assert_allclose(a, b, atol=1.01 / 255)
 
+    def test_the_second_pass_is_that_of_the_cpu(self):
+        there = second_pass(FieldDenoiser(field))
+        with card() as device:
+            here = second_pass(FieldDenoiser(field, device=device))
+        for a, b in zip(there, here):
+            np.testing.assert_allclose(a, b, atol=1.01 / 255)
+
 
 @pytest.mark.parametrize("model", ["sd", "sd-inpaint", "sdxl", "sd3"])
 class TestJoint:

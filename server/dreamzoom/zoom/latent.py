@@ -68,11 +68,19 @@ class CountingCodec:
 
 
 def parts(items: Sequence[torch.Tensor], pixels_each: int = 1) -> list[list[torch.Tensor]]:
-    """Items in runs that hold at most `TOGETHER` pixels, one item at least; `pixels_each` value of an item's grid."""
-    if not items:
-        return []
-    count = max(1, TOGETHER // (items[0].shape[-1] * items[0].shape[-2] * pixels_each))
-    return [list(items[i : i + count]) for i in range(0, len(items), count)]
+    """Items in runs of one size that hold at most `TOGETHER` pixels, one item at least.
+
+    Args:
+        items: (C, h, w) each.
+        pixels_each: Pixels that one value of an item's grid stands for.
+    """
+    found: list[list[torch.Tensor]] = []
+    for item in items:
+        most = TOGETHER // (item.shape[-1] * item.shape[-2] * pixels_each)
+        if not found or item.shape != found[-1][0].shape or len(found[-1]) >= most:
+            found.append([])
+        found[-1].append(item)
+    return found
 
 
 class LatentBlend:
