@@ -11,8 +11,8 @@ from dreamzoom.engines.diffusion import words
 from dreamzoom.errors import Cancelled
 from dreamzoom.example import example
 from dreamzoom.report import Report
+from dreamzoom.zoom.denoiser import predict
 from dreamzoom.zoom.levels import sample_levels
-from dreamzoom.zoom.sampler import predict
 
 torch.set_num_threads(1)
 torch.backends.cudnn.allow_tf32 = False  # a card would round to ten bits

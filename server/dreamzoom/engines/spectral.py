@@ -17,9 +17,9 @@ import torch
 
 from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap, View
 from dreamzoom.report import Report
+from dreamzoom.zoom.denoiser import Denoiser
 from dreamzoom.zoom.gaussian import Field, FieldDenoiser, Prompt, from_waves, pixel_power, to_waves
 from dreamzoom.zoom.noise import draw
-from dreamzoom.zoom.sampler import Denoiser
 
 VERSION = 1
 

@@ -15,7 +15,7 @@ from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.stages.dream import Dreamed
-from dreamzoom.zoom.sampler import Prompt
+from dreamzoom.zoom.denoiser import Prompt
 from dreamzoom.zoom.second import Again, Shot, refine_views
 from dreamzoom.zoom.warp import Link, Seen, make_link, reprojection_db
 

@@ -42,9 +42,9 @@ class Field:
 
     def __init__(self, mean: torch.Tensor, mixing: torch.Tensor, power: torch.Tensor):
         self.mean, self.mixing, self.power = mean, mixing, power
-        variance, self.axes = torch.linalg.eigh((mixing @ mixing.T).double())
-        self.axes = self.axes.float()
-        self.variance = variance.clamp_min(1e-12).float()
+        variance, axes = torch.linalg.eigh((mixing @ mixing.T).cpu().double())
+        self.axes = axes.float().to(mixing.device)
+        self.variance = variance.clamp_min(1e-12).float().to(mixing.device)
         self._copy: Field | None = None
 
     def on(self, device: torch.device) -> Field:
@@ -74,7 +74,7 @@ class Field:
 
 
 class FieldDenoiser:
-    """The exact denoiser of a `Field` per prompt; see `zoom.sampler.Denoiser`.
+    """The exact denoiser of a `Field` per prompt; see `zoom.denoiser.Denoiser`.
 
     Args:
         field: From a prompt and a size (H, W) to its field in −1..1; a mix of prompts gives the mix of estimates'

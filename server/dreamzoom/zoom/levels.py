@@ -13,7 +13,8 @@ import torch
 from dreamzoom.errors import BadRequest
 from dreamzoom.report import Report
 from dreamzoom.zoom.blend import fit_photo, settle
-from dreamzoom.zoom.sampler import Denoiser, JointSampler, Plan, Prompt
+from dreamzoom.zoom.denoiser import Denoiser, Prompt
+from dreamzoom.zoom.sampler import JointSampler, Plan
 
 LARGE = 1.5
 """Pictures that have more than this times the side of what a model was trained on show things twice: they are sampled

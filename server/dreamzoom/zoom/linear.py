@@ -57,8 +57,8 @@ def learn(codec: Codec, device: torch.device) -> LinearCodec:
         latents = torch.zeros_like(latents)
     cells = pixel_unshuffle(pictures, scale)
     around = torch.nn.functional.unfold(pad(latents, [AROUND // 2] * 4, mode="replicate"), AROUND)
-    seen, pixels = (part.flatten(2).movedim(1, -1).flatten(0, 1).double().cpu() for part in (around, cells))
-    own = latents.flatten(2).movedim(1, -1).flatten(0, 1).double().cpu()
+    rows = (part.flatten(2).movedim(1, -1).flatten(0, 1) for part in (around, cells, latents))
+    seen, pixels, own = (part.cpu().double() for part in rows)
     mean, middle = seen.mean(0), pixels.mean(0)
     decoder = _least_squares(seen - mean, pixels - middle).T
     encoder = _least_squares(pixels - middle, own - own.mean(0)).T

@@ -11,9 +11,10 @@ import torch
 
 from dreamzoom.report import Report
 from dreamzoom.zoom.blend import quantise
+from dreamzoom.zoom.denoiser import Denoiser, Prompt, guided
 from dreamzoom.zoom.latent import Cost, CountingCodec, parts
 from dreamzoom.zoom.noise import draw
-from dreamzoom.zoom.sampler import Denoiser, Prompt, advance, guided
+from dreamzoom.zoom.sampler import advance
 from dreamzoom.zoom.warp import Link, agree
 
 LAST = 8

@@ -20,7 +20,7 @@ from dreamzoom.report import Report
 if TYPE_CHECKING:
     from dreamzoom.wire import DiffusionEngine as Options
     from dreamzoom.wire import Request
-    from dreamzoom.zoom.sampler import Denoiser
+    from dreamzoom.zoom.denoiser import Denoiser
 
 VERSION = 2
 OVERSCAN = 2.0

@@ -20,7 +20,7 @@ from dreamzoom.engines.diffusion.watch import Watch
 from dreamzoom.engines.diffusion.words import Words
 from dreamzoom.report import Report
 from dreamzoom.zoom.codec import VaeCodec
-from dreamzoom.zoom.sampler import Prompt
+from dreamzoom.zoom.denoiser import Prompt
 from dreamzoom.zoom.schedule import Flow, Prediction, VariancePreserving
 
 PREDICTIONS = {"epsilon": Prediction.NOISE, "v_prediction": Prediction.ANGULAR, "sample": Prediction.CLEAN}

@@ -16,7 +16,7 @@ from dreamzoom.engines.diffusion.watch import Previews, Watch
 from dreamzoom.engines.diffusion.words import Words
 from dreamzoom.report import Report
 from dreamzoom.zoom.codec import VaeCodec
-from dreamzoom.zoom.sampler import Prompt
+from dreamzoom.zoom.denoiser import Prompt
 
 LARGE = 1.5
 """Pictures with sides above so many times the model's own are painted small first, then tile by tile."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from dreamzoom.engines.diffusion.families import Family
-from dreamzoom.zoom.sampler import Prompt
+from dreamzoom.zoom.denoiser import Prompt
 
 CLIP_WORDS = 75
 """Tokens that CLIP reads at a time, beside its two marks."""
