@@ -169,10 +169,11 @@ def _sampled(
         given[level][:, *inner] = fitted.clamp(0, 1)
     shifted = [None if c is None else (c[0] + left, c[1] + top) for c in centres]
     plan = Plan(size=whole, centres=shifted, photos=given, **asked)
-    inside = replace(plan, size=tuple(size), centres=centres).nests()
+    cut = whole != tuple(size)
+    inside = replace(plan, size=tuple(size), centres=centres).nests() if cut else []
     nests, before = [nest and nest.on(denoiser.device) for nest in inside], None
     for level, picture in JointSampler(denoiser, plan, report).run():
-        if whole != tuple(size):
+        if cut:
             before = picture = settle(picture[:, *inner], before, nests[level - 1] if level else None)
         yield level, picture.permute(1, 2, 0).cpu().numpy()
 
