@@ -13,6 +13,7 @@ from card import OnCard, card
 from dreamzoom import engines, wire
 from dreamzoom.camera import Camera, look_at
 from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, View
+from dreamzoom.engines.diffusion import memory
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.example import example
 from dreamzoom.report import Report
@@ -157,6 +158,24 @@ def test_a_picture_is_painted(made, model):
         assert next(engine._painter.pipe.vae.parameters()).device.type == "cuda"
     assert np.array_equal(painted[mask == KNOWN], rgb[mask == KNOWN])
     assert np.isfinite(painted).all()
+
+
+@pytest.mark.parametrize("model", ["sd", "sdxl", "sd3"])
+def test_text_encoders_leave_a_card_that_is_nearly_full_once_they_have_read(made, model, monkeypatch):
+    rgb, mask = np.zeros((64, 96, 3), np.float32), np.full((64, 96), UNKNOWN, np.uint8)
+
+    def painted(engine):
+        picture = engine.paint(view(), rgb, mask, "a forest", "fog", 1, Report())
+        return picture, next(engine._painter.pipe.text_encoder.parameters()).device.type
+
+    with card():
+        roomy, stayed = painted(engine_of(made, model))
+        engine = engine_of(made, model)
+        needed = memory.plan(engine.model, engine.where, "none", engine._pixels, engine.options.batch).peak
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (needed * 3 // 2, needed * 3 // 2))
+        full, left = painted(engine)
+    assert (stayed, left) == ("cuda", "cpu")
+    assert np.array_equal(roomy, full)
 
 
 @pytest.mark.parametrize("depth", list(models.DEPTHS))

@@ -168,11 +168,12 @@ class DiffusionEngine:
             memory.settle(pipe, planned.offload, self.where.device)
             if planned.peak > memory.SHARE * planned.free or planned.offload != "none":
                 memory.save_memory(pipe)
+            resting = planned.offload == "none" and planned.peak > memory.TIGHT * planned.free
             self._offload = planned.offload
             watch = Watch()
             watched(watch, pipe, family.network)
             settings = Settings(self.steps, own.detail)
-            self._painter = Painter(pipe, family, Words(pipe, family, own.style), settings, watch)
+            self._painter = Painter(pipe, family, Words(pipe, family, own.style, resting), settings, watch)
         return self._painter
 
     def _guarded(self, report: Report, work: Callable[[], Any]) -> Any:
@@ -212,6 +213,7 @@ class DiffusionEngine:
         if self.where.device.type == "cuda" and self._offload in memory.STEPS_DOWN:
             self._offload = memory.STEPS_DOWN[self._offload]
             memory.settle(pipe, self._offload, self.where.device)
+            self._painter.words.resting = False  # the offload moves them
             told += f" and {self._offload} offload"
         report.log(f"the device's memory ran out; going on with {told}", level="warning")
 

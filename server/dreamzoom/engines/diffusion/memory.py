@@ -15,6 +15,8 @@ from dreamzoom.engines.diffusion.loading import Place
 GIB = 1 << 30
 SHARE = 0.9
 """Of the free memory that a plan may count on."""
+TIGHT = 0.6
+"""From this share of the free memory on, text encoders rest in main memory once they have read."""
 STEPS_DOWN = {"none": "model", "model": "sequential"}
 
 
