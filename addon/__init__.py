@@ -3,7 +3,14 @@
 The room of what runs inside Blender. What it is made of is said in each module's first lines.
 """
 
-from . import job, model_panel, operators, panels, preferences, properties
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+_SERVER = _HERE / "server" if (_HERE / "server").is_dir() else _HERE.parent / "server"
+# `core`, what both sides must agree on, lies with the server's code: inside the extension, beside `addon/` in a clone
+__path__.append(str(_SERVER))
+
+from . import job, model_panel, operators, panels, preferences, properties  # noqa: E402
 
 MODULES = (preferences, properties, operators, panels, model_panel, job)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import bpy
 
-from . import importer, launch, rig, words
+from . import changes, importer, launch, rig, words
 from .client import Client, Ended
 from .errors import DreamzoomError
 from .looking import Looking
@@ -43,6 +43,7 @@ class Job:
         note: The last thing that the server told in passing: the plan of the card's memory, say.
         warning: The last thing that it warned of.
         error: What went wrong, where it failed.
+        words: The levels' words, as `changes` keeps them.
     """
 
     rig: str
@@ -62,6 +63,7 @@ class Job:
     warning: str = ""
     error: DreamzoomError | None = None
     request_id: int = -1
+    words: str = ""
 
     @property
     def is_active(self) -> bool:
@@ -120,6 +122,7 @@ def generate(
     command = launch.command()
     looking = Looking(root, scene, view_layer, seconds)
     job = Job(root.name, root.session_uid, Path(), root.dreamzoom.import_when_done, levels=len(root.dreamzoom.levels))
+    job.words = changes.words_of(root.dreamzoom)
     if seconds < math.inf:
         session.looking = looking
     else:
@@ -330,6 +333,8 @@ def _take_answer(message: dict[str, Any]) -> None:
             _finish(job, "failed", words.of_error(error))
         return
     job.seconds = float(result.get("seconds") or 0.0)
+    if job.words and job.root() is not None:
+        job.root().dreamzoom.dreamed = job.words
     if job.import_when_done and job.root() is not None and job.status != "cancelling":
         _begin_import(job)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 from bpy.types import Panel, UILayout, UIList
 
-from . import assets, clearing, job, launch, preview, rig, words
+from . import assets, changes, clearing, job, launch, preview, rig, words
 
 CATEGORY = "Dreamzoom"
 LETTER = 6.4
@@ -258,6 +258,9 @@ def draw_job(layout: UILayout, settings) -> None:
     if current is not None and current.is_active:
         _draw_progress(layout, current)
         return
+    again = changes.told(settings)
+    if again:
+        paragraph(layout, again, icon="FILE_REFRESH")
     row = layout.row()
     row.scale_y = 1.5
     row.operator("dreamzoom.generate", icon="PLAY")

@@ -1,4 +1,4 @@
-"""The zoom path as the rig needs it: where each level lies in the gauge, how far it has faded in, when it shows.
+"""The zoom path as the rig needs it: where each level lies in the gauge, and when it shows.
 
 Pure numbers, the add-on's twin of the server's `path.py`. p is the zoom factor, u the zoom, c_k the focus of level k:
 where the centre of level k+1 lies in level k's frame. Level k appears p^(u-k) times its own size.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+from .core import fading
 
 Vector = Sequence[float]
 
@@ -50,42 +52,14 @@ def in_gauge(factor: float, focuses: Sequence[Vector], level: int, zoom: float) 
     return factor ** (zoom - level), [factor**part * (x - c * moved) for x, c in zip(origin, focuses[base])]
 
 
-GONE_FROM, GONE_AT = 0.4, 0.65
-"""When superseded splats fade out, past their level: once the finer level has opened nearly all, before much shines
-through.
-"""
-
-CLOSES_FROM, CLOSES_AT = 0.15, 0.6
-"""When they close from the middle, past their level, so that bright ones do not shine through the finer level."""
-
-STEP_BACK = 3.0
-"""How far superseded splats step back from the camera while the finer level fades in, as a share of their distance."""
-
-
-def smoothstep(low: float, high: float, value: float) -> float:
-    """0 up to `low`, 1 from `high` on, smooth between."""
-    t = min(max((value - low) / (high - low), 0.0), 1.0)
-    return t * t * (3 - 2 * t)
-
-
-def opacity(level: int, zoom: float, superseded: bool = False) -> float:
-    """How opaque a level is; `superseded` is the part that the next level replaces.
-
-    A level fades in from half its anchor view's size on and is whole before the part that it replaces begins to go:
-    nothing is half transparent before half transparent.
-    """
-    shown = 1.0 if level == 0 else smoothstep(level - 1.0, level - 0.5, zoom)
-    return shown * (1.0 - smoothstep(level + GONE_FROM, level + GONE_AT, zoom)) if superseded else shown
-
-
 def window(factor: float, level: int, superseded: bool = False, loop: int | None = None) -> tuple[float, float]:
     """The zooms between which a level is to be seen; hidden at and below the first, and above the second.
 
     With `loop`, the count of levels in a loop, it is over before the level comes again from far away: a moment before,
     so that a motion blur does not span both.
     """
-    first = -math.inf if level == 0 and loop is None else level - 1.0
+    first, last = fading.window(level, superseded, first=level == 0 and loop is None)
     if superseded:
-        return first, level + GONE_AT
+        return first, last
     last = level + max(math.log(SHOWN_SCALE) / math.log(factor), 2.0)
     return first, last if loop is None else min(last, level + loop - 1 - LOOP_PAUSE)

@@ -3,7 +3,6 @@
     Dreamzoom            empty at the focus, carries `zoom` and `orbit`; its space is the gauge
     ├── Orbit            empty that `orbit` turns slowly, driven by the zoom
     │   └── Camera       stays about three units from the focus, free to be keyed
-    ├── Eye              empty that follows the camera, for the drivers that need to know its place
     ├── Level 0          empty whose scale is p^(u-0), driven; what was imported for level 0 hangs under it
     ├── Level 1          ...
 
@@ -16,13 +15,13 @@ import math
 
 import bpy
 
-from . import bake, path, splats
+from . import bake, path
+from .core import fading
 
 ZOOM = '["zoom"]'
 ORBIT = '["orbit"]'
 LEVEL = "dreamzoom_level"
 CONTENT = "dreamzoom_content"
-EYE = "dreamzoom_eye"
 PIVOT = "dreamzoom_orbit"
 CAMERA_DISTANCE = 3.0
 CAMERA_TILT = math.radians(40)
@@ -168,56 +167,15 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
     """Drive the fade (the alpha of the object's colour) and the window in which the object shows."""
     superseded = obj[CONTENT] == "superseded"
     u = _own_zoom(root, level)
-    fades = [] if level == 0 and not loops(root) else [f"smoothstep({level - 1}, {level - 0.5}, {u})"]
+    shown = fading.expression(level, u, superseded, first=level == 0 and not loops(root))
     obj.driver_remove("color", 3)
-    if superseded:
-        fades.append(f"(1 - smoothstep({level + path.GONE_FROM:g}, {level + path.GONE_AT:g}, {u}))")
-    if fades:
-        _drive(root, obj, "color", " * ".join(fades), 3)
-    if superseded:
-        _drive_step_back(root, obj, level)
-        obj[splats.GONE] = 0.0
-        _drive(
-            root,
-            obj,
-            f'["{splats.GONE}"]',
-            f"smoothstep({level + path.CLOSES_FROM:g}, {level + path.CLOSES_AT:g}, {u})",
-        )
+    if shown:
+        _drive(root, obj, "color", shown, 3)
     count = len(root.dreamzoom.levels) if loops(root) else None
     first, last = path.window(root.dreamzoom.zoom_factor, level, superseded, count)
-    hidden = ([f"{u} <= {first:g}"] if math.isfinite(first) else []) + [f"{u} > {last:.6g}"]
+    hidden = ([f"{u} <= {first:g}"] if math.isfinite(first) else []) + [f"{u} >= {last:.6g}"]
     for name in ("hide_viewport", "hide_render"):
         _drive(root, obj, name, " or ".join(hidden))
-
-
-def _drive_step_back(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:
-    """While the next level fades in, move what it supersedes away from the camera, behind the finer relief.
-
-    Scaled about the camera it looks the same; without it the finer level would be hidden wherever it lies deeper.
-    """
-    empty, eye = level_empties(root)[level], _eye(root)
-    back = f"{path.STEP_BACK:g} * smoothstep({level}, {level + 0.5}, {_own_zoom(root, level)})"
-    for axis in range(3):
-        _drive(root, obj, "scale", f"1 + {back}", axis)
-        curve = _drive(root, obj, "location", f"{back} * (origin - eye) / size", axis)
-        _add_transform(curve.driver, "origin", empty, f"LOC_{'XYZ'[axis]}")
-        _add_transform(curve.driver, "eye", eye, f"LOC_{'XYZ'[axis]}")
-        _add_transform(curve.driver, "size", empty, "SCALE_X")
-
-
-def _eye(root: bpy.types.Object) -> bpy.types.Object:
-    """An empty under the root that stands where the camera is: so drivers know the camera's place in the gauge."""
-    camera = root.dreamzoom.camera
-    eye = next((child for child in root.children if EYE in child), None)
-    if eye is None:
-        eye = bpy.data.objects.new(f"{root.name} Eye", None)
-        eye[EYE] = True
-        eye.empty_display_size = 0.02
-        eye.parent = root
-        eye.constraints.new("COPY_LOCATION")
-        _home(root).objects.link(eye)
-    eye.constraints[0].target = camera
-    return eye
 
 
 def _own_zoom(root: bpy.types.Object, level: int) -> str:
@@ -390,11 +348,3 @@ def _drive(root, obj: bpy.types.Object, name: str, expression: str, index: int =
     curve.driver.type = "SCRIPTED"
     curve.driver.expression = expression
     return curve
-
-
-def _add_transform(driver: bpy.types.Driver, name: str, obj: bpy.types.Object, channel: str) -> None:
-    """Give a driver a variable that reads an object's transform below its parent, constraints included."""
-    added = driver.variables.new()
-    added.name, added.type = name, "TRANSFORMS"
-    target = added.targets[0]
-    target.id, target.transform_type, target.transform_space = obj, channel, "LOCAL_SPACE"

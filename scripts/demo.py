@@ -78,10 +78,11 @@ def _clock(seconds: float) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--size", default="448x252", help="WIDTHxHEIGHT of the flight, even numbers")
+    parser.add_argument("--size", default="384x216", help="WIDTHxHEIGHT of the flight, even numbers")
     parser.add_argument("--levels", type=int, help="how many of the prompts to fly through, from the first")
     parser.add_argument("--prompts", type=Path, help="text file with one prompt per line")
-    parser.add_argument("--frames-per-level", type=int, default=14)
+    parser.add_argument("--factor", type=float, default=2.5, help="how much larger the world is a level on, 1.25 to 16")
+    parser.add_argument("--frames-per-level", type=int, default=12)
     parser.add_argument("--samples", type=int, default=4, help="Cycles samples per pixel")
     parser.add_argument("--quality", choices=("draft", "preview", "final"), default="draft")
     parser.add_argument("--seed", type=int, default=2)
@@ -91,6 +92,8 @@ def _options() -> argparse.Namespace:
     if options.prompts:
         prompts = [line.strip() for line in options.prompts.read_text(encoding="utf-8").splitlines() if line.strip()]
     levels = options.levels or len(prompts)
+    if not 1.25 <= options.factor <= 16:
+        parser.error("--factor must be from 1.25 to 16")
     if not 1 <= levels <= len(prompts):
         parser.error(f"--levels must be from 1 to {len(prompts)}, the count of prompts")
     width, _, height = options.size.partition("x")
@@ -121,6 +124,7 @@ def main() -> int:
             "prompts": options.prompts,
             "width": options.width,
             "height": options.height,
+            "factor": options.factor,
             "frames_per_level": options.frames_per_level,
             "samples": options.samples,
             "quality": options.quality,

@@ -54,7 +54,8 @@ def main(plan: dict) -> None:
 def create_rig(bpy, plan: dict):
     """The rig, with the prompts in its list; its root object."""
     levels = len(plan["prompts"])
-    bpy.ops.dreamzoom.create_rig(levels=levels, frames_per_level=plan["frames_per_level"])
+    speed = plan["frames_per_level"]
+    bpy.ops.dreamzoom.create_rig(levels=levels, zoom_factor=plan["factor"], frames_per_level=speed)
     root = bpy.context.view_layer.objects.active
     settings = root.dreamzoom
     for level, prompt in zip(settings.levels, plan["prompts"]):

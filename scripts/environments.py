@@ -51,11 +51,10 @@ def ensure(name: str) -> Path:
     folder, tools = ENVIRONMENTS / name, ENVIRONMENTS / "uv"
     if name == "server":
         requirements = [*install.SERVER_REQUIREMENTS, TESTS / "requirements.txt"]
-        check, gpu = install.SERVER_CHECK, install.SERVER_GPU_REQUIREMENTS
-        return install.make(folder, install.SERVER_PYTHON, requirements, check, gpu, tools, say)
+        return install.make(folder, install.SERVER_PYTHON, requirements, install.SERVER_CHECK, True, tools, say)
     version, blender = {"bpy45": ("3.11", "4.5"), "bpy50": ("3.11", "5.0"), "bpy52": ("3.13", "5.2")}[name]
     requirements = [TESTS / f"requirements-blender-{blender}.txt"]
-    return install.make(folder, version, requirements, "import bpy", None, tools, say)
+    return install.make(folder, version, requirements, "import bpy", False, tools, say)
 
 
 def need(name: str) -> Path:

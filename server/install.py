@@ -27,7 +27,6 @@ Say = Callable[[str], None]
 HERE = Path(__file__).resolve().parent
 SERVER_PYTHON = "3.11"
 SERVER_REQUIREMENTS = [HERE / "requirements.txt"]
-SERVER_GPU_REQUIREMENTS = HERE / "requirements-gpu.txt"
 SERVER_CHECK = "import av, msgspec, numba, scipy, torch"
 STAMP = "dreamzoom-environment.json"
 WINDOWS = os.name == "nt"
@@ -42,7 +41,7 @@ def make(
     version: str,
     requirements: list[Path],
     check: str,
-    gpu_requirements: Path | None = None,
+    torch: bool = False,
     tools: Path | None = None,
     say: Say = print,
 ) -> Path:
@@ -53,7 +52,7 @@ def make(
         version: The Python it must be of, as "3.11".
         requirements: Requirement files; a constraints file that they name counts too.
         check: Python code that must run in the finished environment.
-        gpu_requirements: A requirement file for machines with an NVIDIA GPU. With it, torch is chosen for the machine.
+        torch: Whether the requirements hold torch, whose build is then chosen for this machine.
         tools: Folder for uv, should it be needed.
         say: Called with each line that a person should read.
 
@@ -67,14 +66,14 @@ def make(
     tools = Path(tools or folder.parent / "uv").absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_name(f".{folder.name}.lock"), f"{folder.name}: another start is making it, waiting", say):
-        digest = _digest(version, requirements, gpu_requirements)
-        nvidia = gpu_requirements is not None and has_nvidia()
+        digest = _digest(version, requirements)
+        nvidia = torch and has_nvidia()
         stamp = _read_stamp(folder)
         if stamp.get("digest") == digest and (stamp.get("nvidia") or not nvidia):
             return environment_python(folder)
         started = time.monotonic()
         python = _fresh(folder, version, tools, upgrade="digest" in stamp, say=say)
-        _install(python, requirements, gpu_requirements, nvidia, tools, say)
+        _install(python, requirements, torch, nvidia, tools, say)
         _run([python, "-c", check], f"{folder.name} was installed but does not start")
         stamp = {"digest": digest, "nvidia": nvidia}
         (folder / STAMP).write_text(json.dumps(stamp) + "\n", encoding="utf-8")
@@ -176,12 +175,10 @@ def _fresh(folder: Path, version: str, tools: Path, upgrade: bool, say: Say) -> 
     return python
 
 
-def _install(
-    python: Path, requirements: list[Path], gpu_requirements: Path | None, nvidia: bool, tools: Path, say: Say
-) -> None:
+def _install(python: Path, requirements: list[Path], torch: bool, nvidia: bool, tools: Path, say: Say) -> None:
     """Install the requirement files, torch first where the machine decides which one."""
     pip = [python, "-m", "pip", "install", "--no-input"]
-    if gpu_requirements is not None:
+    if torch:
         with contextlib.suppress(InstallError):  # an old pip works too, it only downloads more
             _run([*pip, "--upgrade", "-c", HERE / "constraints.txt", "pip"], "no newer pip")
         backend = _torch_backend(pip, nvidia)
@@ -189,11 +186,6 @@ def _install(
             _install_torch(python, backend, nvidia, tools, say)
     files = [item for file in requirements for item in ("-r", file)]
     _run([*pip, *files], "the packages could not be installed")
-    if nvidia:
-        try:
-            _run([*pip, "-r", gpu_requirements], "the GPU's splat rasteriser could not be installed")
-        except InstallError as error:
-            say(f"{error}\n(going on: splats will be fitted on the CPU)")
 
 
 def _torch_backend(pip: list, nvidia: bool) -> str | None:
@@ -230,10 +222,10 @@ def _install_torch(python: Path, backend: str, nvidia: bool, tools: Path, say: S
         say("torch: uv could not fetch the GPU's build, taking pip's")
 
 
-def _digest(version: str, requirements: list[Path], gpu_requirements: Path | None) -> str:
+def _digest(version: str, requirements: list[Path]) -> str:
     """SHA-256 of all that decides what the environment holds."""
     digest = hashlib.sha256(version.encode())
-    for file in [*requirements, *([gpu_requirements] if gpu_requirements else [])]:
+    for file in requirements:
         text = Path(file).read_text(encoding="utf-8")
         digest.update(text.encode())
         for line in text.splitlines():
@@ -323,7 +315,7 @@ def main() -> int:
             SERVER_PYTHON,
             SERVER_REQUIREMENTS,
             SERVER_CHECK,
-            SERVER_GPU_REQUIREMENTS,
+            torch=True,
             say=lambda line: print(line, flush=True),
         )
     except InstallError as error:

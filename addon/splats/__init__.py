@@ -12,11 +12,9 @@ import numpy as np
 from . import compressed, facing, flat, gaussians, native, ply, points, surfels, viewport
 from .arrays import SplatFileError, Splats, neighbourly, srgb_to_linear
 from .export import export_splats, holds_splats, taken, write_parts
-from .material import GONE
 
 __all__ = [
     "ENDINGS",
-    "GONE",
     "SUPERSEDED",
     "SplatFileError",
     "export_splats",
@@ -124,10 +122,8 @@ def _objects(
     if marked is None or not marked.any():
         return [_shown(splats, name, collection, representation)]
     marked = marked != 0
-    staying = splats[~marked]
-    staying.extra.pop("gone", None)
     objects = [
-        _shown(staying, name, collection, representation),
+        _shown(splats[~marked], name, collection, representation),
         _shown(splats[marked], f"{name} superseded", collection, representation),
     ]
     objects[1][SUPERSEDED] = True

@@ -19,29 +19,19 @@ MOST_DEGREE_IN_EEVEE = 2
 """EEVEE draws nothing with a material that reads more than 15 attributes."""
 
 
-GONE = "dreamzoom_gone"
-"""The object's custom property that says how far its superseded splats have closed, 0 to 1."""
-
 FACTOR = 2
 """The Attribute node's scalar output; its name differs between Blender's versions."""
 
-SOFTNESS = 0.6
-"""How wide the edge is with which a level opens, as in the server's `path.py`."""
 
-
-def surfel_material(degree: int = 0, reveals: bool = False, closes: bool = False) -> bpy.types.Material:
+def surfel_material(degree: int = 0) -> bpy.types.Material:
     """Quads that carry FACE `splat` (linear RGB, or sRGB above degree 0; opacity) and `sh_1..`, and CORNER `sigma` (the
     place on the quad, in sigmas).
 
     Args:
         degree: Of the harmonics.
-        reveals: Whether the quads carry FACE `reveal` too: the moment in 0..1 of the object's fade at which each comes.
-        closes: Whether they carry FACE `gone`: the moment of the object's property `gone` at which each goes.
     """
     name = f"Dreamzoom Surfels SH {degree}" if degree else "Dreamzoom Surfels"
-    name += (" Opening" if reveals else "") + (" Closing" if closes else "")
-    version = f"surfels {degree} {reveals} {closes} 3"
-    return _found_or_built(name, version, lambda graph: _surfels(graph, degree, reveals, closes))
+    return _found_or_built(name, f"surfels {degree} 4", lambda graph: _surfels(graph, degree))
 
 
 def point_material() -> bpy.types.Material:
@@ -80,15 +70,9 @@ def viewer_material(degree: int) -> bpy.types.Material:
     return _found_or_built(name, f"viewers {degree} 1", lambda graph: _viewers(graph, degree))
 
 
-def finish(graph: Graph, colour, alpha, eevee_colour, reveals: bool = False, closes: bool = False):
+def finish(graph: Graph, colour, alpha, eevee_colour):
     """End in light of `colour` covering `alpha` of what is behind, faded by the object, for both engines."""
     fade = graph.add("ObjectInfo").outputs["Alpha"]
-    if reveals:
-        fade = _opened(graph, fade, "reveal")
-    if closes:
-        closed = graph.add("Attribute", attribute_type="OBJECT", attribute_name=GONE).outputs[FACTOR]
-        left = graph.math("SUBTRACT", 1.0, _opened(graph, closed, "gone"))
-        fade = graph.math("MULTIPLY", fade, left)
     alpha = graph.math("MULTIPLY", alpha, fade)
     clear = graph.add("BsdfTransparent").outputs[0]
     place = graph.add("NewGeometry").outputs["Position"]
@@ -100,15 +84,7 @@ def finish(graph: Graph, colour, alpha, eevee_colour, reveals: bool = False, clo
         graph.add("OutputMaterial", mixed, target=target)
 
 
-def _opened(graph: Graph, progress, moments: str):
-    """0 to 1 where `progress` has come to each quad's moment, an attribute; as the server's `ZoomPath.revealed`."""
-    since = graph.math(
-        "SUBTRACT", graph.math("MULTIPLY", progress, 1 + SOFTNESS), graph.attribute(moments).outputs[FACTOR]
-    )
-    return graph.add("MapRange", since, 0.0, SOFTNESS, interpolation_type="SMOOTHSTEP").outputs[0]
-
-
-def _surfels(graph: Graph, degree: int, reveals: bool, closes: bool):
+def _surfels(graph: Graph, degree: int):
     splat = graph.attribute("splat")
     sigma = graph.attribute("sigma").outputs["Vector"]
     squared = graph.vector("DOT_PRODUCT", sigma, sigma)
@@ -117,7 +93,7 @@ def _surfels(graph: Graph, degree: int, reveals: bool, closes: bool):
     alpha = graph.math("MULTIPLY", graph.math("MULTIPLY", kernel, inside), splat.outputs["Alpha"])
     ray = graph.in_object(graph.add("NewGeometry").outputs["Incoming"]) if degree else None
     colour, eevee_colour = _seen_colours(graph, splat.outputs["Color"], ray, degree)
-    finish(graph, colour, alpha, eevee_colour, reveals, closes)
+    finish(graph, colour, alpha, eevee_colour)
 
 
 def _viewers(graph: Graph, degree: int):

@@ -25,19 +25,14 @@ def surfel_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
     mesh = bpy.data.meshes.new(name)
     add_quads(mesh, count)
     above = [(f"sh_{index}", "FLOAT_VECTOR", "FACE") for index in range(1, (degree + 1) ** 2)]
-    moments = [name for name in ("reveal", "gone") if name in splats.extra]
-    above += [(name, "FLOAT", "FACE") for name in moments]
     for attribute, kind, domain in (("splat", "FLOAT_COLOR", "FACE"), ("sigma", "FLOAT2", "CORNER"), *above):
         mesh.attributes.new(attribute, kind, domain)
     if count:
         _fill(mesh, splats)
         for index in range(1, (degree + 1) ** 2):
             mesh.attributes[f"sh_{index}"].data.foreach_set("vector", splats.sh[:, index].ravel())
-        for name in moments:
-            values = np.ascontiguousarray(splats.extra[name], np.float32)
-            mesh.attributes[name].data.foreach_set("value", values)
     mesh.update()
-    mesh.materials.append(surfel_material(degree, "reveal" in moments, "gone" in moments))
+    mesh.materials.append(surfel_material(degree))
     return mesh
 
 

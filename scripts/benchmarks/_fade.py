@@ -81,6 +81,7 @@ class _Truth:
     """The engine that imagines nothing: each of its views is the world's picture, with the world's depth."""
 
     name = "truth"
+    multiview_consistent = True
 
     def __init__(self, world: World, path: ZoomPath):
         self.world, self.path = world, path

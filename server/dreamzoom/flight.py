@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dreamzoom import engines, wire
-from dreamzoom.camera import Camera, Similarity
+from dreamzoom.camera import Camera
 from dreamzoom.errors import BadRequest, EngineUnavailable
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.generate import read_request, read_result
@@ -44,26 +44,17 @@ class Flight:
             key: Zoom and camera in the gauge.
             camera: Another camera in the gauge, to be used instead of the key's.
         """
-        seen = self._shown(key.zoom)
-        parts, fades = [], []
-        for level in seen:
-            fade, old = self.path.fade(key.zoom, level), self.path.superseded_fade(key.zoom, level)
+        parts, shares = [], []
+        for level in self._shown(key.zoom):
             splats = self.levels[level % self.path.levels]
             to_gauge = self.path.gauge(key.zoom, level).inverse()
             marked = splats.extra["superseded"] > 0
-            moment = splats.extra.get("reveal", np.full(len(splats), -np.inf))
-            if fade > 0:
-                parts.append(moved(splats[~marked], to_gauge))
-                fades.append(self.path.revealed(fade, moment[~marked]))
-            if old > 0 and marked.any():
-                back = about((camera or key.camera).centre, self.path.step_back(key.zoom, level))
-                parts.append(moved(splats[marked], to_gauge.then(back)))
-                opens = level or self.path.loop
-                whole = self.path.revealed(old, moment[marked]) if opens else np.full(len(parts[-1]), old)
-                closing = splats.extra.get("gone", np.full(len(splats), np.inf))[marked]
-                fades.append(whole * (1 - self.path.revealed(self.path.gone(key.zoom, level), closing)))
-        splats = joined(parts)
-        return rasterize(splats, camera or key.camera, opacity_scale=np.concatenate(fades).astype(np.float32))
+            for part, superseded in ((~marked, False), (marked, True)):
+                share = self.path.opacity(key.zoom, level, superseded)
+                if share > 0 and part.any():
+                    parts.append(moved(splats[part], to_gauge))
+                    shares.append(np.full(len(parts[-1]), share, np.float32))
+        return rasterize(joined(parts), camera or key.camera, opacity_scale=np.concatenate(shares))
 
     def _shown(self, zoom: float) -> range:
         """The levels that may be in the picture; in a loop, each at most once."""
@@ -126,11 +117,6 @@ def truthful(request: wire.Request):
             f"the engine {engine.name} knows no true pictures", "only the procedural engine does: use it in the request"
         )
     return engine
-
-
-def about(centre: np.ndarray, scale: float) -> Similarity:
-    """A scaling about a point of the frame."""
-    return Similarity(scale, centre * (1 - 1 / scale))
 
 
 def _chosen(available: range, wanted: Iterable[int] | None) -> list[int]:

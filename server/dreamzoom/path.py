@@ -12,18 +12,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from core import fading
 
 from dreamzoom.camera import Camera, Similarity
-
-STEP_BACK = 3.0
-"""How far superseded splats step back, as a share of their distance from the camera: behind all of the finer level."""
-
-
-GONE_FROM, GONE_AT = 0.15, 0.6
-"""When superseded splats close, in zoom past their level; the middle goes first, as the finer level opens."""
-
-SOFTNESS = 0.6
-"""How wide the edge is with which a level opens, as a share of its half size."""
 
 
 @dataclass(frozen=True)
@@ -99,49 +90,9 @@ class ZoomPath:
         """The path's camera at `zoom`, in the frame of `level`."""
         return self.key_at(zoom).camera.moved(self.gauge(zoom, level))
 
-    def fade(self, zoom: float, level: int) -> float:
-        """How far `level` has faded in, smoothly: 0 up to u = level − 1, 1 from level − ½ on.
-
-        Level 0 always has, unless it comes again in a loop.
-        """
-        return 1.0 if level == 0 and not self.loop else _smoothstep((zoom - level + 1) * 2)
-
-    def step_back(self, zoom: float, level: int) -> float:
-        """How many times farther from the camera the superseded splats of `level` stand than where they were fitted.
-
-        While the finer level fades in, they step back behind its relief. Scaled about the camera they look the same,
-        and the finer level dissolves in evenly instead of being hidden wherever it lies deeper.
-        """
-        return 1 + STEP_BACK * _smoothstep((zoom - level) * 2)
-
-    @staticmethod
-    def revealed(fade: float, moment: np.ndarray) -> np.ndarray:
-        """How much of each splat shows (N,) when its level has faded in by `fade`, given the moment in 0..1 of each.
-
-        A level opens from its middle: at 0 nothing shows, at 1 everything, and what comes last is its border.
-        """
-        t = np.clip((fade * (1 + SOFTNESS) - moment) / SOFTNESS, 0, 1)
-        return t * t * (3 - 2 * t)
-
-    def gone(self, zoom: float, level: int) -> float:
-        """How far the superseded splats of `level` have closed: like `revealed`, some time after the finer has opened.
-
-        Splats let a little light through, and bright ones would shine through dark ones in front of them.
-        """
-        return _smoothstep((zoom - level - GONE_FROM) / (GONE_AT - GONE_FROM))
-
-    def superseded_fade(self, zoom: float, level: int) -> float:
-        """The same for the superseded splats of `level`: they fade out over u in [level + 0.4, level + 0.65].
-
-        Until then the finer level has opened nearly all; later, bright ones would shine through dark splats.
-        """
-        return self.fade(zoom, level) * (1 - _smoothstep((zoom - level - 0.4) * 4))
-
-
-def _smoothstep(t: float) -> float:
-    """3t² − 2t³ of t clamped to 0..1."""
-    t = min(max(t, 0.0), 1.0)
-    return t * t * (3 - 2 * t)
+    def opacity(self, zoom: float, level: int, superseded: bool = False) -> float:
+        """How opaque `level` is at `zoom`, or the part of it that the next level shows more finely (`core.fading`)."""
+        return fading.opacity(level, zoom, superseded, first=level == 0 and not self.loop)
 
 
 def _between(before: Key, after: Key, t: float) -> Camera:

@@ -27,14 +27,12 @@ os._exit(0)
 
 @pytest.fixture
 def filled(root):
-    """A rig with splats under each level that open and close one by one, and an object of the artist's own."""
+    """A rig with splats under each level, and an object of the artist's own."""
     importer._collection(root, "points_collection", "Points")
     home = importer._collection(root, "splats_collection", "Splats")
     for level in range(4):
         some = random_splats(60, level)
         some.extra["superseded"] = (np.arange(60) < 30).astype(np.uint8)
-        some.extra["gone"] = np.linspace(0, 1, 60, dtype=np.float32)
-        some.extra |= {"reveal": np.linspace(1, 0, 60, dtype=np.float32)} if level else {}
         for obj in splats.show_splats(some, f"splats {level}", home):
             rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
     own = bpy.data.objects.new("own", bpy.data.meshes.new("own"))
@@ -52,7 +50,7 @@ def state(root):
     found = {}
     for obj in [root, *root.children_recursive]:
         seen = obj.evaluated_get(graph)
-        shown = [*seen.color, obj.hide_render, seen.get(splats.GONE, -1.0)]
+        shown = [*seen.color, obj.hide_render]
         found[obj.name.partition(".0")[0]] = [*np.array(seen.matrix_world).ravel(), *shown]
     return found
 
@@ -259,20 +257,28 @@ class TestFiles:
         scene.render.resolution_x = scene.render.resolution_y = 32
         scene.render.image_settings.file_format = "OPEN_EXR"
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "flight.blend"))
-        command = [sys.executable, "-c", RENDER_WITHOUT_ADDON, str(tmp_path / "flight.blend"), str(tmp_path), "7", "25"]
+        command = [
+            sys.executable,
+            "-c",
+            RENDER_WITHOUT_ADDON,
+            str(tmp_path / "flight.blend"),
+            str(tmp_path),
+            "12",
+            "25",
+        ]
         bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         done = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
-        for frame in (25, 7):
+        for frame in (25, 12):
             scene.frame_set(frame)
             with_addon, without = rendered(tmp_path / "with.exr"), pixels(tmp_path / f"bare{frame}.exr")
             assert with_addon.std() > 0.05
             assert np.array_equal(with_addon, without)
-        closing = [obj for obj in bpy.data.objects if obj.get(splats.GONE, 0) not in (0, 1)]
-        assert closing, "at frame 7 splats of level 0 are closing"
-        for obj in closing:
-            obj.driver_remove(f'["{splats.GONE}"]')
-            obj[splats.GONE] = 0.0
+        opening = [obj for obj in bpy.data.objects if rig.CONTENT in obj and 0 < obj.color[3] < 1]
+        assert opening, "at this frame a level is opening or closing"
+        for obj in opening:
+            obj.driver_remove("color", 3)
+            obj.color[3] = 0.0
         assert not np.allclose(rendered(tmp_path / "open.exr"), without, atol=0.05)
 
     @pytest.fixture

@@ -33,8 +33,7 @@ def shown(root):
     for instance in graph.object_instances:
         obj = instance.object
         if rig.CONTENT in obj and obj.color[3] > 1e-4:
-            gone = obj.get("dreamzoom_gone", 0.0)
-            found[obj.name] = np.array([*np.array(obj.matrix_world).ravel(), obj.color[3], gone])
+            found[obj.name] = np.array([*np.array(obj.matrix_world).ravel(), obj.color[3]])
     camera = root.dreamzoom.camera.evaluated_get(graph)
     found["camera"] = np.array(camera.matrix_world).ravel()
     return found

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from addon.core import fading
 
 from addon import path
 from dreamzoom.path import ZoomPath
@@ -31,16 +32,17 @@ class TestDrift:
 
 
 class TestOpacity:
-    @pytest.mark.parametrize("level", range(4))
-    def test_is_the_server_s(self, server_path, level):
-        for zoom in np.linspace(-1, 6, 57):
-            assert path.opacity(level, zoom) == pytest.approx(server_path.fade(zoom, level))
-            assert path.opacity(level, zoom, True) == pytest.approx(server_path.superseded_fade(zoom, level))
-
     @pytest.mark.parametrize("superseded", [False, True])
     def test_nothing_is_hidden_while_it_can_be_seen(self, superseded):
         for level in range(4):
             first, last = path.window(2.0, level, superseded)
-            for zoom in np.linspace(-1, 12, 105):
-                if path.opacity(level, zoom, superseded) > 0 and zoom <= level + 5:
-                    assert first < zoom <= last
+            for zoom in np.linspace(-1, 12, 1041):
+                if fading.opacity(level, zoom, superseded, first=level == 0) > 0 and zoom <= level + 5:
+                    assert first < zoom < last
+
+    def test_something_opaque_is_there_at_every_zoom(self):
+        for zoom in np.linspace(0, 6, 601):
+            parts = [fading.opacity(k, zoom, True, first=k == 0) for k in range(8)]
+            finer = [fading.opacity(k + 1, zoom) for k in range(8)]
+            assert max([*parts, *finer]) == 1
+            assert all(opened == 1 for part, opened in zip(parts, finer) if 0 < part < 1 and opened > 0 and zoom > 1)

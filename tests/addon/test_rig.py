@@ -138,15 +138,16 @@ class TestDrivers:
         assert not [curve for curve in drivers(root) if curve.data_path == "location"]
 
     @pytest.mark.parametrize("superseded", [False, True])
-    def test_content_fades_and_is_hidden_as_the_path_says(self, root, superseded):
+    def test_the_drivers_fade_and_hide_as_the_server_does(self, root, superseded):
         contents = [add_content(root, level, superseded) for level in range(4)]
-        for zoom in (-0.5, 0, 0.25, 0.8, 1.0, 1.75, 2.5, 3.0, 3.7):
+        server = ZoomPath(2.0, np.zeros((4, 3)), ())
+        for zoom in np.linspace(-0.5, 4, 91):
             set_zoom(root, zoom)
             for level, obj in enumerate(contents):
                 first, last = path.window(2.0, level, superseded)
-                assert is_shown(obj) == (first < zoom <= last)
-                if is_shown(obj):
-                    assert obj.color[3] == pytest.approx(path.opacity(level, zoom, superseded), abs=1e-5)
+                expected = server.opacity(zoom, level, superseded)
+                assert is_shown(obj) == (first < zoom < last)
+                assert (obj.color[3] if is_shown(obj) else 0) == pytest.approx(expected, abs=1e-5)
 
     def test_long_past_levels_are_hidden(self, dreamzoom):
         bpy.ops.dreamzoom.create_rig(levels=20)

@@ -34,7 +34,7 @@ def slit():
 
 
 def closed(splats, cameras=(CAMERA,), around=()):
-    return close.closed(splats, list(around), CAMERA, list(cameras), Report())
+    return close.closed(splats, list(around), list(cameras), Report())
 
 
 class TestClosed:
@@ -53,12 +53,6 @@ class TestClosed:
             assert np.array_equal(getattr(more, name)[: len(slit)], getattr(slit, name))
         assert more.extra.keys() == slit.extra.keys()
         assert all(len(column) == len(more) for column in more.extra.values())
-
-    def test_the_added_come_with_their_neighbours(self, slit):
-        more = closed(slit)
-        new = more[np.arange(len(slit), len(more))]
-        assert new.extra["reveal"] == pytest.approx(export.moments(new.means, CAMERA))
-        assert new.extra["reveal"].max() > 0.8 > 0.2 > new.extra["reveal"].min()
 
     def test_where_no_gap_is_nothing_is_added(self, slit):
         whole = joined([slit, wall(5.0, slice(0, 64), BLUE)])

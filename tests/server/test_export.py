@@ -1,11 +1,10 @@
-"""What the next level shows is marked; a level opens from its middle and has no hard border."""
+"""What the next level shows is marked, and a level has no hard border."""
 
 import numpy as np
 import pytest
 
 from dreamzoom.camera import Camera, look_at
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.path import ZoomPath
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.stages import export
 
@@ -53,19 +52,3 @@ class TestFeathered:
         whole = 1 / (1 + np.exp(-3.0))
         assert shown[0] < 0.01 < shown[1] < whole
         assert shown[2:] == pytest.approx(whole, abs=1e-6)
-
-    def test_the_middle_comes_first_and_the_border_last(self):
-        columns = np.linspace(32, 63.9, 12)
-        moment = export.feathered(splats_at(on_pixels([(x, 24) for x in columns])), ANCHOR).extra["reveal"]
-        assert moment[0] == pytest.approx(0, abs=0.02)
-        assert moment[-1] > 0.95
-        assert (np.diff(moment) > 0).all()
-
-
-class TestRevealed:
-    def test_nothing_at_0_everything_at_1_and_the_middle_first(self):
-        moments = np.linspace(0, 1, 11)
-        assert (ZoomPath.revealed(0.0, moments) == 0).all()
-        assert (ZoomPath.revealed(1.0, moments) == 1).all()
-        half = ZoomPath.revealed(0.5, moments)
-        assert (np.diff(half) <= 0).all() and half[0] == 1 and half[-1] == 0

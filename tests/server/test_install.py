@@ -83,9 +83,9 @@ class TestMake:
     def test_a_constraints_file_counts_for_what_is_wanted(self, tmp_path):
         (tmp_path / "requirements.txt").write_text("-c constraints.txt\nnumpy\n")
         (tmp_path / "constraints.txt").write_text("numpy==1\n")
-        before = install._digest(HERE, [tmp_path / "requirements.txt"], None)
+        before = install._digest(HERE, [tmp_path / "requirements.txt"])
         (tmp_path / "constraints.txt").write_text("numpy==2\n")
-        assert install._digest(HERE, [tmp_path / "requirements.txt"], None) != before
+        assert install._digest(HERE, [tmp_path / "requirements.txt"]) != before
 
 
 class TestFindPython:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from core import reach
 
 from dreamzoom.example import example
 from dreamzoom.job import journal
@@ -88,23 +89,31 @@ def test_another_seed_gives_another_world(whole, tmp_path):
             assert Folder(tmp_path).digest(file) != Folder(whole).digest(file)
 
 
-def test_a_changed_prompt_redoes_its_level_and_what_depends_on_it(tmp_path):
-    make(tmp_path)
+def deep(**changed) -> dict:
+    """A request of five levels whose factor is so large that only the next two are seen in a picture."""
+    wanted = example(5, (64, 48), factor=16.0) | {"quality": "draft"}
+    for level, prompt in changed.items():
+        wanted["levels"][int(level[1:])]["prompt"] = prompt
+    return wanted
+
+
+def test_a_changed_prompt_redoes_the_levels_that_show_it_and_what_depends_on_them(tmp_path):
+    generate(convert_request(deep()), Folder(tmp_path))
     before = contents(tmp_path)
-    changed = request()["levels"]
-    changed[2]["prompt"] = "a city at night"
-    summary = make(tmp_path, levels=changed)
-    assert not [name for name in summary.ran if name.startswith(("levels/000", "levels/001"))]
-    assert {name for name in summary.ran if name.startswith("levels/002")}
+    summary = generate(convert_request(deep(_4="a city at night")), Folder(tmp_path))
+    touched = {int(name.split("/")[1]) for name in summary.ran if name.startswith("levels/")}
+    assert sorted(touched) == reach.redone({4}, 5, 16.0, 64) == [1, 2, 3, 4]
+    assert [name for name in summary.ran if name.endswith("/image")] == [f"levels/00{k}/image" for k in (2, 3, 4)]
     after = contents(tmp_path)
-    assert all(after[name] == before[name] for name in before if name.startswith(("levels/000", "levels/001")))
+    assert all(after[name] == before[name] for name in before if name.startswith("levels/000"))
     assert after["levels/002/image.png"] != before["levels/002/image.png"]
 
 
-def test_more_levels_keep_the_earlier_ones(tmp_path):
-    two = example(2, (64, 48)) | {"quality": "draft"}
-    three = example(3, (64, 48)) | {"quality": "draft"}
-    generate(convert_request(two), Folder(tmp_path))
-    summary = generate(convert_request(three), Folder(tmp_path))
-    assert "levels/000/image" in summary.skipped
-    assert "levels/002/image" in summary.ran
+def test_more_levels_keep_what_does_not_show_them(tmp_path):
+    four = deep()
+    four["levels"].pop()
+    four["cameras"] = [camera for camera in four["cameras"] if camera["zoom"] <= 3]
+    generate(convert_request(four), Folder(tmp_path))
+    summary = generate(convert_request(deep()), Folder(tmp_path))
+    assert "levels/000/image" in summary.skipped and "levels/001/image" in summary.skipped
+    assert "levels/004/image" in summary.ran

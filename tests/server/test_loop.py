@@ -36,7 +36,7 @@ class TestZoomPath:
             here, there = path.gauge(zoom, level), path.gauge(zoom + LEVELS, level + LEVELS)
             assert here.scale == pytest.approx(there.scale)
             assert np.allclose(here.offset, there.offset)
-            assert path.fade(zoom, level) == pytest.approx(path.fade(zoom + LEVELS, level + LEVELS))
+            assert path.opacity(zoom, level) == pytest.approx(path.opacity(zoom + LEVELS, level + LEVELS))
 
     def test_a_focus_moves_without_a_jump_where_it_begins_anew(self, path):
         before, after = (path.gauge(LEVELS + step, LEVELS - 1) for step in (-1e-9, 1e-9))
@@ -62,7 +62,6 @@ def flight(tmp_path_factory):
 
 class TestJob:
     def test_the_last_picture_is_the_first(self, flight):
-        assert flight.levels[0].extra["reveal"].min() < 0.2
         assert flight.levels[-1].extra["superseded"].any()
         first, last = (flight.view(flight.path.at_frame(frame)).rgb for frame in (0, 24))
         assert np.abs(first - last).max() < 2e-3

@@ -10,7 +10,8 @@ from dreamzoom.errors import Cancelled
 from dreamzoom.evaluate import psnr
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
-from dreamzoom.splats import gpu, loss
+from dreamzoom.splats import loss
+from dreamzoom.splats.cuda import probe
 from dreamzoom.splats.fit import Target, fit, initial
 from dreamzoom.splats.optimise import Surfels
 from dreamzoom.splats.rasterize import rasterize
@@ -147,7 +148,7 @@ class TestFit:
         seen = rasterize(after, targets[0].camera)
         assert psnr(seen.rgb, targets[0].rgb) > 28 and np.quantile(seen.alpha, 0.02) > 0.5
 
-    def test_without_a_gpu_the_log_says_why_and_what_to_install_in_one_line(self, scene):
+    def test_without_a_gpu_the_log_says_why_and_what_is_needed_in_one_line(self, scene):
         class Kept(Report):
             lines: list[str] = []
 
@@ -156,9 +157,20 @@ class TestFit:
 
         splats, targets = scene
         assert len(fitted(splats, targets, iterations=1, report=Kept())) == len(splats)
-        if gpu.obstacle():
+        if probe.obstacle():
             assert len(Kept.lines) == 1 and "\n" not in Kept.lines[0]
             assert "on the CPU" in Kept.lines[0] and ("install" in Kept.lines[0] or "needed" in Kept.lines[0])
+
+    def test_the_cpu_can_be_asked_for_and_a_gpu_that_is_not_there_is_refused(self, scene):
+        splats, targets = scene
+        asked = fitted(splats, targets, iterations=2, backend="cpu")
+        assert len(asked) == len(splats)
+        with pytest.raises(ValueError, match="must be auto, cpu or gpu"):
+            fitted(splats, targets, backend="torch")
+        if probe.obstacle():
+            assert np.array_equal(fitted(splats, targets, iterations=2).means, asked.means)
+            with pytest.raises(ValueError, match="gpu can't be used: an NVIDIA GPU"):
+                fitted(splats, targets, backend="gpu")
 
     def test_single_views_do_not_lift_surfels_off_their_planes(self, scene):
         splats, targets = scene

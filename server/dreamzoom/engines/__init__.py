@@ -37,14 +37,16 @@ def _make_procedural(request: Request) -> Engine:
     from dreamzoom import wire
     from dreamzoom.engines.procedural import ProceduralEngine
 
-    count, own = len(request.levels), request.engine
+    count, path, own = len(request.levels), request.path(), request.engine
     assert isinstance(own, wire.ProceduralEngine)
     return ProceduralEngine(
         [level.prompt for level in request.levels],
         [request.level_seed(index) for index in range(count)],
         request.zoom_factor,
-        request.path().focuses,
+        path.focuses,
         distortion=own.distortion,
+        loop=path.loop,
+        side=max(request.width, request.height),
     )
 
 

@@ -1,4 +1,19 @@
-"""What every engine offers, and what it is told: paint (S), depth (D), and a denoiser for joint sampling."""
+"""What every engine offers, and what it is told: paint (S), depth (D), and a denoiser for joint sampling.
+
+The contract of all engines is **one world**: the levels of a job show one place at several scales. When the zoom and
+dream stages are done, the middle of level k's picture x_k equals D(x_{k+1}), the next level's picture low-passed and
+subsampled to the coarser pixels (Generative Powers of Ten; there for flat pictures). Where depth is known, D
+warps through it. A finer level adds detail, never other content, so going over to it is a change of resolution. Three
+kinds of engine keep the contract in three ways:
+
+- `Engine.multiview_consistent`: by construction. The stages neither paste nor sample again.
+- `Denoises`: all levels are sampled jointly (`zoom.sampler`), and again through depth (`stages.refine`).
+- Others only paint: the finer picture's D is pasted into the coarser one's middle, and what surrounds it is painted
+  again (`stages.agree`).
+
+Pixels that the artist gives stay as given. Of engines that are not multiview-consistent the finer levels' pictures
+follow them there; a multiview-consistent engine goes on to show its own world around them.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +68,16 @@ class DepthMap:
 
 
 class Engine(Protocol):
-    """Made once per job by `engines.make`. Same arguments, same result, on the same machine."""
+    """Made once per job by `engines.make`. Same arguments, same result, on the same machine.
+
+    Attributes:
+        name: As requests name it.
+        multiview_consistent: Whether pictures of any two views show one 3D place by construction, as the procedural
+            engine's do. The stages then neither paste nor sample again, and may align depths by comparing pictures.
+    """
 
     name: str
+    multiview_consistent: bool
 
     def identity(self) -> dict[str, Any]:
         """What the results depend on beside the arguments (version, weights' hashes); goes into every step's digest."""

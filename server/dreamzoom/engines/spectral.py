@@ -51,6 +51,7 @@ class SpectralEngine:
     """
 
     name = "spectral"
+    multiview_consistent = False
 
     def __init__(self, contrast: float = 0.12, relief: float = 0.2, steps: int = 40):
         self.contrast, self.relief, self.steps = contrast, relief, steps

@@ -66,7 +66,7 @@ def refine(views: list[Posed], *, rounds: int = 2, samples: int = 700) -> list[n
     count = len(views)
     belief = np.zeros((count, MODES * MODES))
     belief[:, 0] = [view.scale_belief for view in views]
-    precision = np.stack([np.diag(1 / _variance(view)) + _holding(view) for view in views])
+    precision = np.stack([np.diag(1 / cosine_variance(view.warp, view.scale_doubt)) + _holding(view) for view in views])
     coefficients = belief.copy()
     sampled = [_Sampled(view, samples) for view in views]
     for _ in range(rounds):
@@ -78,16 +78,16 @@ def refine(views: list[Posed], *, rounds: int = 2, samples: int = 700) -> list[n
         ]
         for _reweighting in range(2):
             coefficients = _solve(pairs, coefficients, belief, precision, count)
-    return [_field(view.depth.shape, c) for view, c in zip(views, coefficients, strict=True)]
+    return [cosine_field(view.depth.shape, c) for view, c in zip(views, coefficients, strict=True)]
 
 
-def _variance(view: Posed) -> np.ndarray:
-    """(MODES²,) prior variances; the first is the factor's."""
+def cosine_variance(warp: float, factor: float) -> np.ndarray:
+    """(MODES²,) prior variances of the cosines, for a bend and a factor's logarithm of these standard deviations."""
     m, n = np.mgrid[:MODES, :MODES]
     share = 1 / (1 + (m**2 + n**2) / ROLL_OFF**2) ** 2
     share[0, 0] = 0
-    variance = np.maximum(view.warp**2 * share / share.sum(), 1e-12).ravel()
-    variance[0] = view.scale_doubt**2
+    variance = np.maximum(warp**2 * share / share.sum(), 1e-12).ravel()
+    variance[0] = factor**2
     return variance
 
 
@@ -97,11 +97,11 @@ def _holding(view: Posed) -> np.ndarray:
         return np.zeros((MODES * MODES, MODES * MODES))
     height, width = view.depth.shape
     row, column = view.held
-    basis = _basis(np.array([(column + 0.5) / width]), np.array([(row + 0.5) / height]))
+    basis = cosine_basis(np.array([(column + 0.5) / width]), np.array([(row + 0.5) / height]))
     return basis.T @ basis / HELD**2
 
 
-def _basis(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def cosine_basis(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The cosines at places (S,) in 0..1 of the picture, (S, MODES²), each of unit mean square."""
     m = np.arange(MODES)
     norm = np.where(m == 0, 1.0, np.sqrt(2.0))
@@ -109,7 +109,7 @@ def _basis(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (along[:, :, None] * across[:, None, :]).reshape(len(x), MODES * MODES)
 
 
-def _field(shape: tuple[int, int], coefficients: np.ndarray) -> np.ndarray:
+def cosine_field(shape: tuple[int, int], coefficients: np.ndarray) -> np.ndarray:
     """The correction of a whole picture, (H, W) float32."""
     height, width = shape
     m = np.arange(MODES)
@@ -135,7 +135,7 @@ class _Sampled:
         local = np.stack([(columns + 0.5 - camera.cx) / camera.fx, (rows + 0.5 - camera.cy) / camera.fy], -1)
         self.rays = np.concatenate([local, np.ones((len(rows), 1))], -1) @ camera.rotation.T
         self.logs = self.log_depth[rows, columns]
-        self.basis = _basis((columns + 0.5) / width, (rows + 0.5) / height)
+        self.basis = cosine_basis((columns + 0.5) / width, (rows + 0.5) / height)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _compare(sampled: list[_Sampled], coefficients: np.ndarray, i: int, j: int) 
     if seen.sum() < 8:
         return None
     inside[inside] = seen
-    far = _basis(x[inside], y[inside])
+    far = cosine_basis(x[inside], y[inside])
     residual = np.log(z[inside]) - log_there[seen] - far @ coefficients[j]
     near = slope[inside, None] * a.basis[inside]
     return _Pair(i, j, residual, near, far, residual - near @ coefficients[i] + far @ coefficients[j])

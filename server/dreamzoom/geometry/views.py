@@ -42,8 +42,9 @@ def side_views(
     most: int = 12,
     large: float = 1.0,
     steps: int = 24,
+    before: float = 0.5,
 ) -> list[View]:
-    """Further cameras of the artist's real path, u from k − ½ to k + 1, that see holes the anchor leaves.
+    """Further cameras of the artist's real path, u from k − `before` to k + 1, that see holes the anchor leaves.
 
     Predicts in small pictures along the path what the cloud leaves unknown. Where that is most, but not so much that
     a view would have too little in common with what is known, a view is added and believed filled (at the depth around
@@ -58,7 +59,7 @@ def side_views(
         large: From this share of unknown pixels on a view is added beyond `most` too, up to `MOST_VIEWS`.
         steps: How many places per level of zoom are looked at, at least; of the keys there, `MOST_PLACES` at the most.
     """
-    places = along(path, level, MOST_PLACES, steps=steps)
+    places = along(path, level, MOST_PLACES, before=before, steps=steps)
     views, known = [], thinned(cloud, 400_000)
     while places and len(views) < max(most, MOST_VIEWS if large < 1 else 0):
         looked = [(project(known, _small(camera), coarse_above=math.inf), zoom, camera) for zoom, camera in places]

@@ -43,6 +43,7 @@ class RandomEngine:
     """
 
     name = "diffusion"
+    multiview_consistent = False
 
     def __init__(self, size: Size, where: Place):
         self.size, self.where = size, where

@@ -8,6 +8,7 @@ Chain Monte Carlo", without its noise), and the count never passes a cap.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,8 @@ import numpy as np
 from dreamzoom.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.report import Report
-from dreamzoom.splats import colours, cpu, gpu, loss
+from dreamzoom.splats import colours, cpu, loss
+from dreamzoom.splats.cuda import probe
 from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.optimise import FLATNESS, Rates, Surfels
@@ -27,7 +29,7 @@ from dreamzoom.splats.target import Target
 __all__ = ["Target", "fit", "initial"]
 
 START_OPACITY = 0.98
-START_SIGMA = 0.58
+START_SIGMA = 0.52
 """Of a surfel, in pixels of the view that its point comes from."""
 SLANT = 0.13
 """The least cosine of the angle between ray and normal for which a surfel is stretched to close the picture's pixel."""
@@ -47,8 +49,6 @@ LAST_RATE = 0.2
 """The last step's size as a share of the first's."""
 FINE, FINE_SHARE = 2, 0.25
 """Rays per pixel along each side in the last share of the steps: Cycles shows a pixel's mean, not its middle."""
-EXACT_STEPS = 40
-"""After a fit on the GPU, whose image model is only near ours: steps in the exact one."""
 RELOCATE_EVERY = 50
 PLATEAU = 2e-3
 """The fit ends early when the loss fell by less than this share over the last two rounds of the views."""
@@ -119,14 +119,20 @@ def _spacing(points: np.ndarray) -> np.ndarray:
     return np.sqrt(np.mean(distance[:, 1:] ** 2, 1))
 
 
+def look(target: Target, goal: loss.Goal) -> tuple[np.ndarray, int]:
+    """The loss's gradient by a view's alpha (H, W) where it is not closed yet, and how many pixels are to be closed."""
+    solid = goal.mask if target.solid is None else target.solid
+    pixels = max(int(solid.sum()), 1)
+    return np.where(solid, np.float32(-LOOK_WEIGHT / pixels), np.float32(0)), pixels
+
+
 class _View:
     """One target made ready: the goal of the loss, its cameras of 1 and FINE² rays a pixel, and the frozen they see."""
 
     def __init__(self, target: Target, background: Gaussians | None):
         self.goal = loss.prepared(target.rgb, target.mask)
-        solid = self.goal.mask if target.solid is None else target.solid
-        self.coloured, self.pixels = bool(self.goal.pixels), max(int(solid.sum()), 1)
-        self.by_alpha = np.where(solid, np.float32(-LOOK_WEIGHT / self.pixels), np.float32(0))
+        self.coloured = bool(self.goal.pixels)
+        self.by_alpha, self.pixels = look(target, self.goal)
         self.cameras, self.frozen = {}, {}
         for samples in (1, FINE):
             camera = target.camera.resized(samples * target.camera.width, samples * target.camera.height)
@@ -156,6 +162,7 @@ def fit(
     seed: int,
     report: Report,
     rates: Rates | None = None,
+    backend: str = "auto",
 ) -> Gaussians:
     """Make surfels look like the targets.
 
@@ -168,51 +175,115 @@ def fit(
         seed: Of what is drawn at random: the views' order, and what relocation picks.
         report: Progress, and where a cancel arrives.
         rates: Step sizes of Adam.
+        backend: "cpu", "gpu" (an NVIDIA GPU), or "auto": the GPU where one can do it and has the memory, else the CPU.
     """
+    if backend not in ("auto", "cpu", "gpu"):
+        raise ValueError(f"backend: must be auto, cpu or gpu, not {backend!r}")
     splats = _sane(splats)
     if len(splats) > cap:
         splats = simplified(splats, cap)
-    views = [_View(target, background) for target in targets if target.mask.any()]
-    covers = [_View(target, background) for target in targets if target.solid is not None and not target.mask.any()]
-    if not len(splats) or not views:
+    shown = [target for target in targets if target.mask.any()]
+    covers = [target for target in targets if target.solid is not None and not target.mask.any()]
+    if not len(splats) or not shown:
         return splats
-    splats = _solved(splats, views, COLOUR_PASSES, report)
-    if not iterations:
-        return splats
-    if not gpu.obstacle() and gpu.fits(splats):
-        options = {"iterations": iterations, "cap": cap, "seed": seed, "near": NEAR, "report": report}
-        splats = gpu.fit(splats, targets, background=background, **options)
-        iterations = min(iterations, EXACT_STEPS)
-    elif gpu.obstacle():
-        report.log(f"splats are fitted on the CPU: {gpu.obstacle()}")
-    surfels = Surfels(splats)
-    floor = np.log(0.4 * _footprints(surfels.means, [view.cameras[1] for view in views]))
-    _optimise(surfels, views, covers, floor, iterations, cap, seed, report, rates or Rates())
-    return _solved(surfels.gaussians(), views, LAST_PASSES, report, FINE)
+    with _place(backend, splats, shown, covers, background, cap, report) as place:
+        place.solve(COLOUR_PASSES, report)
+        if iterations:
+            place.start()
+            _optimise(place, iterations, cap, seed, report, rates or Rates())
+            place.solve(LAST_PASSES, report, FINE)
+        return place.gaussians()
 
 
-def _optimise(surfels, views, covers, floor, iterations, cap, seed, report, rates) -> None:
+def _place(backend, splats, shown, covers, background, cap, report):
+    """Where the fit runs, to be entered and left. If that is the CPU because no GPU can, a line says why."""
+    if backend == "cpu":
+        return contextlib.nullcontext(CpuFit(splats, shown, covers, background))
+    card, obstacle = probe.card(), probe.obstacle()
+    if card is not None:
+        from dreamzoom.splats.cuda.fit import CardFit, bytes_needed
+        from dreamzoom.splats.cuda.raster import bytes_free
+
+        needed, free = bytes_needed([*shown, *covers], max(cap, len(splats)), background), bytes_free(card)
+        if needed <= free:
+            return CardFit(card, splats, shown, covers, background)
+        obstacle = f"it would take {needed / 1e9:.1f} GB of GPU memory, {free / 1e9:.1f} GB are free"
+    if backend == "gpu":
+        raise ValueError(f"backend: gpu can't be used: {obstacle}")
+    report.log(f"splats are fitted on the CPU: {obstacle}")
+    return contextlib.nullcontext(CpuFit(splats, shown, covers, background))
+
+
+class CpuFit:
+    """The state of one fit on the CPU.
+
+    Attributes:
+        views: Those with colours.
+        covers: Those that only have to be closed.
+    """
+
+    def __init__(self, splats: Gaussians, shown: list[Target], covers: list[Target], background: Gaussians | None):
+        self.splats = splats
+        self.views = [_View(target, background) for target in shown]
+        self.covers = [_View(target, background) for target in covers]
+        self._surfels: Surfels | None = None
+        self._floor = np.zeros(0, np.float32)
+
+    def solve(self, passes: int, report: Report, samples: int = 1) -> None:
+        """Solve for the colours, with samples² rays a pixel."""
+        splats = self.gaussians()
+        ready = [(view.hits(splats, samples), view.goal.rgb, view.goal.mask) for view in self.views]
+        self.splats = recoloured(splats, colours.solve(splats.rgb, ready, passes, report, samples))
+        self._surfels = None
+
+    def start(self) -> None:
+        """Begin to move the splats."""
+        self._surfels = Surfels(self.splats)
+        self._floor = np.log(0.4 * footprints(self._surfels.means, [view.cameras[1] for view in self.views]))
+
+    @property
+    def _moving(self) -> Surfels:
+        if self._surfels is None:
+            raise RuntimeError("the fit was not started")
+        return self._surfels
+
+    def descend(self, view: _View, rates: Rates, samples: int = 1) -> float:
+        """One step on one view; the loss before it."""
+        return _descend(self._moving, view, self._floor, rates, samples)
+
+    def relocate(self, cap: int, rng: np.random.Generator) -> None:
+        """Move splats to where they are of use."""
+        self._floor = relocate(self._moving, self._floor, cap, rng)
+
+    def gaussians(self) -> Gaussians:
+        """The splats as they are now."""
+        return self.splats if self._surfels is None else self._surfels.gaussians()
+
+
+def _optimise(place, iterations: int, cap: int, seed: int, report: Report, rates: Rates) -> None:
     """Adam over the views in shuffled rounds: first with one ray a pixel, then with FINE², each until a plateau."""
     rng = np.random.default_rng(seed)
+    views, covers = place.views, place.covers
     coarse = iterations - round(FINE_SHARE * iterations)
     for samples, steps in ((1, range(coarse)), (FINE, range(coarse, iterations))):
         order: list[int] = []
-        losses, best = np.full(len(views), np.inf), np.inf
+        losses, best = [np.inf] * len(views), np.inf
         for step in steps:
             report.progress(step / iterations, "fitting splats")
             done = step - steps.start
             if done >= 4 * len(views) and done % (2 * len(views)) == 0:
-                if losses.mean() > best * (1 - PLATEAU):
+                mean = np.mean([float(value) for value in losses])  # on a GPU they are not read before
+                if mean > best * (1 - PLATEAU):
                     break
-                best = losses.mean()
+                best = mean
             slower = _scaled(rates, LAST_RATE ** (step / iterations))
             if covers and not order:
-                _descend(surfels, covers[rng.integers(len(covers))], floor, slower)
+                place.descend(covers[rng.integers(len(covers))], slower)
             order = order or list(rng.permutation(len(views)))
             index = int(order.pop())
-            losses[index] = _descend(surfels, views[index], floor, slower, samples)
+            losses[index] = place.descend(views[index], slower, samples)
             if (step + 1) % RELOCATE_EVERY == 0 and step + RELOCATE_EVERY < iterations:
-                floor = relocate(surfels, floor, cap, rng)
+                place.relocate(cap, rng)
 
 
 def _scaled(rates: Rates, factor: float) -> Rates:
@@ -270,16 +341,14 @@ def _held(surfels: Surfels, pixels: int) -> dict[str, np.ndarray]:
     }
 
 
-def _solved(splats: Gaussians, views: list[_View], passes: int, report: Report, samples: int = 1) -> Gaussians:
-    """With their colours solved for, with 1 or FINE² rays a pixel."""
-    ready = [(view.hits(splats, samples), view.goal.rgb, view.goal.mask) for view in views]
-    rgb = colours.solve(splats.rgb, ready, passes, report, samples)
+def recoloured(splats: Gaussians, rgb: np.ndarray) -> Gaussians:
+    """The same splats with other view-independent colours, (N, 3) sRGB."""
     sh = splats.sh.copy()
     sh[:, 0] = (rgb - 0.5) / SH_C0
     return replace(splats, sh=sh)
 
 
-def _footprints(means: np.ndarray, cameras: list[Camera]) -> np.ndarray:
+def footprints(means: np.ndarray, cameras: list[Camera]) -> np.ndarray:
     """The smallest pixel (N,) float32 in which a view sees each splat: the 3D smoothing filter's sampling distance."""
     sizes = [np.maximum(camera.to_camera(means)[:, 2], NEAR) / max(camera.fx, camera.fy) for camera in cameras]
     return np.min(sizes, 0).astype(np.float32)

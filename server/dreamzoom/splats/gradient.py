@@ -97,21 +97,9 @@ def _pixel_back(x, y, hits, begin, first, tile_splats, table, grad, grad_alpha, 
 
 @compiled
 def hit_gradients(
-    begin,
-    end,
-    hits,
-    columns,
-    width,
-    height,
-    tile_start,
-    tile_splats,
-    table,
-    background,
-    count,
-    grad_rgb,
-    grad_alpha,
-    entries,
-):
+    begin, end, hits, columns, width, height, tile_start, tile_splats, table, background, count, grad_rgb, grad_alpha,
+    entries
+):  # fmt: skip
     """Gradients of the table's columns 2 to 14, per entry of tile_splats, into entries (P, GRADIENTS), float32.
 
     Args:
@@ -142,12 +130,12 @@ def hit_gradients(
                     if clear < _STOP:
                         break
                 behind = grad[0] * background[0] + grad[1] * background[1] + grad[2] * background[2]
+                ends = start[pixel], first
                 _pixel_back(
                     x,
                     y,
                     hits,
-                    start[pixel],
-                    first,
+                    *ends,
                     tile_splats,
                     table,
                     grad,
@@ -281,11 +269,11 @@ def _general_back(axes, m, scales, focal, plain, grad, grad_axes, grad_m, grad_s
 
 
 @compiled
-def _quaternion_back(quaternion, length, rotation, grad_axes, out):
-    """From the axes in camera axes to the quaternion (wxyz, not assumed unit)."""
-    g = np.zeros((3, 3))
+def _quaternion_back(quaternion, length, rotation, grad_axes, g, out):
+    """From the axes in camera axes to the quaternion (wxyz, not assumed unit); g: (3, 3), scratch."""
     for row in range(3):
         for column in range(3):
+            g[row, column] = 0.0
             for k in range(3):
                 g[row, column] += rotation[row, k] * grad_axes[k, column]
     w, x = quaternion[0] / length, quaternion[1] / length
@@ -300,6 +288,58 @@ def _quaternion_back(quaternion, length, rotation, grad_axes, out):
 
 
 @compiled
+def chain_splat(
+    i, means, log_scales, quaternions, opacities, camera, width, height, tau, near, rows, scratch, out
+):  # fmt: skip
+    """Row i of `chain`; scratch: the arrays that are made there."""
+    rotation, centre, intrinsics = camera
+    out_means, out_scales, out_quaternions, out_logits = out
+    m, grad_m, scales, grad_scales, axes, grad_axes, turn, chol, plain, filtered, grad, row = scratch
+    focal = (intrinsics[0], intrinsics[1], 1.0)
+    for k in range(3):
+        m[k] = 0.0
+        for j in range(3):
+            m[k] += rotation[j, k] * (float(means[i, j]) - centre[j])
+        scales[k] = np.exp(float(log_scales[i, k]))
+    for k in range(GRADIENTS):
+        row[k] = rows[i, k]
+    length = rotation_of(quaternions[i], rotation, axes)
+    opacity = float(opacities[i])
+    grad_opacity = row[9]
+    if is_surfel(log_scales[i]):
+        crossing = not m[2] > near
+        d0x, d0y = reference(m, crossing, intrinsics, width, height)
+        surfel(axes, m, scales[0], scales[1], d0x, d0y, focal[0], focal[1], plain)
+        for k in range(9):
+            grad[k], filtered[k] = row[k], plain[k]
+        grad_depth = 0.0
+        if tau > 0.0 and not crossing:
+            pixel_filter(plain, m[2], tau, chol)
+            apply_filter(filtered, m[2], tau, chol)
+            grad_opacity, grad_depth = _filter_back(row, filtered, plain, chol, m[2], tau, opacity, grad)
+        _surfel_back(axes, m, scales[0], scales[1], (d0x, d0y, 1.0), focal, grad, grad_axes, grad_m, grad_scales)
+        grad_m[2] += grad_depth
+        if tau > 0.0 and not crossing:
+            by_x, by_y = row[6] * (plain[7] - filtered[7]) * focal[0], row[6] * (plain[8] - filtered[8]) * focal[1]
+            grad_m[0] += by_x / m[2]
+            grad_m[1] += by_y / m[2]
+            grad_m[2] -= (by_x * d0x + by_y * d0y) / m[2]
+    else:
+        general(axes, m, scales, focal[0], focal[1], plain)
+        for k in range(3, 9):
+            grad[k] = row[k]
+        grad[9] = row[13]
+        grad_opacity = _conic_back(row, plain, tau, opacity, grad)
+        _general_back(axes, m, scales, focal, plain, grad, grad_axes, grad_m, grad_scales)
+    for k in range(3):
+        out_scales[i, k] = grad_scales[k]
+        for j in range(3):
+            out_means[i, k] += rotation[k, j] * grad_m[j]
+    _quaternion_back(quaternions[i], length, rotation, grad_axes, turn, out_quaternions[i])
+    out_logits[i] = grad_opacity * opacity * (1 - opacity)
+
+
+@compiled
 def chain(begin, end, means, log_scales, quaternions, opacities, camera, width, height, tau, near, seen, rows, out):
     """Rows begin:end of out: gradients of means, log-scales, quaternions and logit-opacities from those of the table.
 
@@ -308,58 +348,13 @@ def chain(begin, end, means, log_scales, quaternions, opacities, camera, width, 
         rows: (N, GRADIENTS) float32, summed `hit_gradients`.
         out: ((N, 3), (N, 3), (N, 4), (N,)) float32, zero at entry.
     """
-    rotation, centre, intrinsics = camera
-    out_means, out_scales, out_quaternions, out_logits = out
-    focal = (intrinsics[0], intrinsics[1], 1.0)
-    m, grad_m, scales, grad_scales = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
-    axes, grad_axes, chol = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
-    plain, filtered, grad = np.empty(9), np.empty(9), np.empty(10)
-    row = np.empty(GRADIENTS)
+    splats = means, log_scales, quaternions, opacities
+    vectors = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    matrices = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
+    scratch = (*vectors, *matrices, np.empty(9), np.empty(9), np.empty(10), np.empty(GRADIENTS))
     for i in range(begin, end):
-        if not seen[i]:
-            continue
-        for k in range(3):
-            m[k] = 0.0
-            for j in range(3):
-                m[k] += rotation[j, k] * (float(means[i, j]) - centre[j])
-            scales[k] = np.exp(float(log_scales[i, k]))
-        for k in range(GRADIENTS):
-            row[k] = rows[i, k]
-        length = rotation_of(quaternions[i], rotation, axes)
-        opacity = float(opacities[i])
-        grad_opacity = row[9]
-        if is_surfel(log_scales[i]):
-            crossing = not m[2] > near
-            d0x, d0y = reference(m, crossing, intrinsics, width, height)
-            d0 = (d0x, d0y, 1.0)
-            surfel(axes, m, scales[0], scales[1], d0[0], d0[1], focal[0], focal[1], plain)
-            grad_depth = 0.0
-            if tau > 0.0 and not crossing:
-                pixel_filter(plain, m[2], tau, chol)
-                filtered[:] = plain
-                apply_filter(filtered, m[2], tau, chol)
-                grad_opacity, grad_depth = _filter_back(row, filtered, plain, chol, m[2], tau, opacity, grad)
-            else:
-                grad[:9] = row[:9]
-            _surfel_back(axes, m, scales[0], scales[1], d0, focal, grad, grad_axes, grad_m, grad_scales)
-            grad_m[2] += grad_depth
-            if tau > 0.0 and not crossing:
-                by_x, by_y = row[6] * (plain[7] - filtered[7]) * focal[0], row[6] * (plain[8] - filtered[8]) * focal[1]
-                grad_m[0] += by_x / m[2]
-                grad_m[1] += by_y / m[2]
-                grad_m[2] -= (by_x * d0x + by_y * d0y) / m[2]
-        else:
-            general(axes, m, scales, focal[0], focal[1], plain)
-            grad[3:9] = row[3:9]
-            grad[9] = row[13]
-            grad_opacity = _conic_back(row, plain, tau, opacity, grad)
-            _general_back(axes, m, scales, focal, plain, grad, grad_axes, grad_m, grad_scales)
-        for k in range(3):
-            out_scales[i, k] = grad_scales[k]
-            for j in range(3):
-                out_means[i, k] += rotation[k, j] * grad_m[j]
-        _quaternion_back(quaternions[i], length, rotation, grad_axes, out_quaternions[i])
-        out_logits[i] = grad_opacity * opacity * (1 - opacity)
+        if seen[i]:
+            chain_splat(i, *splats, camera, width, height, tau, near, rows, scratch, out)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from dreamzoom.splats.threads import run_chunks
 SHARE = 0.2
 """λ, the weight of D-SSIM."""
 _RADIUS = 5
-_WINDOW = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / 1.5) ** 2)
-_WINDOW = (_WINDOW / _WINDOW.sum()).astype(np.float32)
+WINDOW = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / 1.5) ** 2)
+WINDOW = (WINDOW / WINDOW.sum()).astype(np.float32)
 _C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)
 
 
@@ -54,8 +54,8 @@ def blurred(planes: np.ndarray) -> np.ndarray:
     height, width, channels = planes.shape
     flat = np.ascontiguousarray(planes).reshape(height, width * channels)
     half, out = np.empty_like(flat), np.empty_like(flat)
-    run_chunks(_blur_rows, height, flat, _WINDOW, channels, half)
-    run_chunks(_blur_columns, height, half, _WINDOW, out)
+    run_chunks(_blur_rows, height, flat, WINDOW, channels, half)
+    run_chunks(_blur_columns, height, half, WINDOW, out)
     return out.reshape(planes.shape)
 
 
@@ -89,6 +89,20 @@ def _products(begin, end, shown, goal, mask, out):
 
 
 @compiled
+def ssim_slopes(mx, my, xx, yy, xy):
+    """SSIM of two pictures at a pixel from the blurs of x, y, x², y², xy; and its slopes by those of x, x² and xy."""
+    vx, vy = xx - mx * mx, yy - my * my
+    vxy = xy - mx * my
+    a1, a2 = np.float32(2) * mx * my + _C1, np.float32(2) * vxy + _C2
+    b1, b2 = mx * mx + my * my + _C1, vx + vy + _C2
+    value = a1 * a2 / (b1 * b2)
+    by_vxy = np.float32(2) * a1 / (b1 * b2)
+    by_vx = -value / b2
+    by_mx = np.float32(2) * (my * a2 / (b1 * b2) - mx * value / b1)
+    return value, by_mx - by_vxy * my - np.float32(2) * by_vx * mx, by_vx, by_vxy
+
+
+@compiled
 def _ssim(begin, end, blurs, mean, square, mask, out):
     """Rows of the SSIM's gradients by the blurs of x, x², xy: out (H, W, 9); returns the masked sum of 1 − SSIM."""
     total = 0.0
@@ -98,19 +112,30 @@ def _ssim(begin, end, blurs, mean, square, mask, out):
                 if not mask[y, x]:
                     out[y, x, k], out[y, x, 3 + k], out[y, x, 6 + k] = np.float32(0), np.float32(0), np.float32(0)
                     continue
-                mx, my = blurs[y, x, k], mean[y, x, k]
-                vx, vy = blurs[y, x, 3 + k] - mx * mx, square[y, x, k] - my * my
-                vxy = blurs[y, x, 6 + k] - mx * my
-                a1, a2 = np.float32(2) * mx * my + _C1, np.float32(2) * vxy + _C2
-                b1, b2 = mx * mx + my * my + _C1, vx + vy + _C2
-                value = a1 * a2 / (b1 * b2)
-                by_vxy = np.float32(2) * a1 / (b1 * b2)
-                by_vx = -value / b2
-                by_mx = np.float32(2) * (my * a2 / (b1 * b2) - mx * value / b1)
-                out[y, x, k] = by_mx - by_vxy * my - np.float32(2) * by_vx * mx
-                out[y, x, 3 + k], out[y, x, 6 + k] = by_vx, by_vxy
+                mx, xx, xy = blurs[y, x, k], blurs[y, x, 3 + k], blurs[y, x, 6 + k]
+                value, by_mx, by_xx, by_xy = ssim_slopes(mx, mean[y, x, k], xx, square[y, x, k], xy)
+                out[y, x, k], out[y, x, 3 + k], out[y, x, 6 + k] = by_mx, by_xx, by_xy
                 total += 1.0 - value
     return total
+
+
+@compiled
+def pixel_slope(light, value, target, back0, back1, back2, l1, dssim):
+    """The loss's slope by one channel's linear light.
+
+    Args:
+        light, value, target: The channel, linear; encoded; what it should be.
+        back0, back1, back2: The blurred slopes of SSIM by the blurs of x, x², xy.
+        l1, dssim: The two terms' weights.
+    """
+    slope = np.float32(0)
+    if value != target:
+        slope = l1 if value > target else -l1
+    both = back0 + np.float32(2) * value * back1 + target * back2
+    bend = np.float32(12.92)
+    if light > np.float32(0.0031308):
+        bend = np.float32(1.055 / 2.4) * light ** np.float32(1 / 2.4 - 1)
+    return (slope - dssim * both) * bend
 
 
 @compiled
@@ -124,15 +149,9 @@ def _gradient(begin, end, linear, shown, goal, mask, back, l1, dssim, out):
                 if not mask[y, x]:
                     continue
                 value, target = shown[y, x, k], goal[y, x, k]
-                gap = value - target
-                total += abs(gap)
-                slope = l1 * np.sign(gap)
-                both = back[y, x, k] + np.float32(2) * value * back[y, x, 3 + k] + target * back[y, x, 6 + k]
-                light = linear[y, x, k]
-                bend = np.float32(12.92)
-                if light > np.float32(0.0031308):
-                    bend = np.float32(1.055 / 2.4) * light ** np.float32(1 / 2.4 - 1)
-                out[y, x, k] = (slope - dssim * both) * bend
+                total += abs(value - target)
+                slopes = back[y, x, k], back[y, x, 3 + k], back[y, x, 6 + k]
+                out[y, x, k] = pixel_slope(linear[y, x, k], value, target, *slopes, l1, dssim)
     return total
 
 

@@ -241,6 +241,39 @@ def _row(x, y, coefficients, opacity, rgb, kind, out):
 
 
 @compiled
+def project_splat(
+    i, means, log_scales, quaternions, opacities, rgb_linear, camera, width, height, tau, near, scratch, out, box
+):
+    """Row i of `project`; scratch: (3,), (3,), (3, 3), (9,) and (3,) float64."""
+    rotation, centre, intrinsics = camera
+    m, scales, axes, coefficients, chol = scratch
+    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
+    for k in range(4):
+        box[i, k] = 0
+    finite = _placed(means[i], log_scales[i], rgb_linear[i], rotation, centre, m, scales)
+    if not finite or not 0.0 < opacities[i] < np.inf:
+        return
+    length = rotation_of(quaternions[i], rotation, axes)
+    flat, crossing = is_surfel(log_scales[i]), not m[2] > near
+    if not (length > 0.0 and np.isfinite(length)) or (crossing and not flat):
+        return
+    d0x, d0y = reference(m, crossing, intrinsics, width, height)
+    factor = _shape(flat, crossing, axes, m, scales, d0x, d0y, fx, fy, tau, chol, coefficients)
+    if not factor > 0.0 or _deepest(flat, axes, m, scales) <= near:
+        return
+    x, y = d0x * fx + cx, d0y * fy + cy
+    if crossing:
+        box[i, 1], box[i, 3] = width, height
+    else:
+        _extents(coefficients, flat, x, y, width, height, box[i])
+    if box[i, 1] <= box[i, 0] or box[i, 3] <= box[i, 2]:
+        for k in range(4):
+            box[i, k] = 0
+        return
+    _row(x, y, coefficients, opacities[i] * factor, rgb_linear[i], 0.0 if flat else m[2], out[i])
+
+
+@compiled
 def project(
     begin, end, means, log_scales, quaternions, opacities, rgb_linear, camera, width, height, tau, near, out, box
 ):
@@ -254,29 +287,7 @@ def project(
         tau: Variance of the pixel filter, pixels².
         near: Splats wholly nearer than this z-depth get an empty box, as do those not seen or not finite.
     """
-    rotation, centre, intrinsics = camera
-    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
-    m, scales, axes = np.empty(3), np.empty(3), np.empty((3, 3))
-    coefficients, chol = np.empty(9), np.empty(3)
+    splats = means, log_scales, quaternions, opacities, rgb_linear
+    scratch = np.empty(3), np.empty(3), np.empty((3, 3)), np.empty(9), np.empty(3)
     for i in range(begin, end):
-        box[i, :] = 0
-        finite = _placed(means[i], log_scales[i], rgb_linear[i], rotation, centre, m, scales)
-        if not finite or not 0.0 < opacities[i] < np.inf:
-            continue
-        length = rotation_of(quaternions[i], rotation, axes)
-        flat, crossing = is_surfel(log_scales[i]), not m[2] > near
-        if not (length > 0.0 and np.isfinite(length)) or (crossing and not flat):
-            continue
-        d0x, d0y = reference(m, crossing, intrinsics, width, height)
-        factor = _shape(flat, crossing, axes, m, scales, d0x, d0y, fx, fy, tau, chol, coefficients)
-        if not factor > 0.0 or _deepest(flat, axes, m, scales) <= near:
-            continue
-        x, y = d0x * fx + cx, d0y * fy + cy
-        if crossing:
-            box[i, 1], box[i, 3] = width, height
-        else:
-            _extents(coefficients, flat, x, y, width, height, box[i])
-        if box[i, 1] <= box[i, 0] or box[i, 3] <= box[i, 2]:
-            box[i, :] = 0
-            continue
-        _row(x, y, coefficients, opacities[i] * factor, rgb_linear[i], 0.0 if flat else m[2], out[i])
+        project_splat(i, *splats, camera, width, height, tau, near, scratch, out, box)

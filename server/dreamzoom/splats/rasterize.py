@@ -13,8 +13,9 @@ import numpy as np
 
 from dreamzoom.camera import Camera
 from dreamzoom.colour import linear_to_srgb, srgb_to_linear
-from dreamzoom.splats import cpu, gpu
+from dreamzoom.splats import cpu
 from dreamzoom.splats.colours import averaged
+from dreamzoom.splats.cuda import probe
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.harmonics import shade
 from dreamzoom.splats.project import COLUMNS, project
@@ -59,8 +60,8 @@ def rasterize(
         splats: In the frame in which the camera stands.
         camera: The camera.
         background_rgb: (3,) sRGB behind everything.
-        backend: "cpu" (exact), "gpu" (gsplat: surfels only, their first colour only), "torch" (the plain twin, slow),
-            or "auto", which is the exact one.
+        backend: "cpu", "gpu" (an NVIDIA GPU), "torch" (the plain twin, slow), or "auto": the GPU where there is one,
+            else the CPU. All show the same.
         opacity_scale: Factor on the opacities, one or (N,): for fading.
         linear: Return linear light instead of sRGB.
         antialias: Widen every splat by the pixel (and thin it as much), so that small splats do not flicker.
@@ -73,10 +74,11 @@ def rasterize(
     opacities = splats.opacities if opacity_scale is None else splats.opacities * np.asarray(opacity_scale)
     background = srgb_to_linear(np.asarray(background_rgb, np.float32))
     tau = PIXEL_VARIANCE if antialias else 0.0
-    if backend == "gpu":
-        if gpu.obstacle() or not gpu.fits(splats):
-            raise ValueError(f"backend: gpu can't show this: {gpu.obstacle() or 'not all splats are surfels'}")
-        rgb, alpha, depth = gpu.rasterize(splats, fine, opacities, background, near)
+    card = _card(backend, splats, fine)
+    if card is not None:
+        from dreamzoom.splats.cuda import raster
+
+        rgb, alpha, depth = raster.rasterize(card, splats, fine, opacities, background, tau, near)
     elif backend == "torch":
         rgb, alpha, depth = _by_twin(splats, fine, opacities, background, tau, near)
     else:
@@ -84,6 +86,22 @@ def rasterize(
     if samples > 1:
         rgb, alpha, depth = _averaged(rgb, alpha, depth, samples)
     return Raster(rgb if linear else linear_to_srgb(rgb), alpha, depth)
+
+
+def _card(backend: str, splats: Gaussians, camera: Camera):
+    """The GPU that is to be used, or None."""
+    if backend not in ("auto", "gpu"):
+        return None
+    card, obstacle = probe.card(), probe.obstacle()
+    if card is not None:
+        from dreamzoom.splats.cuda import raster
+
+        if raster.has_room(card, splats, camera):
+            return card
+        obstacle = "too little of its memory is free"
+    if backend == "gpu":
+        raise ValueError(f"backend: gpu can't be used: {obstacle}")
+    return None
 
 
 def _by_twin(splats, camera, opacities, background, tau, near):

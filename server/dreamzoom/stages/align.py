@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from dreamzoom.camera import Camera
-from dreamzoom.engines.base import KNOWN, DepthMap
+from dreamzoom.engines.base import KNOWN, DepthKind, DepthMap
+from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.edges import Edges, find_edges
-from dreamzoom.geometry.project import Projection
+from dreamzoom.geometry.photometric import Picture, depth_correction
+from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.seam import Aligned, align
 
 SMOOTH = 0.12
@@ -42,6 +45,35 @@ def align_view(depth: DepthMap, seen: Projection, camera: Camera, *, pin: bool) 
         found = found * focus_correction(found, row, column, float(distance))
     settled, edges = settle(found, camera)
     return replace(aligned, depth=settled, edges=edges)
+
+
+def align_by_pictures(depth: DepthMap, view: Picture, others: Sequence[Picture]) -> Aligned:
+    """Fit a view's depth to what other pictures of the same place show of it (`photometric`).
+
+    Args:
+        depth: What the depth model says, (H, W), up to a factor and a smooth bend; metric depth is believed.
+        view: The view, in the frame of the level, whose origin is the focus.
+        others: The pictures of the levels above and below from their anchor cameras, in the same frame.
+    """
+    camera, found = view.camera, depth.values
+    if depth.kind is not DepthKind.METRIC:
+        scaled = _at_focus(depth.values, camera)
+        found = scaled * np.exp(depth_correction(view, scaled, others))
+    aligned = align(DepthMap(found, DepthKind.METRIC), project(Cloud.empty(), camera), camera)
+    settled, edges = settle(aligned.depth, camera)
+    return replace(aligned, depth=settled, edges=edges)
+
+
+def _at_focus(values: np.ndarray, camera: Camera) -> np.ndarray:
+    """Depth (H, W) in the unit for which the focus lies on the surface where the camera sees it, else the middle."""
+    (x, y), distance = camera.project(np.zeros(3))
+    row, column = int(np.clip(y, 4, camera.height - 5)), int(np.clip(x, 4, camera.width - 5))
+    near = values[row - 4 : row + 5, column - 4 : column + 5]
+    near = near[np.isfinite(near) & (near > 0)]
+    if not len(near):
+        near = values[np.isfinite(values) & (values > 0)]
+    unit = max(float(distance), 1e-3) / float(np.median(near)) if len(near) else 1.0
+    return (values * unit).astype(np.float32)
 
 
 def with_given(depth: np.ndarray, seen: Projection, camera: Camera) -> Projection:

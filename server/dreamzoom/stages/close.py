@@ -22,7 +22,6 @@ from dreamzoom.splats.fit import START_OPACITY, quaternions_of
 from dreamzoom.splats.gaussians import SH_C0, Gaussians, joined
 from dreamzoom.splats.optimise import FLATNESS
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages.export import moments
 
 OPEN = 0.7
 """Alpha below which a pixel is closed; below a half it would be seen through."""
@@ -40,15 +39,12 @@ ALIKE = 0.97
 """Depths of one surface, about: the lesser as a share of the greater."""
 
 
-def closed(
-    splats: Gaussians, around: list[Gaussians], anchor: Camera, cameras: Sequence[Camera], report: Report
-) -> Gaussians:
+def closed(splats: Gaussians, around: list[Gaussians], cameras: Sequence[Camera], report: Report) -> Gaussians:
     """Add surfels, until no gap is seen through from any of the cameras.
 
     Args:
         splats: Of the level, as they are shown when it is whole.
         around: What else is there, in the level's frame: what stays of the levels above, and the artist's own objects.
-        anchor: A_k; where splats have a moment at which they come (`export.feathered`), the added ones have one too.
         cameras: On the level's flight, in its frame.
         report: Progress and cancel.
     """
@@ -62,7 +58,6 @@ def closed(
         return splats
     more = joined(added)
     columns = {name: np.zeros(len(more), column.dtype) for name, column in splats.extra.items()}
-    columns |= {"reveal": moments(more.means, anchor)} if "reveal" in columns else {}
     extra = {name: np.concatenate([splats.extra[name], columns[name]]) for name in columns}
     return replace(joined([splats, _with_terms(more, splats.sh.shape[1])]), extra=extra)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,10 +14,11 @@ from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.joint import Posed, refine
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.merge import glue, thin
+from dreamzoom.geometry.photometric import Picture
 from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.seam import Aligned
 from dreamzoom.report import Report
-from dreamzoom.stages.align import align_view, settle, with_given
+from dreamzoom.stages.align import align_by_pictures, align_view, settle, with_given
 from dreamzoom.stages.assets import NONE, Assets
 from dreamzoom.stages.export import shown_finer
 from dreamzoom.stages.zoom import paint
@@ -79,6 +80,7 @@ def level_cloud(
     most: int,
     report: Report,
     assets: Assets = NONE,
+    others: Sequence[Picture] = (),
 ) -> tuple[Cloud, list[Dreamed]]:
     """The cloud of one level: its anchor view lifted, then side views for what the flight will see through holes.
 
@@ -94,13 +96,15 @@ def level_cloud(
         most: Points at the most; beyond that the surest of each cell stay.
         report: Progress and cancel.
         assets: The artist's own objects in the level's frame. Where they are seen no points arise but behind them.
+        others: Pictures of the same place from other anchors, in the level's frame, that the depth is measured in; none
+            where pictures need not agree in 3D.
 
     Returns:
         The level's own points (`view` counts the views from 0), and the views, the anchor first; their depth is NaN
         where assets are seen.
     """
     report.progress(0.05, "depth")
-    first = _anchor_sight(engine, view, rgb, seen, given_depth, assets, seed, report)
+    first = _anchor_sight(engine, view, rgb, seen, given_depth, assets, others, seed, report)
     sights, cloud = [first], _points(first.dreamed, first.fitted, 0)
     outside = parents[~shown_finer(parents.position, view.camera)]  # what is left of them once this level has come
     words = prompt, negative_prompt, seed, report
@@ -120,7 +124,7 @@ def level_cloud(
         cloud = look(side)
     if len(sights) > 1:
         report.progress(0.9, "fit all views together")
-        cloud, sights = _together(sights, outside, assets, still=given_depth is not None)
+        cloud, sights = _together(sights, outside, assets, still=given_depth is not None or bool(others))
     return thin(cloud, most), [_without_assets(sight) for sight in sights]
 
 
@@ -131,6 +135,7 @@ def _anchor_sight(
     seen: Projection,
     given_depth: np.ndarray | None,
     assets: Assets,
+    others: Sequence[Picture],
     seed: int,
     report: Report,
 ) -> _Sight:
@@ -140,7 +145,9 @@ def _anchor_sight(
     owned, covered = assets.over(seen, view.camera, in_front=True)
     if assets.align:
         seen = owned
-    if given_depth is None:
+    if given_depth is None and others:
+        aligned = align_by_pictures(depth, Picture(view.camera, rgb), others)
+    elif given_depth is None:
         aligned = align_view(depth, seen, view.camera, pin=not _at_focus(covered, view.camera))
     else:
         seen = with_given(given_depth, seen, view.camera)

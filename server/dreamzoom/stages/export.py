@@ -22,9 +22,8 @@ def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
         anchor: A_k.
 
     Returns:
-        The splats with the column `reveal` (0 in the middle of the view, 1 at its border and outside): the moment of
-        the level's fading in at which each comes, so that the level opens from its middle without a straight edge.
-        Over the outer `FEATHER` of the view opacity falls to 0; splats outside it (of side views) stay as they are.
+        The splats; over the outer `FEATHER` of the view opacity falls to 0, those outside it (of side views) stay as
+        they are.
     """
     pixels, depth = anchor.project(splats.means)
     size = np.array([anchor.width, anchor.height])
@@ -34,33 +33,11 @@ def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
     share = np.where((edge < 0).any(1) | (depth <= 0), 1, share)
     opacity = np.clip(splats.opacities * share, 1e-6, 1 - 1e-6)
     logits = np.where(share < 1, np.log(opacity / (1 - opacity)), splats.logit_opacities)
-    extra = splats.extra | {"reveal": moments(splats.means, anchor)}
-    return replace(splats, logit_opacities=logits.astype(np.float32), extra=extra)
-
-
-def moments(positions: np.ndarray, anchor: Camera) -> np.ndarray:
-    """When in its level's opening each of the points (N, 3) comes, by where the anchor sees it: 0 to 1, (N,)."""
-    pixels, depth = anchor.project(positions)
-    place = 2 * pixels / (anchor.width, anchor.height) - 1
-    return _moments(place, (np.abs(place) > 1).any(1) | (depth <= 0))
-
-
-def _moments(place: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """When each splat comes, (N,) float32: rounded-off distance from the middle, bent by waves so that it looks grown.
-
-    Args:
-        place: (N, 2), -1 to 1 over the view.
-        outside: (N,) bool, not in the view.
-    """
-    distance = np.sqrt(np.sqrt((place**4).sum(1)))
-    angle = np.arctan2(place[:, 1], place[:, 0])
-    waves = np.sin(3 * angle + 4 * distance) + 0.7 * np.sin(5 * angle - 7 * distance + 2) + 0.5 * np.sin(11 * angle + 1)
-    bent = distance + 0.16 * waves * distance * np.clip(1 - distance, 0, 1)
-    return np.where(outside, 1, np.clip(bent, 0, 1)).astype(np.float32)
+    return replace(splats, logit_opacities=logits.astype(np.float32))
 
 
 def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tuple[Gaussians, Cloud]:
-    """Mark what the next level shows more finely, and when each of it goes (column `gone`, as `reveal` of that level).
+    """Mark what the next level shows more finely (column `superseded`).
 
     Only the next anchor's camera decides, not what was dreamed there: so a changed prompt of the next level leaves this
     level's files as they are.
@@ -73,9 +50,7 @@ def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tu
         none = np.zeros(len(splats), np.uint8)
         return replace(splats, extra=splats.extra | {"superseded": none}), cloud
     marks = shown_finer(splats.means, finer).astype(np.uint8)
-    pixels, depth = finer.project(splats.means)
-    closing = _moments(2 * pixels / (finer.width, finer.height) - 1, depth <= 0)
-    marked = replace(splats, extra=splats.extra | {"superseded": marks, "gone": closing})
+    marked = replace(splats, extra=splats.extra | {"superseded": marks})
     return marked, replace(cloud, superseded=shown_finer(cloud.position, finer))
 
 

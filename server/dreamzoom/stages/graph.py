@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from core import fading
 
 from dreamzoom import images
 from dreamzoom.engines.base import Denoises, Engine, View
 from dreamzoom.geometry import views
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import write_cloud
+from dreamzoom.geometry.photometric import Picture
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.inputs import Input, asset_fields, in_place
 from dreamzoom.job.steps import Step, digest_of
@@ -22,7 +24,7 @@ from dreamzoom.report import Report
 from dreamzoom.splats.gaussians import Gaussians, joined, moved
 from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages import assets, close, dream, export, files, plan, refine_steps, splat, zoom
+from dreamzoom.stages import agree_steps, assets, close, dream, export, files, plan, refine_steps, splat, zoom
 from dreamzoom.wire import Request
 
 PARENTS = 2
@@ -44,6 +46,35 @@ class Job:
     def joint(self) -> bool:
         """Whether all levels' pictures are sampled jointly."""
         return isinstance(self.engine, Denoises)
+
+    @property
+    def agreed(self) -> bool:
+        """Whether all pictures show one 3D place: the engine's do, and the artist gives none of their own."""
+        return self.engine.multiview_consistent and not self.inputs
+
+    def neighbours(self, level: int) -> list[int]:
+        """The levels next to this one, whose pictures show the same place; in a loop they count on past both ends."""
+        return [k for k in (level - 1, level + 1) if self.path.loop or 0 <= k < self.path.levels]
+
+    def others(self, folder: Folder, level: int) -> list[Picture]:
+        """The anchor views of the neighbours in the frame of `level`, where pictures can be compared in 3D."""
+        found = []
+        for k in self.neighbours(level) if self.agreed else ():
+            index = k % self.path.levels
+            camera = plan.anchor(self.path, index, self.limits).camera.moved(self.path.between(k, level))
+            found.append(Picture(camera, files.read_picture(folder, f"{place(index)}/image.png")))
+        return found
+
+    @property
+    def pasted(self) -> bool:
+        """Whether each level's picture gets the next one's into its middle."""
+        return agree_steps.wanted(self.engine)
+
+    def first_picture(self, level: int) -> str:
+        """Where a level's picture lies as it was first made; its final one may come later."""
+        if self.joint:
+            return f"{place(level)}/parts/joint.png"
+        return agree_steps.first_picture(level) if self.pasted else f"{place(level)}/image.png"
 
     def digest(self, field: str) -> str | None:
         """SHA-256 of a file that the request names; None where it names none."""
@@ -138,9 +169,16 @@ def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None =
     if second and isinstance(engine, Denoises):
         steps += [_dream_step(job, level) for level in levels]
         steps += refine_steps.build(job, engine, lambda level, report: _given_picture(job, level, report))
+    if job.pasted:
+        steps += [step for level in levels for step in (_image_step(job, level), _dream_step(job, level))]
+        steps += agree_steps.build(job, lambda level, report: _given_picture(job, level, report))
+    if job.agreed:
+        steps += [_image_step(job, level) for level in levels]
     for level in levels:
-        if not second:
-            steps += [_joint_image_step(job, level) if job.joint else _image_step(job, level), _dream_step(job, level)]
+        if not second and not job.pasted and not job.agreed:
+            steps.append(_joint_image_step(job, level) if job.joint else _image_step(job, level))
+        if not second and not job.pasted:
+            steps.append(_dream_step(job, level))
         steps += [_splat_step(job, level)] if job.path.loop else [_splat_step(job, level), _export_step(job, level)]
     if job.path.loop:  # the first level is seen after the last
         steps += [_export_step(job, level) for level in levels]
@@ -188,17 +226,19 @@ def _image_step(job: Job, level: int) -> Step:
     item, base = job.request.levels[level], place(level)
     view = plan.anchor(job.path, level, job.limits)
     parameters = _common(job, level) | {"image": job.picture_key(level)}
+    output, version = job.first_picture(level), 3 if job.pasted else 2
 
     def run(folder: Folder, report: Report) -> None:
         given = _given_picture(job, level, report)
-        seen = dream.parents_seen(job.known(folder, level), view, job.path.factor)
+        known = Cloud.empty() if job.agreed else job.known(folder, level)
+        seen = dream.parents_seen(known, view, job.path.factor)
         seed = job.request.level_seed(level)
         rgb = zoom.level_image(job.engine, view, seen, item.prompt, item.negative_prompt, seed, given, report)
-        files.write_picture(folder, f"{base}/image.png", rgb)
+        files.write_picture(folder, output, rgb)
         report.preview(rgb)
 
-    needs = tuple(f"{place(parent)}/dream" for parent in job.parents(level))
-    return Step(f"{base}/image", "zoom", level, 2, parameters, needs, (f"{base}/image.png",), run, weight=2)
+    needs = () if job.agreed else tuple(f"{place(parent)}/dream" for parent in job.parents(level))
+    return Step(f"{base}/image", "zoom", level, version, parameters, needs, (output,), run, weight=2)
 
 
 def _joint_step(job: Job, engine: Denoises) -> Step:
@@ -270,18 +310,21 @@ def _dream_step(job: Job, level: int) -> Step:
     if job.asset_key(level):
         parameters["assets"] = job.asset_key(level)
 
-    # a level's final picture may come later, from the second pass
-    first = f"{base}/parts/joint.png" if job.joint else f"{base}/image.png"
     needs = (f"{base}/image",)
     if job.joint:
         needs = ("zoom", *(f"{place(parent)}/dream" for parent in job.parents(level)))
+    elif job.agreed:
+        images_around = (f"{place(k % job.path.levels)}/image" for k in (level, *job.neighbours(level)))
+        needs = (*dict.fromkeys(images_around), *(f"{place(parent)}/dream" for parent in job.parents(level)))
 
     def side_views(cloud: Cloud) -> list[View]:
         most, limit = job.limits.side_views, job.limits.hole_share
-        return views.side_views(job.path, level, cloud, limit=limit, most=most, large=plan.LARGE_HOLE)
+        return views.side_views(
+            job.path, level, cloud, limit=limit, most=most, large=plan.LARGE_HOLE, before=1 - fading.CLOSES_FROM
+        )
 
     def run(folder: Folder, report: Report) -> None:
-        rgb = files.read_picture(folder, first)
+        rgb = files.read_picture(folder, job.first_picture(level))
         given = _given(job, level, "depth", report)
         given = None if given is None else zoom.centred(given, rgb.shape[:2])
         parents = job.known(folder, level)
@@ -300,13 +343,14 @@ def _dream_step(job: Job, level: int) -> Step:
             most=job.limits.points,
             report=report,
             assets=job.assets(level),
+            others=job.others(folder, level),
         )
         files.write_points(folder, f"{base}/parts/points.npz", cloud)
         files.write_views(folder, f"{base}/parts/views.npz", dreamed)
         files.write_arrays(folder, f"{base}/depth.npz", {"depth": dreamed[0].depth})
 
     outputs = (f"{base}/parts/points.npz", f"{base}/parts/views.npz", f"{base}/depth.npz")
-    return Step(f"{base}/dream", "dream", level, 8, parameters, needs, outputs, run, weight=4)
+    return Step(f"{base}/dream", "dream", level, 9, parameters, needs, outputs, run, weight=4)
 
 
 def _splat_step(job: Job, level: int) -> Step:
@@ -349,7 +393,7 @@ def _export_step(job: Job, level: int) -> Step:
         fitted = read_splats(folder.path(f"{base}/parts/fit.ply"))
         cloud, _ = refine_steps.read_level(job, folder, level)
         shown = fitted if level == 0 and not job.path.loop else export.feathered(fitted, anchor)
-        shown = close.closed(shown, job.stays(folder, level), anchor, cameras, report)
+        shown = close.closed(shown, job.stays(folder, level), cameras, report)
         splats, cloud = export.mark_superseded(shown, cloud, finer)
         folder.write_with(names[0], lambda temporary: write_splats(temporary, splats))
         folder.write_with(names[1], lambda temporary: write_cloud(temporary, cloud))
@@ -359,12 +403,14 @@ def _export_step(job: Job, level: int) -> Step:
     parents = [f"{place(parent)}/export" for parent in job.parents(level)]
     parents += [f"{place(parent % job.path.levels)}/fit" for parent in job.before(level)]
     needs = (*_finished(job, level), f"{base}/fit", *parents)
-    return Step(f"{base}/export", "export", level, 6, parameters, needs, tuple(names), run, weight=2)
+    return Step(f"{base}/export", "export", level, 7, parameters, needs, tuple(names), run, weight=2)
 
 
 def _finished(job: Job, level: int) -> tuple[str, ...]:
     """The steps after which a level's points and views are as they will be."""
     own = (f"{place(level)}/dream",)
+    if job.pasted:
+        return (*own, agree_steps.step_of(level))
     return (*own, refine_steps.step_of(job, level)) if job.second else own
 
 
@@ -419,6 +465,7 @@ def _result_step(job: Job, steps: list[Step]) -> Step:
 
 
 def _flight(job: Job, level: int) -> list:
-    """The keys of the path on which this level is seen whole: u from level − ½ to level + 1."""
-    inside = [key for key in job.path.keys if level - 0.5 <= key.zoom <= level + 1]
-    return [job.path.key_at(level - 0.5), *inside, job.path.key_at(float(level + 1))]
+    """The keys of the path on which this level is seen with nothing coarser behind it, up to the next one's."""
+    start = level - 1 + fading.CLOSES_FROM
+    inside = [key for key in job.path.keys if start <= key.zoom <= level + 1]
+    return [job.path.key_at(start), *inside, job.path.key_at(float(level + 1))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from core import fading
 
 from dreamzoom.camera import Camera
 from dreamzoom.engines.base import View
@@ -18,8 +19,8 @@ class Settings:
     """What a quality stands for.
 
     Attributes:
-        overscan: The most by which an anchor view is wider than the camera. √p is enough: then level k+1 fills the
-            screen from u = k+½ on, when it has faded in, and no sharp rectangle is ever seen in a blurry picture.
+        overscan: The most by which an anchor view is wider than the camera. At √p level k+1 fills the screen from
+            u = k+½ on; until then level k is magnified around it.
         side_views: The most side views per level for small holes; fewer where fewer show holes. Holes of more than
             `LARGE_HOLE` get theirs whatever the quality: a camera that turns away must not fly into nothing.
         hole_share: A side view is dreamed only where more than this share of its picture would be a hole.
@@ -43,8 +44,8 @@ class Settings:
 LARGE_HOLE = 0.04
 """The share of a picture from which a hole is large."""
 
-GAPS_FROM = 0.7
-"""How long before its level, in zoom, a place can be at which its gaps show: the level above has closed there."""
+GAPS_FROM = 1 - fading.CLOSES_FROM
+"""How long before its level, in zoom, a place can be at which its gaps show: there the level above begins to close."""
 
 TURN = np.radians(6)
 """A camera that turns by this shows other gaps."""
@@ -53,7 +54,7 @@ MOST_PLACES = 96
 
 QUALITIES = {
     "draft": Settings(
-        overscan=1.6, side_views=1, hole_share=0.0005, iterations=0, supports=0, cap=150_000, points=600_000, places=16
+        overscan=1.6, side_views=1, hole_share=0.0005, iterations=4, supports=0, cap=400_000, points=600_000, places=8
     ),
     "preview": Settings(
         overscan=1.6,

@@ -14,7 +14,7 @@ from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.steps import Step
 from dreamzoom.report import Report
-from dreamzoom.stages import files, plan, refine
+from dreamzoom.stages import agree_steps, files, plan, refine
 from dreamzoom.stages.dream import Dreamed
 from dreamzoom.stages.zoom import centred
 from dreamzoom.wire import Request
@@ -55,7 +55,9 @@ def build(job: Job, engine: Denoises, given: Given) -> list[Step]:
 
 
 def read_level(job: Job, folder: Folder, level: int) -> tuple[Cloud, list[Dreamed]]:
-    """A level's points and views, in refined colours where there is a second pass."""
+    """A level's points and views, in their final colours: of the second pass, or agreeing with the finer levels."""
+    if job.pasted:
+        return agree_steps.read_level(folder, level)
     base = _place(level)
     cloud = files.read_points(folder, f"{base}/parts/points.npz")
     dreamed = _first_views(folder, level)
@@ -118,7 +120,7 @@ def _step(job: Job, engine: Denoises, group: range, given: Given) -> Step:
     outputs = [f"{_place(k)}/{name}" for k in group for name in ("parts/refined.npz", "image.png")]
     outputs.append(report_of(group.start))
     weight = 3.0 * len(group)
-    return Step(_name(group), "refine", None, 1, parameters, tuple(dict.fromkeys(needs)), tuple(outputs), run, weight)
+    return Step(_name(group), "refine", None, 2, parameters, tuple(dict.fromkeys(needs)), tuple(outputs), run, weight)
 
 
 def report_of(first: int) -> str:

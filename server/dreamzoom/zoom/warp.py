@@ -8,6 +8,7 @@ stays exactly white for any relief.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,13 +16,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import maximum_filter
 from scipy.sparse import csr_matrix
 
 from dreamzoom.camera import Camera
 from dreamzoom.report import Report
 
 TOLERANCE = 0.03
-"""A pixel is hidden when it lies behind the target's depth by more than this share of it."""
+"""Depths of one view, or of two of the same scale, that differ by less than this share are of one surface."""
+
+HIDDEN = 1.15
+"""A finer view's pixel is hidden when it lies deeper than so many times what the coarser view sees there: the depths
+of two levels differ by several per cent where they show one surface."""
+
+FILLED, FILLED_SAME = 0.3, 0.75
+"""A pixel is covered from this share of its area on: by a finer view's pixels, which noise of depth moves by a good
+part of a pixel, or by those of a view of the same scale."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class Warp:
 
     Attributes:
         means: (m, n) sparse, rows sum to 1 where `covered`, else empty.
-        covered: (m,) bool: target pixels whose area is filled by visible source pixels.
+        covered: (m,) bool: target pixels whose area is filled enough by visible source pixels (`FILLED`).
         group: (n,) int64: the target pixel that the middle of each visible source pixel falls into, −1 for none.
     """
 
@@ -120,23 +130,57 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
     if coarser > 1:
         shape = (camera.height, coarser, camera.width, coarser)
         depth = depth[: camera.height * coarser, : camera.width * coarser].reshape(shape).mean((1, 3))
-    points = source.camera.unproject(source.depth)
-    pixel, z = camera.project(points)
+    pixel, z = camera.project(source.camera.unproject(source.depth))
     # a source pixel's side, in target pixels
     size = (source.depth / source.camera.fx) * camera.fx / np.maximum(z, 1e-9)
-    column, row = np.floor(pixel[..., 0] + 1e-6).astype(int), np.floor(pixel[..., 1] + 1e-6).astype(int)
-    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height) & (z > 0)
-    near = depth[np.clip(row, 0, camera.height - 1), np.clip(column, 0, camera.width - 1)]
-    visible = inside & (source.depth > 0) & (np.abs(z - near) < TOLERANCE * near)
+    row, column, inside = cells(pixel, (camera.height, camera.width))
+    visible = inside & (source.depth > 0) & (z > 0)
+    if coarser == 1:
+        near = maximum_filter(depth, 3)  # outlines of two depth maps differ by a pixel
+        visible &= (depth[row, column] > 0) & (z < HIDDEN * near[row, column])
+        visible &= ~_behind_own(pixel, z, size, visible)
+    else:
+        near = depth[row, column]
+        visible &= np.abs(z - near) < TOLERANCE * near
     group = np.where(visible, row * camera.width + column, -1).ravel()
     rows, columns, areas = _areas(pixel[visible], np.minimum(size[visible], 1.0), np.flatnonzero(visible), camera)
     count = camera.width * camera.height
     weights = csr_matrix((areas, (rows, columns)), shape=(count, source.depth.size))
     total = np.asarray(weights.sum(1)).ravel()
-    covered = total > 0.75
+    covered = total > (FILLED if coarser == 1 else FILLED_SAME)
     scale = np.where(covered, 1 / np.maximum(total, 1e-9), 0)
     means = csr_matrix(weights.multiply(scale[:, None]), dtype=np.float32)
     return Warp(means, covered, group)
+
+
+def cells(pixel: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and columns of pixel coordinates (..., 2), clipped to the picture, and whether they lie in it."""
+    column, row = np.moveaxis(np.floor(np.nan_to_num(pixel) + 1e-6), -1, 0)
+    inside = (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
+    row, column = (np.clip(places, 0, side - 1).astype(int) for places, side in zip((row, column), shape))
+    return row, column, inside
+
+
+def _behind_own(pixel: np.ndarray, z: np.ndarray, size: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Which pixels of the source others of it hide, (h, w) bool: by a depth buffer as fine as the source is.
+
+    Args:
+        pixel, z: Where the target's camera sees them, (h, w, 2) and (h, w).
+        size: (h, w), their sides in target pixels.
+        there: (h, w) bool, those that count.
+    """
+    if not there.any():
+        return ~there
+    low = np.floor(pixel[there].min(0))
+    extent = np.ceil(pixel[there].max(0)) - low + 1
+    finer = min(1 / float(np.median(size[there])), math.sqrt(8 * z.size / extent.prod()))  # not too large a buffer
+    finer = max(math.floor(finer + 1e-6), 1)
+    column, row = np.floor((pixel[there] - low) * finer + 1e-6).astype(int).T
+    nearest = np.full((extent[::-1] * finer).astype(int), np.inf)
+    np.minimum.at(nearest, (row, column), z[there])
+    hidden = np.zeros(z.shape, bool)
+    hidden[there] = z[there] > (1 + TOLERANCE) * nearest[row, column]
+    return hidden
 
 
 def _areas(pixel: np.ndarray, size: np.ndarray, index: np.ndarray, camera: Camera):

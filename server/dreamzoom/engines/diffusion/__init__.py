@@ -52,6 +52,7 @@ class DiffusionEngine:
     """
 
     name = "diffusion"
+    multiview_consistent = False
 
     def __init__(self, request: Request, model: check.Model):
         from dreamzoom.engines.diffusion import loading

@@ -5,19 +5,22 @@ and ground truth.
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
 
 from dreamzoom.camera import Camera
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.engines.base import KNOWN, DepthKind, DepthMap, View
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 
-VERSION = 2
+FEW = 0.25
+"""Up to this share of a picture's pixels are painted one by one."""
+
+VERSION = 3
 """Raise when the world looks different than before: finished jobs are then made anew."""
 
 
@@ -29,27 +32,40 @@ class ProceduralEngine:
         factor: The zoom factor.
         focuses: (N, 3) float64, as in `path.ZoomPath`.
         distortion: Whether `depth` is distorted; exact and metric where not.
+        loop: Whether the first level comes again after the last.
+        side: The longer side of the pictures in pixels: finer levels are in them until they are smaller than a pixel.
     """
 
     name = "procedural"
+    multiview_consistent = True
 
     def __init__(
-        self, prompts: list[str], seeds: list[int], factor: float, focuses: np.ndarray, distortion: bool = True
+        self,
+        prompts: list[str],
+        seeds: list[int],
+        factor: float,
+        focuses: np.ndarray,
+        distortion: bool = True,
+        *,
+        loop: bool = False,
+        side: int = 512,
     ):
         self.prompts, self.seeds, self.distortion = list(prompts), list(seeds), distortion
-        self.world = World(self.prompts, self.seeds, factor, focuses)
+        self.world = World(self.prompts, self.seeds, factor, focuses, loop=loop, side=side)
 
     def identity(self) -> dict[str, Any]:
         """What every step depends on; what one level depends on, `dependencies` says."""
         return {"engine": self.name, "version": VERSION, "distortion": self.distortion}
 
     def dependencies(self, level: int) -> dict[str, Any]:
-        """What the pictures of a level depend on beside `identity`: levels 0..level, never a later one."""
+        """What the pictures of a level depend on beside `identity`: the older and finer levels seen in them."""
+        seen, count = self.world.seen_from(level), self.world.levels
         return {
-            "prompts": self.prompts[: level + 1],
-            "seeds": self.seeds[: level + 1],
+            "seen": [[k - level, self.prompts[k % count], self.seeds[k % count]] for k in seen],
+            "first": None if self.world.loop else seen[0],
+            "last": None if self.world.loop else self.world.levels - 1 - seen[-1],
             "factor": self.world.factor,
-            "focuses": self.world.focuses[:level].tolist(),
+            "focuses": [self.world.focuses[k % count].tolist() for k in seen[:-1]],
         }
 
     def paint(
@@ -66,14 +82,19 @@ class ProceduralEngine:
         constructor.
         """
         report.progress(0.0)
-        true, _ = self.world.render(view.camera, view.level)
+        wanted = mask != KNOWN
+        picture = np.asarray(rgb, np.float32).copy()
+        if wanted.mean() < FEW:
+            picture[wanted] = self.world.colours(view.camera, view.level, view.zoom, np.argwhere(wanted))
+        else:
+            picture[wanted] = self.world.render(view.camera, view.level, view.zoom)[0][wanted]
         report.progress(1.0)
-        return np.where((mask == KNOWN)[..., None], rgb, true).astype(np.float32)
+        return picture
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
         """Z-depth of the view: up to a factor, warped and noisy, or exact where `distortion` is off."""
         report.progress(0.0)
-        depth = self.world.depth(view.camera, view.level)
+        depth = self.world.depth(view.camera, view.level, view.zoom)
         report.progress(1.0)
         if not self.distortion:
             return DepthMap(depth, DepthKind.METRIC)
@@ -82,21 +103,12 @@ class ProceduralEngine:
         return DepthMap(distort(depth, rng, outliers=0.01), DepthKind.SCALE)
 
     def truth(self, path: ZoomPath, zoom: float, camera_in_gauge: Camera) -> tuple[np.ndarray, np.ndarray]:
-        """The flight's true picture at a zoom: levels k and k+1 dissolved in linear light as `path.fade` says.
+        """The flight's true picture at a zoom.
 
         Returns:
-            (H, W, 3) float32 sRGB, and z-depth (H, W) float32 in the gauge at `zoom`, of the level that dominates.
+            (H, W, 3) float32 sRGB, and z-depth (H, W) float32 in the gauge at `zoom`.
         """
-        last = path.levels - 1
-        fades = [path.fade(zoom, level) for level in range(path.levels)]
-        top = max(level for level in range(path.levels) if fades[level] > 0)
-        share = fades[top]
-        wanted = [(top, share)] + ([(top - 1, 1 - share)] if share < 1 and top > 0 else [])
-        light, depth, best = 0.0, None, -1.0
-        for level, weight in wanted:
-            gauge = path.gauge(zoom, min(level, last))
-            rgb, z = self.world.render(camera_in_gauge.moved(gauge), level)
-            light = light + weight * srgb_to_linear(rgb)
-            if weight > best:
-                best, depth = weight, z / np.float32(gauge.scale)
-        return linear_to_srgb(np.asarray(light, np.float32)), np.asarray(depth, np.float32)
+        level = math.floor(zoom) if path.loop else min(max(math.floor(zoom), 0), path.levels - 1)
+        gauge = path.gauge(zoom, level)
+        rgb, depth = self.world.render(camera_in_gauge.moved(gauge), level, zoom)
+        return rgb, depth / np.float32(gauge.scale)

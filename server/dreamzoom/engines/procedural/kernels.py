@@ -1,11 +1,13 @@
 """The compiled heart of the world: height and colour of a place, grids of height, shadow and openness, and the ray
 march. `picture` makes pictures of them.
 
-A place is given in the frame of the level that is drawn, K. `chain` holds the levels that still matter there, oldest
-first:
-columns scale (p^(K−j)), offset x y z (the focus of K in frame j), the plane (value, slope x, slope y) that is taken
-off the older
-relief so that it is level under level j's focus, the z of the focus in the parent's frame, p, and the tint (3).
+A place is given in the frame of the level whose camera looks, K. `chain` holds the levels j that matter there, older
+and finer than K, the oldest first: columns scale (p^(K−j)), offset x y z (the origin of frame K in frame j), the plane
+(value, slope x, slope y) that is taken off the older relief so that it is level under level j's focus, the z of the
+focus in the parent's frame, p, and the tint (3).
+
+Heights, shadows and openness to the sky are kept on square grids about the levels' origins, "rings", the finest first:
+`rings` (R, 3) holds the centre x, y and half the side of each, in frame K.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from dreamzoom.engines.procedural.surface import surface
 
 SCALE, OX, OY, OZ, PLANE, PLANE_X, PLANE_Y, FOCUS_Z, FACTOR, TINT = range(10)
 CHAIN = 12
-DOME = 50.0
 
 
 @njit
@@ -64,11 +65,15 @@ def _own_relief(recipes, seeds, count, x, y, fp, calm):
 
 
 @njit
-def height(chain, recipes, seeds, counts, xk, yk, fpk):
-    """The height of the ground at a place, in frame K."""
+def height(chain, recipes, seeds, counts, xk, yk, fpk, last):
+    """The height of the ground at a place, in frame K, with the levels up to row `last` of the chain.
+
+    h_j(X) = p · (h_{j−1} − z_j) − plane_j + w_j · f_j, level after level, each in its own frame; the relief of a level
+    is calm where the next one lies.
+    """
     h = 0.0
     levels = chain.shape[0]
-    for i in range(levels):
+    for i in range(last + 1):
         c = chain[i]
         x, y, fp = xk / c[SCALE] + c[OX], yk / c[SCALE] + c[OY], fpk / c[SCALE]
         share = 1.0
@@ -84,7 +89,7 @@ def height(chain, recipes, seeds, counts, xk, yk, fpk):
                 u, v = xk / d[SCALE] + d[OX], yk / d[SCALE] + d[OY]
                 calm = 1.0 - smooth(0.5, 1.9, math.sqrt(u * u + v * v))
             h += share * _own_relief(recipes[i], seeds[i], counts[i], x, y, fp, calm)
-    return h
+    return (h - chain[last, OZ]) * chain[last, SCALE]
 
 
 @njit
@@ -156,76 +161,29 @@ def colour(chain, recipes, seeds, counts, xk, yk, zk, fpk, nx, ny, nz, lx, ly, l
 
 
 @njit(nogil=True, cache=True)
-def heights_at(chain, recipes, seeds, counts, places, fp, out):
-    """Heights (N,) of places (N, 2), for a footprint."""
+def heights_at(chain, recipes, seeds, counts, places, fp, last, out):
+    """Heights (N,) of places (N, 2), for a footprint, with the levels up to row `last` of the chain."""
     for k in range(places.shape[0]):
-        out[k] = height(chain, recipes, seeds, counts, places[k, 0], places[k, 1], fp)
+        out[k] = height(chain, recipes, seeds, counts, places[k, 0], places[k, 1], fp, last)
 
 
 @njit
-def ground(grids, extent0, x, y):
-    """Height from the finest grid that holds a place, bilinear; the size of its cell."""
-    n = grids.shape[1] - 1
-    far = max(abs(x), abs(y))
-    ring, extent = 0, extent0
-    while far > extent * 0.88 and ring < grids.shape[0] - 1:
-        ring += 1
-        extent *= 2.0
-    cell = 2.0 * extent / n
-    u = min(max((x + extent) / cell, 0.0), n - 1e-9)
-    v = min(max((y + extent) / cell, 0.0), n - 1e-9)
-    i, j = int(u), int(v)
-    u -= i
-    v -= j
-    g = grids[ring]
-    top = g[j, i] + (g[j, i + 1] - g[j, i]) * u
-    low = g[j + 1, i] + (g[j + 1, i + 1] - g[j + 1, i]) * u
-    return top + (low - top) * v, cell, ring
-
-
-@njit(nogil=True, cache=True)
-def ground_at(grids, extent0, places, out):
-    """Heights (N,) of places (N, 2), from the grids."""
-    for k in range(places.shape[0]):
-        out[k] = ground(grids, extent0, places[k, 0], places[k, 1])[0]
-
-
-@njit(nogil=True, cache=True)
-def bake_shadows(grids, extent0, ring, lx, ly, lz, ceiling, out, row0, row1):
-    """Fill rows of a grid with the share of the sun's disc that is seen, 0..1, by marching towards it."""
-    n = grids.shape[1] - 1
-    extent = extent0 * 2.0**ring
-    cell = 2.0 * extent / n
-    inner = 0.8 * extent / 2.0 if ring > 0 else -1.0
-    flat = math.sqrt(lx * lx + ly * ly)
-    for j in range(row0, row1):
-        y = j * cell - extent
-        for i in range(n + 1):
-            x = i * cell - extent
-            if abs(x) < inner and abs(y) < inner:
-                out[j, i] = 1.0
-                continue
-            z = grids[ring, j, i] + 0.6 * cell
-            t, light = 1.6 * cell / flat, 1.0
-            while light > 0.0 and z + lz * t < ceiling:
-                h, step, _ = ground(grids, extent0, x + lx * t, y + ly * t)
-                seen = 0.5 + 0.5 * (z + lz * t - h) / (0.045 * t + 0.3 * cell)
-                # what is levels larger casts no shadow here, else a deep level would lie in the dark for ever
-                light = min(light, max(seen, smooth(4.0, 14.0, t)))
-                t = t * 1.07 + step * 0.5
-                if t > 14.0:
-                    break
-            light = max(light, 0.0)
-            out[j, i] = light * light * (3.0 - 2.0 * light)
+def ring_of(rings, x, y):
+    """The finest ring that holds a place, with a margin; the outermost where none does."""
+    last = rings.shape[0] - 1
+    for ring in range(last):
+        if max(abs(x - rings[ring, 0]), abs(y - rings[ring, 1])) <= 0.88 * rings[ring, 2]:
+            return ring
+    return last
 
 
 @njit
-def sample(grids, ring, extent, x, y):
-    """Bilinear value of one ring."""
+def sample(grids, rings, ring, x, y):
+    """Bilinear value of one ring's grid; `grids` (R, n+1, n+1)."""
     n = grids.shape[1] - 1
-    cell = 2.0 * extent / n
-    u = min(max((x + extent) / cell, 0.0), n - 1e-9)
-    v = min(max((y + extent) / cell, 0.0), n - 1e-9)
+    cell = 2.0 * rings[ring, 2] / n
+    u = min(max((x - rings[ring, 0] + rings[ring, 2]) / cell, 0.0), n - 1e-9)
+    v = min(max((y - rings[ring, 1] + rings[ring, 2]) / cell, 0.0), n - 1e-9)
     i, j = int(u), int(v)
     u -= i
     v -= j
@@ -236,31 +194,74 @@ def sample(grids, ring, extent, x, y):
 
 
 @njit
-def openness(grids, extent0, ring, x, y):
+def ground(grids, rings, x, y):
+    """Height from the finest grid that holds a place; the size of its cell, and which it is."""
+    ring = ring_of(rings, x, y)
+    return sample(grids, rings, ring, x, y), 2.0 * rings[ring, 2] / (grids.shape[1] - 1), ring
+
+
+@njit(nogil=True, cache=True)
+def ground_at(grids, rings, places, out):
+    """Heights (N,) of places (N, 2), from the grids."""
+    for k in range(places.shape[0]):
+        out[k] = ground(grids, rings, places[k, 0], places[k, 1])[0]
+
+
+@njit(nogil=True, cache=True)
+def bake_shadows(grids, rings, lx, ly, lz, ceiling, least, out, row0, row1):
+    """Fill rows of the first ring's grid with the share of the sun's disc that is seen, 0..1, by marching towards it.
+
+    Args:
+        lx, ly, lz: Towards the sun, a unit vector.
+        ceiling: The highest ground of all.
+        least: The least distance from the origin that shadows are scaled by, see below.
+    """
+    n = grids.shape[1] - 1
+    extent = rings[0, 2]
+    cell = 2.0 * extent / n
+    flat = math.sqrt(lx * lx + ly * ly)
+    for j in range(row0, row1):
+        y = j * cell - extent
+        for i in range(n + 1):
+            x = i * cell - extent
+            # What is levels larger than its place is far from the origin casts no shadow there, else a deep level
+            # would lie in the dark for ever. That depends on the place alone, so every view sees the same shadow.
+            reach = max(math.sqrt(x * x + y * y), least)
+            z = grids[0, j, i] + 0.6 * cell
+            t, light = 1.6 * cell / flat, 1.0
+            while light > 0.0 and z + lz * t < ceiling and t < 14.0 * reach:
+                h, step, _ = ground(grids, rings, x + lx * t, y + ly * t)
+                seen = 0.5 + 0.5 * (z + lz * t - h) / (0.045 * t + 0.3 * cell)
+                light = min(light, max(seen, smooth(4.0 * reach, 14.0 * reach, t)))
+                t = t * 1.07 + step * 0.5
+            light = max(light, 0.0)
+            out[j, i] = light * light * (3.0 - 2.0 * light)
+
+
+@njit
+def openness(opens, rings, ring, x, y):
     """How much of the sky a place sees: the product over four scales from its own ring outwards."""
     total = 1.0
-    extent = extent0 * 2.0**ring
-    for k in range(ring, min(ring + 4, grids.shape[0])):
-        total *= sample(grids, k, extent, x, y)
-        extent *= 2.0
+    for k in range(ring, min(ring + 4, opens.shape[0])):
+        total *= sample(opens, rings, k, x, y)
     return total
 
 
 @njit
-def march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz):
+def march(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz):
     """The first crossing of a ray into the ground.
 
     Args:
-        grids: Heights (rings, N+1, N+1). tops: For each size in `blocks`, coarse then fine, the highest of 3 × 3 blocks
-            of so many cells, (rings, N/size, N/size).
+        grids: Heights (R, n+1, n+1). tops: For each size in `blocks`, coarse then fine, the highest of 3 × 3 blocks
+            of so many cells, (R, n/size, n/size).
+        dome: The radius of the sky about the origin.
         cx..dz: The ray, z-depth 1 a unit of t.
 
     Returns:
         t, or −1 where the ray leaves through the dome of the sky.
     """
-    n = grids.shape[1] - 1
     flat = max(math.sqrt(dx * dx + dy * dy), 1e-9)
-    b, c2, a = cx * dx + cy * dy + cz * dz, cx * cx + cy * cy + cz * cz - DOME * DOME, dx * dx + dy * dy + dz * dz
+    b, c2, a = cx * dx + cy * dy + cz * dz, cx * cx + cy * cy + cz * cz - dome * dome, dx * dx + dy * dy + dz * dz
     disc = b * b - a * c2
     if disc <= 0.0:
         return -1.0
@@ -275,14 +276,16 @@ def march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz):
         x, y, z = cx + dx * t, cy + dy * t, cz + dz * t
         if z > ceiling and dz >= 0.0:
             return -1.0
-        h, cell, ring = ground(grids, extent0, x, y)
+        h, cell, ring = ground(grids, rings, x, y)
         if z > h:
             outside = True
             before = t
             step = 0.6 * cell / flat
+            u, v = x - rings[ring, 0] + rings[ring, 2], y - rings[ring, 1] + rings[ring, 2]
             for fine in range(2):
                 wide = cell * blocks[fine]
-                high = tops[fine][ring, int((y + 0.5 * cell * n) / wide), int((x + 0.5 * cell * n) / wide)]
+                most = tops[fine].shape[1] - 1
+                high = tops[fine][ring, min(max(int(v / wide), 0), most), min(max(int(u / wide), 0), most)]
                 if z > high:
                     reach = wide / flat
                     if dz < 0.0:
@@ -296,7 +299,7 @@ def march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz):
             low, high = before, t
             for _ in range(14):
                 mid = 0.5 * (low + high)
-                if cz + dz * mid > ground(grids, extent0, cx + dx * mid, cy + dy * mid)[0]:
+                if cz + dz * mid > ground(grids, rings, cx + dx * mid, cy + dy * mid)[0]:
                     low = mid
                 else:
                     high = mid

@@ -3,8 +3,9 @@
 The slope of the ground under a pixel comes from the exact heights under its neighbours, so that a pixel costs one
 height; only where the neighbours lie on another surface it is found by three.
 
-`scene` below is (chain, recipes, seeds, counts, grids, shadows, opens, extent0, light), as `kernels` has them;
-`lens` is fx, fy, cx, cy and the footprint of a pixel at depth 1.
+`scene` below is (chain, recipes, seeds, counts, grids, shadows, opens, rings, sky, light), as `kernels` has them; `sky`
+holds the rows of the chain whose sky is seen, each with its share, (2, 2). `lens` is fx, fy, cx, cy and the footprint
+of a pixel at depth 1.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from dreamzoom.engines.procedural import recipe as R
-from dreamzoom.engines.procedural.kernels import DOME, colour, ground, height, march, openness, sample
+from dreamzoom.engines.procedural.kernels import colour, ground, height, march, openness, sample
 from dreamzoom.engines.procedural.noise import mix, smooth
 from dreamzoom.engines.procedural.surface import stars
 
@@ -59,24 +60,24 @@ def _ray(pose, lens, column, row):
 
 
 @njit
-def _reach(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz):
+def _reach(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz):
     """Z-depth of a ray's end: positive on the ground, negative on the dome of the sky."""
-    t = march(grids, tops, blocks, extent0, ceiling, cx, cy, cz, dx, dy, dz)
+    t = march(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz)
     if t > 0.0:
         return t
     a, b = dx * dx + dy * dy + dz * dz, cx * dx + cy * dy + cz * dz
     c = cx * cx + cy * cy + cz * cz
-    disc = b * b - a * (c - DOME * DOME)
+    disc = b * b - a * (c - dome * dome)
     far = (-b + math.sqrt(disc)) / a if disc > 0.0 else -1.0
-    return -far if far > 0.01 else -(math.sqrt(c) + DOME)
+    return -far if far > 0.01 else -(math.sqrt(c) + dome)
 
 
 @njit(nogil=True, cache=True)
-def reaches(grids, tops, blocks, extent0, ceiling, pose, lens, at, out):
+def reaches(grids, tops, blocks, rings, dome, ceiling, pose, lens, at, out):
     """Signed z-depth (N,) of the rays through pixel coordinates (N, 2): negative on the sky."""
     for k in range(at.shape[0]):
         dx, dy, dz = _ray(pose, lens, at[k, 0], at[k, 1])
-        out[k] = _reach(grids, tops, blocks, extent0, ceiling, pose[0, 3], pose[1, 3], pose[2, 3], dx, dy, dz)
+        out[k] = _reach(grids, tops, blocks, rings, dome, ceiling, pose[0, 3], pose[1, 3], pose[2, 3], dx, dy, dz)
 
 
 @njit
@@ -95,8 +96,8 @@ def _slope(scene, x, y, h0, fp, cell):
     """The slope (x, y) of the ground at a place of exact height `h0`."""
     chain, recipes, seeds, counts = scene[0], scene[1], scene[2], scene[3]
     eps = max(0.7 * fp, 0.12 * cell)
-    gx = (height(chain, recipes, seeds, counts, x + eps, y, fp) - h0) / eps
-    return gx, (height(chain, recipes, seeds, counts, x, y + eps, fp) - h0) / eps
+    gx = (height(chain, recipes, seeds, counts, x + eps, y, fp, len(chain) - 1) - h0) / eps
+    return gx, (height(chain, recipes, seeds, counts, x, y + eps, fp, len(chain) - 1) - h0) / eps
 
 
 @njit
@@ -106,10 +107,10 @@ def _lit(scene, x, y, z, fp, gx, gy):
     A wall is one cell of the grid wide: its normal is the grid's, and its look is that of the place just inside of it.
     A slope too steep for the ground beside a wall has looked over its edge: the grid's stands in.
     """
-    chain, recipes, seeds, counts, grids, shadows, opens, extent0, light = scene
-    _, cell, ring = ground(grids, extent0, x, y)
-    wx = (ground(grids, extent0, x + cell, y)[0] - ground(grids, extent0, x - cell, y)[0]) / (2.0 * cell)
-    wy = (ground(grids, extent0, x, y + cell)[0] - ground(grids, extent0, x, y - cell)[0]) / (2.0 * cell)
+    chain, recipes, seeds, counts, grids, shadows, opens, rings, _, light = scene
+    _, cell, ring = ground(grids, rings, x, y)
+    wx = (ground(grids, rings, x + cell, y)[0] - ground(grids, rings, x - cell, y)[0]) / (2.0 * cell)
+    wy = (ground(grids, rings, x, y + cell)[0] - ground(grids, rings, x, y - cell)[0]) / (2.0 * cell)
     steep = math.sqrt(wx * wx + wy * wy)
     wall = smooth(1.6, 3.2, steep)
     step = max(wall, smooth(1.6, 3.2, math.sqrt(gx * gx + gy * gy)))
@@ -118,8 +119,8 @@ def _lit(scene, x, y, z, fp, gx, gy):
     inward = 1.5 * cell * wall / max(steep, 1e-6)
     r, g, b = colour(
         chain, recipes, seeds, counts, x + wx * inward, y + wy * inward, z, fp, -gx * norm, -gy * norm, norm,
-        light[0], light[1], light[2], sample(shadows, ring, extent0 * 2.0**ring, x, y),
-        openness(opens, extent0, ring, x, y),
+        light[0], light[1], light[2], sample(shadows, rings, ring, x, y),
+        openness(opens, rings, ring, x, y),
     )  # fmt: skip
     return _film(r), _film(g), _film(b)
 
@@ -127,9 +128,13 @@ def _lit(scene, x, y, z, fp, gx, gy):
 @njit
 def _heaven(scene, dx, dy, dz, lens):
     """The displayed light of the sky in a direction."""
-    last = scene[0].shape[0] - 1
     norm = math.sqrt(dx * dx + dy * dy + dz * dz)
-    r, g, b = _sky(scene[1][last, 0], scene[2][last, 0], dx / norm, dy / norm, dz / norm, 6.0 * lens[4])
+    r, g, b = 0.0, 0.0, 0.0
+    for part in range(2):
+        level, share = int(scene[8][part, 0]), scene[8][part, 1]
+        if share > 0.0:
+            own = _sky(scene[1][level, 0], scene[2][level, 0], dx / norm, dy / norm, dz / norm, 6.0 * lens[4])
+            r, g, b = r + share * own[0], g + share * own[1], b + share * own[2]
     return _film(r), _film(g), _film(b)
 
 
@@ -145,7 +150,7 @@ def ground_under(scene, pose, lens, depth, row0, row1, out):
                 dx, dy, _ = _ray(pose, lens, j + 0.5, i + 0.5)
                 x, y = pose[0, 3] + dx * t, pose[1, 3] + dy * t
                 out[i, j, 0], out[i, j, 1] = x, y
-                out[i, j, 2] = height(scene[0], scene[1], scene[2], scene[3], x, y, t * lens[4])
+                out[i, j, 2] = height(scene[0], scene[1], scene[2], scene[3], x, y, t * lens[4], len(scene[0]) - 1)
 
 
 @njit
@@ -215,7 +220,7 @@ def light_four(scene, pose, lens, depth, pixels, rgb):
         for s in range(4):
             x, y, z = _inside(pose, lens, t0, across, down, i, j, SPREAD * ((s & 1) - 0.5), SPREAD * ((s >> 1) - 0.5))
             spots[s, 0], spots[s, 1], spots[s, 2] = x, y, z
-            heights[s] = height(scene[0], scene[1], scene[2], scene[3], x, y, fp)
+            heights[s] = height(scene[0], scene[1], scene[2], scene[3], x, y, fp, len(scene[0]) - 1)
         r, g, b = 0.0, 0.0, 0.0
         for s in range(4):
             x, y = spots[s, 0], spots[s, 1]
@@ -239,6 +244,6 @@ def light_rays(scene, pose, lens, at, depth, rgb):
             rgb[k, 0], rgb[k, 1], rgb[k, 2] = _heaven(scene, dx, dy, dz, lens)
             continue
         x, y, fp = pose[0, 3] + dx * t, pose[1, 3] + dy * t, t * lens[4]
-        h = height(scene[0], scene[1], scene[2], scene[3], x, y, fp)
+        h = height(scene[0], scene[1], scene[2], scene[3], x, y, fp, len(scene[0]) - 1)
         gx, gy = _slope(scene, x, y, h, fp, ground(scene[4], scene[7], x, y)[1])
         rgb[k, 0], rgb[k, 1], rgb[k, 2] = _lit(scene, x, y, pose[2, 3] + dz * t, fp, gx, gy)

@@ -1,0 +1,184 @@
+"""The fit on the card: what `splats.fit` does with one view at a time. Nothing leaves the card but sizes and losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from dreamzoom.report import Report
+from dreamzoom.splats import fit as cpu
+from dreamzoom.splats import loss as cpu_loss
+from dreamzoom.splats.colours import PULL
+from dreamzoom.splats.cuda import loss
+from dreamzoom.splats.cuda.driver import Card
+from dreamzoom.splats.cuda.layout import KEPT
+from dreamzoom.splats.cuda.pictures import averaged, linear_to_srgb, repeated, srgb_to_linear
+from dreamzoom.splats.cuda.raster import Lens, Parameters, Seen, see, shaded, uploaded
+from dreamzoom.splats.cuda.surfels import Surfels
+from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.optimise import Rates
+from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE
+from dreamzoom.splats.target import Target
+
+BYTES_A_PIXEL = 12 * KEPT + 140
+"""Of a view's finest picture: lists and notes, the picture, its gradient, a quarter of the loss's planes."""
+BYTES_A_GOAL, BYTES_A_SURFEL, BYTES_A_FROZEN = 60, 700, 200
+SPARE = 1.3
+"""What torch's allocator and longer lists may need beyond the sums."""
+
+
+def bytes_needed(targets: list[Target], cap: int, background: Gaussians | None) -> int:
+    """GPU memory that a fit of at most `cap` surfels takes."""
+    sizes = [target.mask.size for target in targets]
+    frozen = 0 if background is None else len(background)
+    pixels = cpu.FINE**2 * max(sizes, default=0) * BYTES_A_PIXEL + sum(sizes) * BYTES_A_GOAL
+    return round(SPARE * (pixels + cap * BYTES_A_SURFEL + frozen * BYTES_A_FROZEN))
+
+
+class _View:
+    """One target on the card: the goal of the loss, and its cameras of 1 and FINE² rays a pixel."""
+
+    def __init__(self, card: Card, target: Target):
+        goal = cpu_loss.prepared(target.rgb, target.mask)
+        self.goal, self.camera = loss.prepared(card, goal), target.camera
+        by_alpha, self.pixels = cpu.look(target, goal)
+        self.coloured, self.by_alpha = bool(goal.pixels), uploaded(card, by_alpha)
+        self.lenses = {}
+        for samples in (1, cpu.FINE):
+            camera = target.camera.resized(samples * target.camera.width, samples * target.camera.height)
+            self.lenses[samples] = Lens(card, camera, PIXEL_VARIANCE, NEAR)
+
+
+class CardFit:
+    """The state of one fit on the card; the same methods as `splats.fit.CpuFit`. Leaving it frees the card's memory."""
+
+    def __init__(
+        self, card: Card, splats: Gaussians, targets: list[Target], covers: list[Target], background: Gaussians | None
+    ):
+        self.card, self.splats = card, splats
+        self.views = [_View(card, target) for target in targets]
+        self.covers = [_View(card, target) for target in covers]
+        self._black = torch.zeros(3, device=card.device)
+        self._background = background if background is not None and len(background) else None
+        self._frozen: dict[int, Parameters] = {}
+        self._surfels: Surfels | None = None
+
+    def __enter__(self) -> CardFit:
+        return self
+
+    def __exit__(self, *problem) -> None:
+        self.views, self.covers, self._frozen, self._surfels = [], [], {}, None
+        torch.cuda.empty_cache()  # for other programs: Blender renders on the same GPU
+
+    def _seen(self, view: _View, own: Parameters, samples: int) -> Seen:
+        """What a view sees of `own` splats and of the frozen ones after them."""
+        lens, parts = view.lenses[samples], [own]
+        if self._background is not None:
+            parts.append(self._frozen_from(view, self._background))
+        return see(lens, parts, self._black)
+
+    def _frozen_from(self, view: _View, background: Gaussians) -> Parameters:
+        """The frozen splats in the colours that a view sees: the same for all views where there are no harmonics."""
+        key = 0 if background.sh.shape[1] == 1 else id(view)
+        if key not in self._frozen:
+            opacities = uploaded(self.card, background.opacities.astype(np.float32))
+            self._frozen[key] = shaded(self.card, background, view.lenses[1].arrays[1], opacities)
+        return self._frozen[key]
+
+    def solve(self, passes: int, report: Report, samples: int = 1) -> None:
+        """Solve for the colours, as `colours.solve`; each view is seen again in every pass."""
+        if self._surfels is None:
+            centre = self.views[0].lenses[1].arrays[1]
+            opacities = uploaded(self.card, self.splats.opacities.astype(np.float32))
+            own = shaded(self.card, self.splats, centre, opacities)
+            start = srgb_to_linear(uploaded(self.card, np.clip(self.splats.rgb, 0, 1).astype(np.float32)))
+        else:
+            own = self._surfels.parameters()
+            start = own.rgb
+        colours = self._solved(own, start, passes, report, samples)
+        rgb = linear_to_srgb(colours)
+        if self._surfels is not None:
+            self._surfels.values["rgb"] = rgb
+        else:
+            self.splats = cpu.recoloured(self.splats, rgb.cpu().numpy())
+
+    def _solved(self, own: Parameters, start: torch.Tensor, passes: int, report: Report, samples: int) -> torch.Tensor:
+        """Linear colours (N, 3), from `start`."""
+        weights, goals = {}, {}
+        for at, view in enumerate(self.views):
+            goals[at] = srgb_to_linear(view.goal.rgb)
+            weights[at] = view.goal.mask / (0.05 + goals[at].mean(-1))
+        colours, norm = start, None
+        for step in range(passes):
+            report.progress(step / passes, "fitting colours")
+            total, shown_by = PULL * (start - colours), torch.full_like(start[:, 0], PULL)
+            own = Parameters(own.means, own.log_scales, own.quaternions, own.opacities, colours.contiguous())
+            for at, view in enumerate(self.views):
+                seen = self._seen(view, own, samples)
+                residual = (goals[at] - averaged(seen.rgb, samples)) * weights[at][..., None]
+                sums = seen.spread(len(own), repeated(residual, samples), repeated(weights[at], samples))
+                total = total + sums[:, :3]
+                shown_by = shown_by + sums[:, 3]
+            norm = shown_by if norm is None else norm
+            colours = (colours + 1.6 * total / norm[:, None]).clamp(0, 1)
+        return colours
+
+    def start(self) -> None:
+        """Begin to move the splats."""
+        floor = np.log(0.4 * cpu.footprints(self.splats.means, [view.camera for view in self.views]))
+        self._surfels = Surfels(self.card, self.splats, floor)
+
+    @property
+    def _moving(self) -> Surfels:
+        if self._surfels is None:
+            raise RuntimeError("the fit was not started")
+        return self._surfels
+
+    def descend(self, view: _View, rates: Rates, samples: int = 1) -> torch.Tensor:
+        """One step on one view; the loss before it, a number on the card."""
+        surfels = self._moving
+        own = surfels.parameters()
+        seen = self._seen(view, own, samples)
+        value, grad_rgb = torch.zeros(()), torch.zeros_like(seen.rgb)
+        if view.coloured:
+            value, by_rgb = loss.loss(self.card, averaged(seen.rgb, samples), view.goal)
+            grad_rgb = repeated(by_rgb, samples)
+        grad_alpha = torch.where(seen.alpha < cpu.SOLID, repeated(view.by_alpha, samples), 0.0)
+        found, visible = seen.gradients(own, grad_rgb, grad_alpha)
+        scales = surfels.values["log_scales"]
+        third = found["log_scales"][:, 2:] * (scales == scales.amin(1, keepdim=True))
+        size = torch.exp(scales - surfels.floor[:, None]) * (cpu.SIZE_WEIGHT / view.pixels)
+        held = _held(surfels, view.pixels)
+        rgb = surfels.values["rgb"]
+        bend = torch.where(rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((rgb + 0.055) / 1.055) ** 1.4)
+        gradients = {
+            "means": found["means"] + held["means"],
+            "log_scales": found["log_scales"][:, :2] + third + size + held["log_scales"],
+            "quaternions": found["quaternions"] + held["quaternions"],
+            "logit_opacities": found["logit_opacities"][:, None],
+            "rgb": found["rgb_linear"] * bend,
+        }
+        surfels.step(gradients, visible, rates, cpu.FAINT / view.pixels)
+        return value
+
+    def relocate(self, cap: int, rng: np.random.Generator) -> None:
+        """Move splats to where they are of use."""
+        self._moving.relocate(cap, rng)
+
+    def gaussians(self) -> Gaussians:
+        """The splats as they are now."""
+        return self.splats if self._surfels is None else self._surfels.gaussians()
+
+
+def _held(surfels: Surfels, pixels: int) -> dict[str, torch.Tensor]:
+    """Gradients that hold surfels to where they started: `fit._held`."""
+    home, values = surfels.home, surfels.values
+    w, x, y, z = home["quaternions"].T
+    normal = torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)
+    away = ((values["means"] - home["means"]) * normal).sum(1, keepdim=True)
+    variance = torch.exp(2 * values["log_scales"].amin(1, keepdim=True))
+    return {
+        "means": (cpu.HOLD_PLANE / pixels) * away / variance * normal,
+        "quaternions": (cpu.HOLD_TURN / pixels) * (values["quaternions"] - home["quaternions"]),
+        "log_scales": (cpu.HOLD_SIZE / pixels) * (values["log_scales"] - home["log_scales"]),
+    }

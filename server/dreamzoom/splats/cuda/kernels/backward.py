@@ -1,0 +1,182 @@
+"""The backward pass, and the colours' transposed blend, without atomic additions: every run gives the same bits.
+
+First a thread a pixel walks its list of hits and notes what each hit needs. Then a warp a splat looks its hits up in
+the lists of the pixels in its box and adds them up, in an order that depends on the box alone. Large boxes are cut into
+pieces, a warp each, whose sums are added last.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import cuda, float32
+
+from dreamzoom.splats import gradient
+from dreamzoom.splats.cuda.kernels.device import borrowed, device
+from dreamzoom.splats.cuda.kernels.hits import CUT2, HALF, ONE, ZERO, alpha_of, listed, meet
+from dreamzoom.splats.cuda.layout import WARP
+from dreamzoom.splats.project import GRADIENTS
+
+_surfel_hit = borrowed(gradient._surfel_hit)
+_general_hit = borrowed(gradient._general_hit)
+FOUR = 4
+ROW_STEP, FOUR_STEP = GRADIENTS + 1, FOUR + 1
+"""Floats between two threads' sums in shared memory: odd, so that they lie in different banks."""
+
+
+@cuda.jit
+def slopes(table, width, background, lists, used, first, grad_rgb, grad_alpha, by_alpha, weights):
+    """Per listed hit the loss's slope by its alpha, and its weight in the pixel; one thread a pixel.
+
+    With b what lies behind hit j: ∂L/∂alpha_j = T_j · (g·c_j − g·b).
+
+    Args:
+        background: (3,) float32, linear.
+        grad_rgb, grad_alpha: (H, W, 3), (H, W): of the loss, by the linear picture and its alpha.
+        by_alpha, weights: As long as lists, float32, out.
+        Others: As in `forward`.
+    """
+    pixel = cuda.grid(1)
+    pixels = used.shape[0]
+    if pixel >= pixels:
+        return
+    y, x = pixel // width, pixel % width
+    g0, g1, g2, ga = grad_rgb[y, x, 0], grad_rgb[y, x, 1], grad_rgb[y, x, 2], grad_alpha[y, x]
+    clear = ONE
+    for at in range(used[pixel]):
+        slot = listed(at, pixel, pixels, first)
+        weight = clear * alpha_of(table, lists[slot], x, y)
+        by_alpha[slot] = clear
+        weights[slot] = weight
+        clear -= weight
+    behind = g0 * background[0] + g1 * background[1] + g2 * background[2]
+    for back in range(used[pixel]):
+        slot = listed(used[pixel] - 1 - back, pixel, pixels, first)
+        i, clear = lists[slot], by_alpha[slot]
+        shown = g0 * table[i, 12] + g1 * table[i, 13] + g2 * table[i, 14] + ga
+        alpha = weights[slot] / clear
+        by_alpha[slot] = clear * (shown - behind)
+        behind = alpha * shown + (ONE - alpha) * behind
+
+
+@device
+def _find(i, lists, used, first, pixel, pixels):
+    """Where the splat i lies in a pixel's list; −1 where it does not."""
+    for at in range(used[pixel]):
+        slot = listed(at, pixel, pixels, first)
+        if lists[slot] == i:
+            return slot
+    return -1
+
+
+@cuda.jit
+def gather_rows(
+    splats, starts, cells, table, box, width, lists, used, first, by_alpha, weights, grad_rgb, rows
+):  # fmt: skip
+    """The gradients of the table's columns 2 to 14, as `gradient.hit_gradients` has them; a warp a piece.
+
+    Args:
+        splats: (pieces,) int32: the splat of each piece.
+        starts: (N + 1,) int64: the pieces of each splat.
+        cells: Pixels of a piece, counted along the rows of the splat's box.
+        rows: (pieces, GRADIENTS) float32, out.
+        Others: As in `slopes`.
+    """
+    parts = cuda.shared.array((WARP, ROW_STEP), float32)
+    row = cuda.local.array(GRADIENTS, float32)
+    piece, thread = cuda.blockIdx.x, cuda.threadIdx.x
+    i = splats[piece]
+    for k in range(GRADIENTS):
+        row[k] = ZERO
+    left, across, top = box[i, 0], box[i, 1] - box[i, 0], box[i, 2]
+    begin, end = (piece - starts[i]) * cells, min((piece - starts[i] + 1) * cells, across * (box[i, 3] - top))
+    for cell in range(begin + thread, end, WARP):
+        line = cell // across
+        x, y = left + cell - line * across, top + line
+        dx, dy = float32(x) + HALF - table[i, 0], float32(y) + HALF - table[i, 1]
+        q, _ = meet(table, i, dx, dy)
+        if not q < CUT2:
+            continue
+        slot = _find(i, lists, used, first, y * width + x, used.shape[0])
+        if slot < 0:
+            continue
+        fall = float32(math.exp(-HALF * q))
+        grad_q = -HALF * table[i, 11] * fall * by_alpha[slot]
+        if table[i, 15] == ZERO:
+            _surfel_hit(table[i], dx, dy, grad_q, row)
+        else:
+            _general_hit(table[i], dx, dy, grad_q, row)
+        row[9] += by_alpha[slot] * fall
+        for k in range(3):
+            row[10 + k] += weights[slot] * grad_rgb[y, x, k]
+    for k in range(GRADIENTS):
+        parts[thread, k] = row[k]
+    cuda.syncthreads()
+    if thread < GRADIENTS:
+        total = ZERO
+        for other in range(WARP):
+            total += parts[other, thread]
+        rows[piece, thread] = total
+
+
+@cuda.jit
+def shares(table, width, lists, used, first, weights):
+    """The weight of each listed hit in its pixel; one thread a pixel. Arguments as in `slopes`."""
+    pixel = cuda.grid(1)
+    pixels = used.shape[0]
+    if pixel >= pixels:
+        return
+    clear = ONE
+    for at in range(used[pixel]):
+        slot = listed(at, pixel, pixels, first)
+        weight = clear * alpha_of(table, lists[slot], pixel % width, pixel // width)
+        weights[slot] = weight
+        clear -= weight
+
+
+@cuda.jit
+def spread(splats, starts, cells, box, width, lists, used, first, weights, residual, weight, sums):
+    """`cpu.spread`: each splat's Σ share · residual and Σ share · weight; a warp a piece.
+
+    Args:
+        weights: What `shares` noted.
+        residual, weight: (H, W, 3) and (H, W) float32.
+        sums: (pieces, 4) float32, out.
+        Others: As in `gather_rows`.
+    """
+    parts = cuda.shared.array((WARP, FOUR_STEP), float32)
+    own = cuda.local.array(FOUR, float32)
+    piece, thread = cuda.blockIdx.x, cuda.threadIdx.x
+    i = splats[piece]
+    for k in range(FOUR):
+        own[k] = ZERO
+    left, across, top = box[i, 0], box[i, 1] - box[i, 0], box[i, 2]
+    begin, end = (piece - starts[i]) * cells, min((piece - starts[i] + 1) * cells, across * (box[i, 3] - top))
+    for cell in range(begin + thread, end, WARP):
+        line = cell // across
+        x, y = left + cell - line * across, top + line
+        slot = _find(i, lists, used, first, y * width + x, used.shape[0])
+        if slot >= 0:
+            for k in range(3):
+                own[k] += weights[slot] * residual[y, x, k]
+            own[3] += weights[slot] * weight[y, x]
+    for k in range(FOUR):
+        parts[thread, k] = own[k]
+    cuda.syncthreads()
+    if thread < FOUR:
+        total = ZERO
+        for other in range(WARP):
+            total += parts[other, thread]
+        sums[piece, thread] = total
+
+
+@cuda.jit
+def add_pieces(starts, parts, sums):
+    """Add up each splat's pieces, in order: parts (pieces, C) into sums (N, C); a thread a splat."""
+    i = cuda.grid(1)
+    if i < sums.shape[0]:
+        for k in range(sums.shape[1]):
+            total = ZERO
+            for piece in range(starts[i], starts[i + 1]):
+                total += parts[piece, k]
+            sums[i, k] = total

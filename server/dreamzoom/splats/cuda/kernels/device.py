@@ -1,0 +1,35 @@
+"""How functions come to the device: own ones, and those of the CPU, whose very source is compiled again."""
+
+from __future__ import annotations
+
+import math
+import types
+
+import numpy as np
+from numba import cuda
+from numba.core import config
+
+BORROWED: list = []
+"""The CPU's functions that are compiled for the device."""
+
+_NUMPY = types.ModuleType("numpy_on_the_device")
+_NUMPY.__dict__.update({name: getattr(math, name) for name in ("sqrt", "exp", "log", "isfinite", "ceil", "floor")})
+_NUMPY.__dict__.update(inf=math.inf, nan=math.nan, float32=np.float32)
+
+
+def device(function):
+    """A function that kernels call. In the simulator it runs as it is, so it must not use `cuda` itself."""
+    return function if config.ENABLE_CUDASIM else cuda.jit(device=True)(function)
+
+
+def borrowed(compiled, **names):
+    """A compiled function of the CPU for the device: the same code, numpy's functions on scalars replaced by `math`'s.
+
+    Args:
+        compiled: What `project.compiled` made.
+        names: The device's versions of the functions that it calls.
+    """
+    function = compiled.py_func
+    BORROWED.append(function)
+    scope = {**function.__globals__, "np": _NUMPY, **names}
+    return device(types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__))

@@ -1,0 +1,145 @@
+"""The forward pass: a block a tile, a thread a pixel.
+
+Each pixel gathers its NEAREST hits, blends them front to back, and gathers again behind the last of them while light is
+left and there are more. The order of hits is (depth, splat) and no sum crosses threads: every run gives the same bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import cuda, float32, int32, uint32
+
+from dreamzoom.splats.cuda.kernels.hits import (
+    BATCH,
+    HALF,
+    ONE,
+    STOP,
+    ZERO,
+    alpha_of,
+    gather,
+    listed,
+    load,
+    meet,
+    pixel_of,
+)
+from dreamzoom.splats.cuda.layout import KEPT, NEAREST, TILE
+from dreamzoom.splats.project import COLUMNS
+
+NOTHING = np.float32(np.inf)
+
+
+@cuda.jit
+def forward(
+    tile_start, tile_splats, table, box, columns, width, height, near, background, kept, rgb, alpha, depth, lists, used
+):
+    """The picture, and which hits made it.
+
+    Args:
+        tile_start, tile_splats: (tiles + 1,) and (pairs,) int32: the splats of each tile.
+        table, box: (N, COLUMNS) float32 and (N, 4) int32 of `project`.
+        columns, width, height: Tiles across; pixels across and down.
+        near: Hits nearer than this z-depth are not seen.
+        background: (3,) float32, linear.
+        kept: Hits whose splats are listed: KEPT, or 0 where only the picture is wanted.
+        rgb, alpha, depth: (H, W, 3), (H, W), (H, W) float32, out: as `cpu.blend` has them.
+        lists: (kept · H · W,) int32, out: the splats of each pixel's first hits (`listed`).
+        used: (H · W,) int32, out: the hits that each pixel blended.
+    """
+    rows = cuda.shared.array((BATCH, COLUMNS), float32)
+    ids = cuda.shared.array(BATCH, int32)
+    covers = cuda.shared.array(BATCH, uint32)
+    depths = cuda.local.array(NEAREST, float32)
+    splats = cuda.local.array(NEAREST, int32)
+    thread, tile = cuda.threadIdx.x, cuda.blockIdx.x
+    px, py = pixel_of(thread)
+    left, top = (tile % columns) * TILE, (tile // columns) * TILE
+    x, y = left + px, top + py
+    bits = uint32((1 << px) | (1 << (TILE + py)))
+    begin, end = tile_start[tile], tile_start[tile + 1]
+    inside = x < width and y < height
+    pixel, pixels = y * width + x, width * height
+    open_ = 1 if inside else 0
+    clear, red, green, blue, far = ONE, ZERO, ZERO, ZERO, ZERO
+    last_z, last_i, total = -ONE, -1, 0
+    while cuda.syncthreads_or(open_) != 0:
+        held, more = 0, 0
+        for base in range(begin, end, BATCH):
+            count = min(BATCH, end - base)
+            cuda.syncthreads()
+            load(thread, base, count, left, top, tile_splats, table, box, rows, ids, covers)
+            cuda.syncthreads()
+            if open_ != 0:
+                held, left_out = gather(
+                    count, rows, ids, covers, x, y, bits, near, last_z, last_i, held, depths, splats
+                )
+                more |= left_out
+        if open_ != 0:
+            for at in range(held):
+                i = splats[at]
+                weight = clear * alpha_of(table, i, x, y)
+                red += weight * table[i, 12]
+                green += weight * table[i, 13]
+                blue += weight * table[i, 14]
+                far += weight * depths[at]
+                clear -= weight
+                if total < kept:
+                    lists[total * pixels + pixel] = i
+                total += 1
+                if clear < STOP:
+                    break
+            if more == 0 or clear < STOP:
+                open_ = 0
+            else:
+                last_z, last_i = depths[NEAREST - 1], splats[NEAREST - 1]
+    if inside:
+        rgb[y, x, 0] = red + clear * background[0]
+        rgb[y, x, 1] = green + clear * background[1]
+        rgb[y, x, 2] = blue + clear * background[2]
+        alpha[y, x] = ONE - clear
+        depth[y, x] = far / (ONE - clear) if clear < ONE else NOTHING
+        used[pixel] = total
+
+
+@cuda.jit
+def overflow(tile_start, tile_splats, table, box, columns, width, height, near, used, first, lists):
+    """The rest of the lists of pixels that blended more than KEPT hits, gathered behind the last one kept.
+
+    Args:
+        first: (H · W,) int64: where each pixel's rest begins behind the planes of lists.
+        Others: As in `forward`; lists as long as all its parts need.
+    """
+    rows = cuda.shared.array((BATCH, COLUMNS), float32)
+    ids = cuda.shared.array(BATCH, int32)
+    covers = cuda.shared.array(BATCH, uint32)
+    depths = cuda.local.array(NEAREST, float32)
+    splats = cuda.local.array(NEAREST, int32)
+    thread, tile = cuda.threadIdx.x, cuda.blockIdx.x
+    px, py = pixel_of(thread)
+    left, top = (tile % columns) * TILE, (tile // columns) * TILE
+    x, y = left + px, top + py
+    bits = uint32((1 << px) | (1 << (TILE + py)))
+    begin, end = tile_start[tile], tile_start[tile + 1]
+    pixel, pixels = y * width + x, width * height
+    total, done = 0, KEPT
+    last_z, last_i = -ONE, -1
+    if x < width and y < height and used[pixel] > KEPT:
+        total = used[pixel]
+        last_i = lists[(KEPT - 1) * pixels + pixel]
+        _, last_z = meet(table, last_i, float32(x) + HALF - table[last_i, 0], float32(y) + HALF - table[last_i, 1])
+    while cuda.syncthreads_or(1 if done < total else 0) != 0:
+        held = 0
+        for base in range(begin, end, BATCH):
+            count = min(BATCH, end - base)
+            cuda.syncthreads()
+            load(thread, base, count, left, top, tile_splats, table, box, rows, ids, covers)
+            cuda.syncthreads()
+            if done < total:
+                held, _ = gather(count, rows, ids, covers, x, y, bits, near, last_z, last_i, held, depths, splats)
+        if done < total:
+            for at in range(min(held, total - done)):
+                lists[listed(done + at, pixel, pixels, first)] = splats[at]
+            done += held
+            if held > 0:
+                last_z, last_i = depths[held - 1], splats[held - 1]
+            else:
+                done = total

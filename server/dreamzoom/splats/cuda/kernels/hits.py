@@ -1,0 +1,120 @@
+"""Where one pixel's ray meets one splat, and how a pixel finds its nearest hits. Device functions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import float32, uint32
+
+from dreamzoom.splats.cuda.kernels.device import device
+from dreamzoom.splats.cuda.layout import KEPT, NEAREST, TILE, TILE_THREADS
+from dreamzoom.splats.project import COLUMNS, CUT
+
+BATCH = 128
+"""Splats of a tile that are looked at together, out of shared memory."""
+CUT2 = np.float32(CUT * CUT)
+HALF, ONE, ZERO = np.float32(0.5), np.float32(1), np.float32(0)
+STOP = np.float32(1e-5)
+"""A pixel is done when less than this share of the light behind still comes through."""
+
+
+@device
+def meet(table, row, dx, dy):
+    """q, the squared distance in standard deviations, and the z-depth of a hit; (dx, dy) from the splat's pixel.
+
+    A surfel that the ray meets behind the camera gives a q that is cut.
+    """
+    kind = table[row, 15]
+    if kind == ZERO:
+        inverse = table[row, 8] + table[row, 9] * dx + table[row, 10] * dy
+        if not inverse > ZERO:
+            return CUT2, ZERO
+        z = ONE / inverse
+        u = z * (table[row, 2] + table[row, 3] * dx + table[row, 4] * dy)
+        v = z * (table[row, 5] + table[row, 6] * dx + table[row, 7] * dy)
+        return u * u + v * v, z
+    length = ONE + dx * (table[row, 5] + table[row, 7] * dx + table[row, 8] * dy)
+    length += dy * (table[row, 6] + table[row, 9] * dy)
+    q = (dx * (table[row, 2] * dx + table[row, 3] * dy) + table[row, 4] * dy * dy) / length
+    z = kind * (ONE + HALF * (table[row, 5] * dx + table[row, 6] * dy)) / length
+    return q, z
+
+
+@device
+def alpha_of(table, row, x, y):
+    """The alpha of a hit at the pixel (x, y)."""
+    q, _ = meet(table, row, float32(x) + HALF - table[row, 0], float32(y) + HALF - table[row, 1])
+    return table[row, 11] * math.exp(-HALF * q)
+
+
+@device
+def listed(at, pixel, pixels, first):
+    """Where the hit number `at` of a pixel lies in the lists.
+
+    The first KEPT hits of all pixels lie in planes (KEPT, pixels), the others behind them, from first (pixels,) on.
+    """
+    if at < KEPT:
+        return at * pixels + pixel
+    return KEPT * pixels + first[pixel] + (at - KEPT)
+
+
+@device
+def pixel_of(thread):
+    """The pixel of a tile that a thread has: a warp has 8 × 4 of them."""
+    warp, lane = thread // 32, thread % 32
+    return (warp % 2) * 8 + lane % 8, (warp // 2) * 4 + lane // 8
+
+
+@device
+def load(thread, base, count, left, top, tile_splats, table, box, rows, ids, covers):
+    """Bring `count` of a tile's splats into shared memory: rows (BATCH, COLUMNS), ids, and the pixels they may cover.
+
+    covers (BATCH,) uint32: a bit per column of the tile, then a bit per row.
+    """
+    if thread < count:
+        i = tile_splats[base + thread]
+        ids[thread] = i
+        x0, x1 = max(box[i, 0] - left, 0), min(box[i, 1] - left, TILE)
+        y0, y1 = max(box[i, 2] - top, 0), min(box[i, 3] - top, TILE)
+        covers[thread] = uint32(((1 << x1) - (1 << x0)) | (((1 << y1) - (1 << y0)) << TILE))
+    column = thread % COLUMNS
+    for r in range(thread // COLUMNS, count, TILE_THREADS // COLUMNS):
+        rows[r, column] = table[tile_splats[base + r], column]
+
+
+@device
+def gather(count, rows, ids, covers, x, y, bits, near, last_z, last_i, held, depths, splats):
+    """Insert one batch's hits of a pixel into its nearest ones beyond (last_z, last_i), in order of (depth, splat).
+
+    Args:
+        count: Splats of the batch.
+        bits: The pixel's own bits in `covers`.
+        held: How many hits depths and splats (NEAREST,) hold.
+
+    Returns:
+        How many they hold now, and whether a hit had to be left out.
+    """
+    left_out = 0
+    for r in range(count):
+        if covers[r] & bits != bits:
+            continue
+        q, z = meet(rows, r, float32(x) + HALF - rows[r, 0], float32(y) + HALF - rows[r, 1])
+        i = ids[r]
+        if not (q < CUT2 and z >= near) or z < last_z or (z == last_z and i <= last_i):
+            continue
+        place = held
+        if held == NEAREST:
+            left_out = 1
+            place = NEAREST - 1
+            if z > depths[place] or (z == depths[place] and i > splats[place]):
+                continue
+        else:
+            held += 1
+        while place > 0 and (depths[place - 1] > z or (depths[place - 1] == z and splats[place - 1] > i)):
+            depths[place] = depths[place - 1]
+            splats[place] = splats[place - 1]
+            place -= 1
+        depths[place] = z
+        splats[place] = i
+    return held, left_out

@@ -1,0 +1,52 @@
+"""The loss of the fit on the card: the same as `splats.loss`, four kernels and two sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from dreamzoom.splats import loss as cpu
+from dreamzoom.splats.cuda.driver import Card
+from dreamzoom.splats.cuda.layout import ROW_THREADS
+from dreamzoom.splats.cuda.pictures import linear_to_srgb
+from dreamzoom.splats.cuda.raster import blocks, uploaded
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A `splats.loss.Goal` on the card, and the blur's window."""
+
+    rgb: torch.Tensor
+    mask: torch.Tensor
+    mean: torch.Tensor
+    square: torch.Tensor
+    pixels: int
+    window: torch.Tensor
+
+
+def prepared(card: Card, goal: cpu.Goal) -> Goal:
+    """Bring a goal to the card."""
+    rgb, mask, mean, square, window = (
+        uploaded(card, array) for array in (goal.rgb, goal.mask, goal.mean, goal.square, cpu.WINDOW)
+    )
+    return Goal(rgb, mask, mean, square, goal.pixels, window)
+
+
+def loss(card: Card, linear: torch.Tensor, goal: Goal) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of a linear picture (H, W, 3), as a tensor of one number, and its gradient (H, W, 3)."""
+    linear = linear.contiguous()
+    shown = linear_to_srgb(linear)
+    height, width = goal.mask.shape
+    shape, count = (blocks(height * width), ROW_THREADS), 3 * max(goal.pixels, 1)
+    half, planes = (torch.empty((height, width, 9), device=card.device) for _ in range(2))
+    unlike, apart = (torch.empty((height, width), device=card.device) for _ in range(2))
+    out = torch.empty_like(linear)
+    card.launch("blur_products", *shape, shown, goal.rgb, goal.mask, goal.window, half)
+    card.launch("ssim", *shape, half, goal.mean, goal.square, goal.mask, goal.window, planes, unlike)
+    card.launch("blur_rows", *shape, planes, goal.window, half)
+    pictures = linear, shown, goal.rgb, goal.mask, goal.window
+    weights = (1 - cpu.SHARE) / count, cpu.SHARE / (2 * count)
+    card.launch("loss_gradient", *shape, half, *pictures, *weights, out, apart)
+    value = ((1 - cpu.SHARE) * apart.sum(dtype=torch.float64) + cpu.SHARE * unlike.sum(dtype=torch.float64) / 2) / count
+    return value, out

@@ -1,0 +1,67 @@
+"""Whether the kernels run on this machine: found out by running one, never assumed."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+from dreamzoom.errors import DreamzoomError
+from dreamzoom.splats.cuda.driver import Card, library
+
+_COUNT = 1000
+
+
+def card() -> Card | None:
+    """The GPU on which splats are seen and fitted; None where that is left to the CPU."""
+    return _found()[0]
+
+
+def obstacle() -> str:
+    """Why the CPU does it, and what would change that, in one line; empty where a GPU does."""
+    return _found()[1]
+
+
+@cache
+def _found() -> tuple[Card | None, str]:
+    """The card or the obstacle. torch is loaded only where an NVIDIA driver finds a GPU."""
+    if not _driver_sees_a_gpu():
+        return (
+            None,
+            "an NVIDIA GPU and its driver are needed, none is found; GPUs of AMD and Apple are not used for this",
+        )
+    import torch
+
+    if not torch.cuda.is_available():
+        return (
+            None,
+            "an NVIDIA GPU is there, but torch can't use it: install a CUDA build of torch that suits the driver",
+        )
+    try:
+        found = Card(torch.cuda.current_device())
+        if _answers(found):
+            return found, ""
+    except (DreamzoomError, RuntimeError, OSError) as problem:
+        return (
+            None,
+            f"the GPU can't run the kernels ({str(problem).splitlines()[0][:160]}): install a newer NVIDIA driver",
+        )
+    return None, "the GPU computes wrong values in a test: install another version of the NVIDIA driver"
+
+
+def _driver_sees_a_gpu() -> bool:
+    """Whether there is an NVIDIA driver with at least one GPU; costs milliseconds and no memory on it."""
+    try:
+        driver = library()
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+
+
+def _answers(found: Card) -> bool:
+    """Whether the smallest kernel gives what it must."""
+    import torch
+
+    out = torch.zeros(_COUNT, dtype=torch.int32, device=found.device)
+    found.launch("probe", -(-_COUNT // 128), 128, out)
+    return out.tolist() == [3 * i + 1 for i in range(_COUNT)]

@@ -1,0 +1,159 @@
+"""The parameters of surfels on the card, with Adam's memory: `optimise.Surfels` and `relocate` there."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from dreamzoom.splats.cuda.driver import Card
+from dreamzoom.splats.cuda.layout import ROW_THREADS
+from dreamzoom.splats.cuda.pictures import srgb_to_linear
+from dreamzoom.splats.cuda.raster import Parameters, blocks, uploaded
+from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.optimise import FLATNESS, Rates
+from dreamzoom.splats.optimise import Surfels as OnCpu
+from dreamzoom.splats.relocate import DEAD, GROWTH
+
+NAMES = ("means", "log_scales", "quaternions", "logit_opacities", "rgb")
+_MOST = 32
+"""Copies of one splat that are still told apart."""
+
+
+class Surfels:
+    """N surfels; parameters as in `optimise.Surfels`, each a tensor (N, C).
+
+    Attributes:
+        home: Where each surfel, or the one that it was copied from, started.
+        floor: (N,) the least log-scale of each.
+        origin: (N,) int64: which of the first surfels each descends from.
+    """
+
+    def __init__(self, card: Card, splats: Gaussians, floor: np.ndarray):
+        self.card, self._first = card, splats
+        start = OnCpu(splats)
+        self.values = {name: uploaded(card, array) for name, array in start.arrays().items()}
+        self.home = {name: uploaded(card, array) for name, array in start.home.items()}
+        self.memory = {name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in self.values.items()}
+        self.steps = torch.zeros(len(splats), dtype=torch.int32, device=card.device)
+        self.floor = uploaded(card, floor.astype(np.float32))
+        self.origin = torch.arange(len(splats), device=card.device)
+
+    def __len__(self) -> int:
+        return len(self.origin)
+
+    def parameters(self) -> Parameters:
+        """As the rasteriser takes them."""
+        scales = self.values["log_scales"]
+        third = scales.amin(1, keepdim=True) + math.log(FLATNESS)
+        opacities = torch.sigmoid(self.values["logit_opacities"][:, 0])
+        rgb = srgb_to_linear(self.values["rgb"])
+        scales = torch.cat([scales, third], 1)
+        return Parameters(self.values["means"], scales, self.values["quaternions"], opacities, rgb)
+
+    def gaussians(self) -> Gaussians:
+        """As a Gaussian set in the host's memory."""
+        origin = self.origin.cpu().numpy()
+        kept = OnCpu(self._first[origin])
+        for name, value in self.values.items():
+            setattr(kept, name, value.cpu().numpy())
+        return kept.gaussians()
+
+    def step(self, gradients: dict[str, torch.Tensor], seen: torch.Tensor, rates: Rates, faint: float) -> None:
+        """One step of Adam on the rows that are seen (N,) bool, as `optimise.Surfels.step`."""
+        self.steps += seen
+        one = torch.ones(len(self), device=self.card.device)
+        sigma = torch.exp(self.values["log_scales"].amin(1))
+        for name, value in self.values.items():
+            unit = sigma if name == "means" else one
+            arguments = (value, gradients[name].contiguous(), *self.memory[name], self.steps, seen, unit)
+            shape = blocks(len(self)), ROW_THREADS
+            self.card.launch("adam", *shape, *arguments, getattr(rates, name), faint)
+        self.values["rgb"].clamp_(0, 1)
+        self.values["logit_opacities"].clamp_(-9, 7)
+        turns = self.values["quaternions"]
+        turns /= turns.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
+        torch.maximum(self.values["log_scales"], self.floor[:, None], out=self.values["log_scales"])
+
+    def relocate(self, cap: int, rng: np.random.Generator) -> None:
+        """Move the dead and let the living multiply, up to `cap`: `relocate.relocate` with the same numbers drawn."""
+        opacity = torch.sigmoid(self.values["logit_opacities"][:, 0].double())
+        scales, floor = self.values["log_scales"], self.floor
+        dead = torch.nonzero(opacity < DEAD)[:, 0]
+        room = max(min(int(GROWTH * len(self)), cap - len(self)), 0)
+        alive = torch.nonzero((opacity >= DEAD) & (scales.amax(1) > floor + 0.4))[:, 0]
+        if not len(alive) or len(dead) + room == 0:
+            return
+        area = torch.exp(scales[alive].sum(1) - 2 * floor[alive])
+        sources = alive[drawn(opacity[alive] * area.clamp_max(50), len(dead) + room, rng)]
+        copies = torch.bincount(sources, minlength=len(self))
+        chosen = torch.nonzero(copies)[:, 0]
+        new, factor = shrunk(opacity[chosen], (copies[chosen] + 1).clamp_max(_MOST))
+        new = new.clamp(DEAD, 1 - 1e-4)
+        self.values["logit_opacities"][chosen, 0] = torch.log(new / (1 - new)).float()
+        scales[chosen] += torch.log(factor)[:, None].float()
+        born = sources[len(dead) :]
+        places = torch.cat([dead, len(self) + torch.arange(len(born), device=dead.device)])
+        self._replace(dead, sources[: len(dead)])
+        self._grow(born)
+        self._scatter(places, rng)
+
+    def _columns(self) -> list[tuple[dict[str, torch.Tensor], str]]:
+        """Where everything lies that a copy takes over."""
+        return [*((self.values, name) for name in NAMES), *((self.home, name) for name in self.home)]
+
+    def _replace(self, rows: torch.Tensor, sources: torch.Tensor) -> None:
+        """Rows become copies of other rows, and both forget Adam's memory."""
+        for holder, name in self._columns():
+            holder[name][rows] = holder[name][sources]
+        self.floor[rows], self.origin[rows] = self.floor[sources], self.origin[sources]
+        for moments in (*self.memory.values(), (self.steps,)):
+            for moment in moments:
+                moment[rows] = 0
+                moment[sources] = 0
+
+    def _grow(self, sources: torch.Tensor) -> None:
+        """Append copies of rows, without Adam's memory."""
+        for holder, name in self._columns():
+            holder[name] = torch.cat([holder[name], holder[name][sources]])
+        self.floor = torch.cat([self.floor, self.floor[sources]])
+        self.origin = torch.cat([self.origin, self.origin[sources]])
+        self.steps = torch.cat([self.steps, self.steps.new_zeros(len(sources))])
+        for name, (first, second) in self.memory.items():
+            blank = first.new_zeros((len(sources), first.shape[1]))
+            self.memory[name] = torch.cat([first, blank]), torch.cat([second, blank])
+
+    def _scatter(self, rows: torch.Tensor, rng: np.random.Generator) -> None:
+        """Move rows about within their own planes."""
+        w, x, y, z = self.values["quaternions"][rows].T
+        first = torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], 1)
+        second = torch.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], 1)
+        noise = uploaded(self.card, rng.normal(size=(len(rows), 2)))
+        step = (noise * torch.exp(self.values["log_scales"][rows])).float()
+        self.values["means"][rows] += step[:, :1] * first + step[:, 1:] * second
+
+
+def drawn(chance: torch.Tensor, count: int, rng: np.random.Generator) -> torch.Tensor:
+    """`count` rows (int64), each as likely as its chance (N,) says, with the numbers that numpy's `choice` would draw.
+
+    The chances are rounded to whole numbers, since only their sums come out alike in any order.
+    """
+    whole = (chance / chance.max() * 2.0**30).long().clamp_min(1)
+    sums = torch.cumsum(whole, 0)
+    points = torch.tensor(rng.random(count), device=chance.device) * sums[-1]
+    return torch.searchsorted(sums, points.long(), right=True).clamp_max(len(chance) - 1)
+
+
+def shrunk(opacity: torch.Tensor, copies: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`relocate._shrink`: the new opacity and the factor on the scales, (N,) float64 each.
+
+    The double sum of Kheradmand et al. 2024, eq. 9, is a polynomial of the new opacity: Σ_i C(i − 1, k) = C(n, k + 1).
+    """
+    new = 1 - (1 - opacity) ** (1 / copies.double())
+    table = np.zeros((_MOST + 1, _MOST))
+    for n in range(_MOST + 1):
+        table[n, :n] = [math.comb(n, k + 1) * (-1) ** k / math.sqrt(k + 1) for k in range(n)]
+    powers = new[:, None] ** torch.arange(1, _MOST + 1, device=new.device)
+    total = (torch.tensor(table, device=new.device)[copies] * powers).sum(1)
+    return new, (opacity / total.clamp_min(1e-12)).clamp(0.1, 1)
