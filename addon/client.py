@@ -202,8 +202,9 @@ def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess
     options: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(list(command), stdin=pipe, stdout=pipe, stderr=pipe, env=dict(environment), **options)
+    options |= {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": False}
+    started: Any = subprocess.Popen(list(command), env=dict(environment), **options)
+    return started
 
 
 def _open_log(path: Path) -> BinaryIO | None:

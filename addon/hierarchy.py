@@ -24,7 +24,7 @@ def duplicate(scene: bpy.types.Scene, root: bpy.types.Object) -> bpy.types.Objec
         for collection in original.users_collection:
             copies.get(collection, collection).objects.link(made)
         _follow(made, copies)
-    return copies[root]
+    return copies[root]  # pyright: ignore[reportReturnType]  # an object's copy is an object
 
 
 def delete(root: bpy.types.Object) -> list[bpy.types.Object]:

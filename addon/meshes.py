@@ -123,8 +123,8 @@ class Copies:
         names = ("corners", "rgb", "texture", "uv", "painted")
         if len(parts) == 1:
             return replace(parts[0], textures=tuple(self.pictures))
-        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-        return Faces(*columns, tuple(self.pictures))
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return Faces(**columns, textures=tuple(self.pictures))
 
     def _copy(self, instance: bpy.types.DepsgraphObjectInstance, into: np.ndarray) -> None:
         obj = instance.object
@@ -236,7 +236,7 @@ def _painted(mesh: bpy.types.Mesh, number: int, name: str) -> dict[int, tuple[st
 
 def _picture(image: bpy.types.Image) -> Picture:
     """An image's pixels; grey where it can't be loaded."""
-    width, height = image.size
+    width, height = tuple(image.size)
     if not width or not height:
         return Picture(np.full((1, 1, 3), GREY, np.float32), encoded=False)
     pixels = np.empty(width * height * image.channels, np.float32)

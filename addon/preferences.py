@@ -10,7 +10,7 @@ DEFAULTS = {"server_python": "", "server_command": "", "jobs_folder": ""}
 
 
 class DreamzoomPreferences(AddonPreferences):
-    bl_idname = __package__
+    bl_idname = str(__package__)
 
     server_python: StringProperty(
         name="Python",

@@ -216,10 +216,12 @@ def stretch_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
     curve = zoom_curve(root)
     if curve is None or len(curve.keyframe_points) != 2:
         return
-    first, last = flight_range(root)
+    frames = flight_range(root)
+    assert frames is not None
+    first, last = frames
     key_flight(root, first)
     if scene.frame_start == first and scene.frame_end in (last, last - 1):
-        scene.frame_start, scene.frame_end = frame_range(root)
+        scene.frame_start, scene.frame_end = frame_range(root) or frames
 
 
 def zoom_curve(root: bpy.types.Object) -> bpy.types.FCurve | None:
@@ -232,7 +234,8 @@ def flight_range(root: bpy.types.Object) -> tuple[int, int] | None:
     curve = zoom_curve(root)
     if curve is None or not curve.keyframe_points:
         return None
-    return tuple(round(frame) for frame in curve.range())
+    first, last = curve.range()
+    return round(first), round(last)
 
 
 def frame_range(root: bpy.types.Object) -> tuple[int, int] | None:

@@ -117,14 +117,15 @@ def _split(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         large, longest = _is_large(now)
         done.append((source[~large], weights[~large]))
         if not large.any():
-            return tuple(np.concatenate(part) for part in zip(*done))
+            return np.concatenate([part for part, _ in done]), np.concatenate([part for _, part in done])
         source, weights, longest = source[large], weights[large], longest[large]
         rows = np.arange(len(source))
         a, b, c = (weights[rows, (longest + step) % 3] for step in range(3))
         middle = (a + b) / 2
         weights = np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)])
         source = np.concatenate([source, source])
-    return tuple(np.concatenate(part) for part in zip(*done, (source, weights)))
+    done.append((source, weights))
+    return np.concatenate([part for part, _ in done]), np.concatenate([part for _, part in done])
 
 
 def _is_large(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

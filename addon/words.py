@@ -57,7 +57,7 @@ def of_error(error: dict[str, Any]) -> DreamzoomError:
     if data.get("missing") == "model":
         return DreamzoomError(sentence(message), "Get Models", operator="dreamzoom.get_models")
     remedies = {ENGINE_UNAVAILABLE: "Choose another engine", BUSY: "Wait for the other job, or cancel it"}
-    remedy = data.get("remedy") or remedies.get(code, "Try again; the server's log tells more")
+    remedy = data.get("remedy") or remedies.get(code or 0, "Try again; the server's log tells more")
     return DreamzoomError(sentence(message), sentence(remedy))
 
 

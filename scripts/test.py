@@ -135,9 +135,10 @@ def _run(suite: Suite, arguments: list) -> Outcome:
 
 
 def _lint(python: Path, outcome: Outcome) -> None:
-    """Style and the linter's rules over everything."""
-    for check in (["check"], ["format", "--check"]):
-        done = subprocess.run([str(python), "-m", "ruff", *check, "."], cwd=ROOT, check=False)
+    """Style, the linter's rules and types over everything that pyproject.toml names."""
+    types = ["pyright", "--project", ".", "--pythonpath", str(python)]
+    for check in (["ruff", "check", "."], ["ruff", "format", "--check", "."], types):
+        done = subprocess.run([str(python), "-m", *check], cwd=ROOT, check=False)
         outcome.failed += done.returncode != 0
         outcome.passed += done.returncode == 0
 

@@ -110,8 +110,9 @@ def _candidates(version: str) -> Iterator[Path]:
     """Places where a Python of `version` may be, the likeliest first."""
     name = f"python{version}"
     yield Path(sys.executable)
-    if shutil.which(name):
-        yield Path(shutil.which(name))
+    found = shutil.which(name)
+    if found:
+        yield Path(found)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for folder in sorted([*pyenv.glob(f"versions/{version}*"), *pyenv.glob(f"pyenv-win/versions/{version}*")]):
         yield folder / ("python.exe" if WINDOWS else "bin/python")
@@ -138,8 +139,9 @@ def _fetch_python(version: str, tools: Path, say: Say) -> Path | None:
         uv = _uv(tools, say)
         say(f"no Python {version} found: fetching one with uv")
         _run([uv, "python", "install", "--quiet", version], "no download")
-        return Path(_output([uv, "python", "find", "--managed-python", version]))
-    except (InstallError, TypeError):
+        found = _output([uv, "python", "find", "--managed-python", version])
+        return Path(found) if found else None
+    except InstallError:
         return None
 
 
@@ -260,7 +262,7 @@ def _try_lock(file: BinaryIO) -> bool:
             import msvcrt
 
             file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # pyright: ignore[reportAttributeAccessIssue]
         else:
             import fcntl
 

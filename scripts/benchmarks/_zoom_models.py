@@ -26,11 +26,21 @@ class UnclippedSampler(JointSampler):
 
 
 class KeepingSampler(JointSampler):
-    """Keeps the last latents of every level."""
+    """Keeps the latents that decode to the merged pictures: those of a level's last step, moved as the pictures were.
+
+    The move is scaled so that what it decodes to comes closest.
+    """
 
     def _estimate(self, active, step, above):
         result = super()._estimate(active, step, above)
-        self.latents = {**getattr(self, "latents", {}), **result}
+        self.latents = getattr(self, "latents", {})
+        codec = self.denoiser.codec
+        for k in [k for k in active if step - k * self.lag == len(self.ratios) - 1]:
+            decoded, merged = codec.decode(result[k][None]), active[k].picture[None]
+            change = codec.encode(merged) - codec.encode(decoded)
+            moves, wanted = codec.decode(result[k][None] + change) - decoded, merged - decoded
+            share = (moves * wanted).sum() / (moves**2).sum().clamp_min(1e-12)
+            self.latents[k] = result[k] + change[0] * share.clamp(0, 1)
         return result
 
 
@@ -120,6 +130,16 @@ class GaussianWorld:
         return float(np.sqrt((vectors[0] ** 2 * variances).sum()))
 
 
+def octaves(pictures: list[torch.Tensor]) -> torch.Tensor:
+    """Mean power of the cosine waves of pictures (3, n, n) in five octaves, low to high."""
+    count = pictures[0].shape[-1]
+    step = torch.arange(count) / (2 * count)
+    frequency = torch.hypot(step[:, None], step[None, :])
+    bands = [(frequency >= 2.0**-o / 2) & (frequency < 2.0**-o) for o in (5, 4, 3, 2, 1)]
+    waves = torch.stack([to_waves(picture - 0.5) for picture in pictures])
+    return torch.stack([(waves[..., band] ** 2).sum((1, 2)).mean() for band in bands])
+
+
 def random_vae() -> VaeCodec:
     """Stable Diffusion's autoencoder in small, weights at random, eight pixels a latent."""
     from diffusers import AutoencoderKL
@@ -165,10 +185,10 @@ def textures(count: int, size: int) -> torch.Tensor:
 class LatentModel(FieldDenoiser):
     """The Gaussian that fits the codec's latents of textures best, as a latent diffusion model."""
 
-    def __init__(self, codec: VaeCodec):
+    def __init__(self, codec: VaeCodec, side: int = 64):
         super().__init__(lambda prompt, size: self.fitted)
         self.schedule, self.codec, self.multiple = VariancePreserving.scaled_linear(), codec, codec.scale
-        self.pictures = textures(32, 64)
+        self.pictures = textures(32, side)
         latents = codec.encode(self.pictures)
         mean = latents.mean((0, 2, 3))
         centred = latents - mean[None, :, None, None]

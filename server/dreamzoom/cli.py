@@ -5,6 +5,7 @@ available, 1 anything else. Errors are one line on standard error; DREAMZOOM_DEB
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
@@ -22,8 +23,9 @@ DONE, FAILED, BAD_REQUEST, CANCELLED, NOT_AVAILABLE = 0, 1, 2, 3, 4
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         options = parser().parse_args(arguments)
         return options.run(options) or DONE
@@ -86,6 +88,13 @@ def parser() -> argparse.ArgumentParser:
 
     command = add("engines", _engines, "list the engines and whether they can run here")
     command.add_argument("--json", action="store_true")
+
+    command = add("check", _check, "look at this machine; with --run, measure what it can")
+    command.add_argument("--run", dest="measured", action="store_true", help="measure, in at most 8 minutes")
+    command.add_argument("--part", action="append", metavar="NAME", help="measure this alone; may be given again")
+    command.add_argument("--size", default="auto", metavar="NAME", help="of the networks: auto, sdxl, small")
+    command.add_argument("--minutes", type=_number, default=8.0, metavar="N", help="begin nothing new after so many")
+    command.add_argument("--json", type=Path, metavar="FILE", help="keep the report there, to attach to an issue")
 
     command = add("models", _models, "list the diffusion models on this machine, or download some")
     command.add_argument("--folder", type=Path, metavar="DIR", help="look there, not in the Hugging Face cache")
@@ -246,6 +255,14 @@ def _engines(options: argparse.Namespace) -> None:
     for row in rows:
         state = "ready" if row["available"] else f"not available: {row['reason']}; {row['remedy']}"
         _print(f"{row['name']:12} {state}\n")
+
+
+def _check(options: argparse.Namespace) -> int:
+    from dreamzoom.machine.check import check
+
+    parts = (options.part or []) if options.measured or options.part else None
+    found = check(lambda line: _print(f"{line}\n"), options.json, parts, options.size, options.minutes)
+    return FAILED if any("error" in part for part in found["parts"]) else DONE
 
 
 def _models(options: argparse.Namespace) -> None:

@@ -103,7 +103,7 @@ def reference(request: wire.Request, out: Path, frames: Iterable[int] | None, re
     for index, frame in enumerate(chosen):
         report.progress(index / len(chosen), f"frame {frame}")
         key = path.at_frame(frame)
-        rgb, depth = engine.truth(path, key.zoom, key.camera)
+        rgb, depth = engine.truth(path, key.zoom, key.camera)  # pyright: ignore[reportAttributeAccessIssue]
         files.write_picture(target, f"frame_{frame:05d}.png", rgb)
         files.write_arrays(target, f"frame_{frame:05d}.npz", {"depth": depth.astype(np.float32)})
     return len(chosen)

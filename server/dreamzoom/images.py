@@ -196,8 +196,8 @@ def _channel(channels: dict[str, np.ndarray], name: str) -> np.ndarray | None:
 
 def _colour_channels(channels: dict[str, np.ndarray], path: Path, field: str) -> list[np.ndarray]:
     rgb = [_channel(channels, name) for name in "RGB"]
-    if all(channel is not None for channel in rgb):
-        return rgb
+    if None not in [channel if channel is None else True for channel in rgb]:
+        return [channel for channel in rgb if channel is not None]
     grey = _channel(channels, "Y")
     if grey is None:
         raise BadRequest(field, f"{path.name} must have channels R, G, B or Y; it has {', '.join(channels)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -53,7 +53,14 @@ class Table:
     @property
     def dtype(self) -> np.dtype:
         """The packed row type; its fields are the columns, in the file's order."""
+        assert self.element.dtype is not None
         return self.element.dtype
+
+    @property
+    def offset(self) -> int:
+        """Where the rows begin, in bytes."""
+        assert self.element.offset is not None
+        return self.element.offset
 
     def __len__(self) -> int:
         return self.element.count
@@ -64,7 +71,7 @@ class Table:
         Raises:
             SplatFileError: The file has become shorter since it was opened.
         """
-        offset = self.element.offset + start * self.dtype.itemsize
+        offset = self.offset + start * self.dtype.itemsize
         rows = np.fromfile(self.path, self.dtype, stop - start, offset=offset)
         if len(rows) != stop - start:
             raise SplatFileError(f"{self.path.name}: the file became shorter while it was read")
@@ -129,7 +136,8 @@ def table_of(path: Path, elements: list[Element], name: str) -> Table:
 
 def column(rows: np.ndarray, names: list[str]) -> np.ndarray:
     """Some columns of a structured array as (N, len(names)): a view where they lie evenly spaced, else a copy."""
-    fields = [rows.dtype.fields[name] for name in names]
+    known: Any = rows.dtype.fields or {}
+    fields = [known[name] for name in names]
     offsets = [field[1] for field in fields]
     steps = {after - before for before, after in zip(offsets, offsets[1:])}
     if len({field[0] for field in fields}) == 1 and len(steps) <= 1:
@@ -145,7 +153,7 @@ def header_for(tables: dict[str, tuple[int, np.dtype]]) -> bytes:
     lines = ["ply", "format binary_little_endian 1.0"]
     for name, (count, dtype) in tables.items():
         lines.append(f"element {name} {count}")
-        lines += [f"property {NAMES[dtype[field].str]} {field}" for field in dtype.names]
+        lines += [f"property {NAMES[dtype[field].str]} {field}" for field in dtype.names or ()]
     return "\n".join([*lines, "end_header", ""]).encode("ascii")
 
 
@@ -176,6 +184,6 @@ def _placed(promised, offset: int | None, name: str) -> list[Element]:
         elements.append(Element(element, count, dtype, offset if scalars else None))
         if count and not scalars:
             offset = None
-        elif scalars and offset is not None:
+        elif dtype is not None and offset is not None:
             offset += count * dtype.itemsize
     return elements

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+PREVIEW_INTERVAL = 0.5
+"""Seconds between two previews, at least."""
+PREVIEW_SIDE = 512
+"""Pixels of a preview's longer side, at most."""
+
 
 class Report:
     """The silent report; the job runner passes one that speaks.
@@ -21,4 +26,6 @@ class Report:
         """Tell one line; level is "info", "warning" or "error"."""
 
     def preview(self, rgb: np.ndarray) -> None:
-        """Show an unfinished picture, (H, W, 3) float32 sRGB in 0..1. Cheap to ignore; callers limit the rate."""
+        """Show an unfinished picture, (H, W, 3) float32 sRGB in 0..1, which the caller changes no more. Cheap to
+        ignore; callers limit the rate.
+        """

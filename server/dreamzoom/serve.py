@@ -14,11 +14,14 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dreamzoom import __version__, rpc
 from dreamzoom.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, ModelMissing, explained
 from dreamzoom.report import Report
+
+if TYPE_CHECKING:
+    from dreamzoom.job.runner import Sink
 
 PROGRESS_INTERVAL = 0.1
 
@@ -164,7 +167,7 @@ def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     request = located(wire.convert_request(params["request"]), Path.cwd())
     job.levels = len(request.levels)
     folder = Folder(Path(out))
-    summary = generate(request, folder, job, job.cancel)
+    summary = generate(request, folder, cast("Sink", job), job.cancel)
     return {"out": str(folder.root), "result": str(folder.path("result.json")), "seconds": summary.seconds}
 
 

@@ -115,9 +115,13 @@ class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, ta
     joint: Annotated[bool, Meta(description="Sample all levels together, where the model can.")] = True
     refine: Refine = None
     detail: Annotated[float, Meta(ge=0.05, le=1, description="How freely coarse pixels are painted anew.")] = 0.55
-    blend_every: Annotated[
-        int, Meta(ge=1, le=50, description="Let the levels agree only every so many joint steps: faster, less alike.")
-    ] = 1
+    blend_every: (
+        Annotated[
+            int,
+            Meta(ge=1, le=50, description="Steps after which decoded levels agree; once an octave of noise if absent."),
+        ]
+        | None
+    ) = None
     batch: Annotated[int, Meta(ge=1, le=32, description="Latents in one call of the network.")] = 2
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

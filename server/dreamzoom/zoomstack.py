@@ -21,9 +21,8 @@ from dreamzoom.images import read_picture
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.wire import Request
-from dreamzoom.zoom.blend import settle
+from dreamzoom.zoom.blend import close_loop, settle
 from dreamzoom.zoom.levels import stream_levels
-from dreamzoom.zoom.sampler import close_loop
 from dreamzoom.zoom.stack import make_nest
 
 FRAMES_PER_LEVEL, FPS = 48, 24

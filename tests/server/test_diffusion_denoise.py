@@ -11,10 +11,11 @@ from dreamzoom.engines.diffusion import words
 from dreamzoom.errors import Cancelled
 from dreamzoom.example import example
 from dreamzoom.report import Report
+from dreamzoom.zoom.denoiser import predict
 from dreamzoom.zoom.levels import sample_levels
-from dreamzoom.zoom.sampler import predict
 
 torch.set_num_threads(1)
+torch.backends.cudnn.allow_tf32 = False  # a card would round to ten bits
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +35,13 @@ def engine_of(made, model, prompts=("a forest", "a leaf"), **options):
     for level, prompt in zip(request["levels"], prompts):
         level["prompt"] = prompt
     request["engine"] = {"name": "diffusion", "model": made(model), "depth_model": made("depth-anything"), "steps": 4}
-    request["engine"] |= options
+    request["engine"] |= {"precision": "float32"} | options  # what is compared to 1e-3 and less, on a card too
     return engines.make(wire.convert_request(request))
 
 
 def latents(denoiser, count=1):
-    return torch.randn((count, denoiser.codec.channels, 8, 8), generator=torch.Generator().manual_seed(0))
+    drawn = torch.randn((count, denoiser.codec.channels, 8, 8), generator=torch.Generator().manual_seed(0))
+    return drawn.to(denoiser.device)
 
 
 @pytest.mark.parametrize(("model", "time"), [("sd", 3), ("sd", 500), ("sd", 998), ("sd-v", 40), ("sd-v", 900)])
@@ -120,16 +122,37 @@ def test_every_scheduler_samples_jointly(made, scheduler):
     assert np.isfinite(pictures).all()
 
 
-def test_blending_less_often_decodes_less_often(made):
-    engine, often = engine_of(made, "sd"), engine_of(made, "sd", blend_every=3)
-    counts = []
-    for one in (engine, often):
-        denoiser = one.denoiser(Report())
-        calls = []
-        denoiser.pipe.vae.decoder.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
-        sample_levels(denoiser, ["a forest", "a leaf"], [1, 2], 2.0, [None], (64, 64), **one.sampling())
-        counts.append(len(calls))
-    assert counts[1] < counts[0]
+class TestCost:
+    def calls(self, made, levels, **options):
+        """Pictures that the autoencoder decodes and encodes a level."""
+        prompts = [f"the thing of level {k}" for k in range(levels)]
+        engine = engine_of(made, "sd", prompts, **options)
+        denoiser, counts = engine.denoiser(Report()), {"decoder": 0, "encoder": 0}
+        for name in counts:
+
+            def count(_, arguments, name=name):
+                counts[name] += len(arguments[0])
+
+            getattr(denoiser.pipe.vae, name).register_forward_pre_hook(count)
+        sample_levels(denoiser, prompts, range(levels), 2.0, [], (64, 64), **engine.sampling())
+        return counts["decoder"] / levels, counts["encoder"] / levels
+
+    def test_a_level_of_30_steps_takes_few_runs_of_the_autoencoder(self, made):
+        decodes, encodes = self.calls(made, 8, steps=30)
+        assert decodes <= 12 and encodes <= 18
+
+    def test_blending_less_often_decodes_less_often(self, made):
+        often = self.calls(made, 3, steps=12, blend_every=1)
+        seldom = self.calls(made, 3, steps=12, blend_every=3)
+        assert seldom[0] < often[0] and seldom[1] < often[1]
+
+    def test_a_picture_that_is_given_whole_is_encoded_once(self, made):
+        engine = engine_of(made, "sd", ("a forest",), steps=12)
+        denoiser, counts = engine.denoiser(Report()), []
+        denoiser.pipe.vae.encoder.register_forward_pre_hook(lambda *_: counts.append(1))
+        photo = np.full((64, 64, 3), 0.5, np.float32)
+        sample_levels(denoiser, ["a forest"], [1], 2.0, [], (64, 64), photos={0: photo}, **engine.sampling())
+        assert len(counts) == 1
 
 
 def test_style_is_put_behind_prompts_only(made):

@@ -34,24 +34,28 @@ def _missing(*packages: str) -> tuple[str, str]:
 
 
 def _make_procedural(request: Request) -> Engine:
+    from dreamzoom import wire
     from dreamzoom.engines.procedural import ProceduralEngine
 
-    count, path = len(request.levels), request.path()
+    count, path, own = len(request.levels), request.path(), request.engine
+    assert isinstance(own, wire.ProceduralEngine)
     return ProceduralEngine(
         [level.prompt for level in request.levels],
         [request.level_seed(index) for index in range(count)],
         request.zoom_factor,
         path.focuses,
-        distortion=request.engine.distortion,
+        distortion=own.distortion,
         loop=path.loop,
         side=max(request.width, request.height),
     )
 
 
 def _make_spectral(request: Request) -> Engine:
+    from dreamzoom import wire
     from dreamzoom.engines.spectral import SpectralEngine
 
     own = request.engine
+    assert isinstance(own, wire.SpectralEngine)
     return SpectralEngine(own.contrast, own.relief, own.steps)
 
 
@@ -85,7 +89,7 @@ def make(request: Request) -> Engine:
     Raises:
         EngineUnavailable: It can't run here; the error carries the remedy.
     """
-    name = request.engine.__struct_config__.tag
+    name = str(request.engine.__struct_config__.tag)
     entry = ENGINES.get(name)
     if entry is None:
         raise EngineUnavailable(f"engine {name!r} is not known", f"choose one of: {', '.join(ENGINES)}")

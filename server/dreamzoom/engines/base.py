@@ -27,7 +27,7 @@ from dreamzoom.camera import Camera
 from dreamzoom.report import Report
 
 if TYPE_CHECKING:
-    from dreamzoom.zoom.sampler import Denoiser
+    from dreamzoom.zoom.denoiser import Denoiser
 
 UNKNOWN, COARSE, KNOWN = 0, 1, 2
 """The values of a mask M, (H, W) uint8: paint freely; keep the low frequencies and add detail; keep."""

@@ -17,9 +17,9 @@ import torch
 
 from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap, View
 from dreamzoom.report import Report
+from dreamzoom.zoom.denoiser import Denoiser
 from dreamzoom.zoom.gaussian import Field, FieldDenoiser, Prompt, from_waves, pixel_power, to_waves
 from dreamzoom.zoom.noise import draw
-from dreamzoom.zoom.sampler import Denoiser
 
 VERSION = 1
 
@@ -155,8 +155,8 @@ def _given(field: Field, sample: torch.Tensor, given: torch.Tensor, mask: torch.
 def _mixed_field(prompt: Prompt, size: tuple[int, int], contrast: float) -> Field:
     """The field between prompts: means, colour axes and log power mixed by weight."""
     parts = [(weight, *_style(text, contrast)) for text, weight in prompt]
-    mean = sum(weight * style_mean for weight, style_mean, _, _ in parts)
-    mixing = sum(weight * style_mixing for weight, _, style_mixing, _ in parts)
+    mean = sum((weight * style_mean for weight, style_mean, _, _ in parts), torch.zeros(3))
+    mixing = sum((weight * style_mixing for weight, _, style_mixing, _ in parts), torch.zeros(3, 3))
     stretch, turn = (sum(weight * look[i] for weight, _, _, look in parts) for i in range(2))
     cos, sin = math.cos(turn), math.sin(turn)
 

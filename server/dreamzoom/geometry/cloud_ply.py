@@ -46,7 +46,7 @@ def read_cloud(path: Path) -> Cloud:
     """
     path = Path(path)
     table = ply.table_of(path, ply.header_of(path), "vertex")
-    missing = [name for name in ROW.names if name not in table.dtype.names]
+    missing = [name for name in ROW.names or () if name not in (table.dtype.names or ())]
     if missing:
         raise SplatFileError(f"{path.name}: this cloud lacks the column {missing[0]!r}")
     rows = table.rows(0, len(table))

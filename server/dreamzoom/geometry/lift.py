@@ -41,19 +41,19 @@ def lift(
     edges = edges or find_edges(depth, camera)
     valid = np.isfinite(depth) & (depth > 0) & ~edges.mixed & np.isfinite(rgb).all(-1)
     rgb = _own_colours(rgb.astype(np.float32), depth.astype(np.float32), behind_edges(depth, edges), edges.threshold)
-    rows, columns = np.nonzero(valid if keep is None else valid & keep)
-    z = depth[rows, columns].astype(np.float64)
-    rays = camera.rays()[rows, columns]
-    normal = normals(camera, depth, edges)[rows, columns] @ camera.rotation.T
-    sure = np.ones(len(rows)) if confidence is None else confidence[rows, columns]
+    chosen = np.flatnonzero(valid if keep is None else valid & keep)
+    z = depth.ravel()[chosen].astype(np.float64)
+    rays = camera.rays().reshape(-1, 3)[chosen]
+    normal = (normals(camera, depth, edges) @ camera.rotation.T).reshape(-1, 3)[chosen]  # row by row: far faster
+    sure = np.ones(len(chosen)) if confidence is None else confidence.ravel()[chosen]
     return Cloud(
         (camera.centre + z[:, None] * rays).astype(np.float32),
-        rgb[rows, columns].astype(np.float32),
+        rgb.reshape(-1, 3)[chosen].astype(np.float32),
         normal.astype(np.float32),
         (z / np.sqrt(camera.fx * camera.fy)).astype(np.float32),
-        np.full(len(rows), view, np.int32),
+        np.full(len(chosen), view, np.int32),
         sure.astype(np.float32),
-        np.zeros(len(rows), bool),
+        np.zeros(len(chosen), bool),
     )
 
 

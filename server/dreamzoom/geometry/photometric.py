@@ -59,10 +59,10 @@ def depth_correction(view: Picture, depth: np.ndarray, others: Sequence[Picture]
         start = cosine_field(shape, coefficients)
         costs = _sweep(small, values * np.exp(start), [_shrunk(other, scale) for other in others], logs)
         if (side, reach, step) != ROUNDS[-1]:
-            coefficients = _solve(costs, start, logs, values > 0)
+            coefficients = _solve(costs, start, logs, np.asarray(values > 0))
     field = start + _local(costs, logs, values > 0)
     zoomed = zoom(field, np.array(depth.shape) / field.shape, order=1, grid_mode=True, mode="nearest")
-    return zoomed.astype(np.float32)
+    return np.asarray(zoomed, np.float32)
 
 
 def _shrunk(picture: Picture, scale: float) -> Picture:
@@ -72,7 +72,7 @@ def _shrunk(picture: Picture, scale: float) -> Picture:
     size = max(round(camera.width * scale), 8), max(round(camera.height * scale), 8)
     blurred = gaussian_filter(picture.rgb, (0.4 / scale, 0.4 / scale, 0))
     rgb = zoom(blurred, (size[1] / camera.height, size[0] / camera.width, 1), order=1, grid_mode=True, mode="nearest")
-    return Picture(camera.resized(*size), rgb.astype(np.float32))
+    return Picture(camera.resized(*size), np.asarray(rgb, np.float32))
 
 
 def _nearest(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -200,10 +200,13 @@ def _fill(rgb, depth, ids, back, points, rgb_points, intrinsics):
     height, width = depth.shape
     filled = np.zeros((height, width), np.bool_)
     source = ids.copy()
+    front = _nearest_around(source, points)
     for i in range(height):
         for j in range(width):
             found, best_z, best_a, best_b, share = False, np.inf, 0, 0, 0.5
             limit = depth[i, j] * 0.97 if source[i, j] >= 0 else np.inf
+            if front[i, j] >= limit:  # nothing to bridge from, as almost everywhere
+                continue
             for axis in range(4):
                 di, dj = (0, 1, 1, 1)[axis], (1, 0, 1, -1)[axis]
                 a, step_a = _first_in_front(source, back, points, i, j, -di, -dj, limit)
@@ -220,6 +223,25 @@ def _fill(rgb, depth, ids, back, points, rgb_points, intrinsics):
                 back[i, j] = False
                 rgb[i, j] = share * rgb_points[best_a] + (1 - share) * rgb_points[best_b]
     return filled
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest_around(ids, points):
+    """The least z-depth of the points within REACH rows and columns of each pixel (H, W) float32; inf where none is."""
+    height, width = ids.shape
+    rows = np.full((height, width), np.inf, np.float32)
+    around = np.full((height, width), np.inf, np.float32)
+    for i in range(height):
+        for j in range(width):
+            n = ids[i, j]
+            if n >= 0:
+                for x in range(max(j - REACH, 0), min(j + REACH + 1, width)):
+                    rows[i, x] = min(rows[i, x], points[n, 2])
+    for i in range(height):
+        for y in range(max(i - REACH, 0), min(i + REACH + 1, height)):
+            for j in range(width):
+                around[y, j] = min(around[y, j], rows[i, j])
+    return around
 
 
 @numba.njit(cache=True, nogil=True)

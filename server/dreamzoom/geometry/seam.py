@@ -189,6 +189,6 @@ def _nearness(known: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
     step = max(1, min(shape) // 128)
     small = known[::step, ::step]
-    distance = distance_transform_edt(~small) * step
+    distance = np.asarray(distance_transform_edt(~small)) * step
     grown = np.repeat(np.repeat(distance, step, 0), step, 1)[: shape[0], : shape[1]]
     return 0.5 + 0.5 * np.exp(-grown / (FADE * max(shape)))

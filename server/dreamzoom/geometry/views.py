@@ -170,11 +170,11 @@ def _believed(seen, camera: Camera) -> Cloud:
         depth = np.full(unknown.shape, max(float(np.linalg.norm(camera.centre)), 1e-3), np.float32)
     else:
         nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
-        depth = seen.depth[tuple(nearest)]
+        depth = seen.depth[tuple(np.asarray(nearest))]
     return lift(camera, depth, seen.rgb, view=-1, keep=unknown)
 
 
-def _turn(axis: np.ndarray, angle: float) -> np.ndarray:
+def _turn(axis: np.ndarray | tuple[int, int, int], angle: float) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
     return Rotation.from_rotvec(angle * np.asarray(axis)).as_matrix()

@@ -94,7 +94,7 @@ def _engine_located(engine: wire.Engine, base: Path) -> wire.Engine:
         return engine
 
     def found(name: str) -> str:
-        return _absolute(name, base) if name and (base / name).is_dir() else name
+        return _absolute(name, base) or name if name and (base / name).is_dir() else name
 
     loras = [msgspec.structs.replace(lora, file=_absolute(lora.file, base)) for lora in engine.loras]
     return msgspec.structs.replace(

@@ -73,7 +73,7 @@ def keep(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[s
     kept: dict[str, dict[str, str]] = {}
     for field, name in named(request).items():
         source, copy = Path(name), before.get(field)
-        if not source.exists() and _is_copy(folder, copy, name):
+        if copy is not None and not source.exists() and _is_copy(folder, copy, name):
             log(f"{source.name} is gone from {source.parent}; its copy in the job's folder is used")
             kept[field] = copy
         else:

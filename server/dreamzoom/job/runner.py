@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import threading
 import time
 from collections.abc import Sequence
@@ -17,13 +16,12 @@ from dreamzoom.errors import Cancelled
 from dreamzoom.job.clock import Clock
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.journal import Journal
+from dreamzoom.job.live import LIVE, LivePicture
 from dreamzoom.job.steps import Step, digests
-from dreamzoom.report import Report
+from dreamzoom.report import PREVIEW_INTERVAL, Report
 
 KINDS = {"image.png": "image", "cloud.ply": "cloud", "splats.ply": "splats", "preview.png": "preview"}
-LIVE = "live.png"
 PROGRESS_INTERVAL = 0.1  # seconds
-PREVIEW_INTERVAL = 0.5
 
 
 @dataclass(frozen=True)
@@ -83,6 +81,11 @@ def run(
     folder.sweep()
     journal = Journal(folder)
     clock = Clock(steps)
+    live = LivePicture(
+        folder,
+        lambda level: sink.artifact("preview", level, LIVE),
+        lambda reason: sink.log(reason, "warning"),
+    )
     known = records(folder)
     ran, skipped = [], []
     try:
@@ -96,8 +99,9 @@ def run(
                 clock.skip(step)
                 skipped.append(step.name)
             else:
-                report = _StepReport(step, clock, sink, cancel, folder)
+                report = _StepReport(step, clock, sink, cancel, live)
                 _run_step(step, digest, folder, journal, report)
+                live.settle()
                 _forget(folder, [old for old in known if old["step"] == step.name and old["digest"] != digest])
                 clock.finish(step)
                 ran.append(step.name)
@@ -107,7 +111,7 @@ def run(
     finally:
         journal.close()
         with contextlib.suppress(PermissionError):  # on Windows, while someone looks at it
-            folder.remove(LIVE)
+            live.close()
     return Summary(tuple(ran), tuple(skipped), clock.seconds)
 
 
@@ -182,8 +186,8 @@ def _show(step: Step, sink: Sink) -> None:
 class _StepReport(Report):
     """What one step tells, put into the terms of the whole job."""
 
-    def __init__(self, step: Step, clock: Clock, sink: Sink, cancel: threading.Event, folder: Folder):
-        self._step, self._clock, self._sink, self._cancel, self._folder = step, clock, sink, cancel, folder
+    def __init__(self, step: Step, clock: Clock, sink: Sink, cancel: threading.Event, live: LivePicture):
+        self._step, self._clock, self._sink, self._cancel, self._live = step, clock, sink, cancel, live
         self._message = ""
         self._told = self._shown = -1e9
 
@@ -212,11 +216,4 @@ class _StepReport(Report):
         if now - self._shown < PREVIEW_INTERVAL:
             return
         self._shown = now
-        from PIL import Image
-
-        from dreamzoom.colour import to_bytes
-
-        png = io.BytesIO()
-        Image.fromarray(to_bytes(rgb)).save(png, "png", compress_level=1)
-        self._folder.write(LIVE, png.getvalue())
-        self._sink.artifact("preview", self._step.level, LIVE)
+        self._live.show(rgb, self._step.level)

@@ -163,7 +163,9 @@ def gap(middle: Middle, coarse: np.ndarray, fine: np.ndarray, change: np.ndarray
     field = np.zeros(change.shape, np.float32)
     field[middle.shown] = wanted
     if middle.shown.any():
-        field = field[tuple(distance_transform_edt(~middle.shown, return_distances=False, return_indices=True))]
+        field = field[
+            tuple(np.asarray(distance_transform_edt(~middle.shown, return_distances=False, return_indices=True)))
+        ]
     return field
 
 

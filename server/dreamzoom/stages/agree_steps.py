@@ -94,6 +94,7 @@ def _dreamed(folder: Folder, level: int) -> tuple[Cloud, list[Dreamed]]:
 
 def _surround_step(job: Job, level: int, given: Given) -> Step:
     base, after, item = _place(level), _next(job, level), job.request.levels[level]
+    assert after is not None
     move, seed = job.path.between(level + 1, level), job.request.level_seed(level)
     parameters: dict[str, Any] = {
         "engine": job.engine.identity(),
@@ -131,6 +132,7 @@ def _agree_step(job: Job, level: int, given: Given) -> Step:
             change = files.read_arrays(folder, _follow_name(before))["change"].astype(np.float32)
             change[_held(given, level, rgb, report)] = 0
         if leads:
+            assert after is not None and middle is not None and finer is not None
             fine = _dreamed(folder, after)[1][0]
             field = agree.gap(middle, rgb, finer, change * _share(job, after))
             held = _held(given, after, fine.rgb, report)
@@ -193,7 +195,12 @@ def _held(given: Given, level: int, rgb: np.ndarray, report: Report) -> np.ndarr
 
 def _write_around(folder: Folder, level: int, rgb: np.ndarray, middle: agree.Middle) -> None:
     means = middle.means
-    arrays = {"rgb": to_bytes(rgb), "shown": middle.shown, "given": middle.given, "width": np.array(means.shape[1])}
+    arrays = {
+        "rgb": to_bytes(rgb),
+        "shown": middle.shown,
+        "given": middle.given,
+        "width": np.array((means.shape or (0, 0))[1]),
+    }
     arrays |= {"data": means.data, "indices": means.indices, "indptr": means.indptr}
     files.write_arrays(folder, f"{_place(level)}/parts/around.npz", arrays)
 

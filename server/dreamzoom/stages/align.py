@@ -107,7 +107,7 @@ def settle(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Edges]:
         if loose.all():
             break
         nearest = distance_transform_edt(loose, return_distances=False, return_indices=True)
-        depth = depth[tuple(nearest)]
+        depth = depth[tuple(np.asarray(nearest))]
     edges = find_edges(depth, camera)
     return depth.astype(np.float32), replace(edges, mixed=np.zeros_like(edges.mixed))
 

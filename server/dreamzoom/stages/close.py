@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numba
 import numpy as np
@@ -91,13 +92,14 @@ def _gaps(opening: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The pixels of the openings (H, W) bool that are gaps: rows and columns (N,), and within how many pixels (N,) both
     sides of its gap are seen, or in the midst of wide ones one side.
     """
-    pieces, count = label(opening, np.ones((3, 3)))
+    found: Any = label(opening, np.ones((3, 3)))
+    pieces, count = found
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
     rows, columns = np.nonzero(opening & (sizes <= LARGEST * opening.size)[pieces])
     if not len(rows):
         return rows, columns, rows
-    away = distance_transform_edt(opening)
-    widths = 2 * maximum(away, pieces, np.arange(count + 1))[pieces[rows, columns]]
+    away = np.asarray(distance_transform_edt(opening))
+    widths = 2 * np.asarray(maximum(away, pieces, np.arange(count + 1)))[pieces[rows, columns]]
     reach = np.maximum(np.minimum(widths, WIDE), away[rows, columns])
     return rows, columns, np.ceil(reach).astype(np.int64) + 1
 

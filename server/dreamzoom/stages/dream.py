@@ -255,7 +255,8 @@ def _at_focus(covered: np.ndarray, camera: Camera) -> bool:
     """Whether the pixel (H, W) of the focus is marked."""
     (x, y), distance = camera.project(np.zeros(3))
     row, column = int(np.floor(y)), int(np.floor(x))
-    return distance > 0 and 0 <= row < camera.height and 0 <= column < camera.width and bool(covered[row, column])
+    inside = distance > 0 and 0 <= row < camera.height and 0 <= column < camera.width
+    return bool(inside and covered[row, column])
 
 
 def _points(item: Dreamed, fitted: Aligned, number: int) -> Cloud:

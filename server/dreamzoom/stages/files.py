@@ -76,7 +76,8 @@ def read_views(folder: Folder, name: str) -> list[Dreamed]:
     for index in range(sum(key.endswith("/name") for key in arrays)):
         part = {key.split("/")[1]: value for key, value in arrays.items() if key.startswith(f"{index}/")}
         height, width = part["depth"].shape
-        camera = Camera(width, height, *map(float, part["intrinsics"]), part["pose"])
+        fx, fy, cx, cy = map(float, part["intrinsics"])
+        camera = Camera(width, height, fx, fy, cx, cy, part["pose"])
         view = View(str(part["name"]), int(part["zoom"][1]), float(part["zoom"][0]), camera)
         rgb = part["rgb"].astype(np.float32) / np.float32(255)
         found.append(Dreamed(view, rgb, part["depth"], part["fresh"]))

@@ -110,6 +110,7 @@ class Job:
         for parent in self.parents(level):
             cloud = files.read_points(folder, f"{place(parent)}/parts/points.npz")
             finer = plan.next_anchor(self.path, parent, self.limits)
+            assert finer is not None
             if parent < level - 1 and finer is not None:
                 cloud = cloud[~export.shown_finer(cloud.position, finer)]
             clouds.append(cloud.moved(self.path.between(parent, level)))
@@ -121,6 +122,7 @@ class Job:
         for parent in self.parents(level):
             splats = read_splats(folder.path(f"{place(parent)}/parts/fit.ply"))
             finer = plan.next_anchor(self.path, parent, self.limits)
+            assert finer is not None
             parts.append(moved(splats[~export.shown_finer(splats.means, finer)], self.path.between(parent, level)))
         return joined(parts) if parts else None
 
@@ -141,6 +143,7 @@ class Job:
             splats = read_splats(folder.path(f"{place(index)}/parts/fit.ply"))
             splats = export.feathered(splats, plan.anchor(self.path, index, self.limits).camera)
             finer = plan.next_anchor(self.path, index, self.limits)
+            assert finer is not None
             parts.append(moved(splats[~export.shown_finer(splats.means, finer)], self.path.between(parent, level)))
         own = self.assets(level).splats
         return parts if own is None else [*parts, own]
@@ -163,7 +166,7 @@ def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None =
     steps, levels = [_plan_step(job)], range(len(request.levels))
     if isinstance(engine, Denoises):
         steps.append(_joint_step(job, engine))
-    if second:
+    if second and isinstance(engine, Denoises):
         steps += [_dream_step(job, level) for level in levels]
         steps += refine_steps.build(job, engine, lambda level, report: _given_picture(job, level, report))
     if job.pasted:

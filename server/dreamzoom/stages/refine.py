@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.stages.dream import Dreamed
-from dreamzoom.zoom.sampler import Prompt
+from dreamzoom.zoom.denoiser import Prompt
 from dreamzoom.zoom.second import Again, Shot, refine_views
 from dreamzoom.zoom.warp import Link, Seen, make_link, reprojection_db
 
@@ -118,7 +118,7 @@ def _mean_db(pictures: Sequence[np.ndarray], links: Sequence[Link]) -> float:
     return round(float(np.mean(reprojection_db(pictures, links))), 2)
 
 
-def _padded(values: np.ndarray, multiple: int, mode: str = "edge") -> np.ndarray:
+def _padded(values: np.ndarray, multiple: int, mode: Literal["edge", "constant"] = "edge") -> np.ndarray:
     """Grown to the right and below to multiples that the model can take."""
     more = [(0, -side % multiple) for side in values.shape[:2]] + [(0, 0)] * (values.ndim - 2)
     return np.pad(values, more, mode) if multiple > 1 else values

@@ -134,4 +134,4 @@ def _first_views(folder: Folder, level: int) -> list[Dreamed]:
 
 def _guidance(engine: Denoises, level: int) -> float:
     guidance = engine.sampling().get("guidance", 1.0)
-    return float(guidance) if np.isscalar(guidance) else float(guidance[level])
+    return float(guidance) if isinstance(guidance, (int, float)) else float(guidance[level])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import torch
 
@@ -153,6 +154,20 @@ def quantise(picture: torch.Tensor) -> torch.Tensor:
     return (picture.clamp(0, 1) * 255).round() / 255
 
 
+def close_loop(pictures: list[torch.Tensor], nests: list[Nest | None], turns: int = 3) -> list[torch.Tensor]:
+    """Make a ring of nearly consistent levels exactly so: from the inside out, as often as the change still shows."""
+    pictures = list(pictures)
+    for _ in range(turns):
+        for i in reversed(range(len(pictures))):
+            nest = nests[i]
+            if nest is None:
+                continue
+            pictures[i] = pictures[i].clone()
+            nest.window(pictures[i]).copy_(nest.down(pictures[(i + 1) % len(pictures)]))
+        pictures = [quantise(picture) for picture in pictures]
+    return pictures
+
+
 def fit_photo(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """A picture of any size and aspect, (3, h, w), fitted to (H, W): scaled until it covers, then cut about its middle.
 
@@ -163,7 +178,7 @@ def fit_photo(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return rgb
     scale = max(size[0] / height, size[1] / width)
     shape = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
-    mode = {"mode": "area"} if scale < 1 else {"mode": "bicubic", "align_corners": False}
+    mode: dict[str, Any] = {"mode": "area"} if scale < 1 else {"mode": "bicubic", "align_corners": False}
     rgb = torch.nn.functional.interpolate(rgb[None], size=shape, **mode)[0]
     top, left = (shape[0] - size[0]) // 2, (shape[1] - size[1]) // 2
     return rgb[:, top : top + size[0], left : left + size[1]]

@@ -21,12 +21,14 @@ Prompt = Sequence[tuple[str, float]]
 
 def to_waves(picture: torch.Tensor) -> torch.Tensor:
     """DCT of (..., H, W)."""
-    return cosine_basis(picture.shape[-2]) @ picture @ cosine_basis(picture.shape[-1]).T
+    rows, columns = (cosine_basis(count, picture.device) for count in picture.shape[-2:])
+    return rows @ picture @ columns.T
 
 
 def from_waves(waves: torch.Tensor) -> torch.Tensor:
     """The inverse of `to_waves`."""
-    return cosine_basis(waves.shape[-2]).T @ waves @ cosine_basis(waves.shape[-1])
+    rows, columns = (cosine_basis(count, waves.device) for count in waves.shape[-2:])
+    return rows.T @ waves @ columns
 
 
 class Field:
@@ -40,9 +42,18 @@ class Field:
 
     def __init__(self, mean: torch.Tensor, mixing: torch.Tensor, power: torch.Tensor):
         self.mean, self.mixing, self.power = mean, mixing, power
-        variance, self.axes = torch.linalg.eigh((mixing @ mixing.T).double())
-        self.axes = self.axes.float()
-        self.variance = variance.clamp_min(1e-12).float()
+        variance, axes = torch.linalg.eigh((mixing @ mixing.T).cpu().double())
+        self.axes = axes.float().to(mixing.device)
+        self.variance = variance.clamp_min(1e-12).float().to(mixing.device)
+        self._copy: Field | None = None
+
+    def on(self, device: torch.device) -> Field:
+        """The same field on another device; the last such copy is kept."""
+        if self.power.device == device:
+            return self
+        if self._copy is None or self._copy.power.device != device:
+            self._copy = Field(*(part.to(device) for part in (self.mean, self.mixing, self.power)))
+        return self._copy
 
     def filter(self, noisy: torch.Tensor, ratio: float) -> torch.Tensor:
         """E[x | x + ρ n] for (3, H, W)."""
@@ -63,25 +74,27 @@ class Field:
 
 
 class FieldDenoiser:
-    """The exact denoiser of a `Field` per prompt; see `zoom.sampler.Denoiser`.
+    """The exact denoiser of a `Field` per prompt; see `zoom.denoiser.Denoiser`.
 
     Args:
         field: From a prompt and a size (H, W) to its field in −1..1; a mix of prompts gives the mix of estimates'
             fields.
         schedule: Any; the estimate depends on ρ alone.
         prediction: What to answer: the clean picture, or what a trained network would (noise, angular, velocity).
+        device: Where it computes.
     """
 
-    multiple, native = 1, None
-    device = torch.device("cpu")
+    multiple: int = 1
+    native: int | None = None
 
     def __init__(
         self,
         field: Callable[[Prompt, tuple[int, int]], Field],
         schedule: Schedule | None = None,
         prediction: Prediction = Prediction.CLEAN,
+        device: torch.device | None = None,
     ):
-        self.field = field
+        self.field, self.device = field, device or torch.device("cpu")
         self.schedule = schedule or VariancePreserving.scaled_linear()
         self.prediction = prediction
         self.codec: Codec = PixelCodec()
@@ -90,7 +103,7 @@ class FieldDenoiser:
         """The estimate for z (B, 3, H, W) at times (B,)."""
         alphas, sigmas = self.schedule.alpha(times), self.schedule.sigma(times)
         clean = [
-            self.field(prompt, tuple(one.shape[-2:])).filter(one / a, s / a)
+            self.field(tuple(prompt), (one.shape[-2], one.shape[-1])).on(one.device).filter(one / a, s / a)
             for one, a, s, prompt in zip(z, alphas, sigmas, prompts)
         ]
         return from_clean(self.prediction, torch.stack(clean), z, alphas, sigmas)
@@ -106,7 +119,7 @@ def from_clean(
     """What a network of that kind would answer if its estimate were `clean` (B, C, H, W)."""
     if prediction is Prediction.CLEAN:
         return clean
-    alpha, sigma = (torch.as_tensor(v, dtype=z.dtype)[:, None, None, None] for v in (alphas, sigmas))
+    alpha, sigma = (torch.as_tensor(v, dtype=z.dtype, device=z.device)[:, None, None, None] for v in (alphas, sigmas))
     noise = (z - alpha * clean) / sigma
     if prediction is Prediction.NOISE:
         return noise

@@ -13,7 +13,8 @@ import torch
 from dreamzoom.errors import BadRequest
 from dreamzoom.report import Report
 from dreamzoom.zoom.blend import fit_photo, settle
-from dreamzoom.zoom.sampler import Denoiser, JointSampler, Plan, Prompt
+from dreamzoom.zoom.denoiser import Denoiser, Prompt
+from dreamzoom.zoom.sampler import JointSampler, Plan
 
 LARGE = 1.5
 """Pictures that have more than this times the side of what a model was trained on show things twice: they are sampled
@@ -121,7 +122,7 @@ def stream_levels(
         "seeds": seeds,
         "factor": factor,
         "negatives": [((text, 1.0),) for text in negatives],
-        "guidance": [float(guidance)] * count if np.isscalar(guidance) else list(guidance),
+        "guidance": [float(guidance)] * count if isinstance(guidance, (int, float)) else list(guidance),
     } | options
     native = denoiser.native
     if native is None or size[0] * size[1] <= (LARGE * native) ** 2:
@@ -168,9 +169,11 @@ def _sampled(
         given[level][:, *inner] = fitted.clamp(0, 1)
     shifted = [None if c is None else (c[0] + left, c[1] + top) for c in centres]
     plan = Plan(size=whole, centres=shifted, photos=given, **asked)
-    nests, before = replace(plan, size=tuple(size), centres=centres).nests(), None
+    cut = whole != tuple(size)
+    inside = replace(plan, size=tuple(size), centres=centres).nests() if cut else []
+    nests, before = [nest and nest.on(denoiser.device) for nest in inside], None
     for level, picture in JointSampler(denoiser, plan, report).run():
-        if whole != tuple(size):
+        if cut:
             before = picture = settle(picture[:, *inner], before, nests[level - 1] if level else None)
         yield level, picture.permute(1, 2, 0).cpu().numpy()
 

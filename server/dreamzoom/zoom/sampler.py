@@ -15,44 +15,20 @@ One step, from ρ to ρ' for all levels at once (η = 1 is DDPM, 0 is DDIM):
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 import numpy as np
 import torch
 
-from dreamzoom.report import Report
+from dreamzoom.report import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
 from dreamzoom.zoom import noise as noises
-from dreamzoom.zoom.blend import Blend, Known, merge, quantise, settle, spread_known
-from dreamzoom.zoom.codec import Codec
-from dreamzoom.zoom.schedule import Prediction, Schedule, to_clean
+from dreamzoom.zoom.blend import Blend, Known, close_loop, merge, quantise, settle, spread_known
+from dreamzoom.zoom.denoiser import Denoiser, Prompt, guided, predict
+from dreamzoom.zoom.latent import Cost, CountingCodec, LatentBlend
 from dreamzoom.zoom.stack import Nest, make_nest
-
-Prompt = tuple[tuple[str, float], ...]
-"""Words with weights that sum to 1: (("forest", 0.5), ("leaf", 0.5)) lies halfway between the two."""
-
-
-class Denoiser(Protocol):
-    """A diffusion model as the sampler sees it."""
-
-    schedule: Schedule
-    prediction: Prediction
-    codec: Codec
-    multiple: int  # heights and widths of pictures must be multiples of this
-    native: int | None  # the side of the square pictures that it was trained on; None where any size will do
-    device: torch.device
-
-    def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """The model's output, (B, C, h, w), for latents z at the schedule's `times` (B,), a prompt each."""
-        ...
-
-    def one_world(self, coarse: Prompt, fine: Prompt) -> bool:
-        """Whether pictures of these prompts, at neighbouring scales, are views of one world of which the model knows a
-        part, of any size, as well as a whole picture.
-        """
-        ...
 
 
 class Coupling(StrEnum):
@@ -79,7 +55,9 @@ class Plan:
         batch: Most latents in one call of the model.
         coupling, blend, voice, eta: See there and `blend.merge`.
         order: 2 extrapolates the estimate from the last step's (DPM-Solver++ 2M, Lu et al. 2022), 1 does not.
-        blend_every: With a codec that is not exact, decode, merge and re-encode only every so many steps.
+        fine, blend_every: With a codec that is not exact, levels agree in decoded pictures in the last share of the
+            schedule (of log noise ratio), and there every so many steps (None: whenever the noise has halved); before,
+            in linear pictures of the latents.
         start: Gives the picture (3, H, W) from which a level begins, at noise ratio `start_ratio`, in place of noise
             alone; asked once a level, coarsest first, when the level's turn has come.
         loop: The level after the last is the first.
@@ -101,7 +79,8 @@ class Plan:
     eta: float = 1.0
     order: int = 2
     voice: float = 0.25
-    blend_every: int = 1
+    fine: float = 0.8
+    blend_every: int | None = None
     start: Callable[[int], torch.Tensor] | None = None
     start_ratio: float = 0.0
     loop: bool = False
@@ -126,24 +105,12 @@ class Plan:
 
 
 @dataclass
-class Cost:
-    """What a run called: model evaluations (latents), codec runs (pictures)."""
-
-    evaluations: int = 0
-    decodes: int = 0
-    encodes: int = 0
-    peak_levels: int = 0
-
-
-@dataclass
 class _Level:
-    """One level under way: z/α, the last raw and merged latent, the last merged estimate for `order` 2."""
+    """One level under way: z/α, the last merged estimate for `order` 2, the last merged picture."""
 
     z: torch.Tensor
-    held: torch.Tensor | None = None  # merged − raw latents of the last blend, for codecs that are not exact
     last: torch.Tensor | None = None  # the last step's estimate
-    picture: torch.Tensor | None = None  # the last merged picture, 0..1
-    steps: int = 0
+    picture: torch.Tensor | None = None  # 0..1
 
 
 def advance(
@@ -164,48 +131,6 @@ def advance(
     return moved if noise is None else moved + spread * noise
 
 
-def predict(
-    denoiser: Denoiser, z: Sequence[torch.Tensor], ratios: Sequence[float], prompts: Sequence[Prompt], batch: int
-) -> list[torch.Tensor]:
-    """x̂ for every z/α at its ratio and prompt, at most `batch` in one call of the model."""
-    schedule, answers = denoiser.schedule, []
-    for i in range(0, len(z), batch):
-        part = slice(i, i + batch)
-        times = schedule.time(np.array(ratios[part]))
-        alpha, sigma = schedule.alpha(times), schedule.sigma(times)
-        noisy = torch.stack([one * float(a) for one, a in zip(z[part], alpha)])
-        output = denoiser(noisy, times, prompts[part])
-        scales = (torch.as_tensor(v, dtype=noisy.dtype, device=noisy.device) for v in (alpha, sigma))
-        shaped = (scale[:, None, None, None] for scale in scales)
-        answers.extend(to_clean(denoiser.prediction, output, noisy, *shaped))
-    return answers
-
-
-def guided(
-    denoiser: Denoiser,
-    z: Sequence[torch.Tensor],
-    ratios: Sequence[float],
-    prompts: Sequence[Prompt],
-    negatives: Sequence[Prompt],
-    guidance: Sequence[float],
-    batch: int,
-) -> tuple[list[torch.Tensor], int]:
-    """`predict` with classifier-free guidance (Ho and Salimans 2022): x̂⁻ + g (x̂ − x̂⁻), one g each; where it is 1 the
-    negative prompt is not asked.
-
-    Returns:
-        The estimates, and how many times the model was asked.
-    """
-    asked = [(i, prompt) for i, prompt in enumerate(prompts)]
-    asked += [(i, negatives[i]) for i, strength in enumerate(guidance) if strength != 1]
-    chosen = [i for i, _ in asked]
-    answers = predict(denoiser, [z[i] for i in chosen], [ratios[i] for i in chosen], [p for _, p in asked], batch)
-    result = answers[: len(z)]
-    for i, against in zip(chosen[len(z) :], answers[len(z) :]):
-        result[i] = against + guidance[i] * (result[i] - against)
-    return result, len(asked)
-
-
 class JointSampler:
     """Runs a `Plan`; iterate over `run()` for finished levels, coarsest first."""
 
@@ -213,12 +138,19 @@ class JointSampler:
         self.denoiser, self.plan, self.report = denoiser, plan, report or Report()
         self.cost = Cost()
         codec, device = denoiser.codec, denoiser.device
+        self.codec = CountingCodec(codec, self.cost)
         self.nests = [nest and nest.on(device) for nest in plan.nests()]
         latent = self.nests if codec.scale == 1 else [nest and nest.on(device) for nest in plan.nests(codec.scale)]
         self.latent_nests = latent
         self.shape = (codec.channels, plan.size[0] // codec.scale, plan.size[1] // codec.scale)
         self.known = spread_known({k: v.to(device) for k, v in plan.photos.items()}, self.nests)
+        self._shown = -math.inf
+        self._given: dict[int, torch.Tensor] = {}
         self._times()
+        low, high = denoiser.schedule.ratio_min, denoiser.schedule.ratio_max
+        fine = low * (high / low) ** plan.fine
+        every = plan.blend_every or max(1, round(math.log(2) / self.step))
+        self.latent = LatentBlend(self.codec, self.nests, self.known, self._merge, plan.blend, fine, every, device)
         self.nested = plan.coupling is Coupling.SCALE and plan.blend is Blend.LAPLACIAN and not plan.loop
 
     def _times(self) -> None:
@@ -257,8 +189,10 @@ class JointSampler:
                     active[level] = self._begin(level, active.get(level - 1))
             self.cost.peak_levels = max(self.cost.peak_levels, len(active))
             first = min(active)
-            above = (finished, self.nests[first - 1]) if first and self.nests[first - 1] is not None else None
+            outer = self.nests[first - 1] if first else None
+            above = None if outer is None or finished is None else (finished, outer)
             estimates = self._estimate(active, step, above)
+            self._preview(active, estimates)
             self._advance(active, estimates, step)
             for level in [k for k in active if step - k * self.lag == count - 1]:
                 nest = self.nests[level - 1] if level and plan.blend is not Blend.NONE else None
@@ -269,7 +203,22 @@ class JointSampler:
                     yield level, finished
         yield from enumerate(close_loop(ring, self.nests))
 
-    def _finish(self, level: int, picture: torch.Tensor, coarser: torch.Tensor | None, nest: Nest | None):
+    def _preview(self, active: dict[int, _Level], estimates: dict[int, torch.Tensor]) -> None:
+        """Show the coarsest level under way, reduced where it lies."""
+        now = time.monotonic()
+        if now - self._shown < PREVIEW_INTERVAL:
+            return
+        self._shown, first = now, min(active)
+        picture = self.known[first].picture if first in self.latent.given else active[first].picture
+        picture = self.latent.linear.decode(estimates[first]) if picture is None else picture
+        share = PREVIEW_SIDE / max(picture.shape[-2:])
+        if share < 1:
+            size = [max(1, round(side * share)) for side in picture.shape[-2:]]
+            picture = torch.nn.functional.interpolate(picture[None], size, mode="area")[0]
+        self.report.preview(picture.clamp(0, 1).permute(1, 2, 0).cpu().numpy())
+
+    def _finish(self, level: int, picture: torch.Tensor | None, coarser: torch.Tensor | None, nest: Nest | None):
+        assert picture is not None  # every level is merged at its last step
         given = self.known.get(level)
         if self.plan.loop or self.plan.blend is not Blend.LAPLACIAN:
             picture = quantise(picture)
@@ -283,7 +232,7 @@ class JointSampler:
         noise = self._draw(level, -1)
         base = torch.zeros_like(noise)
         if plan.start is not None:
-            base = self._encode(plan.start(level).to(self.denoiser.device)[None])[0]
+            base = self.codec.encode(plan.start(level).to(self.denoiser.device)[None])[0]
         nest = self.latent_nests[level - 1] if level else None
         if coarser is None or nest is None or plan.blend is Blend.NONE:
             self._first_noise = noise
@@ -302,36 +251,24 @@ class JointSampler:
     def _draw(self, level: int, step: int) -> torch.Tensor:
         return noises.draw(self.shape, self.plan.seeds[level], step + 2).to(self.denoiser.device)
 
-    def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
-        self.cost.encodes += len(pictures)
-        return self.denoiser.codec.encode(pictures)
-
-    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
-        self.cost.decodes += len(latents)
-        return self.denoiser.codec.decode(latents)
-
     def _estimate(self, active: dict[int, _Level], step: int, above) -> dict[int, torch.Tensor]:
         """Every active level's merged estimate, as latents."""
         raw = self._predict(active, step)
-        codec, plan = self.denoiser.codec, self.plan
-        ending = any(step - k * self.lag == len(self.ratios) - 1 for k in active)
-        if not codec.exact and step % plan.blend_every and not ending:
-            return {k: raw[k] if level.held is None else raw[k] + level.held for k, level in active.items()}
+        if not self.denoiser.codec.exact:
+            index = {k: step - k * self.lag for k in active}
+            ratios = {k: float(self.ratios[i]) for k, i in index.items()}
+            clean, pictures = self.latent(raw, ratios, {k: len(self.ratios) - 1 - i for k, i in index.items()}, above)
+            for k, picture in pictures.items():
+                active[k].picture = picture
+            return clean
         levels = sorted(active)
-        overlaps = self._overlaps(active, step) if self.nested and codec.exact else None
-        chunks = [levels[i : i + plan.batch] for i in range(0, len(levels), plan.batch)]
-        pictures = {}
-        for chunk in chunks:
-            pictures.update(zip(chunk, self._decode(torch.stack([raw[k] for k in chunk]))))
-        guesses = [pictures[k] for k in levels]
-        nests = [self.nests[k] for k in levels[:-1]]
+        overlaps = self._overlaps(active, step) if self.nested else None
+        guesses = self.codec.decode([raw[k] for k in levels])
         known = [self.known.get(k) for k in levels]
-        merged = self._merge(guesses, nests, known, above, overlaps)
+        merged = self._merge(guesses, [self.nests[k] for k in levels[:-1]], known, above, overlaps)
         for k, picture in zip(levels, merged):
             active[k].picture = picture
-        if codec.exact:
-            return {k: codec.encode(picture[None])[0] for k, picture in zip(levels, merged)}
-        return self._reencode(active, raw, pictures, chunks, ending)
+        return {k: self.denoiser.codec.encode(picture[None])[0] for k, picture in zip(levels, merged)}
 
     def _overlaps(self, active: dict[int, _Level], step: int) -> list[torch.Tensor | None]:
         """For each level but the finest, the guess of the window that the next one sees, made from the window alone;
@@ -351,45 +288,18 @@ class JointSampler:
         return found
 
     def _merge(self, guesses, nests, known: list[Known | None], above, overlaps=None) -> list[torch.Tensor]:
-        if not self.plan.loop:
-            return merge(guesses, nests, known, above, self.plan.blend, self.plan.voice, overlaps)
-        count = self.plan.levels  # the levels again below the last: where the zoom goes on
-        turns = 1 + max(1, math.ceil(math.log(max(self.plan.size), self.plan.factor) / count))
-        unrolled = merge(
-            guesses * turns,
-            (self.nests * turns)[: count * turns - 1],
-            known * turns,
-            None,
-            self.plan.blend,
-            self.plan.voice,
-        )
-        return unrolled[:count]
-
-    def _reencode(self, active, raw, pictures, chunks, ending: bool) -> dict[int, torch.Tensor]:
-        """ẑ = z + Enc(merged) − Enc(Dec z): what the codec can't carry is not taken for a change.
-
-        At a level's last step the change is scaled so that the decoded picture comes closest to the merged one.
-        """
-        result = {}
-        for chunk in chunks:
-            before = self._encode(torch.stack([pictures[k] for k in chunk]))
-            after = self._encode(torch.stack([active[k].picture for k in chunk]))
-            changes = after - before
-            if ending:
-                moved = self._decode(torch.stack([raw[k] for k in chunk]) + changes)
-                for j, k in enumerate(chunk):
-                    moves, wanted = moved[j] - pictures[k], active[k].picture - pictures[k]
-                    share = (moves * wanted).sum() / (moves**2).sum().clamp_min(1e-12)
-                    changes[j] = changes[j] * share.clamp(0, 1)
-            for k, change in zip(chunk, changes):
-                active[k].held = change
-                result[k] = raw[k] + change
-        return result
+        plan = self.plan
+        if not plan.loop:
+            return merge(guesses, nests, known, above, plan.blend, plan.voice, overlaps)
+        # the levels again below the last: where the zoom goes on
+        turns = 1 + max(1, math.ceil(math.log(max(plan.size), plan.factor) / plan.levels))
+        nests = (self.nests * turns)[: plan.levels * turns - 1]
+        return merge(guesses * turns, nests, known * turns, None, plan.blend, plan.voice)[: plan.levels]
 
     def _predict(self, active: dict[int, _Level], step: int) -> dict[int, torch.Tensor]:
         """x̂ of every active level as latents; levels that are given whole are not asked."""
         plan = self.plan
-        given = {k: known for k in active if (known := self.known.get(k)) is not None and known.mask.all()}
+        given = self.latent.given & active.keys()
         asked = [k for k in active if k not in given]
         answers, count = guided(
             self.denoiser,
@@ -401,11 +311,14 @@ class JointSampler:
             plan.batch,
         )
         self.cost.evaluations += count
-        return dict(zip(asked, answers)) | {k: self._encode(known.picture[None])[0] for k, known in given.items()}
+        for k in given - self._given.keys():
+            self._given[k] = self.codec.encode(self.known[k].picture[None])[0]
+        return dict(zip(asked, answers)) | {k: self._given[k] for k in given}
 
     def _advance(self, active: dict[int, _Level], estimates: dict[int, torch.Tensor], step: int) -> None:
         """One step down for all; noise is drawn for every level, equal where two levels see the same."""
-        plan, noise, before = self.plan, None, None
+        plan, before = self.plan, None
+        noise: torch.Tensor | None = None
         for k in sorted(active):
             level, index = active[k], step - k * self.lag
             clean = estimates[k]
@@ -415,20 +328,6 @@ class JointSampler:
             if plan.eta:
                 fresh = self._draw(k, index)
                 nest = self.latent_nests[k - 1] if k and before == k - 1 and plan.blend is not Blend.NONE else None
-                noise, before = noises.finer(noise, nest, fresh) if nest is not None else fresh, k
+                noise, before = fresh if noise is None or nest is None else noises.finer(noise, nest, fresh), k
             level.z = advance(level.z, clean, level.last, noise, now, then, plan.eta)
             level.last = clean if plan.order == 2 else None
-
-
-def close_loop(pictures: list[torch.Tensor], nests: list[Nest | None], turns: int = 3) -> list[torch.Tensor]:
-    """Make a ring of nearly consistent levels exactly so: from the inside out, as often as the change still shows."""
-    pictures = list(pictures)
-    for _ in range(turns):
-        for i in reversed(range(len(pictures))):
-            nest = nests[i]
-            if nest is None:
-                continue
-            pictures[i] = pictures[i].clone()
-            nest.window(pictures[i]).copy_(nest.down(pictures[(i + 1) % len(pictures)]))
-        pictures = [quantise(picture) for picture in pictures]
-    return pictures

@@ -27,8 +27,15 @@ class Prediction(StrEnum):
 class Schedule(Protocol):
     """Times are the model's own, larger is noisier; arguments are scalars or arrays, results float64 arrays."""
 
-    ratio_min: float  # ρ at which the picture counts as finished
-    ratio_max: float  # ρ at which z is noise
+    @property
+    def ratio_min(self) -> float:
+        """ρ at which the picture counts as finished."""
+        ...
+
+    @property
+    def ratio_max(self) -> float:
+        """ρ at which z is noise."""
+        ...
 
     def alpha(self, time: np.ndarray) -> np.ndarray:
         """How much of the picture is in z."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,10 @@ import torch
 
 from dreamzoom.report import Report
 from dreamzoom.zoom.blend import quantise
+from dreamzoom.zoom.denoiser import Denoiser, Prompt, guided
+from dreamzoom.zoom.latent import Cost, CountingCodec, parts
 from dreamzoom.zoom.noise import draw
-from dreamzoom.zoom.sampler import Denoiser, Prompt, advance, guided
+from dreamzoom.zoom.sampler import advance
 from dreamzoom.zoom.warp import Link, agree
 
 LAST = 8
@@ -23,7 +26,7 @@ class Again:
 
     Attributes:
         strength: 0..1, how far back in log noise ratio to start.
-        steps: Model evaluations a view.
+        steps: Model evaluations a view. With a codec that is not exact, views agree whenever the noise has halved.
         batch: Most latents in one call.
         eta, order: See `sampler.Plan`.
         rounds: Of `agree` at each step; the last one takes LAST times as many.
@@ -84,40 +87,47 @@ class _SecondPass:
         self, denoiser: Denoiser, shots: Sequence[Shot], links: Sequence[Link], options: Again, report: Report
     ):
         self.denoiser, self.shots, self.links, self.options, self.report = denoiser, shots, links, options, report
-        self.given = [torch.from_numpy(np.asarray(s.picture, np.float32)).permute(2, 0, 1).contiguous() for s in shots]
-        self.masks = [None if shot.held is None else torch.from_numpy(shot.held) for shot in shots]
+        self.codec = CountingCodec(denoiser.codec, Cost())
+        # where views are compared: sparse matrices work on the CPU and on CUDA
+        self.home = denoiser.device if denoiser.device.type == "cuda" else torch.device("cpu")
+        pictures = [torch.from_numpy(np.asarray(shot.picture, np.float32)) for shot in shots]
+        self.given = [picture.permute(2, 0, 1).contiguous().to(self.home) for picture in pictures]
+        self.masks = [None if shot.held is None else torch.from_numpy(shot.held).to(self.home) for shot in shots]
         # views of one size side by side, so that they go through the model together
         free = [k for k, mask in enumerate(self.masks) if mask is None or not mask.all()]
         self.open = sorted(free, key=lambda k: self.given[k].shape)
         low, high = denoiser.schedule.ratio_min, denoiser.schedule.ratio_max
         self.ratios = np.geomspace(low * (high / low) ** options.strength, low, options.steps)
+        octave = options.steps / max(math.log2(float(self.ratios[0] / self.ratios[-1])), 1e-6)
+        self.every = 1 if denoiser.codec.exact else max(1, round(octave))
+        self.held: list[torch.Tensor] | None = None
 
     def run(self) -> list[np.ndarray]:
-        steps, rounds = self.options.steps, self.options.rounds
+        steps = self.options.steps
         z = self._begin()
         last: list[torch.Tensor | None] = [None] * len(z)
         pictures = self.given
         for index, ratio in enumerate(self.ratios):
             self.report.progress(index / steps, f"depth-aware step {index + 1} of {steps}")
-            raw = self._predict(z, float(ratio))
-            decoded = self._by_batch(self.denoiser.codec.decode, raw)
-            guesses = self._held([picture.float().cpu() for picture in decoded])
-            ending = index + 1 == steps
-            pictures = agree(guesses, self.links, rounds * (LAST if ending else 1), self.masks, self.report)
-            if ending:
+            clean, left = self._predict(z, float(ratio)), steps - 1 - index
+            if left % self.every == 0:
+                decoded = [picture.float().to(self.home) for picture in self.codec.decode(clean)]
+                rounds = self.options.rounds * (1 if left else LAST)
+                pictures = agree(self._held(decoded), self.links, rounds, self.masks, self.report)
+            if not left:
                 break
-            clean = self._encoded(pictures, raw, decoded)
+            clean = self._latents(clean, decoded, pictures) if left % self.every == 0 else self._as_before(clean)
             noise, then = self._noise(index + 1), float(self.ratios[index + 1])
             z = [
                 advance(one, x, before, noise[k].to(x), float(ratio), then, self.options.eta)
                 for k, one, x, before in zip(self.open, z, clean, last)
             ]
-            last = clean if self.options.order == 2 else last
-        return [picture.permute(1, 2, 0).numpy() for picture in self._finished(pictures)]
+            last = list(clean) if self.options.order == 2 else last
+        return [picture.permute(1, 2, 0).cpu().numpy() for picture in self._finished(pictures)]
 
     def _begin(self) -> list[torch.Tensor]:
         device = self.denoiser.device
-        latents = self._by_batch(self.denoiser.codec.encode, [self.given[k].to(device) for k in self.open])
+        latents = self._by_batch(self.codec.encode, [self.given[k].to(device) for k in self.open])
         noise = self._noise(0)
         return [x + float(self.ratios[0]) * noise[k].to(x) for k, x in zip(self.open, latents)]
 
@@ -137,16 +147,21 @@ class _SecondPass:
             pictures[k] = guess if mask is None else torch.where(mask, self.given[k], guess)
         return pictures
 
-    def _encoded(self, pictures, raw: list[torch.Tensor], decoded: list[torch.Tensor]) -> list[torch.Tensor]:
+    def _latents(self, raw: list[torch.Tensor], decoded, pictures) -> list[torch.Tensor]:
         """Latents of what was agreed on; what the codec can't carry is not taken for a change."""
-        codec, device = self.denoiser.codec, self.denoiser.device
-        clean = self._by_batch(codec.encode, [pictures[k].to(device) for k in self.open])
-        if codec.exact:
-            return clean
-        return [x + new - old for x, new, old in zip(raw, clean, self._by_batch(codec.encode, decoded))]
+        device = self.denoiser.device
+        agreed = [pictures[k].to(device) for k in self.open]
+        if self.codec.codec.exact:
+            return self._by_batch(self.codec.encode, agreed)
+        self.held = self.codec.differences([picture.to(device) for picture in decoded], agreed)
+        return self._as_before(raw)
+
+    def _as_before(self, raw: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Latents moved as they were when the views last agreed."""
+        return raw if self.held is None else [x + change for x, change in zip(raw, self.held)]
 
     def _by_batch(self, work: Callable[[torch.Tensor], torch.Tensor], items: list[torch.Tensor]) -> list[torch.Tensor]:
-        return [one for part in self._batches(items) for one in work(torch.stack(items[part]))]
+        return [one for part in parts(items) for one in work(torch.stack(part))]
 
     def _batches(self, items: list[torch.Tensor]) -> list[slice]:
         """Runs of items of one size, none longer than a batch."""

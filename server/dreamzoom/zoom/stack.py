@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 
 from dreamzoom.zoom.noise import closest_white
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,23 @@ class Axis:
         start: Index of the first of the m coarse pixels.
         down: (m, n), rows sum to 1: the mean of the fine pixels in a coarse one.
         lift: (n, m), smooth, with down @ lift = 1: adds to a fine picture what its coarse one lacks.
-        white: (m, n), orthonormal rows: the noise of the coarse pixels from that of the fine ones.
         low: (m, m): the low frequencies of the window, which the coarse level knows better since it sees more around.
+        place: What it was made for: `make_axis`'s arguments.
     """
 
     start: int
     down: torch.Tensor
     lift: torch.Tensor
-    white: torch.Tensor
     low: torch.Tensor
+    place: tuple[int, float, float]
+
+    @cached_property
+    def white(self) -> torch.Tensor:
+        """(m, n), orthonormal rows: the noise of the coarse pixels from that of the fine ones.
+
+        Found when it is first asked for, since it takes seconds for large pictures, and noise is drawn for latents.
+        """
+        return _white(*self.place).to(self.down.device)
 
 
 @lru_cache(maxsize=64)
@@ -43,6 +53,24 @@ def make_axis(size: int, factor: float, centre: float) -> Axis | None:
 
     Returns None where no coarse pixel lies wholly in the finer level.
     """
+    found = _means(size, factor, centre)
+    if found is None:
+        return None
+    first, down, smooth = found
+    lift = smooth @ np.linalg.inv(down @ smooth)
+    down, lift, low = (torch.from_numpy(matrix.astype(np.float32)) for matrix in (down, lift, _low(len(down))))
+    return Axis(first, down, lift, low, (size, factor, centre))
+
+
+@lru_cache(maxsize=64)
+def _white(size: int, factor: float, centre: float) -> torch.Tensor:
+    found = _means(size, factor, centre)
+    assert found is not None
+    return torch.from_numpy(closest_white(found[1]).astype(np.float32))
+
+
+def _means(size: int, factor: float, centre: float) -> tuple[int, np.ndarray, np.ndarray] | None:
+    """The first coarse pixel wholly in the finer level, the means (m, n) and a smooth interpolation back (n, m)."""
     origin = centre - size / factor / 2
     first = max(math.ceil(origin - 1e-6), 0)
     last = min(math.floor(origin + size / factor + 1e-6), size)
@@ -54,15 +82,14 @@ def make_axis(size: int, factor: float, centre: float) -> Axis | None:
     down = np.maximum(overlap, 0)
     down[down < 1e-9] = 0
     down /= down.sum(1, keepdims=True)
-    smooth = _cubic((edges[:-1] + edges[1:]) / 2 - first - 0.5, last - first)
-    lift = smooth @ np.linalg.inv(down @ smooth)
-    matrices = (down, lift, closest_white(down), _low(last - first))
-    return Axis(first, *(torch.from_numpy(matrix.astype(np.float32)) for matrix in matrices))
+    return first, down, _cubic((edges[:-1] + edges[1:]) / 2 - first - 0.5, last - first)
 
 
 @lru_cache(maxsize=8)
-def cosine_basis(count: int) -> torch.Tensor:
+def cosine_basis(count: int, device: torch.device = CPU) -> torch.Tensor:
     """(count, count) orthonormal DCT-II: row k is the wave of k / 2 periods."""
+    if device != CPU:
+        return cosine_basis(count).to(device)
     k, j = np.arange(count)[:, None], np.arange(count)[None, :]
     basis = np.cos(math.pi * k * (2 * j + 1) / (2 * count)) * math.sqrt(2 / count)
     basis[0] /= math.sqrt(2)
@@ -134,13 +161,11 @@ class Nest:
         """The same operators on another device."""
         if self.y.down.device == device:
             return self
-        return Nest(
-            *(Axis(a.start, a.down.to(device), a.lift.to(device), a.white.to(device)) for a in (self.y, self.x))
-        )
+        return Nest(_moved(self.y, device), _moved(self.x, device))
 
 
 def _moved(axis: Axis, device: torch.device) -> Axis:
-    return Axis(axis.start, *(getattr(axis, name).to(device) for name in ("down", "lift", "white", "low")))
+    return Axis(axis.start, axis.down.to(device), axis.lift.to(device), axis.low.to(device), axis.place)
 
 
 def _both(rows: torch.Tensor, picture: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
@@ -160,5 +185,5 @@ def make_nest(size: tuple[int, int], factor: float, centre: tuple[float, float] 
         raise ValueError(f"the zoom factor must be above 1, got {factor}")
     height, width = size
     x, y = (width / 2, height / 2) if centre is None else centre
-    axes = make_axis(height, float(factor), round(float(y), 6)), make_axis(width, float(factor), round(float(x), 6))
-    return None if axes[0] is None or axes[1] is None else Nest(*axes)
+    rows, columns = (make_axis(n, float(factor), round(float(at), 6)) for n, at in ((height, y), (width, x)))
+    return None if rows is None or columns is None else Nest(rows, columns)

@@ -9,8 +9,10 @@ stays exactly white for any relief.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,6 +53,22 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class _Placed:
+    """A warp's `covered` on a device; there too, where that is not the CPU, its matrix and its transpose."""
+
+    covered: torch.Tensor
+    means: Any
+    back: Any
+
+
+def _sparse(matrix: csr_matrix, device: torch.device) -> torch.Tensor:
+    parts = (torch.from_numpy(part).to(device) for part in (matrix.indptr, matrix.indices, matrix.data))
+    with warnings.catch_warnings():  # PyTorch tells that its sparse matrices are in beta
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.sparse_csr_tensor(*parts, size=matrix.shape, device=device)
+
+
+@dataclass(frozen=True)
 class Warp:
     """From the n pixels of a source view to the m pixels of a target view.
 
@@ -63,14 +81,29 @@ class Warp:
     means: csr_matrix
     covered: np.ndarray
     group: np.ndarray
+    _placed: dict[torch.device, _Placed] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, picture: torch.Tensor) -> torch.Tensor:
         """(C, H, W) of the source at the target's pixels, 0 where not covered; (C, m)."""
-        return torch.from_numpy((self.means @ picture.reshape(len(picture), -1).numpy().T).T)
+        flat = picture.reshape(len(picture), -1)
+        if flat.device.type == "cpu":
+            return torch.from_numpy((self.means @ flat.numpy().T).T)
+        return (self.on(flat.device).means @ flat.T).T
 
     def back(self, values: torch.Tensor) -> torch.Tensor:
         """The adjoint: (C, m) to (C, n)."""
-        return torch.from_numpy((self.means.T @ values.numpy().T).T)
+        if values.device.type == "cpu":
+            return torch.from_numpy((self.means.T @ values.numpy().T).T)
+        return (self.on(values.device).back @ values.T).T
+
+    def on(self, device: torch.device) -> _Placed:
+        """The warp's operators on a device, made when they are first asked for there."""
+        if device not in self._placed:
+            covered, means, back = torch.from_numpy(self.covered).to(device), None, None
+            if device.type != "cpu":
+                means, back = _sparse(self.means, device), _sparse(self.means.T.tocsr(), device)
+            self._placed[device] = _Placed(covered, means, back)
+        return self._placed[device]
 
     def noise(self, noise: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
         """Unit white noise of the target: the source's where it goes, its own elsewhere. Both (C, H, W)."""
@@ -184,12 +217,12 @@ class Link:
 
     def gap(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
         """What the target shows less what the source says, where covered; (C, m)."""
-        covered = torch.from_numpy(self.warp.covered)
+        covered = self.warp.on(pictures[self.target].device).covered
         return (self._shrink(pictures[self.target]) - self.warp(pictures[self.source])) * covered
 
     def spread(self, values: torch.Tensor, changes: list[torch.Tensor]) -> None:
         """Add the adjoint of `gap` to the views' changes."""
-        values = values * torch.from_numpy(self.warp.covered)
+        values = values * self.warp.on(values.device).covered
         source, target = changes[self.source], changes[self.target]
         source -= self.warp.back(values).reshape(source.shape)
         target += self._grow(values, target.shape)

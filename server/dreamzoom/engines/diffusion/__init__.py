@@ -20,9 +20,9 @@ from dreamzoom.report import Report
 if TYPE_CHECKING:
     from dreamzoom.wire import DiffusionEngine as Options
     from dreamzoom.wire import Request
-    from dreamzoom.zoom.sampler import Denoiser
+    from dreamzoom.zoom.denoiser import Denoiser
 
-VERSION = 1
+VERSION = 2
 OVERSCAN = 2.0
 """Pictures are wider than the camera by √p, at most by this."""
 
@@ -36,7 +36,7 @@ def make(request: Request) -> DiffusionEngine:
     """
     from dreamzoom.engines.diffusion.denoise import DENOISERS
 
-    options = request.engine
+    options = _options(request)
     folder = places.find(options.model) if options.model else catalogue.best("picture")
     model = check.picture_model(folder)
     joint = options.joint and model.family.name in DENOISERS
@@ -58,7 +58,7 @@ class DiffusionEngine:
         from dreamzoom.engines.diffusion import loading
         from dreamzoom.zoom.levels import complete_prompts
 
-        self.options: Options = request.engine
+        self.options = _options(request)
         self.model = model
         self.where = loading.place(self.options.device, self.options.precision)
         self._depth_folder = (
@@ -169,11 +169,12 @@ class DiffusionEngine:
             memory.settle(pipe, planned.offload, self.where.device)
             if planned.peak > memory.SHARE * planned.free or planned.offload != "none":
                 memory.save_memory(pipe)
+            resting = planned.offload == "none" and planned.peak > memory.TIGHT * planned.free
             self._offload = planned.offload
             watch = Watch()
             watched(watch, pipe, family.network)
             settings = Settings(self.steps, own.detail)
-            self._painter = Painter(pipe, family, Words(pipe, family, own.style), settings, watch)
+            self._painter = Painter(pipe, family, Words(pipe, family, own.style, resting), settings, watch)
         return self._painter
 
     def _guarded(self, report: Report, work: Callable[[], Any]) -> Any:
@@ -213,6 +214,7 @@ class DiffusionEngine:
         if self.where.device.type == "cuda" and self._offload in memory.STEPS_DOWN:
             self._offload = memory.STEPS_DOWN[self._offload]
             memory.settle(pipe, self._offload, self.where.device)
+            self._painter.words.resting = False  # the offload moves them
             told += f" and {self._offload} offload"
         report.log(f"the device's memory ran out; going on with {told}", level="warning")
 
@@ -279,6 +281,13 @@ class JointDiffusionEngine(DiffusionEngine):
         own = self.options
         usual = {"steps": self.steps, "guidance": self.guidance, "batch": own.batch, "blend_every": own.blend_every}
         return usual | solver
+
+
+def _options(request: Request) -> Options:
+    from dreamzoom import wire
+
+    assert isinstance(request.engine, wire.DiffusionEngine)
+    return request.engine
 
 
 def _versions(*packages: str) -> dict[str, str]:

@@ -5,6 +5,8 @@ Pictures are (H, W, 3) float32 sRGB in 0..1, masks (H, W) bool.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter, zoom
 
@@ -21,7 +23,8 @@ def fill(rgb: np.ndarray, known: np.ndarray) -> np.ndarray:
     weight = known[..., None].astype(np.float32)
     levels = [(np.where(known[..., None], rgb, 0).astype(np.float32), weight)]
     while max(levels[-1][0].shape[:2]) > 1:
-        levels.append(tuple(_halved(part) for part in levels[-1]))
+        total, weight = levels[-1]
+        levels.append((_halved(total), _halved(weight)))
     picture = levels[-1][0] / np.maximum(levels[-1][1], 1e-12)
     for total, weight in reversed(levels[:-1]):
         upper = resized(picture, total.shape[:2])
@@ -39,12 +42,12 @@ def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if shrink > 1:
         picture = gaussian_filter(picture, (0.45 * shrink, 0.45 * shrink, 0), mode="nearest")
     factors = (size[0] / height, size[1] / width, 1)
-    return zoom(picture, factors, order=1, mode="nearest", grid_mode=True).astype(np.float32)
+    return np.asarray(zoom(picture, factors, order=1, mode="nearest", grid_mode=True), np.float32)
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
     """The next size whose sides are multiples."""
-    return tuple(-(-side // multiple) * multiple for side in size)
+    return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple
 
 
 def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -76,7 +79,8 @@ def joined(painted: np.ndarray, rgb: np.ndarray, known: np.ndarray, reach: float
     sigma = max(2.0, reach / 4)  # colours are carried on, not details
     near = gaussian_filter(known.astype(np.float32), sigma)
     smooth = gaussian_filter(wrong, (sigma, sigma, 0)) / np.maximum(near, 1e-6)[..., None]
-    distance, nearest = distance_transform_edt(~known, return_indices=True)
+    found: Any = distance_transform_edt(~known, return_indices=True)
+    distance, nearest = found
     carried = gaussian_filter(smooth[nearest[0], nearest[1]], (sigma / 2, sigma / 2, 0))
     share = np.exp(-distance / reach)[..., None]
     return np.where(known[..., None], rgb, np.clip(painted + share * carried, 0, 1)).astype(np.float32)

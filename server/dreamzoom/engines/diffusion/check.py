@@ -58,7 +58,7 @@ def picture_model(folder: Path) -> Model:
         EngineUnavailable: One line on what is wrong with it, and what to do.
     """
     index = _index(folder)
-    family = families.FAMILIES.get(index.get("_class_name"))
+    family = families.FAMILIES.get(str(index.get("_class_name")))
     if family is None:
         raise EngineUnavailable(
             f"{folder} is a {_shown(index.get('_class_name'))}, a class that is not known here",
@@ -83,7 +83,7 @@ def depth_model(folder: Path) -> tuple[DepthFamily, dict[str, Component]]:
         return families.MARIGOLD, components
     no_code(folder)
     config = read_json(folder / "config.json")
-    family = families.DEPTHS.get(config.get("model_type"))
+    family = families.DEPTHS.get(str(config.get("model_type")))
     if family is None:
         raise _unknown_depth(folder, config.get("model_type"))
     _no_map(folder, config)
@@ -272,7 +272,8 @@ def _pairs(model: Model) -> Iterator[tuple[Any, Any, str]]:
 
 
 def _width(config: dict[str, Any]) -> int | None:
-    inner = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    text = config.get("text_config")
+    inner = text if isinstance(text, dict) else config
     value = inner.get("hidden_size") or inner.get("d_model")
     return value if isinstance(value, int) else None
 

@@ -8,7 +8,6 @@ x̂ = z − t v. The sampler steps in z/α = x + ρ n with ρ = σ/α = t / (1 �
 from __future__ import annotations
 
 import contextlib
-import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamzoom.engines.diffusion.watch import PREVIEW_INTERVAL, Watch
+from dreamzoom.engines.diffusion.watch import Watch
 from dreamzoom.engines.diffusion.words import Words
 from dreamzoom.report import Report
 from dreamzoom.zoom.codec import VaeCodec
-from dreamzoom.zoom.sampler import Prompt
+from dreamzoom.zoom.denoiser import Prompt
 from dreamzoom.zoom.schedule import Flow, Prediction, VariancePreserving
 
 PREDICTIONS = {"epsilon": Prediction.NOISE, "v_prediction": Prediction.ANGULAR, "sample": Prediction.CLEAN}
@@ -38,18 +37,16 @@ SOLVERS: dict[str, dict[str, Any]] = {
 
 
 class Codec(VaeCodec):
-    """The autoencoder, which shows what it decodes and steps down when memory runs out.
+    """The autoencoder, which steps down when memory runs out.
 
     Args:
         vae: An AutoencoderKL.
         guard: Runs work, and once more with less memory if that runs out.
-        report: Takes the previews.
     """
 
-    def __init__(self, vae, guard: Callable[[Callable[[], Any]], Any], report: Report):
+    def __init__(self, vae, guard: Callable[[Callable[[], Any]], Any]):
         super().__init__(vae)
-        self._guard, self._report = guard, report
-        self._shown = -1e9
+        self._guard = guard
 
     def encode(self, pictures: torch.Tensor) -> torch.Tensor:
         """See `VaeCodec`."""
@@ -59,12 +56,7 @@ class Codec(VaeCodec):
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """See `VaeCodec`."""
         with self._fine():
-            pictures = self._guard(lambda: super(Codec, self).decode(latents))
-        now = time.monotonic()
-        if now - self._shown >= PREVIEW_INTERVAL:
-            self._shown = now
-            self._report.preview(pictures[-1].clamp(0, 1).permute(1, 2, 0).float().cpu().numpy())
-        return pictures
+            return self._guard(lambda: super(Codec, self).decode(latents))
 
     @contextlib.contextmanager
     def _fine(self) -> Iterator[None]:
@@ -104,7 +96,7 @@ class NetworkDenoiser(ABC):
         native: int | None = None,
     ):
         self.pipe, self.words, self.positive, self.guard = pipe, words, frozenset(positive), guard
-        self.codec = Codec(pipe.vae, guard, report)
+        self.codec = Codec(pipe.vae, guard)
         self.device, self.native = pipe._execution_device, native
         watch.begin(report, 0, "")
 
@@ -141,9 +133,9 @@ class UnetDenoiser(NetworkDenoiser):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        from diffusers import DDPMScheduler
+        from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
-        own = DDPMScheduler.from_config(self.pipe.scheduler.config)
+        own: Any = DDPMScheduler.from_config(self.pipe.scheduler.config)
         kept = own.alphas_cumprod.double().numpy().clip(1e-6, 1 - 1e-9)  # zero terminal SNR has 0 at its end
         self.schedule = VariancePreserving(np.sqrt((1 - kept) / kept))
         self.prediction = PREDICTIONS[own.config.prediction_type]
@@ -170,7 +162,7 @@ class UnetDenoiser(NetworkDenoiser):
 
     def _all_open(self, z: torch.Tensor) -> torch.Tensor:
         """The mask and the picture's known part for an inpainting model that is to paint all: (1, 5, h, w)."""
-        size = tuple(z.shape[-2:])
+        size = z.shape[-2], z.shape[-1]
         if size not in self._open:
             grey = torch.full((1, 3, size[0] * self.codec.scale, size[1] * self.codec.scale), 0.5, device=z.device)
             unet = self.pipe.unet
@@ -190,6 +182,7 @@ class FlowDenoiser(NetworkDenoiser):
         self, z: torch.Tensor, times: torch.Tensor, embeds: torch.Tensor, pooled: torch.Tensor | None
     ) -> torch.Tensor:
         """The transformer's velocity for latents z (B, C, h, w) at t in 0..1."""
+        assert pooled is not None
         transformer = self.pipe.transformer
         span = self.pipe.scheduler.config.num_train_timesteps
         return transformer(

@@ -109,8 +109,8 @@ class Depth:
             scales = (min(scales, key=lambda scale: abs(1 - scale)),) * 2
         multiple = looks.get("ensure_multiple_of") or 1
         aim = [max(multiple, round(side * s / multiple) * multiple) for side, s in zip(picture.shape[-2:], scales)]
-        mode = MODES.get(looks.get("resample"), "bilinear")
-        options = {} if mode == "nearest" else {"align_corners": False, "antialias": True}
+        mode = MODES.get(looks.get("resample", 2), "bilinear")
+        options: dict[str, Any] = {} if mode == "nearest" else {"align_corners": False, "antialias": True}
         return interpolate(picture, aim, mode=mode, **options)
 
     def _normal(self, picture: torch.Tensor) -> torch.Tensor:

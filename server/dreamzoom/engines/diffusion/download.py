@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from dreamzoom.engines.diffusion import catalogue, places
 from dreamzoom.errors import DreamzoomError
@@ -143,7 +143,7 @@ def fetch(chosen: Listing, report: Report) -> Path:
             _fetch_weights(chosen, file, told)
         path = _asked(
             lambda name=file.name: hf_hub_download(
-                chosen.repository, name, revision=chosen.revision, cache_dir=cache, tqdm_class=told.bar
+                chosen.repository, name, revision=chosen.revision, cache_dir=cache, tqdm_class=cast("Any", told.bar)
             ),
             chosen.repository,
         )
@@ -188,7 +188,7 @@ def _fetch_weights(chosen: Listing, file: File, told: _Told) -> None:
                     resume_size=there,
                     headers=build_hf_headers(),
                     expected_size=file.bytes,
-                    tqdm_class=told.bar,
+                    tqdm_class=cast("Any", told.bar),
                 ),
                 chosen.repository,
             )

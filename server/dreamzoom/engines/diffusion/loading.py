@@ -49,6 +49,9 @@ def place(device: str, precision: str) -> Place:
     if precision == "auto":
         fine = device == "cuda" and torch.cuda.is_bf16_supported()
         precision = "float32" if device == "cpu" else "bfloat16" if fine else "float16"
+    if device == "cuda":
+        # the same picture from the same request: cuDNN must neither add in any order nor choose kernels by a stopwatch
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     return Place(torch.device(device), PRECISIONS[precision])
 
 
@@ -105,7 +108,7 @@ def load(package: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
 def marigold(components: dict[str, Component], index: dict[str, Any], folder: Path, dtype: torch.dtype) -> Any:
     """The Marigold pipeline, on the CPU still. Raises EngineUnavailable."""
     _quiet()
-    from diffusers import MarigoldDepthPipeline
+    from diffusers.pipelines.marigold.pipeline_marigold_depth import MarigoldDepthPipeline
 
     parts = {name: _load(component, dtype) for name, component in components.items()}
     _, optional = MarigoldDepthPipeline._get_signature_keys(MarigoldDepthPipeline)

@@ -15,6 +15,8 @@ from dreamzoom.engines.diffusion.loading import Place
 GIB = 1 << 30
 SHARE = 0.9
 """Of the free memory that a plan may count on."""
+TIGHT = 0.6
+"""From this share of the free memory on, text encoders rest in main memory once they have read."""
 STEPS_DOWN = {"none": "model", "model": "sequential"}
 
 
@@ -130,11 +132,12 @@ def settle(pipe: Any, offload: str, device: torch.device) -> None:
 
 
 def save_memory(pipe: Any) -> None:
-    """Decode in tiles and picture by picture; attention in slices where that can be."""
+    """Decode in tiles and picture by picture; attention in slices but on CUDA, whose own kernels hold no more."""
     for name in ("enable_tiling", "enable_slicing"):
         if hasattr(pipe.vae, name):
             getattr(pipe.vae, name)()
-    pipe.enable_attention_slicing()
+    if pipe._execution_device.type != "cuda":
+        pipe.enable_attention_slicing()
 
 
 def ran_out(error: RuntimeError) -> bool:

@@ -16,7 +16,7 @@ from dreamzoom.engines.diffusion.watch import Previews, Watch
 from dreamzoom.engines.diffusion.words import Words
 from dreamzoom.report import Report
 from dreamzoom.zoom.codec import VaeCodec
-from dreamzoom.zoom.sampler import Prompt
+from dreamzoom.zoom.denoiser import Prompt
 
 LARGE = 1.5
 """Pictures with sides above so many times the model's own are painted small first, then tile by tile."""
@@ -172,7 +172,8 @@ class Painter:
         """A size of about the model's own area and the same aspect."""
         scale = self.native / (size[0] * size[1]) ** 0.5
         multiple = self.family.multiple
-        return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in size)
+        height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in size)
+        return height, width
 
     def _tile(self) -> tuple[int, int]:
         multiple = self.family.multiple

@@ -9,11 +9,8 @@ import numpy as np
 import torch
 
 from dreamzoom.engines.diffusion.canvas import resized
-from dreamzoom.report import Report
+from dreamzoom.report import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
 from dreamzoom.zoom.codec import VaeCodec
-
-PREVIEW_INTERVAL = 0.5  # seconds
-PREVIEW_SIDE = 512
 
 
 class Watch:
@@ -85,7 +82,8 @@ class Previews:
         if grid is None or not torch.isfinite(grid).all():  # autoencoders overflow in half precision
             return
         features = _with_one(grid)
-        small = torch.from_numpy(np.ascontiguousarray(resized(rgb, grid.shape[:2]))).double().reshape(-1, 3)
+        small = np.ascontiguousarray(resized(rgb, (grid.shape[0], grid.shape[1])))
+        small = torch.from_numpy(small).double().reshape(-1, 3)
         gram, aim = features.T @ features, features.T @ small
         self._gram = gram if self._gram is None else self._gram + gram
         self._aim = aim if self._aim is None else self._aim + aim

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from dreamzoom.engines.diffusion.families import Family
-from dreamzoom.zoom.sampler import Prompt
+from dreamzoom.zoom.denoiser import Prompt
 
 CLIP_WORDS = 75
 """Tokens that CLIP reads at a time, beside its two marks."""
@@ -22,10 +24,12 @@ class Words:
         pipe: The painter.
         family: Its family.
         style: Put behind every prompt, never behind a negative one.
+        resting: Whether CLIP's text encoders rest in main memory while nothing is read.
     """
 
-    def __init__(self, pipe: Any, family: Family, style: str = ""):
+    def __init__(self, pipe: Any, family: Family, style: str = "", resting: bool = False):
         self.pipe, self.family, self.style = pipe, family, style.strip()
+        self.resting = resting and family.prompts in ("clip", "pooled")
         self._kept: dict[tuple[str, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
 
     def styled(self, text: str) -> str:
@@ -77,20 +81,35 @@ class Words:
                 self._kept.clear()
             tokenizer = self.pipe.tokenizer or self.pipe.tokenizer_2
             parts = pieces(text, CLIP_WORDS, lambda part: len(tokenizer(part, add_special_tokens=False).input_ids))
-            read = [self._encode(part) for part in parts]
-            found = torch.cat([embeds for embeds, _ in read], 1), read[0][1]
+            with self._awake():
+                read = [self._encode(part) for part in parts]
+            embeds, pooled = torch.cat([embeds for embeds, _ in read], 1), read[0][1]
             if negative and not text and getattr(self.pipe.config, "force_zeros_for_empty_prompt", False):
-                found = tuple(None if part is None else torch.zeros_like(part) for part in found)
-            self._kept[key] = found
+                embeds, pooled = torch.zeros_like(embeds), None if pooled is None else torch.zeros_like(pooled)
+            self._kept[key] = embeds, pooled
         return self._kept[key]
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        """The time in which the text encoders are on the device."""
+        names = ("text_encoder", "text_encoder_2", "text_encoder_3") if self.resting else ()
+        encoders = [part for name in names if (part := getattr(self.pipe, name, None)) is not None]
+        device = self.pipe._execution_device
+        for encoder in encoders:
+            encoder.to(device)
+        try:
+            yield
+        finally:
+            for encoder in encoders:
+                encoder.to("cpu")
 
     def _mixture(self, prompt: Prompt) -> tuple[torch.Tensor, torch.Tensor | None]:
         parts = self._even([self.read(self.styled(text)) for text, _ in prompt])
         weights = [weight for _, weight in prompt]
-        embeds = sum(weight * part for weight, (part, _) in zip(weights, parts))
+        embeds = sum((weight * part for weight, (part, _) in zip(weights, parts)), torch.tensor(0.0))
         if parts[0][1] is None:
             return embeds, None
-        return embeds, sum(weight * pooled for weight, (_, pooled) in zip(weights, parts))
+        return embeds, sum((weight * pooled for weight, (_, pooled) in zip(weights, parts)), torch.tensor(0.0))
 
     def _even(self, found: list[tuple[torch.Tensor, torch.Tensor | None]]) -> list:
         """Texts of the same length: shorter ones go on with the empty text."""
