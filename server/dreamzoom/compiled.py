@@ -13,6 +13,9 @@ import sys
 import time
 from pathlib import Path
 
+LOCATORS = "dreamzoom.kernel_cache.ByContent,UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator"
+"""Where numba looks for compiled code: first wherever code of the same content left it."""
+
 KEPT_DAYS = 30
 """A folder that was not used for so long belongs to code that is gone."""
 
@@ -37,6 +40,7 @@ def choose_folder(package: Path) -> None:
     except OSError:  # nowhere to write: numba finds a place of its own, or compiles at every start
         return
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", LOCATORS)
 
 
 def is_first_start() -> bool:

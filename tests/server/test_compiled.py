@@ -1,6 +1,7 @@
 """The folder of compiled kernels follows the sources of all kernels."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,31 @@ def test_a_first_start_is_one_without_kernels(tmp_path, monkeypatch):
     assert not is_first_start()
     monkeypatch.delenv("NUMBA_CACHE_DIR")
     assert not is_first_start()
+
+
+COMPILE = """
+import dreamzoom
+from dreamzoom.geometry.edges import estimate_noise
+import numpy as np
+from dreamzoom.geometry import clean
+clean._without_lone(np.ones((4, 4), np.float32), np.float32(0.1))
+print(sum(clean._without_lone.stats.cache_hits.values()), sum(clean._without_lone.stats.cache_misses.values()))
+"""
+
+
+def test_the_same_code_in_another_place_is_not_compiled_again(tmp_path):
+    server = Path(choose_folder.__code__.co_filename).parents[1]
+    found = []
+    for name in ("one", "other"):
+        copy = tmp_path / name / "server"
+        for part in ("dreamzoom", "core"):
+            shutil.copytree(
+                server / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copyfile
+            )
+        home = {key: str(tmp_path / "home") for key in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
+        variables = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_CACHE")} | home
+        variables["PYTHONPATH"] = str(copy)
+        done = subprocess.run([sys.executable, "-c", COMPILE], env=variables, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.split())
+    assert found == [["0", "1"], ["1", "0"]]

@@ -27,6 +27,8 @@ from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import agree_steps, assets, close, dream, export, files, plan, refine_steps, splat, zoom
 from dreamzoom.wire import Request
 
+BACKED = 20
+"""From so many iterations on a fit sees the levels above; in fewer it does not learn to work around them."""
 PARENTS = 2
 """How many levels above are seen from a level's cameras."""
 
@@ -362,7 +364,7 @@ def _splat_step(job: Job, level: int) -> Step:
         cloud, dreamed = refine_steps.read_level(job, folder, level)
         supports = views.support_cameras(dreamed[0].view, count=job.limits.supports)
         seed = job.request.level_seed(level)
-        around = job.around(folder, level)
+        around = job.around(folder, level) if job.limits.iterations >= BACKED else None
         fitted = splat.level_splats(cloud, dreamed, supports, around, job.limits, seed, report)
         folder.write_with(f"{base}/parts/fit.ply", lambda temporary: write_splats(temporary, fitted))
 

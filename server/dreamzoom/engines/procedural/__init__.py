@@ -17,6 +17,8 @@ from dreamzoom.engines.procedural.world import World
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 
+MOST_CELLS = 576
+"""Cells a side of a ring at the most; fewer for small pictures."""
 FEW = 0.25
 """Up to this share of a picture's pixels are painted one by one."""
 
@@ -51,7 +53,8 @@ class ProceduralEngine:
         side: int = 512,
     ):
         self.prompts, self.seeds, self.distortion = list(prompts), list(seeds), distortion
-        self.world = World(self.prompts, self.seeds, factor, focuses, loop=loop, side=side)
+        cells = min(MOST_CELLS, 16 * max(math.ceil(1.15 * side / 16), 12))
+        self.world = World(self.prompts, self.seeds, factor, focuses, loop=loop, side=side, cells=cells)
 
     def identity(self) -> dict[str, Any]:
         """What every step depends on; what one level depends on, `dependencies` says."""
