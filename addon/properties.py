@@ -244,7 +244,9 @@ class RigSettings(PropertyGroup):
         "rendered is what stands before it. Wants a transparent film",
         update=_showing_changed,
     )
-    dreamed: StringProperty(options={"HIDDEN"})  # the levels' words of the last finished job: see `changes`
+    dreamed: StringProperty(
+        name="Dreamed", description="The words of the levels of the last finished job", options={"HIDDEN"}
+    )
     job_folder: StringProperty(
         name="Job Folder",
         description="Where this rig's pictures, points and splats are kept. Empty: a folder beside the .blend file",

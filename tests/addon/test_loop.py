@@ -95,7 +95,7 @@ class TestLoop:
                 there = before.get(name, after.get(name))
                 level = int(name.split()[1])
                 size = np.linalg.norm(there[:3])
-                assert there[-2] < 1e-3 or size > 2**2.5 * 0.9, (name, level, begin)
+                assert there[-1] < 1e-3 or size > 2**2.5 * 0.9, (name, level, begin)
 
     def test_a_drifting_focus_is_the_server_s_path(self, looped):
         server = ZoomPath(2.0, np.array(FOCUSES), (), loop=True)

@@ -213,11 +213,11 @@ class TestJob:
         bpy.ops.ed.undo_push(message="before")
         import_all()
         bpy.ops.ed.undo_push(message="after")
-        bpy.context.scene.frame_set(17)
+        bpy.context.scene.frame_set(14)  # a level is opening
         seen = fades()
         bpy.ops.ed.undo()
         bpy.ops.ed.redo()
-        bpy.context.scene.frame_set(17)
+        bpy.context.scene.frame_set(14)  # a level is opening
         assert fades() == seen and len({value for _, value, _ in seen}) > 2
 
     @pytest.mark.parametrize("after", [1, 2, 3])

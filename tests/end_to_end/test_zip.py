@@ -58,7 +58,7 @@ class TestZip:
         names = zipfile.ZipFile(zip_file).namelist()
         for name in ("__init__.py", "blender_manifest.toml", "LICENSE", "server/dreamzoom/__main__.py"):
             assert name in names
-        assert {name.rpartition(".")[2] for name in names} <= {"py", "toml", "txt", "LICENSE", "json"}
+        assert {name.rpartition(".")[2] for name in names} <= {"py", "toml", "txt", "LICENSE", "json", "ptx", "sha256"}
         assert not [name for name in names if "__pycache__" in name or "test" in name.split("/")[0]]
 
     def test_is_the_same_each_time(self, zip_file, tmp_path):

@@ -106,7 +106,7 @@ def test_a_changed_prompt_redoes_the_levels_that_show_it_and_what_depends_on_the
     assert [name for name in summary.ran if name.endswith("/image")] == [f"levels/00{k}/image" for k in (2, 3, 4)]
     after = contents(tmp_path)
     assert all(after[name] == before[name] for name in before if name.startswith("levels/000"))
-    assert after["levels/002/image.png"] != before["levels/002/image.png"]
+    assert after["levels/003/image.png"] != before["levels/003/image.png"]
 
 
 def test_more_levels_keep_what_does_not_show_them(tmp_path):

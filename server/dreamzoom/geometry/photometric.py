@@ -50,17 +50,20 @@ def depth_correction(view: Picture, depth: np.ndarray, others: Sequence[Picture]
         others: Pictures of the same place from other cameras; at least one.
     """
     coefficients = np.zeros(len(cosine_variance(WARP, FACTOR_DOUBT)))
-    for side, reach, step in ROUNDS:
+    field = np.zeros(depth.shape)
+    for number, (side, reach, step) in enumerate(ROUNDS, 1):
         scale = min(1.0, side / max(depth.shape))
         small = _shrunk(view, scale)
         shape = small.rgb.shape[:2]
         values = np.nan_to_num(_nearest(depth, shape).astype(np.float64))
+        known = np.asarray(values > 0)
         logs = np.arange(-reach, reach + step / 2, step)
         start = cosine_field(shape, coefficients)
         costs = _sweep(small, values * np.exp(start), [_shrunk(other, scale) for other in others], logs)
-        if (side, reach, step) != ROUNDS[-1]:
-            coefficients = _solve(costs, start, logs, np.asarray(values > 0))
-    field = start + _local(costs, logs, values > 0)
+        if number < len(ROUNDS):
+            coefficients = _solve(costs, start, logs, known)
+        else:
+            field = start + _local(costs, logs, known)
     zoomed = zoom(field, np.array(depth.shape) / field.shape, order=1, grid_mode=True, mode="nearest")
     return np.asarray(zoomed, np.float32)
 

@@ -27,6 +27,8 @@ from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import agree_steps, assets, close, dream, export, files, plan, refine_steps, splat, zoom
 from dreamzoom.wire import Request
 
+LATER = 0.4
+"""The zoom from which the first level is seen once more."""
 BACKED = 20
 """From so many iterations on a fit sees the levels above; in fewer it does not learn to work around them."""
 PARENTS = 2
@@ -345,14 +347,28 @@ def _dream_step(job: Job, level: int) -> Step:
             most=job.limits.points,
             report=report,
             assets=job.assets(level),
-            others=job.others(folder, level),
+            others=job.others(folder, level) + _further_picture(job, level, report),
         )
         files.write_points(folder, f"{base}/parts/points.npz", cloud)
         files.write_views(folder, f"{base}/parts/views.npz", dreamed)
         files.write_arrays(folder, f"{base}/depth.npz", {"depth": dreamed[0].depth})
 
     outputs = (f"{base}/parts/points.npz", f"{base}/parts/views.npz", f"{base}/depth.npz")
-    return Step(f"{base}/dream", "dream", level, 9, parameters, needs, outputs, run, weight=4)
+    return Step(f"{base}/dream", "dream", level, 10, parameters, needs, outputs, run, weight=4)
+
+
+def _further_picture(job: Job, level: int, report: Report) -> list[Picture]:
+    """What the first level has in place of a picture of the level above, to measure its depth in: the path's view a
+    little later, in which nearly all of the first frames is seen.
+    """
+    if not job.agreed or level or job.path.loop:
+        return []
+    wider = plan.overscan(job.path, job.limits)
+    camera = job.path.camera(LATER, level).widened(wider)
+    item, view = job.request.levels[level], View(f"{level:03d}/later", level, LATER, camera)
+    nothing = dream.parents_seen(Cloud.empty(), view, job.path.factor)
+    words = item.prompt, item.negative_prompt, job.request.level_seed(level)
+    return [Picture(camera, zoom.level_image(job.engine, view, nothing, *words, None, report))]
 
 
 def _splat_step(job: Job, level: int) -> Step:

@@ -65,8 +65,6 @@ class ProceduralEngine:
         seen, count = self.world.seen_from(level), self.world.levels
         return {
             "seen": [[k - level, self.prompts[k % count], self.seeds[k % count]] for k in seen],
-            "first": None if self.world.loop else seen[0],
-            "last": None if self.world.loop else self.world.levels - 1 - seen[-1],
             "factor": self.world.factor,
             "focuses": [self.world.focuses[k % count].tolist() for k in seen[:-1]],
         }
