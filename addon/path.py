@@ -62,4 +62,4 @@ def window(factor: float, level: int, superseded: bool = False, loop: int | None
     if superseded:
         return first, last
     last = level + max(math.log(SHOWN_SCALE) / math.log(factor), 2.0)
-    return first, last if loop is None else min(last, level + loop - 1 - LOOP_PAUSE)
+    return first, last if loop is None else min(last, level + loop - 1 + fading.OPENS_FROM - LOOP_PAUSE)

@@ -180,10 +180,11 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
 
 def _own_zoom(root: bpy.types.Object, level: int) -> str:
     """The zoom as a level's drivers see it. In a loop a level comes again as soon as its last window is over: its own
-    zoom runs from level - 1 on and starts anew after as many zooms as there are levels.
+    zoom runs from where it opens and starts anew after as many zooms as there are levels.
     """
     count = len(root.dreamzoom.levels)
-    return f"(u - {count} * floor((u - {level - 1}) / {count}))" if loops(root) else "u"
+    start = level - 1 + fading.OPENS_FROM
+    return f"(u - {count} * floor((u - {start:g}) / {count}))" if loops(root) else "u"
 
 
 def key_flight(root: bpy.types.Object, start: int) -> None:

@@ -33,6 +33,8 @@ from dreamzoom.job.generate import generate
 from dreamzoom.path import ZoomPath
 from dreamzoom.splats.gaussians import moved
 from dreamzoom.splats.rasterize import rasterize
+from dreamzoom.stages import plan
+from dreamzoom.stages.export import FEATHER
 
 PROMPTS = (
     "snowy mountains at low sun",
@@ -43,6 +45,8 @@ PROMPTS = (
 SIZE = (192, 128)
 FRAMES_PER_LEVEL = 14
 STEP = 0.25
+SAME = 0.02
+"""Depths that differ by less than this share are one surface."""
 DEEP, SHALLOW = 40, 6
 PARTS = ("truth", "jobs", "depth")
 
@@ -169,10 +173,23 @@ def _switch(flight: Flight, truth: Truth, level: int) -> float:
     for k in (level, level + 1):
         splats = moved(flight.levels[k], path.gauge(zoom, k).inverse())
         alone.append(rasterize(splats, camera))
-    solid = (alone[0].alpha > 0.98) & (alone[1].alpha > 0.98)
+    solid = _seen_by(flight, truth, zoom, level) & _seen_by(flight, truth, zoom, level + 1)
+    solid &= (alone[0].alpha > 0.9) & (alone[1].alpha > 0.9)
     sigma = 0.5 * path.factor**0.5
     pair = [low_passed(raster.rgb, solid, sigma) for raster in alone]
     return psnr(*pair, solid)
+
+
+def _seen_by(flight: Flight, truth: Truth, zoom: float, level: int) -> np.ndarray:
+    """The pixels (H, W) of the frame at a zoom whose surface a level's anchor sees, within its feathered border."""
+    camera = plan.anchor(flight.path, level, plan.settings(flight.request)).camera
+    seen = truth.at(zoom).seen
+    points = flight.path.between(0, level).apply(seen.camera.unproject(seen.depth))
+    pixels, depth = camera.project(points)
+    size = np.array([camera.width, camera.height])
+    inside = (np.abs(2 * pixels / size - 1) < 1 - FEATHER).all(-1) & (depth > 0)
+    column, row = (np.clip(pixels[..., axis].astype(int), 0, size[axis] - 1) for axis in (0, 1))
+    return inside & (np.abs(truth.engine.world.depth(camera, level)[row, column] / depth - 1) < SAME)
 
 
 def measure_depth(table: Table) -> None:

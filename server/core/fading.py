@@ -2,16 +2,16 @@
 
 All levels show one place, so the change from level k to k+1 is a change of resolution. At zoom u a splat of level k is
 p^(u−k) pixels wide, one of level k+1 p^(u−k−1), which is less than one for all u < k+1: the finer level opens as soon
-as the coarser one begins to be magnified. Only when it has opened do the superseded splats of level k close, so that
-nothing is seen through in between.
+as the coarser one begins to be magnified. The superseded splats of level k close once it has, but for a hair, so that
+nothing is seen through in between. Both take some frames: the two differ by less than a pixel, and less at a time.
 """
 
 from __future__ import annotations
 
-OPENS_FROM, OPENS_AT = 0.0, 0.15
+OPENS_FROM, OPENS_AT = -0.1, 0.15
 """Level k+1 opens over this range of u − k."""
 
-CLOSES_FROM, CLOSES_AT = OPENS_AT, 0.25
+CLOSES_FROM, CLOSES_AT = 0.1, 0.4
 """What it supersedes of level k closes over this range of u − k."""
 
 

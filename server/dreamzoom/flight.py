@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from core import fading
 
 from dreamzoom import engines, wire
 from dreamzoom.camera import Camera
@@ -58,11 +59,11 @@ class Flight:
 
     def _shown(self, zoom: float) -> range:
         """The levels that may be in the picture; in a loop, each at most once."""
+        top = math.ceil(zoom + 1 - fading.OPENS_FROM)
         if self.path.loop:
-            near = math.floor(zoom)
-            return range(near - min(WINDOW, self.path.levels - 2), near + 2)
+            return range(top - min(WINDOW + 2, self.path.levels), top)
         near = min(max(math.floor(zoom), 0), self.path.levels - 1)
-        return range(max(near - WINDOW, 0), min(near + 2, self.path.levels))
+        return range(max(near - WINDOW, 0), min(top, self.path.levels))
 
 
 def open_flight(root: Path) -> Flight:

@@ -3,6 +3,7 @@
 import bpy
 import numpy as np
 import pytest
+from addon.core import fading
 
 from addon import path, request, rig
 from dreamzoom.path import ZoomPath
@@ -102,7 +103,7 @@ class TestLoop:
         for zoom in (0.2, 1.0, 2.6, 3.5, 3.9):
             at(looped, zoom)
             for level, empty in enumerate(rig.level_empties(looped)):
-                own = level + 4 * int(np.floor((zoom - level + 1) / 4))
+                own = level + 4 * int(np.floor((zoom - level + 1 - fading.OPENS_FROM) / 4))
                 expected = server.gauge(zoom, own).inverse()
                 assert empty.scale.x == pytest.approx(expected.scale, rel=1e-4)
                 assert np.allclose(empty.location, expected.apply(np.zeros(3)), atol=1e-5 * max(1, expected.scale))

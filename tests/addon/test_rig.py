@@ -141,7 +141,7 @@ class TestDrivers:
     def test_the_drivers_fade_and_hide_as_the_server_does(self, root, superseded):
         contents = [add_content(root, level, superseded) for level in range(4)]
         server = ZoomPath(2.0, np.zeros((4, 3)), ())
-        for zoom in np.linspace(-0.5, 4, 91):
+        for zoom in np.linspace(-0.513, 3.987, 91):
             set_zoom(root, zoom)
             for level, obj in enumerate(contents):
                 first, last = path.window(2.0, level, superseded)

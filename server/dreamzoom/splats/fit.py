@@ -29,7 +29,7 @@ from dreamzoom.splats.target import Target
 __all__ = ["Target", "fit", "initial"]
 
 START_OPACITY = 0.98
-START_SIGMA = 0.52
+START_SIGMA = 0.5
 """Of a surfel, in pixels of the view that its point comes from."""
 SLANT = 0.13
 """The least cosine of the angle between ray and normal for which a surfel is stretched to close the picture's pixel."""

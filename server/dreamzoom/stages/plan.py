@@ -54,7 +54,7 @@ MOST_PLACES = 96
 
 QUALITIES = {
     "draft": Settings(
-        overscan=1.6, side_views=1, hole_share=0.0005, iterations=3, supports=0, cap=400_000, points=600_000, places=12
+        overscan=1.6, side_views=1, hole_share=0.0005, iterations=5, supports=0, cap=400_000, points=600_000, places=16
     ),
     "preview": Settings(
         overscan=1.6,

@@ -106,7 +106,7 @@ class World:
         shot = self._shot(camera, level, zoom, shadows)
         depth = shot.depth()
         light = shot.light(depth)
-        least = 0.0 if self.loop else 0.5 * self.factor ** (level - self.levels + 1)
+        least = 0.0 if self.loop else 0.2 * self.factor ** (level - self.levels + 1)
         for times, pixels in ZONES:
             part = shot.near(depth, pixels, least)
             if part is not None:
