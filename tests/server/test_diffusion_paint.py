@@ -62,6 +62,11 @@ def paint(engine, size, report=None, **order):
     return engine.paint(view_of(size), rgb, mask, report=report or Report(), **arguments), rgb, mask
 
 
+def assert_same(one: np.ndarray, other: np.ndarray) -> None:
+    """Equal to the bit; on a card, where a process's first picture may be rounded otherwise, to within 1e-3."""
+    assert np.abs(one - other).max() <= (1e-3 if torch.cuda.is_available() else 0)
+
+
 class CancelAfter(Report):
     """Cancels at the n-th time it is asked, and remembers when."""
 
@@ -118,8 +123,8 @@ class TestPaint:
     def test_same_arguments_same_picture_other_seed_or_view_another(self, made):
         engine = engine_of(made, "small")
         one, again, other = (paint(engine, (64, 64), seed=seed)[0] for seed in (1, 1, 2))
-        assert np.array_equal(one, again)
-        assert not np.array_equal(one, other)
+        assert_same(one, again)
+        assert np.abs(one - other).max() > 0.01
 
     def test_large_pictures_are_painted_in_tiles_without_seams(self, made):
         """A tile's border shows no larger step than any other column does."""
@@ -225,7 +230,7 @@ class TestCancel:
             with pytest.raises(Cancelled):
                 paint(engine, (64, 64), report)
             assert time.monotonic() - report.when < 0.5
-        assert np.array_equal(paint(engine, (64, 64))[0], whole)  # usable, and as if nothing had been
+        assert_same(paint(engine, (64, 64))[0], whole)  # usable, and as if nothing had been
 
     def test_marigold_can_be_cancelled_too(self, made):
         engine = engine_of(made, depth="marigold")
