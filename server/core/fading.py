@@ -8,10 +8,10 @@ nothing is seen through in between. Both take some frames: the two differ by les
 
 from __future__ import annotations
 
-OPENS_FROM, OPENS_AT = -0.1, 0.15
+OPENS_FROM, OPENS_AT = 0.0, 0.2
 """Level k+1 opens over this range of u − k."""
 
-CLOSES_FROM, CLOSES_AT = 0.1, 0.4
+CLOSES_FROM, CLOSES_AT = 0.15, 0.4
 """What it supersedes of level k closes over this range of u − k."""
 
 
