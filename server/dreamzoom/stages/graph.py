@@ -374,6 +374,7 @@ def _further_picture(job: Job, level: int, report: Report) -> list[Picture]:
 def _splat_step(job: Job, level: int) -> Step:
     base = place(level)
     limits = {"iterations": job.limits.iterations, "cap": job.limits.cap, "supports": job.limits.supports}
+    limits["sharpening"] = job.limits.sharpening
     parameters = limits | {"seed": job.request.level_seed(level)}
 
     def run(folder: Folder, report: Report) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from dreamzoom.camera import Camera
 from dreamzoom.engines.base import UNKNOWN
@@ -16,6 +17,9 @@ from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.stages.dream import Dreamed
 from dreamzoom.stages.plan import Settings
 
+DETAIL = 0.7
+"""σ in pixels of the Gaussian that says what a picture's finest detail is."""
+
 
 def cover(cloud: Cloud, camera: Camera) -> Target:
     """A view that has to be closed where the cloud is known, whatever colour it shows there."""
@@ -26,6 +30,15 @@ def cover(cloud: Cloud, camera: Camera) -> Target:
 def _plain(item: Dreamed) -> np.ndarray:
     """Where a view shows one surface: not just behind an edge, where a splat would learn the colour before it."""
     return np.isfinite(item.depth) & ~behind_edges(item.depth, find_edges(item.depth, item.view.camera))
+
+
+def sharpened(rgb: np.ndarray, mask: np.ndarray, amount: float) -> np.ndarray:
+    """A picture (H, W, 3) sRGB plus `amount` times what a Gaussian of `DETAIL` pixels takes away in `mask` (H, W)."""
+    if not amount:
+        return rgb
+    weight = np.maximum(gaussian_filter(mask.astype(np.float32), DETAIL), 1e-6)[..., None]
+    low = gaussian_filter(np.where(mask[..., None], rgb, 0), (DETAIL, DETAIL, 0)) / weight
+    return np.where(mask[..., None], rgb + np.float32(amount) * (rgb - low), rgb).astype(np.float32)
 
 
 def level_splats(
@@ -50,7 +63,11 @@ def level_splats(
         seed: The level's seed.
         report: Progress and cancel.
     """
-    targets = [Target(item.view.camera, item.rgb, _plain(item)) for item in dreamed]
+    plain = [_plain(item) for item in dreamed]
+    targets = [
+        Target(item.view.camera, sharpened(item.rgb, mask, limits.sharpening), mask)
+        for item, mask in zip(dreamed, plain, strict=True)
+    ]
     if supports:
         pairs = ([dreamed[0].view.camera, item.view.camera] for item in dreamed[1:])
         supports = supports + [camera for pair in pairs for camera in bridges(pair)]
