@@ -37,7 +37,7 @@ def picture(view: Camera) -> np.ndarray:
 
 
 def test_a_pixel_behind_a_low_step_takes_no_colour_from_before_it():
-    """The step is 2.5 % of the depth: an occlusion edge, yet less than twice the threshold of one."""
+    """The step is 2.5 % of the depth: an occlusion edge, yet one that hides too little to matter."""
     view = camera(focal=600.0)
     depth = np.full((view.height, view.width), 3.0, np.float32)
     depth[:, 48:] = 3.075

@@ -60,7 +60,7 @@ def lift(
 @numba.njit(cache=True, nogil=True)
 def _own_colours(rgb, depth, mixed, threshold):
     """The picture, with mixed pixels' colours from those within three pixels of the same surface that are not mixed;
-    the nearer, the more. What is nearer to the depth of what stands before the pixel is of another surface.
+    the nearer, the more.
     """
     height, width = depth.shape
     out = rgb.copy()
@@ -68,16 +68,10 @@ def _own_colours(rgb, depth, mixed, threshold):
         for j in range(width):
             if not mixed[i, j]:
                 continue
-            front = depth[i, j]
-            for y in range(max(i - 2, 0), min(i + 3, height)):
-                for x in range(max(j - 2, 0), min(j + 3, width)):
-                    if depth[y, x] < front:
-                        front = depth[y, x]
-            within = min(2 * threshold * depth[i, j], 0.5 * (depth[i, j] - front))
             total, r, g, b = 0.0, 0.0, 0.0, 0.0
             for y in range(max(i - 3, 0), min(i + 4, height)):
                 for x in range(max(j - 3, 0), min(j + 4, width)):
-                    if mixed[y, x] or not abs(depth[y, x] - depth[i, j]) < within:
+                    if mixed[y, x] or not abs(depth[y, x] - depth[i, j]) < 2 * threshold * depth[i, j]:
                         continue
                     weight = 1.0 / ((y - i) ** 2 + (x - j) ** 2)
                     total += weight
