@@ -27,11 +27,14 @@ from dreamzoom.evaluate import psnr
 from dreamzoom.report import Report
 from dreamzoom.splats import cpu, loss, reference
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.fit import FINE, Target, fit
+from dreamzoom.splats.fit import fit
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.project import CUT
-from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, rasterize, see
+from dreamzoom.splats.rasterize import rasterize
+from dreamzoom.splats.target import Target
+from dreamzoom.splats.terms import FINE
+from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE, camera_arrays, see
 from dreamzoom.stages.plan import QUALITIES
 
 ROOT = Path(__file__).resolve().parents[2]

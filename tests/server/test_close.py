@@ -8,8 +8,8 @@ import pytest
 from dreamzoom.camera import Camera, Similarity, look_at
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
-from dreamzoom.splats.fit import initial
 from dreamzoom.splats.gaussians import joined
+from dreamzoom.splats.initial import initial
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import close, export
 

@@ -14,8 +14,9 @@ from dreamzoom.splats.cuda import probe
 from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.harmonics import shade_back
-from dreamzoom.splats.rasterize import PIXEL_VARIANCE, camera_arrays, rasterize, see
+from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.threads import run_chunks
+from dreamzoom.splats.view_table import PIXEL_VARIANCE, camera_arrays, see
 
 NEAR = 1e-2
 BACKGROUND = (0.1, 0.2, 0.3)
