@@ -16,12 +16,13 @@ from PIL import Image
 
 from dreamzoom import engines
 from dreamzoom.colour import to_bytes
-from dreamzoom.engines.base import COARSE, UNKNOWN, Denoises, Engine, View
+from dreamzoom.engines.base import Denoises, Engine
+from dreamzoom.geometry.view import COARSE, UNKNOWN, View
 from dreamzoom.images import read_picture
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.wire import Request
-from dreamzoom.zoom.blend import close_loop, settle
+from dreamzoom.zoom.blend import close_loop, finish
 from dreamzoom.zoom.levels import stream_levels
 from dreamzoom.zoom.stack import make_nest
 
@@ -128,7 +129,7 @@ def _painted(engine: Engine, request: Request, views, centres, seeds, photos, re
         rgb = engine.paint(view, base, mask, level.prompt, level.negative_prompt, seeds[k], report)
         rgb = np.where(np.isnan(photos[k]), rgb, photos[k]) if k in photos else rgb
         picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
-        before = settle(picture, before, nest)
+        before = finish(picture, before, nest)
         yield k, before.permute(1, 2, 0).numpy()
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dreamzoom.engines.base import DepthMap, View
 from dreamzoom.engines.diffusion import catalogue, check, places
 from dreamzoom.errors import BadRequest, DreamzoomError
+from dreamzoom.geometry.view import DepthMap, View
 from dreamzoom.report import Report
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class DiffusionEngine:
             pipe = loading.painter(self.model, self.where, own.scheduler, self._loras, report)
             planned = memory.plan(self.model, self.where, own.offload, self._pixels, own.batch)
             report.log(planned.line(places.name_of(self.model.folder)[0], self.where))
-            memory.settle(pipe, planned.offload, self.where.device)
+            memory.place_pipeline(pipe, planned.offload, self.where.device)
             if planned.peak > memory.SHARE * planned.free or planned.offload != "none":
                 memory.save_memory(pipe)
             resting = planned.offload == "none" and planned.peak > memory.TIGHT * planned.free
@@ -213,7 +213,7 @@ class DiffusionEngine:
         told = "smaller pieces"
         if self.where.device.type == "cuda" and self._offload in memory.STEPS_DOWN:
             self._offload = memory.STEPS_DOWN[self._offload]
-            memory.settle(pipe, self._offload, self.where.device)
+            memory.place_pipeline(pipe, self._offload, self.where.device)
             self._painter.words.resting = False  # the offload moves them
             told += f" and {self._offload} offload"
         report.log(f"the device's memory ran out; going on with {told}", level="warning")

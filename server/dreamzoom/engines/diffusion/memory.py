@@ -118,7 +118,7 @@ def free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def settle(pipe: Any, offload: str, device: torch.device) -> None:
+def place_pipeline(pipe: Any, offload: str, device: torch.device) -> None:
     """Put a pipeline where the plan wants it; also from another offload to this one."""
     pipe.remove_all_hooks()
     if offload == "none":
