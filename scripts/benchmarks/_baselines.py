@@ -11,9 +11,9 @@ from scipy.interpolate import griddata
 from scipy.ndimage import binary_dilation
 
 from dreamzoom.camera import Camera
-from dreamzoom.engines.base import UNKNOWN
 from dreamzoom.geometry.project import Projection
 from dreamzoom.geometry.scale import weighted_median
+from dreamzoom.geometry.view import UNKNOWN
 
 STEPS, RATE = 100, 1e-3
 

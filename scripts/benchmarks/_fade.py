@@ -15,11 +15,11 @@ import numpy as np
 from dreamzoom import wire
 from dreamzoom.camera import Camera
 from dreamzoom.colour import linear_to_srgb, srgb_to_linear
-from dreamzoom.engines.base import DepthKind, DepthMap, View
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.evaluate import psnr
 from dreamzoom.example import example
 from dreamzoom.flight import Flight
+from dreamzoom.geometry.view import DepthKind, DepthMap, View
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.runner import run
 from dreamzoom.path import ZoomPath

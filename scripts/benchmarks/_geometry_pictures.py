@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from dreamzoom.colour import to_bytes
-from dreamzoom.engines.base import COARSE, KNOWN
 from dreamzoom.geometry import views
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
+from dreamzoom.geometry.view import COARSE, KNOWN
 
 SIZE, GAP = 176, 4
 PAIR = 6

@@ -20,14 +20,15 @@ import numpy as np
 
 from dreamzoom.camera import Camera, look_at
 from dreamzoom.colour import linear_to_srgb, srgb_to_linear
-from dreamzoom.engines.base import KNOWN, UNKNOWN, View
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
+from dreamzoom.geometry.view import KNOWN, UNKNOWN, View
 from dreamzoom.geometry.views import bridges, support_cameras
-from dreamzoom.splats.fit import Target, initial
 from dreamzoom.splats.gaussians import Gaussians
+from dreamzoom.splats.initial import initial
+from dreamzoom.splats.target import Target
 from dreamzoom.stages.splat import cover
 
 PROMPTS = ["mountains with snow", "a forest valley"]

@@ -7,7 +7,6 @@ import _scenes as scenes
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from dreamzoom.engines.base import UNKNOWN, DepthKind, DepthMap
 from dreamzoom.geometry.clean import clean
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.joint import Posed, refine
@@ -16,6 +15,7 @@ from dreamzoom.geometry.merge import glue, merge
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.scale import fit_scale
 from dreamzoom.geometry.seam import align
+from dreamzoom.geometry.view import UNKNOWN, DepthKind, DepthMap
 
 OURS, JOINT, BETWEEN = "ours, view by view", "ours, joint", "ours, joint, depth in between"
 RULES = [*baselines.RULES, OURS, JOINT, BETWEEN]

@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 
 from dreamzoom.camera import Camera, look_at
-from dreamzoom.engines.base import DepthKind
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.geometry import views
+from dreamzoom.geometry.view import DepthKind
 
 PROMPTS = ("mountains with a forest", "city", "moss and rock")
 """The three scenes of the default run. All constants were chosen on these, with seed 1."""

@@ -24,7 +24,6 @@ import _scenes as scenes
 import numpy as np
 import torch
 
-from dreamzoom.engines.base import UNKNOWN, DepthKind, DepthMap
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.geometry import views
 from dreamzoom.geometry.clean import clean
@@ -33,6 +32,7 @@ from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.scale import fit_scale
 from dreamzoom.geometry.seam import align
+from dreamzoom.geometry.view import UNKNOWN, DepthKind, DepthMap
 from dreamzoom.path import ZoomPath
 
 TARGETS = {

@@ -20,10 +20,10 @@ from scipy.ndimage import gaussian_filter
 
 from dreamzoom import engines
 from dreamzoom.camera import Camera, Similarity, look_at
-from dreamzoom.engines.base import COARSE, KNOWN, View
 from dreamzoom.engines.diffusion import DiffusionEngine, check, places
 from dreamzoom.errors import Cancelled
 from dreamzoom.example import example
+from dreamzoom.geometry.view import COARSE, KNOWN, View
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.generate import generate
 from dreamzoom.job.runner import Sink, run

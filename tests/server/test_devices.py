@@ -12,10 +12,10 @@ from card import OnCard, card
 
 from dreamzoom import engines, wire
 from dreamzoom.camera import Camera, look_at
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.engines.diffusion import memory
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.example import example
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.report import Report
 from dreamzoom.zoom.gaussian import Field, FieldDenoiser, pixel_power
 from dreamzoom.zoom.levels import sample_levels

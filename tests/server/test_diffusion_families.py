@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from dreamzoom import cli, engines, wire
-from dreamzoom.engines.base import UNKNOWN, DepthKind, View
 from dreamzoom.example import example
+from dreamzoom.geometry.view import UNKNOWN, DepthKind, View
 from dreamzoom.job.generate import located
 from dreamzoom.report import Report
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from dreamzoom import engines, wire
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, Denoises, View
+from dreamzoom.engines.base import Denoises
 from dreamzoom.engines.diffusion import canvas
 from dreamzoom.errors import BadRequest, Cancelled, DreamzoomError
 from dreamzoom.example import example
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.report import Report
 
 torch.set_num_threads(1)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from dreamzoom.camera import Camera, look_at
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap
 from dreamzoom.errors import DreamzoomError
 from dreamzoom.geometry import harmonic
 from dreamzoom.geometry.clean import clean
@@ -20,6 +19,7 @@ from dreamzoom.geometry.merge import glue, merge, thin
 from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.scale import fit_scale, robust_mean
 from dreamzoom.geometry.seam import align
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap
 from dreamzoom.stages.align import align_view, with_given
 
 SIZE = 96

@@ -8,12 +8,12 @@ import pytest
 from dreamzoom import engines
 from dreamzoom.camera import Camera, look_at
 from dreamzoom.consistency import carried
-from dreamzoom.engines.base import KNOWN, UNKNOWN, DepthKind, View
 from dreamzoom.engines.procedural import ProceduralEngine, vocabulary
 from dreamzoom.engines.procedural import recipe as R
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.evaluate import TrueFlight
+from dreamzoom.geometry.view import KNOWN, UNKNOWN, DepthKind, View
 from dreamzoom.path import Key, ZoomPath
 from dreamzoom.report import Report
 

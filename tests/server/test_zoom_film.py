@@ -11,8 +11,9 @@ from PIL import Image
 
 from dreamzoom.camera import Camera, look_at
 from dreamzoom.engines import make
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, Denoises, DepthKind, View
+from dreamzoom.engines.base import Denoises
 from dreamzoom.engines.spectral import SpectralEngine
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, View
 from dreamzoom.report import Report
 from dreamzoom.wire import convert_request
 from dreamzoom.zoom.stack import make_nest

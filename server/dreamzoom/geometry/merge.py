@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dreamzoom.camera import Camera
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.edges import find_edges
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.seam import correction
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 
 GLUE = 0.08
 """How far a glued border bends the new region, as a share of the picture's longer side."""

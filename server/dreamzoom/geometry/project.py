@@ -14,8 +14,8 @@ import numba
 import numpy as np
 
 from dreamzoom.camera import Camera
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 
 REACH = 3
 """A gap within one surface is filled when points lie on both sides within this many pixels."""

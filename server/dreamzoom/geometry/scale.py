@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.engines.base import DepthKind
+from dreamzoom.geometry.view import DepthKind
 
 METRIC_PRIOR = 0.05
 """How far a metric model's unit is believed to be off, one standard deviation of its logarithm."""

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from dreamzoom.camera import Camera
-from dreamzoom.engines.base import COARSE, UNKNOWN, DepthKind, DepthMap
 from dreamzoom.errors import DreamzoomError
 from dreamzoom.geometry import harmonic
 from dreamzoom.geometry.clean import clean
 from dreamzoom.geometry.edges import Edges, find_edges
 from dreamzoom.geometry.project import Projection
 from dreamzoom.geometry.scale import Scale, fit_scale, robust_mean
+from dreamzoom.geometry.view import COARSE, UNKNOWN, DepthKind, DepthMap
 
 FOLLOW = 4.0
 """Over how many pixels the correction averages where depth is known."""

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from dreamzoom.engines.base import DepthKind, DepthMap, View
 from dreamzoom.engines.diffusion.denoise import UnetDenoiser
 from dreamzoom.engines.diffusion.depth import Depth
 from dreamzoom.engines.diffusion.families import DEPTHS, SDXL
 from dreamzoom.engines.diffusion.loading import Place
 from dreamzoom.engines.diffusion.painter import Order, Painter, Settings
 from dreamzoom.engines.diffusion.watch import Watch, watched
+from dreamzoom.geometry.view import DepthKind, DepthMap, View
 from dreamzoom.machine.networks import RandomWords, Size, depth_network, pipeline
 from dreamzoom.report import Report
 

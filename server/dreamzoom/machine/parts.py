@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.engines.diffusion.loading import Place
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.machine.engine import RandomEngine
 from dreamzoom.machine.networks import Size
 from dreamzoom.report import Report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dreamzoom.engines.base import DepthKind
+from dreamzoom.geometry.view import DepthKind
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
 from dreamzoom.engines.diffusion import canvas
 from dreamzoom.engines.diffusion.families import Family
 from dreamzoom.engines.diffusion.watch import Previews, Watch
 from dreamzoom.engines.diffusion.words import Words
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 from dreamzoom.report import Report
 from dreamzoom.zoom.codec import VaeCodec
 from dreamzoom.zoom.denoiser import Prompt

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from dreamzoom.camera import Camera
-from dreamzoom.engines.base import KNOWN, DepthKind, DepthMap, View
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World
+from dreamzoom.geometry.view import KNOWN, DepthKind, DepthMap, View
 from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 
