@@ -71,7 +71,7 @@ class Painter:
 
         Args:
             rgb: (H, W, 3) float32 sRGB, undefined where `mask` is UNKNOWN.
-            mask: (H, W) uint8 of `engines.base`.
+            mask: (H, W) uint8: UNKNOWN, COARSE or KNOWN.
             order: Words and seed.
             report: Where a cancel arrives.
             progress: Whether this is the whole step, so that its progress is the step's.
