@@ -18,15 +18,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dreamzoom.camera import Camera, look_at
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
+from core.camera import Camera, look_at
+from core.colour import linear_to_srgb, srgb_to_linear
+from core.gaussians import Gaussians
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.view import KNOWN, UNKNOWN, View
 from dreamzoom.geometry.views import bridges, support_cameras
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.initial import initial
 from dreamzoom.splats.target import Target
 from dreamzoom.stages.splat import cover

@@ -33,7 +33,7 @@ from dreamzoom.geometry.project import project
 from dreamzoom.geometry.scale import fit_scale
 from dreamzoom.geometry.seam import align
 from dreamzoom.geometry.view import UNKNOWN, DepthKind, DepthMap
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 
 TARGETS = {
     "scale_error": 0.005,

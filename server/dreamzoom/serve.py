@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, ModelMissing, explained
 from dreamzoom import __version__, rpc
-from dreamzoom.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, ModelMissing, explained
 from dreamzoom.report import Report
 
 if TYPE_CHECKING:

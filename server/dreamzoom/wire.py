@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from dreamzoom.camera import Camera
-from dreamzoom.errors import BadRequest
-from dreamzoom.path import Key, ZoomPath
+from core.camera import Camera
+from core.errors import BadRequest
+from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.refusal import got, refusal, spoken
 
 VERSION = 1

@@ -13,7 +13,7 @@ from mathutils.kdtree import KDTree
 
 from addon import assets, rig, splats, surfaces
 from addon.request import build_request
-from dreamzoom.splats.io.ply import read_splats
+from core.formats.splat_ply import read_splats
 
 from .splat_pictures import random_splats
 

@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import splat_pictures as pictures
 
 from addon import splats
-from dreamzoom.splats import io
-from dreamzoom.splats.gaussians import Gaussians
-from dreamzoom.splats.io import spz
+from core import formats
+from core.formats import spz
+from core.gaussians import Gaussians
 
 KINDS = [".ply", ".compressed.ply", ".splat", "2.spz", "3.spz", "4.spz"]
 
@@ -26,7 +26,7 @@ def written(folder: Path, kind: str, degree: int = 3, count: int = 300) -> Path:
     if kind.endswith(".spz"):
         spz.write_splats(path, rows, int(kind[0]))
     else:
-        io.write(path, rows)
+        formats.write(path, rows)
     return path
 
 
@@ -35,7 +35,7 @@ class TestReadSplats:
     @pytest.mark.parametrize("kind", KINDS)
     def test_the_server_and_the_add_on_read_the_same(self, tmp_path, kind, degree):
         path = written(tmp_path, kind, degree)
-        ours, (theirs, _) = splats.read_splats(path), io.read(path)
+        ours, (theirs, _) = splats.read_splats(path), formats.read(path)
         assert len(ours) == 300
         for name in ("means", "log_scales", "quaternions", "logit_opacities", "sh"):
             assert getattr(ours, name).dtype == np.float32

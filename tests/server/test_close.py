@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dreamzoom.camera import Camera, Similarity, look_at
+from core.camera import Camera, Similarity, look_at
+from core.gaussians import joined
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
-from dreamzoom.splats.gaussians import joined
 from dreamzoom.splats.initial import initial
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import close, export

@@ -10,10 +10,10 @@ import psutil
 import pytest
 import torch
 
+from core.errors import BadRequest, Cancelled, DreamzoomError
 from dreamzoom import engines, wire
 from dreamzoom.engines.base import Denoises
 from dreamzoom.engines.diffusion import canvas
-from dreamzoom.errors import BadRequest, Cancelled, DreamzoomError
 from dreamzoom.example import example
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.report import Report

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from dreamzoom.camera import Camera, look_at
-from dreamzoom.errors import DreamzoomError
+from core.camera import Camera, look_at
+from core.errors import DreamzoomError
 from dreamzoom.geometry import harmonic
 from dreamzoom.geometry.clean import clean
 from dreamzoom.geometry.cloud import Cloud

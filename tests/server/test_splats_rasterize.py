@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamzoom.camera import Camera, Similarity, look_at
+from core.camera import Camera, Similarity, look_at
+from core.gaussians import SH_C0, Gaussians
 from dreamzoom.splats import cpu, reference
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.view_table import PIXEL_VARIANCE, camera_arrays, see

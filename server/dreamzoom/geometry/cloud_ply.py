@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamzoom import ply
-from dreamzoom.colour import to_bytes
-from dreamzoom.errors import SplatFileError
-from dreamzoom.files import replacing
+from core.atomic_files import replacing
+from core.colour import to_bytes
+from core.errors import SplatFileError
+from core.formats import ply
 from dreamzoom.geometry.cloud import Cloud
 
 POSITION, NORMAL, COLOUR = ["x", "y", "z"], ["nx", "ny", "nz"], ["red", "green", "blue"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.camera import Camera
-from dreamzoom.errors import DreamzoomError
+from core.camera import Camera
+from core.errors import DreamzoomError
 from dreamzoom.geometry import harmonic
 from dreamzoom.geometry.clean import clean
 from dreamzoom.geometry.edges import Edges, find_edges

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 
 UNKNOWN, COARSE, KNOWN = 0, 1, 2
 """The values of a mask M, (H, W) uint8: paint freely; keep the low frequencies and add detail; keep."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.gaussians import Gaussians
 from dreamzoom.report import Report
 from dreamzoom.splats import colours, cpu, loss
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.optimise import Rates, Surfels
 from dreamzoom.splats.relocate import relocate

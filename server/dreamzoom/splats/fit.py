@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from core.gaussians import Gaussians
 from dreamzoom.report import Report
 from dreamzoom.splats.cpu_fit import CpuFit
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.optimise import Rates
 from dreamzoom.splats.simplify import simplified
 from dreamzoom.splats.target import Target

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamzoom.splats.gaussians import SH_C0
+from core.gaussians import SH_C0
 from dreamzoom.splats.project import compiled
 
 _C1 = 0.4886025119029199

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
+from core.gaussians import SH_C0, Gaussians
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.optimise import FLATNESS
 
 START_OPACITY = 0.98

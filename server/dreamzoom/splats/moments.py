@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
+from core.colour import linear_to_srgb, srgb_to_linear
+from core.gaussians import SH_C0, Gaussians
 
 DEPTH = 20
 """Bits of a cell number along each axis."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.splats.gaussians import Gaussians
+from core.gaussians import Gaussians
 from dreamzoom.splats.moments import axes_of, merged, morton_order
 from dreamzoom.splats.project import compiled
 

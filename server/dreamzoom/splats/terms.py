@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
+from core.gaussians import SH_C0, Gaussians
 from dreamzoom.splats import loss
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.target import Target
 from dreamzoom.splats.view_table import NEAR
 

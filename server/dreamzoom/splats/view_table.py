@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
+from core.gaussians import Gaussians
 from dreamzoom.splats import cpu
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.harmonics import shade
 from dreamzoom.splats.project import COLUMNS, project
 from dreamzoom.splats.threads import run_chunks

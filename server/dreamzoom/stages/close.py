@@ -15,10 +15,10 @@ import numba
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label, maximum
 
-from dreamzoom.camera import Camera
-from dreamzoom.colour import linear_to_srgb
+from core.camera import Camera
+from core.colour import linear_to_srgb
+from core.gaussians import SH_C0, Gaussians, joined
 from dreamzoom.report import Report
-from dreamzoom.splats.gaussians import SH_C0, Gaussians, joined
 from dreamzoom.splats.initial import START_OPACITY, quaternions_of
 from dreamzoom.splats.optimise import FLATNESS
 from dreamzoom.splats.rasterize import rasterize

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.errors import BadRequest, DreamzoomError
 from dreamzoom.engines.diffusion import catalogue, check, places
-from dreamzoom.errors import BadRequest, DreamzoomError
 from dreamzoom.geometry.view import DepthMap, View
 from dreamzoom.report import Report
 

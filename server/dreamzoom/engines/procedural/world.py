@@ -14,16 +14,16 @@ from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
-from core import reach
 
-from dreamzoom.camera import Camera, Similarity
-from dreamzoom.colour import linear_to_srgb
+from core import reach
+from core.camera import Camera, Similarity
+from core.colour import linear_to_srgb
 from dreamzoom.engines.procedural import kernels, rings
 from dreamzoom.engines.procedural import recipe as R
 from dreamzoom.engines.procedural.rings import BLOCKS, EXTENT, Relief, Shade
 from dreamzoom.engines.procedural.shot import ZONES, Ground, Shot
 from dreamzoom.engines.procedural.vocabulary import MAX_STYLES, recipes_of
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 
 LUMA = np.array([0.3, 0.6, 0.1])
 DOME = 50.0

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from dreamzoom.errors import SplatFileError
-from dreamzoom.files import replacing
-from dreamzoom.splats.gaussians import Gaussians
-from dreamzoom.splats.io import bits
+from ..atomic_files import replacing
+from ..errors import SplatFileError
+from ..gaussians import Gaussians
+from . import quantization
 
 MAGIC = b"NGSP"
 GZIP = b"\x1f\x8b"
@@ -56,7 +56,7 @@ def read_counted(path: Path) -> tuple[Gaussians, int]:
         _fixed_point(positions, fraction),
         _floats(scales, 3) / 16 - 10,
         _unpacked_rotations(rotations, version),
-        bits.logits_of(np.frombuffer(alphas, np.uint8)),
+        quantization.logits_of(np.frombuffer(alphas, np.uint8)),
         sh,
     )
     return splats, 0
@@ -78,11 +78,11 @@ def write_splats(path: Path, splats: Gaussians, version: int = 4):
     fixed = np.round(splats.means.astype(np.float64) * (1 << fraction)).astype("<i4")
     parts = [
         np.ascontiguousarray(fixed.view(np.uint8).reshape(-1, 4)[:, :3]).tobytes(),
-        bits.opacity_bytes(splats.logit_opacities).tobytes(),
-        bits.to_byte(splats.sh[:, 0] * (COLOUR_SCALE * 255) + np.float32(127.5)).tobytes(),
-        bits.to_byte((splats.log_scales + 10) * 16).tobytes(),
+        quantization.opacity_bytes(splats.logit_opacities).tobytes(),
+        quantization.to_byte(splats.sh[:, 0] * (COLOUR_SCALE * 255) + np.float32(127.5)).tobytes(),
+        quantization.to_byte((splats.log_scales + 10) * 16).tobytes(),
         _packed_rotations(splats.quaternions, version),
-        bits.to_byte(splats.sh[:, 1:] * 128 + 128).tobytes(),
+        quantization.to_byte(splats.sh[:, 1:] * 128 + 128).tobytes(),
     ]
     with replacing(path) as file:
         if version < 4:
@@ -199,18 +199,20 @@ def _unpacked_rotations(part: bytes, version: int) -> np.ndarray:
         return quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True)
     words = np.frombuffer(part, "<u4")
     coded = words[:, None] >> np.array([20, 10, 0], np.uint32)
-    magnitude = (coded & np.uint32(511)).astype(np.float32) * (bits.SQRT_HALF / 511)
+    magnitude = (coded & np.uint32(511)).astype(np.float32) * (quantization.SQRT_HALF / 511)
     three = np.where(coded >> np.uint32(9) & np.uint32(1), -magnitude, magnitude)
-    return bits.from_smallest_three((words >> np.uint32(30)).astype(np.intp), three)[:, [3, 0, 1, 2]]
+    return quantization.from_smallest_three((words >> np.uint32(30)).astype(np.intp), three)[:, [3, 0, 1, 2]]
 
 
 def _packed_rotations(quaternions: np.ndarray, version: int) -> bytes:
     xyzw = quaternions[:, [1, 2, 3, 0]]
     if version < 3:
         positive = np.where(xyzw[:, 3:] < 0, -xyzw[:, :3], xyzw[:, :3])
-        return bits.to_byte(positive * np.float32(127.5) + np.float32(127.5)).tobytes()
-    largest, three = bits.smallest_three(xyzw)
-    magnitude = np.minimum(np.floor(np.abs(three) * (511 / bits.SQRT_HALF) + np.float32(0.5)), 511).astype(np.uint32)
+        return quantization.to_byte(positive * np.float32(127.5) + np.float32(127.5)).tobytes()
+    largest, three = quantization.smallest_three(xyzw)
+    magnitude = np.minimum(np.floor(np.abs(three) * (511 / quantization.SQRT_HALF) + np.float32(0.5)), 511).astype(
+        np.uint32
+    )
     coded = magnitude | (three < 0).astype(np.uint32) << np.uint32(9)
     words = largest.astype(np.uint32)
     for axis in range(3):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dreamzoom import ply as container
-from dreamzoom.errors import SplatFileError
-from dreamzoom.splats.gaussians import Gaussians
-from dreamzoom.splats.io import compressed_ply, dot_splat, ply, spz
-from dreamzoom.splats.io.ply import read_pieces, read_splats, write_splats
+from ..errors import SplatFileError
+from ..gaussians import Gaussians
+from . import compressed_ply, dot_splat, splat_ply, spz
+from . import ply as container
+from .splat_ply import read_pieces, read_splats, write_splats
 
 __all__ = ["read", "read_pieces", "read_splats", "write", "write_splats"]
 
-FORMATS = {".compressed.ply": compressed_ply, ".ply": ply, ".splat": dot_splat, ".spz": spz}
+FORMATS = {".compressed.ply": compressed_ply, ".ply": splat_ply, ".splat": dot_splat, ".spz": spz}
 """By the end of the file's name; the longest that fits counts."""
 
 
@@ -52,7 +52,7 @@ def _format_of(path: Path):
     with path.open("rb") as file:
         magic = file.read(4)
     if magic[:3] == b"ply":
-        return compressed_ply if compressed_ply.is_compressed(container.header_of(path)) else ply
+        return compressed_ply if compressed_ply.is_compressed(container.header_of(path)) else splat_ply
     if magic == spz.MAGIC or magic[:2] == spz.GZIP:
         return spz
     if path.suffix.lower() == ".splat":

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamzoom import ply
-from dreamzoom.errors import SplatFileError
-from dreamzoom.files import replacing
-from dreamzoom.splats.gaussians import Gaussians
-from dreamzoom.splats.io import bits
+from ..atomic_files import replacing
+from ..errors import SplatFileError
+from ..gaussians import Gaussians
+from . import ply, quantization
 
 CHUNK = 256
 POSITION = ["x", "y", "z"]
@@ -64,7 +63,7 @@ def write_splats(path: Path, splats: Gaussians):
     curve, and `extra` is lost.
     """
     splats = splats[np.argsort(_morton(splats.means), kind="stable")]
-    groups = (splats.means, np.clip(splats.log_scales, -20, 20), bits.colour_of(splats.sh))
+    groups = (splats.means, np.clip(splats.log_scales, -20, 20), quantization.colour_of(splats.sh))
     starts = np.arange(0, len(splats), CHUNK)
     bounds = np.zeros(len(starts), np.dtype([(name, "<f4") for name in BOUNDS]))
     shares = []
@@ -77,11 +76,11 @@ def write_splats(path: Path, splats: Gaussians):
     rows = np.empty(len(splats), np.dtype([(name, "<u4") for name in PACKED]))
     rows["packed_position"] = _pack(shares[0], (11, 10, 11))
     rows["packed_scale"] = _pack(shares[1], (11, 10, 11))
-    alpha = bits.opacity_bytes(splats.logit_opacities)
+    alpha = quantization.opacity_bytes(splats.logit_opacities)
     rows["packed_color"] = _pack(shares[2], (8, 8, 8)) << np.uint32(8) | alpha
-    largest, three = bits.smallest_three(splats.quaternions)
+    largest, three = quantization.smallest_three(splats.quaternions)
     rows["packed_rotation"] = largest.astype(np.uint32) << np.uint32(30) | _pack(
-        three * bits.SQRT_HALF + np.float32(0.5), (10, 10, 10)
+        three * quantization.SQRT_HALF + np.float32(0.5), (10, 10, 10)
     )
     harmonics = splats.sh[:, 1:].transpose(0, 2, 1).reshape(len(splats), 3 * (splats.sh.shape[1] - 1))
     coded = np.clip(np.floor(harmonics * (256 / SH_RANGE) + 128), 0, 255).astype(np.uint8)
@@ -119,17 +118,17 @@ def _unpacked(rows: np.ndarray, bounds: np.ndarray, sh_bytes: np.ndarray, colour
     words = {name: rows[name].astype(np.uint32) for name in PACKED}
     rgb = _unpack(words["packed_color"] >> np.uint32(8), (8, 8, 8))
     rotation = words["packed_rotation"]
-    three = (_unpack(rotation, (10, 10, 10)) - np.float32(0.5)) / bits.SQRT_HALF
+    three = (_unpack(rotation, (10, 10, 10)) - np.float32(0.5)) / quantization.SQRT_HALF
     coded = sh_bytes.astype(np.float32)
     middle = np.where(sh_bytes == 0, np.float32(0), np.where(sh_bytes == 255, np.float32(256), coded + np.float32(0.5)))
     sh = np.empty((len(rows), 1 + sh_bytes.shape[1], 3), np.float32)
-    sh[:, 0] = bits.constant_of(between(rgb, COLOUR) if coloured else rgb)
+    sh[:, 0] = quantization.constant_of(between(rgb, COLOUR) if coloured else rgb)
     sh[:, 1:] = (middle / 256 - np.float32(0.5)) * SH_RANGE
     return Gaussians(
         between(_unpack(words["packed_position"], (11, 10, 11)), POSITION),
         between(_unpack(words["packed_scale"], (11, 10, 11)), SCALE),
-        bits.from_smallest_three((rotation >> np.uint32(30)).astype(np.intp), three),
-        bits.logits_of(words["packed_color"] & np.uint32(255)),
+        quantization.from_smallest_three((rotation >> np.uint32(30)).astype(np.intp), three),
+        quantization.logits_of(words["packed_color"] & np.uint32(255)),
         sh,
     )
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamzoom.errors import SplatFileError
-from dreamzoom.files import replacing
-from dreamzoom.splats.gaussians import Gaussians
-from dreamzoom.splats.io import bits
-from dreamzoom.splats.io.ply import unit
+from ..atomic_files import replacing
+from ..errors import SplatFileError
+from ..gaussians import Gaussians
+from . import quantization
+from .splat_ply import unit
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
 LEAST_SCALE = np.float32(1e-30)
@@ -40,8 +40,8 @@ def read_counted(path: Path) -> tuple[Gaussians, int]:
         np.ascontiguousarray(rows["mean"]),
         np.log(np.maximum(rows["scale"], LEAST_SCALE)),
         unit((rows["rotation"].astype(np.float32) - 128) / 128),
-        bits.logits_of(rows["rgba"][:, 3]),
-        bits.constant_of(rows["rgba"][:, :3].astype(np.float32) / 255)[:, None],
+        quantization.logits_of(rows["rgba"][:, 3]),
+        quantization.constant_of(rows["rgba"][:, :3].astype(np.float32) / 255)[:, None],
     )
     return splats, dropped
 
@@ -51,8 +51,8 @@ def write_splats(path: Path, splats: Gaussians):
     rows = np.empty(len(splats), ROW)
     rows["mean"] = splats.means
     rows["scale"] = np.exp(splats.log_scales)
-    rows["rgba"][:, :3] = bits.to_byte(bits.colour_of(splats.sh) * 255)
-    rows["rgba"][:, 3] = bits.opacity_bytes(splats.logit_opacities)
-    rows["rotation"] = bits.to_byte(splats.quaternions * 128 + 128)
+    rows["rgba"][:, :3] = quantization.to_byte(quantization.colour_of(splats.sh) * 255)
+    rows["rgba"][:, 3] = quantization.opacity_bytes(splats.logit_opacities)
+    rows["rotation"] = quantization.to_byte(splats.quaternions * 128 + 128)
     with replacing(path) as file:
         file.write(rows.data)

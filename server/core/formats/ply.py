@@ -1,6 +1,6 @@
 """PLY as a container: binary little-endian tables of scalars, read in pieces, written byte for byte the same.
 
-What the columns mean is said by `splats.io.ply` and `geometry.cloud_ply`. A file comes in as a path; out go
+What the columns mean is said by `splat_ply` and `geometry.cloud_ply`. A file comes in as a path; out go
 structured arrays or a `SplatFileError` that says in one sentence what is wrong. Nothing is allocated on the word of a
 header: counts are checked against the file's size first.
 """
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dreamzoom.errors import SplatFileError
+from ..errors import SplatFileError
 
 TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),

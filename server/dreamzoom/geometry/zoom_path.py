@@ -12,9 +12,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from core import fading
 
-from dreamzoom.camera import Camera, Similarity
+from core import fading
+from core.camera import Camera, Similarity
 
 
 @dataclass(frozen=True)
