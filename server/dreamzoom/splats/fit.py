@@ -35,15 +35,17 @@ PLATEAU = 2e-3
 
 
 class FitState(Protocol):
-    """One fit under way, on the CPU (`cpu_fit.CpuFit`) or on a GPU (`cuda.fit.CardFit`).
+    """One fit under way, on the CPU (`cpu_fit.CpuFit`) or on a GPU (`cuda.fit.CardFit`)."""
 
-    Attributes:
-        views: Those with colours.
-        covers: Those that only have to be closed.
-    """
+    @property
+    def views(self) -> Sequence[Any]:
+        """Targets with colours, made ready for `descend`."""
+        ...
 
-    views: Sequence[Any]
-    covers: Sequence[Any]
+    @property
+    def covers(self) -> Sequence[Any]:
+        """Those that only have to be closed."""
+        ...
 
     def solve(self, passes: int, report: Report, samples: int = 1) -> None:
         """Solve for the colours, with samples² rays a pixel."""
