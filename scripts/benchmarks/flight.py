@@ -19,7 +19,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _table import Table
 
 from core.camera import look_at
 from core.colour import linear_to_srgb, srgb_to_linear
@@ -35,6 +34,8 @@ from dreamzoom.job.generate import generate
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import plan
 from dreamzoom.stages.export import FEATHER
+
+from .shared.table import Table
 
 PROMPTS = (
     "snowy mountains at low sun",
@@ -196,7 +197,7 @@ def measure_depth(table: Table) -> None:
     """Seconds and memory of a level in a job of 40 levels against those in one of 6: each in a process of its own."""
     found = {}
     for count in (SHALLOW, DEEP):
-        command = [sys.executable, __file__, "--levels", str(count)]
+        command = [sys.executable, "-m", "benchmarks.flight", "--levels", str(count)]
         found[count] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     seconds, memory = (found[DEEP][key] / found[SHALLOW][key] for key in ("seconds", "megabytes"))
     ratio = max(seconds, memory)

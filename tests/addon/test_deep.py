@@ -7,12 +7,12 @@ import bpy
 import numpy as np
 import pytest
 
-PLACE = Path(__file__).resolve().parents[2] / "scripts/benchmarks/_deep.py"
+PLACE = Path(__file__).resolve().parents[2] / "scripts/benchmarks/blender/deep.py"
 
 
 @pytest.fixture(scope="module")
 def deep():
-    spec = importlib.util.spec_from_file_location("_deep", PLACE)
+    spec = importlib.util.spec_from_file_location("deep", PLACE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import _level
+import environments
 import numpy as np
-import splat_files
 import torch
 from PIL import Image
 from scipy.ndimage import binary_erosion
@@ -37,35 +35,16 @@ from dreamzoom.splats.terms import FINE
 from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE, camera_arrays, see
 from dreamzoom.stages.plan import QUALITIES
 
-ROOT = Path(__file__).resolve().parents[2]
+from .. import splat_files
+from ..shared.table import Table
+from . import level as levels
+
 SIZE, CAP = 256, 50_000
 STEPS = 120
 FINAL = QUALITIES["final"]
 EXACT = 4
 """Rays per pixel along each side where splats are judged: what Cycles shows after its many samples."""
 NAMES = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
-
-
-@dataclass
-class Table:
-    """Rows of (measure, value, target, whether it is met), and the figures by key."""
-
-    rows: list[dict]
-    figures: dict
-
-    def add(self, measure: str, value, target: str, met: bool | None, **figures) -> None:
-        """One row; `met` None where there is no target or nothing was measured."""
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        self.rows.append({"measure": measure, "value": shown, "target": target, "met": met})
-        self.figures.update(figures)
-
-    def text(self) -> str:
-        """For people."""
-        marks = {True: "ok", False: "MISSED", None: ""}
-        lines = [("measure", "measured", "target", "")]
-        lines += [(row["measure"], str(row["value"]), row["target"], marks[row["met"]]) for row in self.rows]
-        widths = [max(len(line[column]) for line in lines) for column in range(3)]
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, [*widths, 0])) for line in lines)
 
 
 def scattered(count: int, seed: int, flat: bool, scales: tuple[float, float]) -> Gaussians:
@@ -114,7 +93,7 @@ def measure_gradients(table: Table) -> None:
     table.add("gradients, cpu against torch", worst, "<= 1e-4", worst <= 1e-4, gradient_error=worst)
 
 
-def measure_speed(table: Table, level: _level.Level) -> None:
+def measure_speed(table: Table, level: levels.Level) -> None:
     """Forward and backward of 50 k surfels at 256², and the same by the twin in float32."""
     splats = level.start[np.sort(np.random.default_rng(0).choice(len(level.start), CAP, replace=False))]
     camera = level.own.camera
@@ -135,7 +114,7 @@ def _seconds(splats: Gaussians, camera: Camera) -> float:
     return time.perf_counter() - start
 
 
-def fitted(level: _level.Level, steps: int, cap: int = CAP, targets: list[Target] | None = None) -> Gaussians:
+def fitted(level: levels.Level, steps: int, cap: int = CAP, targets: list[Target] | None = None) -> Gaussians:
     """The level's fit, as the pipeline does it."""
     targets = (level.targets if targets is None else targets) + level.covers
     return fit(level.start, targets, background=None, iterations=steps, cap=cap, seed=0, report=Report())
@@ -147,7 +126,7 @@ def quality(splats: Gaussians, views: list[Target], **options) -> float:
     return float(np.mean([psnr(rasterize(splats, v.camera, **options).rgb, v.rgb, v.mask) for v in views]))
 
 
-def measure_fit(table: Table, level: _level.Level, final: bool) -> Gaussians:
+def measure_fit(table: Table, level: levels.Level, final: bool) -> Gaussians:
     """Held-out views after the fit; returns the splats."""
     start = time.perf_counter()
     splats = fitted(level, STEPS)
@@ -181,7 +160,7 @@ def draw(view: Target, splats: Gaussians, folder: Path) -> None:
 
 def measure_final(table: Table) -> None:
     """The same level with the side views, steps and cap of quality "final"."""
-    level = _level.make(SIZE, (*_level.SIDES, *_level.MORE_SIDES))
+    level = levels.make(SIZE, (*levels.SIDES, *levels.MORE_SIDES))
     start = time.perf_counter()
     splats = fitted(level, FINAL.iterations, FINAL.cap)
     seconds = time.perf_counter() - start
@@ -190,7 +169,7 @@ def measure_final(table: Table) -> None:
     table.add(f"final: seconds ({len(splats)} splats)", seconds, "<= 1800", seconds <= 1800)
 
 
-def measure_mask(table: Table, level: _level.Level) -> None:
+def measure_mask(table: Table, level: levels.Level) -> None:
     """Share of pixels darker than the truth by > 0.2, with holes in the targets masked and supervised as black.
 
     Once where some picture shows the surface beside its holes, once everywhere: what lies in the hole of the only
@@ -206,7 +185,7 @@ def measure_mask(table: Table, level: _level.Level) -> None:
     cameras = [target.camera for target in level.targets]
     known_depths = [np.where(hole, np.nan, depth) for hole, depth in zip(holes, level.depths)]
     shown = [
-        _level.in_the_open(camera, depth, 1, cameras, known_depths) for camera, depth in zip(cameras, level.depths)
+        levels.in_the_open(camera, depth, 1, cameras, known_depths) for camera, depth in zip(cameras, level.depths)
     ]
     shares, anywhere = {}, {}
     for name in ("masked", "unmasked"):
@@ -227,10 +206,10 @@ def measure_mask(table: Table, level: _level.Level) -> None:
             table.add(text, value, "reported", None, dark_share_anywhere=found["masked"])
 
 
-def measure_scales(table: Table, level: _level.Level, splats: Gaussians) -> None:
+def measure_scales(table: Table, level: levels.Level, splats: Gaussians) -> None:
     """The same level from u = k − 1 and k + 1 against its own best: the held-out views', at u = k.
 
-    Like with like: neither those nor these were fitted to. `_level` says what is true there.
+    Like with like: neither those nor these were fitted to. `level` says what is true there.
     """
     far, near = (replace(view, mask=binary_erosion(view.mask, iterations=2)) for view in (level.far, level.near))
     by_heart = quality(splats, [level.own])
@@ -247,7 +226,7 @@ def measure_scales(table: Table, level: _level.Level, splats: Gaussians) -> None
             table.add("the same without the filters, dB", shown, "reported", None)
 
 
-def measure_cycles(table: Table, level: _level.Level, splats: Gaussians) -> None:
+def measure_cycles(table: Table, level: levels.Level, splats: Gaussians) -> None:
     """The same splats through the fit's rasteriser and through Cycles."""
     found = cycles(splats, level.own.camera)
     ours = rasterize(splats, level.own.camera, samples=FINE)
@@ -265,8 +244,6 @@ def measure_cycles(table: Table, level: _level.Level, splats: Gaussians) -> None
 
 def cycles(splats: Gaussians, camera: Camera, samples: int = 64) -> np.ndarray:
     """Linear premultiplied RGBA (H, W, 4) of the splats' quads, by Cycles in its own process."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    import environments
     from scipy.spatial.transform import Rotation
 
     axes = Rotation.from_quat(np.roll(splats.quaternions, -1, 1)).as_matrix()[:, :, :2]
@@ -288,7 +265,7 @@ def cycles(splats: Gaussians, camera: Camera, samples: int = 64) -> np.ndarray:
             focal=camera.fx,
             samples=samples,
         )
-        script = Path(__file__).with_name("_cycles.py")
+        script = Path(__file__).with_name("cycles.py")
         command = [str(environments.need("bpy45")), str(script), str(source), str(target)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return np.load(target)["rgba"]
@@ -307,7 +284,7 @@ def measure_gpu(table: Table) -> None:
     if probe.obstacle():
         table.add("GPU, 512², 200 k", f"skipped: {probe.obstacle()}", "<= 5 s, >= 60 dB to the cpu", None)
         return
-    level = _level.make(512)
+    level = levels.make(512)
     start = time.perf_counter()
     splats = fitted(level, 1000, 200_000)
     seconds = time.perf_counter() - start
@@ -325,11 +302,11 @@ def main() -> None:
     parser.add_argument("--final", action="store_true")
     parser.add_argument("--pictures", type=Path, help="a folder for pictures")
     options = parser.parse_args()
-    table = Table([], {})
+    table = Table()
     loss.loss(
         np.zeros((16, 16, 3), np.float32), loss.prepared(np.zeros((16, 16, 3), np.float32), np.ones((16, 16), bool))
     )
-    level = _level.make(SIZE)
+    level = levels.make(SIZE)
     measure_gradients(table)
     measure_speed(table, level)
     splats = measure_fit(table, level, options.final)
@@ -340,7 +317,7 @@ def main() -> None:
     measure_cycles(table, level, splats)
     measure_files(table)
     measure_gpu(table)
-    output = json.dumps(table.figures | {"rows": table.rows}) if options.json else table.text()
+    output = table.json() if options.json else table.text()
     sys.stdout.write(output + "\n")
 
 

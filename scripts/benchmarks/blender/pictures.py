@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import _files
-import _viewer
 import numpy as np
 from PIL import Image
 
 from core.colour import linear_to_srgb, to_bytes
 from dreamzoom.flight import open_flight
 
-if TYPE_CHECKING:
-    from blender import Bench
+from . import files, viewer
+from .session import Bench, served
 
 SIZE = [288, 162]
 FRAMES = [1, 9, 17, 25, 33]
@@ -37,8 +34,6 @@ def draw(bench: Bench, plan: dict, folder: Path) -> None:
 
 def _flight(bench: Bench, plan: dict) -> np.ndarray:
     """Frames of a flight in Cycles, below them the server's, below them their difference."""
-    from blender import served
-
     job = bench.job(plan)
     more = {"engine": "CYCLES", "samples": 64, "frames": FRAMES, "pictures": "pictures.npz"}
     bench.ask("flight", job=str(job), **more, **plan)
@@ -49,14 +44,14 @@ def _flight(bench: Bench, plan: dict) -> np.ndarray:
 
 def _general(bench: Bench) -> np.ndarray:
     """A capture's kind of splats: what viewers show, As Viewers Do and how it differs, Gaussians and how they do."""
-    splats, camera = _files.surface(20_000), _files.camera(SIDE, SIDE)
-    plan = {"file": _files.write(bench.folder / "general.ply", splats), "camera": _files.described(camera)}
-    viewer = _viewer.view(splats, camera)
+    splats, camera = files.surface(20_000), files.camera(SIDE, SIDE)
+    plan = {"file": files.write(bench.folder / "general.ply", splats), "camera": files.described(camera)}
+    shown = viewer.view(splats, camera)
     bench.ask("file", representation="viewers", samples=1, pictures="general.npz", **plan)
     alike = np.load(bench.folder / "general.npz")["pictures"][0]  # view transform Raw: they are sRGB already
     bench.ask("file", samples=64, pictures="general.npz", **plan)
     exact = linear_to_srgb(np.load(bench.folder / "general.npz")["pictures"][0])
-    return _beside([viewer, alike, _apart(alike, viewer), exact, _apart(exact, viewer)])
+    return _beside([shown, alike, _apart(alike, shown), exact, _apart(exact, shown)])
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:

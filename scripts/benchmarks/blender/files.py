@@ -75,7 +75,7 @@ def camera(width: int, height: int) -> Camera:
 
 
 def described(view: Camera) -> dict:
-    """A camera for a plan of `_blender.py`."""
+    """A camera for a plan of `in_blender.py`."""
     intrinsics = {name: getattr(view, name) for name in ("width", "height", "fx", "fy", "cx", "cy")}
     return {"intrinsics": intrinsics, "pose": view.camera_to_frame.tolist()}
 

@@ -1,4 +1,4 @@
-"""Runs in Blender's Python, or in a Blender by `--background --python`; measures one thing: `_blender.py PLAN.json`.
+"""Runs in Blender's Python, or in a Blender by `--background --python`; measures one thing: `in_blender.py PLAN.json`.
 
 PLAN names the `action`; every path in it is relative to the plan's own folder. What was measured is written to
 `answer`, pictures as (frames, H, W, 3) float32, linear light over black, to `pictures`.
@@ -15,8 +15,8 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "server"), str(ROOT / "scripts" / "benchmarks")]
+ROOT = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT), str(ROOT / "server"), str(ROOT / "scripts")]
 
 
 def main(plan_file: Path) -> None:
@@ -86,12 +86,11 @@ def file(plan: dict, folder: Path) -> dict:
 
 def deep(plan: dict, folder: Path) -> dict:
     """Where a flight at zoom 40 places known points, against its path in double precision."""
-    import _deep
-
     import addon
+    from benchmarks.blender import deep as zoomed
 
     addon.register()
-    return _deep.measure()
+    return zoomed.measure()
 
 
 def _timed_frames(plan: dict, folder: Path) -> list[float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import _files
 import numpy as np
 
 from core.colour import linear_to_srgb
 from dreamzoom.evaluate import psnr
 from dreamzoom.splats.rasterize import rasterize
+
+from . import files
+from .session import Bench
 
 MILLION = 1_000_000
 ROUNDS = 4
@@ -21,9 +23,9 @@ RAYS = 16
 BLENDER = {"environment": "bpy53"}
 
 
-def measure_import(bench) -> None:
+def measure_import(bench: Bench) -> None:
     """Seconds and memory of importing, each in processes of its own by turns; then memory with a frame rendered."""
-    name = _files.write(bench.folder / "fitted.ply", _files.fitted(MILLION))
+    name = files.write(bench.folder / "fitted.ply", files.fitted(MILLION))
     runs: dict[str, list] = {"stock": [], "native": [], "surfels": []}
     for _ in range(ROUNDS):
         for representation, found in runs.items():
@@ -41,19 +43,19 @@ def measure_import(bench) -> None:
     ratio = seconds["surfels"] / stock
     met = ratio <= 1.7
     bench.table.add("import as surfels, of its seconds", ratio, "<= 1.7", met, import_surfels_ratio=ratio)
-    view = _files.described(_files.camera(256, 256))
+    view = files.described(files.camera(256, 256))
     run = bench.ask("file", file=name, representation="surfels", frames=1, camera=view, samples=4, **BLENDER)
     peak = run["peak_rendered"]
     shown = f"{peak:.0f} (of it Blender alone {run['before']:.0f})"
     bench.table.add("  memory with a frame rendered, MB", shown, "<= 800", peak <= 800, import_surfels_mb=peak)
 
 
-def measure_cost(bench) -> None:
+def measure_cost(bench: Bench) -> None:
     """Cycles, 256²: how near surfels and Blender's own splats come to the fit's image model, and for how much."""
-    splats, camera = _files.fitted(MILLION), _files.camera(256, 256)
-    name = _files.write(bench.folder / "fitted.ply", splats)
+    splats, camera = files.fitted(MILLION), files.camera(256, 256)
+    name = files.write(bench.folder / "fitted.ply", splats)
     wanted = rasterize(splats, camera, samples=RAYS).rgb
-    plan = {"file": name, "camera": _files.described(camera), "frames": 1, **BLENDER}
+    plan = {"file": name, "camera": files.described(camera), "frames": 1, **BLENDER}
     cpu = {}
     for representation, samples in (("stock", STOCK_SAMPLES), ("surfels", SAMPLES)):
         asked = plan | {"representation": representation, "samples": samples}

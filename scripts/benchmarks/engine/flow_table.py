@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import _zoom_models as models
 import numpy as np
 import torch
-from zoom import agreement
 
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.zoom.blend import Blend
 from dreamzoom.zoom.gaussian import FieldDenoiser, from_clean
 from dreamzoom.zoom.levels import sample_levels
 from dreamzoom.zoom.schedule import Flow, Prediction, VariancePreserving
+
+from ..zoom import models
+from ..zoom.agreement import agreement
 
 KINDS = {
     "DDPM, noise": (VariancePreserving.scaled_linear(), Prediction.NOISE),

@@ -18,9 +18,6 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import _baselines as baselines
-import _regions as regions
-import _scenes as scenes
 import numpy as np
 import torch
 
@@ -34,6 +31,8 @@ from dreamzoom.geometry.scale import fit_scale
 from dreamzoom.geometry.seam import align
 from dreamzoom.geometry.view import UNKNOWN, DepthKind, DepthMap
 from dreamzoom.geometry.zoom_path import ZoomPath
+
+from . import baselines, regions, scenes
 
 TARGETS = {
     "scale_error": 0.005,
@@ -266,7 +265,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write pictures of each rule, and stop")
     options = parser.parse_args()
     if options.pictures is not None:
-        from _geometry_pictures import write
+        from .pictures import write
 
         write(options.pictures, options.prompts[0], options.seed)
         return 0

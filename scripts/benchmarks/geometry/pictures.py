@@ -5,9 +5,6 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import _baselines as baselines
-import _regions as regions
-import _scenes as scenes
 import numpy as np
 from PIL import Image
 
@@ -17,6 +14,8 @@ from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.view import COARSE, KNOWN
+
+from . import baselines, regions, scenes
 
 SIZE, GAP = 176, 4
 PAIR = 6

@@ -20,10 +20,9 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-import _flow_table
 import diffusers
 import models
 import torch
@@ -35,6 +34,8 @@ from dreamzoom.job.folder import Folder
 from dreamzoom.job.runner import run
 from dreamzoom.report import Report
 from dreamzoom.stages import graph
+
+from . import flow_table
 
 SIDE = 512
 LEVELS = 2
@@ -194,7 +195,7 @@ def operations() -> dict[str, float]:
 def main() -> None:
     """Print the figures, as a table or as JSON."""
     if "--flow" in sys.argv:
-        _tell({"rows": _flow_table.rows()})
+        _tell({"rows": flow_table.rows()})
         return
     card = torch.cuda.is_available()
     steps = TRUE_STEPS if card else STEPS

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import _baselines as baselines
-import _scenes as scenes
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
@@ -16,6 +14,8 @@ from dreamzoom.geometry.project import project
 from dreamzoom.geometry.scale import fit_scale
 from dreamzoom.geometry.seam import align
 from dreamzoom.geometry.view import UNKNOWN, DepthKind, DepthMap
+
+from . import baselines, scenes
 
 OURS, JOINT, BETWEEN = "ours, view by view", "ours, joint", "ours, joint, depth in between"
 RULES = [*baselines.RULES, OURS, JOINT, BETWEEN]
