@@ -1,4 +1,4 @@
-"""The numbers that steer one style of one level: where each stands in a recipe, a float64 row that compiled code reads."""
+"""The numbers that steer one style of one level: where each stands in a recipe, a float64 row for compiled code."""
 
 from __future__ import annotations
 
