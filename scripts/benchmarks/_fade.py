@@ -20,9 +20,9 @@ from dreamzoom.engines.procedural.world import World
 from dreamzoom.evaluate import psnr
 from dreamzoom.example import example
 from dreamzoom.flight import Flight
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.runner import run
 from dreamzoom.path import ZoomPath
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.runner import run
 from dreamzoom.splats.io.ply import read_splats
 from dreamzoom.stages import graph
 

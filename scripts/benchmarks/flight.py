@@ -28,9 +28,9 @@ from dreamzoom.consistency import carried, change, high_band, low_passed, psnr
 from dreamzoom.engines.procedural import ProceduralEngine
 from dreamzoom.evaluate import TrueFlight
 from dreamzoom.flight import Flight, open_flight, truthful
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
 from dreamzoom.path import ZoomPath
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
 from dreamzoom.splats.gaussians import moved
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import plan

@@ -12,8 +12,8 @@ import numpy as np
 from dreamzoom.camera import Camera
 from dreamzoom.consistency import Frame, carried, carry, psnr
 from dreamzoom.flight import open_flight, truthful
-from dreamzoom.job.folder import Folder
 from dreamzoom.path import ZoomPath
+from dreamzoom.pipeline.folder import Folder
 from dreamzoom.report import Report
 from dreamzoom.stages import files
 from dreamzoom.zoom.warp import Seen, Warp

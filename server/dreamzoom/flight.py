@@ -13,9 +13,9 @@ from core import fading
 from dreamzoom import engines, wire
 from dreamzoom.camera import Camera
 from dreamzoom.errors import BadRequest, EngineUnavailable
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import read_request, read_result
 from dreamzoom.path import Key, ZoomPath
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import read_request, read_result
 from dreamzoom.report import Report
 from dreamzoom.splats.gaussians import Gaussians, joined, moved
 from dreamzoom.splats.io.ply import read_splats

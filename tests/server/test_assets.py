@@ -8,9 +8,9 @@ import pytest
 from dreamzoom.errors import BadRequest
 from dreamzoom.example import example
 from dreamzoom.geometry.project import project
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate, located
 from dreamzoom.path import ZoomPath
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate, located
 from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.stages import assets, files

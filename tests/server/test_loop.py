@@ -7,9 +7,9 @@ from dreamzoom.camera import look_at
 from dreamzoom.errors import BadRequest
 from dreamzoom.example import example
 from dreamzoom.flight import open_flight
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
 from dreamzoom.path import ZoomPath
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
 from dreamzoom.wire import convert_request
 
 LEVELS = 3
