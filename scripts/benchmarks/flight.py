@@ -29,8 +29,8 @@ from dreamzoom.engines.procedural import ProceduralEngine
 from dreamzoom.evaluate import TrueFlight
 from dreamzoom.flight import Flight, open_flight, truthful
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import plan
 from dreamzoom.stages.export import FEATHER

@@ -168,21 +168,21 @@ def _schema(options: argparse.Namespace) -> None:
 
 
 def _generate(options: argparse.Namespace) -> None:
-    from dreamzoom.job.folder import Folder
+    from dreamzoom.pipeline.folder import Folder
 
     _run_job(_read_request(options.request), Folder(options.out))
 
 
 def _resume(options: argparse.Namespace) -> None:
-    from dreamzoom.job.folder import Folder
-    from dreamzoom.job.generate import read_request
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.generate import read_request
 
     folder = Folder(options.job)
     _run_job(read_request(folder), folder)
 
 
 def _run_job(request, folder) -> None:
-    from dreamzoom.job.generate import generate
+    from dreamzoom.pipeline.generate import generate
     from dreamzoom.terminal import Terminal, cancel_on_interrupt
 
     with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
@@ -194,8 +194,8 @@ def _run_job(request, folder) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    from dreamzoom.job import inspect
-    from dreamzoom.job.folder import Folder
+    from dreamzoom.pipeline import inspect
+    from dreamzoom.pipeline.folder import Folder
 
     found = inspect.inspect(Folder(options.job))
     if options.json:
@@ -312,7 +312,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _read_request(name: str):
     """The request in a file, or on standard input for "-". Paths of pictures in it count from where it lies."""
     from dreamzoom import wire
-    from dreamzoom.job.generate import located
+    from dreamzoom.pipeline.generate import located
 
     if name == "-":
         data, base = sys.stdin.buffer.read(wire.MAX_REQUEST_BYTES + 1), Path.cwd()

@@ -16,8 +16,8 @@ from core.formats.splat_ply import read_splats
 from core.gaussians import Gaussians, joined, moved
 from dreamzoom import engines, wire
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import read_request, read_result
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import read_request, read_result
 from dreamzoom.report import Report
 from dreamzoom.splats.rasterize import Raster, rasterize
 from dreamzoom.stages import files

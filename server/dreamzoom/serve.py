@@ -21,7 +21,7 @@ from dreamzoom import __version__, rpc
 from dreamzoom.report import Report
 
 if TYPE_CHECKING:
-    from dreamzoom.job.runner import Sink
+    from dreamzoom.pipeline.runner import Sink
 
 PROGRESS_INTERVAL = 0.1
 
@@ -155,8 +155,8 @@ class _Job:
 
 def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     from dreamzoom import wire
-    from dreamzoom.job.folder import Folder
-    from dreamzoom.job.generate import generate, located
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.generate import generate, located
 
     _only(params, "generate", "request", "out")
     out = params.get("out")
@@ -213,7 +213,7 @@ class _Download(Report):
         self._began, self._first = time.monotonic(), None
 
     def progress(self, fraction: float, message: str = "") -> None:
-        from dreamzoom.job.runner import Progress
+        from dreamzoom.pipeline.runner import Progress
 
         self.check()
         if self._first is None:

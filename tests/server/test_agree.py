@@ -26,12 +26,12 @@ from dreamzoom import engines
 from dreamzoom.engines.diffusion import DiffusionEngine, check, places
 from dreamzoom.example import example
 from dreamzoom.geometry.view import COARSE, KNOWN, View
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
-from dreamzoom.job.runner import Sink, run
-from dreamzoom.job.steps import digests
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.pipeline.runner import Sink, run
+from dreamzoom.pipeline.steps import digests
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages import agree, agree_steps, files, graph, plan, zoom
+from dreamzoom.stages import agree, files, graph, paste, plan, zoom
 from dreamzoom.stages.dream import Dreamed
 from dreamzoom.wire import convert_request
 from dreamzoom.zoom.stack import make_nest
@@ -94,7 +94,7 @@ def depth_db(folder, request, level, name="image.png"):
     path = convert_request(request).path()
     coarse, fine = anchor(folder, level), anchor(folder, (level + 1) % path.levels)
     nothing = np.zeros(coarse.depth.shape, bool)
-    middle = agree.middle_of(coarse, fine, path.between(level + 1, level), nothing)
+    middle = paste.middle_of(coarse, fine, path.between(level + 1, level), nothing)
     one, other = picture(folder, level, name), picture(folder, (level + 1) % path.levels, name)
     return db(one[middle.shown], middle.down(other)), middle.shown.mean()
 
@@ -124,7 +124,7 @@ class TestMiddle:
         flat = np.full((40, 60), 3.0, np.float32)
         rgb = np.random.default_rng(0).random((40, 60, 3)).astype(np.float32)
         item = Dreamed(View("000/anchor", 0, 0.0, camera), rgb, flat, flat > 0)
-        middle = agree.middle_of(item, item, Similarity(1 / factor, np.zeros(3)), flat < 0)
+        middle = paste.middle_of(item, item, Similarity(1 / factor, np.zeros(3)), flat < 0)
         nest = make_nest((40, 60), factor)
         fine = torch.from_numpy(rgb).permute(2, 0, 1)
         assert nest.window(torch.from_numpy(middle.shown[None])).all()
@@ -137,7 +137,7 @@ class TestMiddle:
         noisy = [3 * np.exp(0.01 * rng.standard_normal((240, 360))) for _ in range(2)]
         rgb = np.zeros((240, 360, 3), np.float32)
         items = [Dreamed(View("0", 0, 0.0, camera), rgb, depth, depth > 0) for depth in noisy]
-        shown = agree.middle_of(*items, Similarity(0.5, np.zeros(3)), np.zeros((240, 360), bool)).shown
+        shown = paste.middle_of(*items, Similarity(0.5, np.zeros(3)), np.zeros((240, 360), bool)).shown
         assert shown[60:180, 90:270].mean() > 0.97
 
     def test_what_stands_before_it_is_not_pasted_over(self):
@@ -146,7 +146,7 @@ class TestMiddle:
         post = flat.copy()
         post[:, 28:33] = 2.0  # between the two cameras
         items = [Dreamed(View("0", 0, 0.0, camera), np.zeros((40, 60, 3)), d, flat > 0) for d in (post, flat)]
-        shown = agree.middle_of(*items, Similarity(0.5, np.zeros(3)), flat < 0).shown
+        shown = paste.middle_of(*items, Similarity(0.5, np.zeros(3)), flat < 0).shown
         assert not shown[:, 29:32].any()
         assert shown[10:30, 15:27].all()
         assert shown[10:30, 34:45].all()
@@ -219,7 +219,7 @@ class TestLoop:
     def test_no_border_shows(self, loop):
         """Where contents contradict: no step along the pasted part's border, as there is when it is only pasted."""
         folder, _ = loop
-        middle = agree_steps._read_around(Folder(folder), 2)[1]
+        middle = agree._read_around(Folder(folder), 2)[1]
         border = middle.pasted ^ np.roll(middle.pasted, 1, 1)
         naive = middle.paste(picture(folder, 2, "parts/painted.png"), picture(folder, 0))
 
@@ -362,7 +362,7 @@ class TestViews:
     def test_points_take_the_final_colours_and_only_where_they_changed(self, flat):
         folder = Folder(flat[0])
         old = files.read_points(folder, "levels/000/parts/points.npz")
-        new, views = agree_steps.read_level(folder, 0)
+        new, views = agree.read_level(folder, 0)
         pixel, _ = views[0].view.camera.project(old.position.astype(np.float64))
         column, row = np.floor(pixel).astype(int).T
         assert np.abs(new.rgb - picture(flat[0], 0)[row, column]).max() < 2e-2
@@ -375,7 +375,7 @@ class TestViews:
         painted(tmp_path / "job", request, relief=0.1)
         folder = Folder(tmp_path / "job")
         old = files.read_views(folder, "levels/000/parts/views.npz")
-        cloud, new = agree_steps.read_level(folder, 0)
+        cloud, new = agree.read_level(folder, 0)
         assert len(new) > 1
         for before, after in zip(old[1:], new[1:]):
             assert np.abs(after.rgb - before.rgb)[before.fresh].max() < 3e-3

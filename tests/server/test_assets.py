@@ -11,8 +11,8 @@ from core.gaussians import SH_C0, Gaussians
 from dreamzoom.example import example
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate, located
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate, located
 from dreamzoom.stages import assets, files
 from dreamzoom.stages.graph import build
 from dreamzoom.stages.plan import anchor, settings

@@ -15,7 +15,7 @@ import torch
 from dreamzoom import cli, engines, wire
 from dreamzoom.example import example
 from dreamzoom.geometry.view import UNKNOWN, DepthKind, View
-from dreamzoom.job.generate import located
+from dreamzoom.pipeline.generate import located
 from dreamzoom.report import Report
 
 torch.set_num_threads(1)

@@ -20,7 +20,7 @@ from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.scale import fit_scale, robust_mean
 from dreamzoom.geometry.seam import align
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap
-from dreamzoom.stages.align import align_view, with_given
+from dreamzoom.stages.view_depth import align_view, with_given
 
 SIZE = 96
 

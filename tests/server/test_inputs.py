@@ -10,11 +10,11 @@ from PIL import Image
 from core.errors import BadRequest
 from dreamzoom import engines, wire
 from dreamzoom.example import example
-from dreamzoom.job import steps
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate, read_request
-from dreamzoom.job.inputs import keep
-from dreamzoom.job.runner import Sink
+from dreamzoom.pipeline import steps
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate, read_request
+from dreamzoom.pipeline.input_copies import keep
+from dreamzoom.pipeline.runner import Sink
 from dreamzoom.stages import files, graph
 
 WIDTH, HEIGHT = 48, 32

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 from core.errors import Cancelled
-from dreamzoom.job import journal
-from dreamzoom.job.clock import Clock
-from dreamzoom.job.folder import Folder, FolderBusy
-from dreamzoom.job.live import LivePicture
-from dreamzoom.job.numbers import rng, seed_of
-from dreamzoom.job.runner import Progress, Sink, records, run
-from dreamzoom.job.steps import Step, digests
+from dreamzoom.pipeline import journal
+from dreamzoom.pipeline.eta import Clock
+from dreamzoom.pipeline.folder import Folder, FolderBusy
+from dreamzoom.pipeline.live_preview import LivePicture
+from dreamzoom.pipeline.rng import rng, seed_of
+from dreamzoom.pipeline.runner import Progress, Sink, records, run
+from dreamzoom.pipeline.steps import Step, digests
 
 SERVER = Path(__file__).parents[2] / "server"
 
@@ -102,7 +102,7 @@ class TestLock:
 
     def test_another_process_holds_it_until_it_is_killed(self, tmp_path):
         hold = (
-            "import sys,time; from pathlib import Path; from dreamzoom.job.folder import Folder\n"
+            "import sys,time; from pathlib import Path; from dreamzoom.pipeline.folder import Folder\n"
             "with Folder(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(60)"
         )
         environment = os.environ | {"PYTHONPATH": str(SERVER)}
@@ -364,8 +364,8 @@ class TestKilled:
         """A process that is killed while it writes goes on where it stopped, and repeats nothing that was finished."""
         program = (
             "import sys, time; from pathlib import Path\n"
-            "from dreamzoom.job.folder import Folder; from dreamzoom.job.runner import run\n"
-            "from dreamzoom.job.steps import Step; from dreamzoom.job.numbers import rng\n"
+            "from dreamzoom.pipeline.folder import Folder; from dreamzoom.pipeline.runner import run\n"
+            "from dreamzoom.pipeline.steps import Step; from dreamzoom.pipeline.rng import rng\n"
             "def make(i):\n"
             "    def work(folder, report):\n"
             "        report.progress(0.5)\n"

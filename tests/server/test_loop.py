@@ -8,8 +8,8 @@ from core.errors import BadRequest
 from dreamzoom.example import example
 from dreamzoom.flight import open_flight
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
 from dreamzoom.wire import convert_request
 
 LEVELS = 3

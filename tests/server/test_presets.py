@@ -5,8 +5,8 @@ import pytest
 
 from dreamzoom import flight, wire
 from dreamzoom.example import example
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
 
 
 @pytest.mark.parametrize("preset", ["rotate360", "lookdown", "back_and_forth"])

@@ -22,8 +22,8 @@ from dreamzoom.example import example
 from dreamzoom.flight import Flight
 from dreamzoom.geometry.view import DepthKind, DepthMap, View
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.runner import run
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.runner import run
 from dreamzoom.stages import graph
 
 PROMPT = "a continent from orbit, coasts and rivers"

@@ -30,8 +30,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dreamzoom import engines, wire
 from dreamzoom.example import example
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.runner import run
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.runner import run
 from dreamzoom.report import Report
 from dreamzoom.stages import graph
 

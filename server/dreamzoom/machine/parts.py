@@ -212,8 +212,8 @@ class _Shows(Report):
     """Shows previews as a job does, and counts the sampler's time that they take."""
 
     def __init__(self, folder: Path):
-        from dreamzoom.job.folder import Folder
-        from dreamzoom.job.live import LivePicture
+        from dreamzoom.pipeline.folder import Folder
+        from dreamzoom.pipeline.live_preview import LivePicture
 
         self.live = LivePicture(Folder(folder), lambda level: None, lambda reason: None)
         self.taken, self.shown = 0.0, 0
@@ -340,8 +340,8 @@ def job(bench: Bench) -> Figures:
     """A whole job of a few levels: seconds a level by stage."""
     from dreamzoom import wire
     from dreamzoom.example import example
-    from dreamzoom.job.folder import Folder
-    from dreamzoom.job.runner import records, run
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.runner import records, run
     from dreamzoom.stages import graph
 
     levels, quality = 3, "preview" if bench.size.side > 256 else "draft"

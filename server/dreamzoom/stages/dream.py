@@ -18,9 +18,9 @@ from dreamzoom.geometry.photometric import Picture
 from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.seam import Aligned
 from dreamzoom.report import Report
-from dreamzoom.stages.align import align_by_pictures, align_view, settle, with_given
 from dreamzoom.stages.assets import NONE, Assets
 from dreamzoom.stages.export import shown_finer
+from dreamzoom.stages.view_depth import align_by_pictures, align_view, settle, with_given
 from dreamzoom.stages.zoom import paint
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from core.errors import Cancelled
-from dreamzoom.job.clock import Clock
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.journal import Journal
-from dreamzoom.job.live import LIVE, LivePicture
-from dreamzoom.job.steps import Step, digests
+from dreamzoom.pipeline.eta import Clock
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.journal import Journal
+from dreamzoom.pipeline.live_preview import LIVE, LivePicture
+from dreamzoom.pipeline.steps import Step, digests
 from dreamzoom.report import PREVIEW_INTERVAL, Report
 
 KINDS = {"image.png": "image", "cloud.ply": "cloud", "splats.ply": "splats", "preview.png": "preview"}

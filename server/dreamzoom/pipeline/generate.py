@@ -11,9 +11,9 @@ import msgspec
 
 from core.errors import DreamzoomError
 from dreamzoom import compiled, wire
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.runner import Sink, Summary, run
-from dreamzoom.job.steps import digest_of
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.runner import Sink, Summary, run
+from dreamzoom.pipeline.steps import digest_of
 
 
 def generate(
@@ -30,13 +30,13 @@ def generate(
     with folder.lock():
         _write_request(folder, request)
         from dreamzoom import engines
-        from dreamzoom.job import inputs
+        from dreamzoom.pipeline import input_copies
         from dreamzoom.stages import graph
 
         if compiled.is_first_start():
             told = "the first job after installation takes a minute longer: code is compiled for this machine"
             sink.log(told, "info")
-        files = inputs.keep(folder, request, lambda message: sink.log(message, "warning"))
+        files = input_copies.keep(folder, request, lambda message: sink.log(message, "warning"))
         return run(graph.build(request, engines.make(request), files), folder, sink, cancel)
 
 

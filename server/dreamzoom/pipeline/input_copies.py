@@ -12,7 +12,7 @@ from typing import Any
 
 from core.errors import BadRequest, SplatFileError
 from dreamzoom import images
-from dreamzoom.job.folder import Folder
+from dreamzoom.pipeline.folder import Folder
 from dreamzoom.wire import Request
 
 INDEX = "inputs.json"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dreamzoom.job.folder import Folder
+from dreamzoom.pipeline.folder import Folder
 from dreamzoom.report import PREVIEW_SIDE
 
 LIVE = "live.png"

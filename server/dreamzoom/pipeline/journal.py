@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
-from dreamzoom.job.folder import Folder
+from dreamzoom.pipeline.folder import Folder
 
 NAME = "journal.jsonl"
 

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from dreamzoom.job.steps import Step
+from dreamzoom.pipeline.steps import Step
 
 
 class Clock:

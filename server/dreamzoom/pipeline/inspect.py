@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import read_request, read_result
-from dreamzoom.job.runner import records
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import read_request, read_result
+from dreamzoom.pipeline.runner import records
 
 
 def inspect(folder: Folder) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dreamzoom.job.folder import Folder
+from dreamzoom.pipeline.folder import Folder
 from dreamzoom.report import Report
 
 
