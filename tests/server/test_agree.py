@@ -24,9 +24,10 @@ from dreamzoom.engines.base import COARSE, KNOWN, View
 from dreamzoom.engines.diffusion import DiffusionEngine, check, places
 from dreamzoom.errors import Cancelled
 from dreamzoom.example import example
+from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
-from dreamzoom.pipeline.runner import Sink, run
+from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import digests
 from dreamzoom.splats.gaussians import SH_C0, Gaussians, moved
 from dreamzoom.splats.io.ply import read_splats, write_splats

@@ -10,7 +10,8 @@ from dreamzoom.example import example
 from dreamzoom.geometry.project import project
 from dreamzoom.path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
-from dreamzoom.pipeline.generate import generate, located
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.request.inputs import located
 from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.stages import assets, files

@@ -18,9 +18,9 @@ from dreamzoom.geometry.cloud_ply import write_cloud
 from dreamzoom.geometry.photometric import Picture
 from dreamzoom.path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
-from dreamzoom.pipeline.input_copies import Input, asset_fields, in_place
 from dreamzoom.pipeline.steps import Step, digest_of
 from dreamzoom.report import Report
+from dreamzoom.request.inputs import Input, asset_fields, in_place
 from dreamzoom.splats.gaussians import Gaussians, joined, moved
 from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.splats.rasterize import rasterize
