@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from ..addon.core.camera import Similarity
+from .camera import Similarity
 
 SH_C0 = 0.28209479177387814
 """The constant spherical harmonic: colour = 0.5 + SH_C0 · sh[:, 0], in sRGB as files and viewers have it."""

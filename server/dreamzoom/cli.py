@@ -312,7 +312,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _read_request(name: str):
     """The request in a file, or on standard input for "-". Paths of pictures in it count from where it lies."""
     from dreamzoom import wire
-    from dreamzoom.pipeline.generate import located
+    from dreamzoom.request.inputs import located
 
     if name == "-":
         data, base = sys.stdin.buffer.read(wire.MAX_REQUEST_BYTES + 1), Path.cwd()

@@ -21,7 +21,7 @@ from dreamzoom import __version__, rpc
 from dreamzoom.report import Report
 
 if TYPE_CHECKING:
-    from dreamzoom.pipeline.runner import Sink
+    from dreamzoom.pipeline.events import Sink
 
 PROGRESS_INTERVAL = 0.1
 
@@ -156,7 +156,8 @@ class _Job:
 def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     from dreamzoom import wire
     from dreamzoom.pipeline.folder import Folder
-    from dreamzoom.pipeline.generate import generate, located
+    from dreamzoom.pipeline.generate import generate
+    from dreamzoom.request.inputs import located
 
     _only(params, "generate", "request", "out")
     out = params.get("out")
@@ -213,7 +214,7 @@ class _Download(Report):
         self._began, self._first = time.monotonic(), None
 
     def progress(self, fraction: float, message: str = "") -> None:
-        from dreamzoom.pipeline.runner import Progress
+        from dreamzoom.pipeline.events import Progress
 
         self.check()
         if self._first is None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from dreamzoom.pipeline.runner import Progress, Sink
+from dreamzoom.pipeline.events import Progress, Sink
 from dreamzoom.report import Report
 
 BAR = 24  # characters

@@ -26,9 +26,10 @@ from dreamzoom import engines
 from dreamzoom.engines.diffusion import DiffusionEngine, check, places
 from dreamzoom.example import example
 from dreamzoom.geometry.view import COARSE, KNOWN, View
+from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
-from dreamzoom.pipeline.runner import Sink, run
+from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import digests
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import agree, files, graph, paste, plan, zoom
@@ -456,13 +457,13 @@ class TestNetworks:
         (tmp_path / "request.json").write_text(json.dumps(request))
         code = (
             "import os, signal, sys; import torch; torch.set_num_threads(1)\n"
-            "from dreamzoom.stages import agree\n"
-            "look, looked = agree.surroundings, []\n"
+            "from dreamzoom.stages import paste\n"
+            "look, looked = paste.surroundings, []\n"
             "def stop(*arguments):\n"
             "    looked.append(1)\n"
             "    if len(looked) == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
             "    return look(*arguments)\n"
-            "agree.surroundings = stop\n"
+            "paste.surroundings = stop\n"
             "from dreamzoom.cli import main; sys.exit(main())"
         )
         command = [sys.executable, "-c", code, "generate", "request.json", "--out", "job"]

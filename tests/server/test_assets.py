@@ -12,7 +12,8 @@ from dreamzoom.example import example
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
-from dreamzoom.pipeline.generate import generate, located
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.request.inputs import located
 from dreamzoom.stages import assets, files
 from dreamzoom.stages.graph import build
 from dreamzoom.stages.plan import anchor, settings

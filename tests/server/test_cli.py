@@ -12,8 +12,8 @@ import pytest
 
 from dreamzoom import cli, wire
 from dreamzoom.example import example
+from dreamzoom.pipeline.events import Progress
 from dreamzoom.pipeline.folder import Folder
-from dreamzoom.pipeline.runner import Progress
 from dreamzoom.terminal import Terminal, clock
 
 SERVER = Path(__file__).parents[2] / "server"

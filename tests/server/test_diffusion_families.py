@@ -15,8 +15,8 @@ import torch
 from dreamzoom import cli, engines, wire
 from dreamzoom.example import example
 from dreamzoom.geometry.view import UNKNOWN, DepthKind, View
-from dreamzoom.pipeline.generate import located
 from dreamzoom.report import Report
+from dreamzoom.request.inputs import located
 
 torch.set_num_threads(1)
 

@@ -11,10 +11,10 @@ from core.errors import BadRequest
 from dreamzoom import engines, wire
 from dreamzoom.example import example
 from dreamzoom.pipeline import steps
+from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate, read_request
 from dreamzoom.pipeline.input_copies import keep
-from dreamzoom.pipeline.runner import Sink
 from dreamzoom.stages import files, graph
 
 WIDTH, HEIGHT = 48, 32

@@ -20,10 +20,10 @@ from core.errors import BadRequest, Cancelled
 from dreamzoom.example import example
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import read_cloud
+from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.inspect import inspect, table
-from dreamzoom.pipeline.runner import Sink
 from dreamzoom.stages import files, refine
 from dreamzoom.stages.graph import build
 from dreamzoom.wire import convert_request

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...addon.core.errors import SplatFileError
-from ...addon.core.formats import compressed_ply, dot_splat, splat_ply, spz
-from ...addon.core.formats import ply as container
-from ...addon.core.formats.splat_ply import read_pieces, read_splats, write_splats
-from ...addon.core.gaussians import Gaussians
+from ..errors import SplatFileError
+from ..gaussians import Gaussians
+from . import compressed_ply, dot_splat, splat_ply, spz
+from . import ply as container
+from .splat_ply import read_pieces, read_splats, write_splats
 
 __all__ = ["read", "read_pieces", "read_splats", "write", "write_splats"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...addon.core.atomic_files import replacing
-from ...addon.core.errors import SplatFileError
-from ...addon.core.formats import ply, quantization
-from ...addon.core.gaussians import Gaussians
+from ..atomic_files import replacing
+from ..errors import SplatFileError
+from ..gaussians import Gaussians
+from . import ply, quantization
 
 CHUNK = 256
 POSITION = ["x", "y", "z"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ...addon.core.atomic_files import replacing
-from ...addon.core.errors import SplatFileError
-from ...addon.core.formats import quantization
-from ...addon.core.formats.splat_ply import unit
-from ...addon.core.gaussians import Gaussians
+from ..atomic_files import replacing
+from ..errors import SplatFileError
+from ..gaussians import Gaussians
+from . import quantization
+from .splat_ply import unit
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
 LEAST_SCALE = np.float32(1e-30)

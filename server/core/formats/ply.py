@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ...addon.core.errors import SplatFileError
+from ..errors import SplatFileError
 
 TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),

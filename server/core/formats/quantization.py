@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...addon.core.gaussians import SH_C0
+from ..gaussians import SH_C0
 
 LEAST_OPACITY = np.float32(1e-6)
 """Opacity bytes 0 and 255 stand for this much above 0 and below 1, so that the logit stays finite."""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...addon.core.atomic_files import replacing
-from ...addon.core.errors import SplatFileError
-from ...addon.core.formats import ply
-from ...addon.core.gaussians import Gaussians
+from ..atomic_files import replacing
+from ..errors import SplatFileError
+from ..gaussians import Gaussians
+from . import ply
 
 CHUNK = 1 << 14
 """Rows handled at once: with SH of degree 3 about 4 MB, what a core's cache holds."""

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from ...addon.core.atomic_files import replacing
-from ...addon.core.errors import SplatFileError
-from ...addon.core.formats import quantization
-from ...addon.core.gaussians import Gaussians
+from ..atomic_files import replacing
+from ..errors import SplatFileError
+from ..gaussians import Gaussians
+from . import quantization
 
 MAGIC = b"NGSP"
 GZIP = b"\x1f\x8b"

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dreamzoom.pipeline.steps import Step
 
 
-class Clock:
-    """Counts weights and seconds. Steps that were found done count as progress, not as speed.
+class Eta:
+    """Counts the weights and seconds of a job's steps. Steps that were found done count as progress, not as speed.
 
     Args:
         steps: All of the job.
-        now: Tells the time in seconds.
+        now: Returns the time in seconds.
     """
 
     def __init__(self, steps: Sequence[Step], now: Callable[[], float] = time.monotonic):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from core.errors import DreamzoomError
 from dreamzoom import compiled, wire
+from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
-from dreamzoom.pipeline.runner import Sink, Summary, run
+from dreamzoom.pipeline.runner import Summary, run
 from dreamzoom.pipeline.steps import digest_of
 
 
@@ -74,34 +73,6 @@ def read_result(folder: Folder) -> dict[str, Any]:
     return result
 
 
-def located(request: wire.Request, base: Path) -> wire.Request:
-    """The same request with the paths in it made absolute: relative ones count from `base`."""
-    levels = [
-        msgspec.structs.replace(
-            level,
-            image=_absolute(level.image, base),
-            depth=_absolute(level.depth, base),
-            assets=[_absolute(name, base) for name in level.assets],
-        )
-        for level in request.levels
-    ]
-    return msgspec.structs.replace(request, levels=levels, engine=_engine_located(request.engine, base))
-
-
-def _engine_located(engine: wire.Engine, base: Path) -> wire.Engine:
-    """Folders of models and files of LoRAs likewise; a model's name that is no folder there stays a name."""
-    if not isinstance(engine, wire.DiffusionEngine):
-        return engine
-
-    def found(name: str) -> str:
-        return _absolute(name, base) or name if name and (base / name).is_dir() else name
-
-    loras = [msgspec.structs.replace(lora, file=_absolute(lora.file, base)) for lora in engine.loras]
-    return msgspec.structs.replace(
-        engine, model=found(engine.model), depth_model=found(engine.depth_model), loras=loras
-    )
-
-
 def check_place(folder: Folder) -> None:
     """Refuse a folder that holds something else than a job. Raises DreamzoomError."""
     remedy = "choose a new or empty folder, or that of an earlier job"
@@ -123,7 +94,3 @@ def _write_request(folder: Folder, request: wire.Request) -> None:
     if stale:
         folder.remove("result.json")
     folder.write("request.json", data)
-
-
-def _absolute(name: str | None, base: Path) -> str | None:
-    return None if name is None else os.path.normpath(base.absolute() / name)

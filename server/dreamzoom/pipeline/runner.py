@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import Cancelled
-from dreamzoom.pipeline.eta import Clock
+from dreamzoom.pipeline.eta import Eta
+from dreamzoom.pipeline.events import Progress, Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.journal import Journal
 from dreamzoom.pipeline.live_preview import LIVE, LivePicture
@@ -22,37 +23,6 @@ from dreamzoom.report import PREVIEW_INTERVAL, Report
 
 KINDS = {"image.png": "image", "cloud.ply": "cloud", "splats.ply": "splats", "preview.png": "preview"}
 PROGRESS_INTERVAL = 0.1  # seconds
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is.
-
-    Attributes:
-        stage, level: Of the step that runs; level is None for the whole job.
-        fraction: Of the whole job, 0 to 1, never falling.
-        seconds_left: Or None while there is nothing to judge by.
-        message: What is being done.
-    """
-
-    stage: str
-    level: int | None
-    fraction: float
-    seconds_left: float | None
-    message: str
-
-
-class Sink:
-    """Who listens to a job. This one is deaf; the command line and the server have their own."""
-
-    def progress(self, progress: Progress) -> None:
-        """At most about ten times a second, and at every step's beginning."""
-
-    def log(self, message: str, level: str) -> None:
-        """One line; level is "info", "warning" or "error"."""
-
-    def artifact(self, kind: str, level: int | None, name: str) -> None:
-        """A file is there: kind is "image", "cloud", "splats" or "preview"; the name is relative to the job folder."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +50,7 @@ def run(
     by_name = digests(steps)
     folder.sweep()
     journal = Journal(folder)
-    clock = Clock(steps)
+    eta = Eta(steps)
     live = LivePicture(
         folder,
         lambda level: sink.artifact("preview", level, LIVE),
@@ -96,14 +66,14 @@ def run(
             digest = by_name[step.name]
             if is_done(folder, digest):
                 journal.write("skipped", step=step.name, digest=digest)
-                clock.skip(step)
+                eta.skip(step)
                 skipped.append(step.name)
             else:
-                report = _StepReport(step, clock, sink, cancel, live)
+                report = _StepReport(step, eta, sink, cancel, live)
                 _run_step(step, digest, folder, journal, report)
                 live.settle()
                 _forget(folder, [old for old in known if old["step"] == step.name and old["digest"] != digest])
-                clock.finish(step)
+                eta.finish(step)
                 ran.append(step.name)
             _show(step, sink)
         last = steps[-1] if steps else None
@@ -112,7 +82,7 @@ def run(
         journal.close()
         with contextlib.suppress(PermissionError):  # on Windows, while someone looks at it
             live.close()
-    return Summary(tuple(ran), tuple(skipped), clock.seconds)
+    return Summary(tuple(ran), tuple(skipped), eta.seconds)
 
 
 def is_done(folder: Folder, digest: str) -> bool:
@@ -186,22 +156,22 @@ def _show(step: Step, sink: Sink) -> None:
 class _StepReport(Report):
     """What one step tells, put into the terms of the whole job."""
 
-    def __init__(self, step: Step, clock: Clock, sink: Sink, cancel: threading.Event, live: LivePicture):
-        self._step, self._clock, self._sink, self._cancel, self._live = step, clock, sink, cancel, live
+    def __init__(self, step: Step, eta: Eta, sink: Sink, cancel: threading.Event, live: LivePicture):
+        self._step, self._eta, self._sink, self._cancel, self._live = step, eta, sink, cancel, live
         self._message = ""
         self._told = self._shown = -1e9
 
     def progress(self, fraction: float, message: str = "") -> None:
         self.check()
-        self._clock.at(self._step, fraction)
+        self._eta.at(self._step, fraction)
         now = time.monotonic()
         if now - self._told < PROGRESS_INTERVAL:
             return
         self._told = now
         self._message = message or self._message
-        clock = self._clock
+        eta = self._eta
         self._sink.progress(
-            Progress(self._step.stage, self._step.level, clock.fraction, clock.seconds_left(), self._message)
+            Progress(self._step.stage, self._step.level, eta.fraction, eta.seconds_left(), self._message)
         )
 
     def check(self) -> None:

@@ -20,9 +20,9 @@ from dreamzoom.geometry.cloud_ply import write_cloud
 from dreamzoom.geometry.photometric import Picture
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
-from dreamzoom.pipeline.input_copies import Input, asset_fields, in_place
 from dreamzoom.pipeline.steps import Step, digest_of
 from dreamzoom.report import Report
+from dreamzoom.request.inputs import Input, asset_fields, in_place
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import agree, assets, dream, export, files, fill_gaps, plan, refine_steps, splat, zoom
 from dreamzoom.wire import Request
