@@ -156,7 +156,7 @@ def _optimise(state: FitState, iterations: int, cap: int, seed: int, report: Rep
                 best = mean
             slower = _scaled(rates, LAST_RATE ** (step / iterations))
             if covers and not order:
-                state.descend(covers[rng.integers(len(covers))], slower)
+                state.descend(covers[int(rng.integers(len(covers)))], slower)
             order = order or list(rng.permutation(len(views)))
             index = int(order.pop())
             losses[index] = state.descend(views[index], slower, samples)

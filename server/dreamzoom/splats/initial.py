@@ -74,8 +74,8 @@ def _spacing(points: np.ndarray) -> np.ndarray:
     """Root mean square distance (N,) to the four nearest neighbours; infinite for a lone point."""
     if len(points) < 2:
         return np.full(len(points), np.inf)
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     neighbours = min(5, len(points))
-    distance, _ = cKDTree(points, compact_nodes=False, balanced_tree=False).query(points, neighbours, workers=-1)
+    distance, _ = KDTree(points, compact_nodes=False, balanced_tree=False).query(points, neighbours, workers=-1)
     return np.sqrt(np.mean(distance[:, 1:] ** 2, 1))

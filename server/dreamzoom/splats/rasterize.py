@@ -103,10 +103,14 @@ def _by_twin(splats, camera, opacities, background, tau, near):
 
     from dreamzoom.splats import reference
 
-    arrays = (splats.means, splats.log_scales, splats.quaternions)
-    tensors = [torch.tensor(np.asarray(array), dtype=torch.float64) for array in (*arrays, opacities, splats.sh)]
-    tensors[3] = torch.logit(tensors[3])
-    got = reference.rasterize(*tensors, camera, background=tuple(background.tolist()), tau=tau, near=near)
+    means, log_scales, quaternions, alphas, sh = (
+        torch.tensor(np.asarray(array), dtype=torch.float64)
+        for array in (splats.means, splats.log_scales, splats.quaternions, opacities, splats.sh)
+    )
+    got = reference.rasterize(
+        means, log_scales, quaternions, torch.logit(alphas), sh, camera,
+        background=tuple(background.tolist()), tau=tau, near=near,
+    )  # fmt: skip
     rgb, alpha, depth = (part.numpy().astype(np.float32) for part in got)
     return rgb, alpha, np.where(alpha > 0, depth, np.float32(np.inf))
 

@@ -61,11 +61,11 @@ def simplified(splats: Gaussians, count: int) -> Gaussians:
 
 def _groups(splats: Gaussians) -> _Groups:
     """Every surfel for itself, with its nearest neighbours."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     means = splats.means.astype(np.float64)
     near = min(NEIGHBOURS + 1, len(means))
-    _, neighbours = cKDTree(means).query(means, near, workers=-1)
+    neighbours = np.asarray(KDTree(means).query(means, near, workers=-1)[1])
     one, other = np.repeat(np.arange(len(means)), near - 1), neighbours[:, 1:].ravel()
     size = 2 * np.exp(splats.log_scales[:, :2].min(1).astype(np.float64))
     rgb = np.clip(splats.rgb, 0, 1).astype(np.float64)
