@@ -31,6 +31,7 @@ from dreamzoom.flight import Flight, open_flight, truthful
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
+from dreamzoom.request import validation
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import plan
 from dreamzoom.stages.export import FEATHER
@@ -91,7 +92,7 @@ def request_of(factor: float, distortion: bool, prompts=PROMPTS, size=SIZE, qual
         "levels": [{"prompt": prompt} for prompt in prompts],
         "cameras": cameras,
     }
-    return wire.decode_request(json.dumps(request).encode())
+    return validation.decode_request(json.dumps(request).encode())
 
 
 def measure_truth(table: Table, truth: Truth) -> None:

@@ -149,22 +149,22 @@ def _frames(text: str) -> range:
 
 
 def _example(options: argparse.Namespace) -> None:
-    from dreamzoom import wire
     from dreamzoom.example import example
+    from dreamzoom.request import validation
 
     levels = options.levels
     if levels is None:
         levels = 6 if options.preset in (None, "straight") else 1
     if not 1 <= levels <= 64:
         raise BadRequest("levels", f"must be a list of 1 to 64 entries; got {levels}")
-    request = wire.convert_request(example(levels, options.size, options.factor, options.engine, options.preset))
-    _print(wire.encode_request(request).decode())
+    request = validation.convert_request(example(levels, options.size, options.factor, options.engine, options.preset))
+    _print(validation.encode_request(request).decode())
 
 
 def _schema(options: argparse.Namespace) -> None:
-    from dreamzoom import wire
+    from dreamzoom.request import validation
 
-    _print_json(wire.request_schema())
+    _print_json(validation.request_schema())
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -311,18 +311,18 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _read_request(name: str):
     """The request in a file, or on standard input for "-". Paths of pictures in it count from where it lies."""
-    from dreamzoom import wire
+    from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
 
     if name == "-":
-        data, base = sys.stdin.buffer.read(wire.MAX_REQUEST_BYTES + 1), Path.cwd()
+        data, base = sys.stdin.buffer.read(validation.MAX_REQUEST_BYTES + 1), Path.cwd()
     else:
         try:
             with Path(name).open("rb") as file:
-                data, base = file.read(wire.MAX_REQUEST_BYTES + 1), Path(name).parent
+                data, base = file.read(validation.MAX_REQUEST_BYTES + 1), Path(name).parent
         except OSError as error:
             raise BadRequest("request", f"must be a file that can be read: {name}: {error.strerror}") from None
-    return located(wire.decode_request(data), base)
+    return located(validation.decode_request(data), base)
 
 
 def _print(text: str) -> None:

@@ -154,9 +154,9 @@ class _Job:
 
 
 def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
-    from dreamzoom import wire
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.generate import generate
+    from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
 
     _only(params, "generate", "request", "out")
@@ -165,7 +165,7 @@ def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
         raise BadRequest("out", "is required and must be the path of the job's folder")
     if "request" not in params:
         raise BadRequest("request", "is required and must be an object")
-    request = located(wire.convert_request(params["request"]), Path.cwd())
+    request = located(validation.convert_request(params["request"]), Path.cwd())
     job.levels = len(request.levels)
     folder = Folder(Path(out))
     summary = generate(request, folder, cast("Sink", job), job.cancel)

@@ -12,7 +12,7 @@ import pytest
 from addon import request
 from addon.errors import DreamzoomError
 
-CHECK = "import sys; from dreamzoom.wire import decode_request; decode_request(sys.stdin.buffer.read())"
+CHECK = "import sys; from dreamzoom.request.validation import decode_request; decode_request(sys.stdin.buffer.read())"
 
 
 def build(root):

@@ -31,10 +31,10 @@ from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import digests
+from dreamzoom.request.validation import convert_request
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import agree, files, graph, paste, plan, zoom
 from dreamzoom.stages.dream import Dreamed
-from dreamzoom.wire import convert_request
 from dreamzoom.zoom.stack import make_nest
 from dreamzoom.zoom.warp import cells
 

@@ -14,10 +14,10 @@ from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.request.inputs import located
+from dreamzoom.request.validation import convert_request
 from dreamzoom.stages import assets, files
 from dreamzoom.stages.graph import build
 from dreamzoom.stages.plan import anchor, settings
-from dreamzoom.wire import convert_request
 
 COLOUR = np.array([1.0, 0.1, 0.9])
 MIDDLE = np.array([0.25, 0.0, 0.45])

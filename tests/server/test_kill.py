@@ -16,7 +16,7 @@ from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.runner import Summary
-from dreamzoom.wire import convert_request
+from dreamzoom.request.validation import convert_request
 
 SERVER = Path(__file__).parents[2] / "server"
 KILLS = 10

@@ -10,7 +10,7 @@ from dreamzoom.flight import open_flight
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
-from dreamzoom.wire import convert_request
+from dreamzoom.request.validation import convert_request
 
 LEVELS = 3
 FOCUSES = np.array([(0.2, -0.1, 0.0), (0.0, 0.3, 0.1), (-0.2, 0.1, 0.0)])

@@ -24,9 +24,9 @@ from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.inspect import inspect, table
+from dreamzoom.request.validation import convert_request
 from dreamzoom.stages import files, refine
 from dreamzoom.stages.graph import build
-from dreamzoom.wire import convert_request
 
 torch.set_num_threads(1)
 SERVER = Path(__file__).parents[2] / "server"

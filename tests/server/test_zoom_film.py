@@ -15,7 +15,7 @@ from dreamzoom.engines.base import Denoises
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, View
 from dreamzoom.report import Report
-from dreamzoom.wire import convert_request
+from dreamzoom.request.validation import convert_request
 from dreamzoom.zoom.stack import make_nest
 from dreamzoom.zoomstack import Film, _painted, _pictures, zoomstack
 

@@ -24,6 +24,7 @@ from dreamzoom.geometry.view import DepthKind, DepthMap, View
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import run
+from dreamzoom.request import validation
 from dreamzoom.stages import graph
 
 PROMPT = "a continent from orbit, coasts and rivers"
@@ -46,7 +47,7 @@ def measure() -> dict:
         see_through: The largest share of a frame's pixels that let more than half of what is behind through.
         truth_db: The least PSNR of a frame against the true picture, and the average.
     """
-    request = wire.convert_request(example(levels=LEVELS, size=SIZE) | {"quality": "draft"})
+    request = validation.convert_request(example(levels=LEVELS, size=SIZE) | {"quality": "draft"})
     path = request.path()
     world = World([PROMPT], [1], path.factor, np.zeros((1, 3)))
     with tempfile.TemporaryDirectory() as scratch:

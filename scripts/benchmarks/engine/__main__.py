@@ -28,11 +28,12 @@ import models
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dreamzoom import engines, wire
+from dreamzoom import engines
 from dreamzoom.example import example
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import run
 from dreamzoom.report import Report
+from dreamzoom.request import validation
 from dreamzoom.stages import graph
 
 from . import flow_table
@@ -101,7 +102,7 @@ def measure(steps: int, true_size: bool) -> dict:
             "steps": steps,
             "offload": "none",
         }
-        request = wire.convert_request(request)
+        request = validation.convert_request(request)
         engine, clock = engines.make(request), Clock()
         painter = engine.painter(Report())
         pipe = painter.pipe
@@ -113,7 +114,7 @@ def measure(steps: int, true_size: bool) -> dict:
         asked = _timed(engine, ("paint", "depth"))
         folder = Folder(place / "job")
         with folder.lock():
-            folder.write("request.json", wire.encode_request(request))
+            folder.write("request.json", validation.encode_request(request))
             began = _now()
             run(graph.build(request, engine), folder)
             whole = _now() - began

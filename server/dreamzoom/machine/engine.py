@@ -10,7 +10,7 @@ import numpy as np
 from dreamzoom.engines.diffusion.denoise import UnetDenoiser
 from dreamzoom.engines.diffusion.depth import Depth
 from dreamzoom.engines.diffusion.families import DEPTHS, SDXL
-from dreamzoom.engines.diffusion.loading import Place
+from dreamzoom.engines.diffusion.loading import Placement
 from dreamzoom.engines.diffusion.painter import Order, Painter, Settings
 from dreamzoom.engines.diffusion.watch import Watch, watched
 from dreamzoom.geometry.view import DepthKind, DepthMap, View
@@ -24,7 +24,7 @@ BATCH = 4
 class RandomDepth(Depth):
     """See `Depth`; looks as Depth Anything does."""
 
-    def __init__(self, size: Size, where: Place):
+    def __init__(self, size: Size, where: Placement):
         self.family, self.where, self.watch, self.kind = DEPTHS["depth_anything"], where, Watch(), DepthKind.DISPARITY
         side = size.depth["image_size"]
         self._looks = {
@@ -45,7 +45,7 @@ class RandomEngine:
     name = "diffusion"
     multiview_consistent = False
 
-    def __init__(self, size: Size, where: Place):
+    def __init__(self, size: Size, where: Placement):
         self.size, self.where = size, where
         self.pipe = pipeline(size, where)
         watch = Watch()

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from dreamzoom.engines.diffusion.loading import Place
+from dreamzoom.engines.diffusion.loading import Placement
 
 TOKENS = 77
 TRAINED = 1000
@@ -94,7 +94,7 @@ SMALL = Size(
 SIZES = {size.name: size for size in (SDXL, SMALL)}
 
 
-def pipeline(size: Size, where: Place) -> Any:
+def pipeline(size: Size, where: Placement) -> Any:
     """The inpainting pipeline, which has no tokenizers: its words are `RandomWords`."""
     diffusers: Any = importlib.import_module("diffusers")
     blocks = len(size.vae["block_out_channels"])
@@ -127,7 +127,7 @@ def pipeline(size: Size, where: Place) -> Any:
     return pipe
 
 
-def depth_network(size: Size, where: Place) -> Any:
+def depth_network(size: Size, where: Placement) -> Any:
     """A depth model of Depth Anything V2's kind."""
     transformers: Any = importlib.import_module("transformers")
     wide = size.depth["hidden_size"]
@@ -165,7 +165,7 @@ def _text_encoders(size: Size) -> list[Any]:
 
 
 @contextmanager
-def made_on(where: Place) -> Iterator[None]:
+def made_on(where: Placement) -> Iterator[None]:
     """Modules made within have their random weights on the place's device, in its precision, from the first."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(where.dtype)
@@ -185,7 +185,7 @@ class RandomWords:
         where: Where they lie.
     """
 
-    def __init__(self, size: Size, where: Place):
+    def __init__(self, size: Size, where: Placement):
         self.size, self.where = size, where
         self._kept: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 

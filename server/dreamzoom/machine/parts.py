@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamzoom.engines.diffusion.loading import Place
+from dreamzoom.engines.diffusion.loading import Placement
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.machine.engine import RandomEngine
 from dreamzoom.machine.networks import Size
@@ -35,7 +35,7 @@ class Bench:
         deadline: `time.monotonic()` at which a part that can stops.
     """
 
-    def __init__(self, size: Size, where: Place, deadline: float):
+    def __init__(self, size: Size, where: Placement, deadline: float):
         self.size, self.where, self.deadline = size, where, deadline
 
     @cached_property
@@ -66,10 +66,10 @@ class Bench:
 
     def view(self, side: int) -> View:
         """A camera on the first level."""
-        from dreamzoom import wire
         from dreamzoom.example import example
+        from dreamzoom.request import validation
 
-        request = wire.convert_request(example(2, (side, side)))
+        request = validation.convert_request(example(2, (side, side)))
         return View("000/anchor", 0, 0.0, request.path().camera(0.0, 0))
 
 
@@ -338,14 +338,14 @@ def _other_ways(bench: Bench, pipe: Any, unet: Callable[..., Any], z, picture) -
 
 def job(bench: Bench) -> Figures:
     """A whole job of a few levels: seconds a level by stage."""
-    from dreamzoom import wire
     from dreamzoom.example import example
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.runner import records, run
+    from dreamzoom.request import validation
     from dreamzoom.stages import graph
 
     levels, quality = 3, "preview" if bench.size.side > 256 else "draft"
-    request = wire.convert_request(example(levels, (bench.size.side, bench.size.side)) | {"quality": quality})
+    request = validation.convert_request(example(levels, (bench.size.side, bench.size.side)) | {"quality": quality})
     stop, by_stage = threading.Event(), defaultdict(float)
     timer = threading.Timer(max(1.0, bench.deadline - time.monotonic()), stop.set)
     timer.daemon = True

@@ -13,6 +13,7 @@ from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import Summary, run
 from dreamzoom.pipeline.steps import digest_of
+from dreamzoom.request import validation
 
 
 def generate(
@@ -50,7 +51,7 @@ def read_request(folder: Folder) -> wire.Request:
         raise DreamzoomError(
             f"{folder.root} holds no job", "name a folder that `dreamzoom generate` was told with --out"
         )
-    return wire.decode_request(folder.read("request.json"))
+    return validation.decode_request(folder.read("request.json"))
 
 
 def read_result(folder: Folder) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def check_place(folder: Folder) -> None:
 
 def _write_request(folder: Folder, request: wire.Request) -> None:
     """Write the request; a result of another one goes first, so that the two never contradict each other."""
-    data = wire.encode_request(request)
+    data = validation.encode_request(request)
     if folder.is_job() and folder.read("request.json") == data:
         return
     try:

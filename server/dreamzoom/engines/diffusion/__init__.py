@@ -60,7 +60,7 @@ class DiffusionEngine:
 
         self.options = _options(request)
         self.model = model
-        self.where = loading.place(self.options.device, self.options.precision)
+        self.where = loading.placement(self.options.device, self.options.precision)
         self._depth_folder = (
             places.find(self.options.depth_model) if self.options.depth_model else catalogue.best("depth")
         )

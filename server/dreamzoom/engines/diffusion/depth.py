@@ -19,7 +19,7 @@ from core.camera import Camera
 from core.errors import DreamzoomError
 from dreamzoom.engines.diffusion import check, loading
 from dreamzoom.engines.diffusion.families import MARIGOLD, DepthFamily
-from dreamzoom.engines.diffusion.loading import Place
+from dreamzoom.engines.diffusion.loading import Placement
 from dreamzoom.engines.diffusion.watch import Watch, watched
 from dreamzoom.geometry.view import DepthKind, DepthMap
 from dreamzoom.report import Report
@@ -37,7 +37,7 @@ class Depth:
         where: On which device, how finely.
     """
 
-    def __init__(self, folder: Path, family: DepthFamily, components: dict[str, check.Component], where: Place):
+    def __init__(self, folder: Path, family: DepthFamily, components: dict[str, check.Component], where: Placement):
         self.family, self.where = family, where
         self.watch = Watch()
         self.kind = kind_of(folder, family)
