@@ -25,7 +25,7 @@ from core.colour import linear_to_srgb, srgb_to_linear
 from core.gaussians import moved
 from dreamzoom import wire
 from dreamzoom.consistency import carried, change, high_band, low_passed, psnr
-from dreamzoom.engines.procedural import ProceduralEngine
+from dreamzoom.engines.procedural.engine import ProceduralEngine
 from dreamzoom.evaluate import TrueFlight
 from dreamzoom.flight import Flight, open_flight, truthful
 from dreamzoom.geometry.zoom_path import ZoomPath

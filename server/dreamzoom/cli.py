@@ -246,9 +246,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _engines(options: argparse.Namespace) -> None:
-    from dreamzoom import engines
+    from dreamzoom.engines import registry
 
-    rows = engines.available()
+    rows = registry.available()
     if options.json:
         _print_json(rows)
         return

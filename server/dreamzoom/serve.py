@@ -73,9 +73,9 @@ class Server:
             self.writer.error(identity, rpc.UNKNOWN_METHOD, f"no method {method[:60]!r}; there are: {known}")
 
     def _initialize(self) -> dict[str, Any]:
-        from dreamzoom import engines
+        from dreamzoom.engines import registry
 
-        return {"name": "dreamzoom", "version": __version__, "engines": engines.available(), "pid": os.getpid()}
+        return {"name": "dreamzoom", "version": __version__, "engines": registry.available(), "pid": os.getpid()}
 
     def _cancel(self, identity: Any) -> bool:
         job = self._job

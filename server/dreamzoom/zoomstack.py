@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from core.colour import to_bytes
-from dreamzoom import engines
+from dreamzoom.engines import registry
 from dreamzoom.engines.base import Denoises, Engine
 from dreamzoom.geometry.view import COARSE, UNKNOWN, View
 from dreamzoom.geometry.zoom_path import ZoomPath
@@ -39,10 +39,10 @@ def zoomstack(request: Request, out: Path, report: Report) -> None:
 
     Raises:
         BadRequest: A picture of a level can't be read.
-        EngineUnavailable: See `engines.make`.
+        EngineUnavailable: See `registry.make`.
         Cancelled: The artist stopped it.
     """
-    path, engine = request.path(), engines.make(request)
+    path, engine = request.path(), registry.make(request)
     wide = min(math.sqrt(request.zoom_factor), MOST_OVERSCAN)
     views = [View(f"{k:03d}/anchor", k, float(k), path.camera(k, k).widened(wide)) for k in range(len(request.levels))]
     size = (views[0].camera.height, views[0].camera.width)

@@ -22,8 +22,9 @@ from core.camera import Camera, Similarity, look_at
 from core.errors import Cancelled
 from core.formats.splat_ply import read_splats, write_splats
 from core.gaussians import SH_C0, Gaussians, moved
-from dreamzoom import engines
-from dreamzoom.engines.diffusion import DiffusionEngine, check, places
+from dreamzoom.engines import registry
+from dreamzoom.engines.diffusion import check, places
+from dreamzoom.engines.diffusion.engine import DiffusionEngine
 from dreamzoom.example import example
 from dreamzoom.geometry.view import COARSE, KNOWN, View
 from dreamzoom.pipeline.events import Sink
@@ -356,7 +357,7 @@ class TestSteps:
     def test_engines_of_other_kinds_have_no_such_steps(self):
         for name in ("procedural", "spectral"):
             made = convert_request(content() | {"engine": {"name": name}})
-            assert not any(s.name.endswith(("surround", "agree")) for s in graph.build(made, engines.make(made)))
+            assert not any(s.name.endswith(("surround", "agree")) for s in graph.build(made, registry.make(made)))
 
 
 class TestViews:

@@ -115,9 +115,9 @@ class TestJob:
 
 
 def engine(request):
-    from dreamzoom import engines
+    from dreamzoom.engines import registry
 
-    return engines.make(request)
+    return registry.make(request)
 
 
 class TestOver:

@@ -11,7 +11,7 @@ import torch
 from card import OnCard, card
 
 from core.camera import Camera, look_at
-from dreamzoom import engines
+from dreamzoom.engines import registry
 from dreamzoom.engines.diffusion import memory
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.example import example
@@ -45,7 +45,7 @@ def engine_of(made, model="sd", depth="depth-anything", count=2, **options):
         level["prompt"] = prompt
     request["engine"] = {"name": "diffusion", "model": made(model), "depth_model": made(depth), "steps": 4}
     request["engine"] |= {"precision": "float32"} | options
-    return engines.make(validation.convert_request(request))
+    return registry.make(validation.convert_request(request))
 
 
 @lru_cache

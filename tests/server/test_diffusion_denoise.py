@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.errors import Cancelled
-from dreamzoom import engines
+from dreamzoom.engines import registry
 from dreamzoom.engines.diffusion import words
 from dreamzoom.example import example
 from dreamzoom.report import Report
@@ -37,7 +37,7 @@ def engine_of(made, model, prompts=("a forest", "a leaf"), **options):
         level["prompt"] = prompt
     request["engine"] = {"name": "diffusion", "model": made(model), "depth_model": made("depth-anything"), "steps": 4}
     request["engine"] |= {"precision": "float32"} | options  # what is compared to 1e-3 and less, on a card too
-    return engines.make(validation.convert_request(request))
+    return registry.make(validation.convert_request(request))
 
 
 def latents(denoiser, count=1):

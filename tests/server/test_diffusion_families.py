@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from dreamzoom import cli, engines
+from dreamzoom import cli
+from dreamzoom.engines import registry
 from dreamzoom.example import example
 from dreamzoom.geometry.view import UNKNOWN, DepthKind, View
 from dreamzoom.report import Report
@@ -71,7 +72,7 @@ def test_three_levels_through_every_family(made, family, tmp_path):
 @pytest.mark.parametrize("family", models.PAINTERS)
 def test_every_family_paints_the_same_again(made, family):
     request = validation.convert_request(request_of(made, family, "depth-anything"))
-    one, again = (painted(engines.make(request)) for _ in range(2))
+    one, again = (painted(registry.make(request)) for _ in range(2))
     assert np.array_equal(one[0], again[0])
     assert one[0].std() > 0
 
@@ -80,7 +81,7 @@ def test_every_family_paints_the_same_again(made, family):
 def test_every_family_paints_in_the_cards_precision(made, family):
     """Parts of different precision, mixed up, would be an error."""
     request = request_of(made, family, DEPTH_OF[family], precision="bfloat16")
-    rgb, depth = painted(engines.make(validation.convert_request(request)))
+    rgb, depth = painted(registry.make(validation.convert_request(request)))
     assert np.isfinite(rgb).all()
     assert rgb.std() > 0
     assert np.isfinite(depth.values).all()
@@ -88,7 +89,7 @@ def test_every_family_paints_in_the_cards_precision(made, family):
 
 @pytest.mark.parametrize("depth", models.DEPTHS)
 def test_every_depth_model_answers_in_the_pictures_size_and_says_what_it_means(made, depth):
-    engine = engines.make(validation.convert_request(request_of(made, "sd", depth)))
+    engine = registry.make(validation.convert_request(request_of(made, "sd", depth)))
     _, found = painted(engine)
     kinds = {"depth-anything": DepthKind.DISPARITY, "marigold": DepthKind.AFFINE}
     assert found.values.shape == (64, 64)
@@ -99,7 +100,7 @@ def test_every_depth_model_answers_in_the_pictures_size_and_says_what_it_means(m
 
 def test_depth_pro_is_told_the_focal_length(made):
     """Its values are inverse depth over the focal length in picture widths: twice the lens, half as near."""
-    engine = engines.make(validation.convert_request(request_of(made, "sd", "depth-pro")))
+    engine = registry.make(validation.convert_request(request_of(made, "sd", "depth-pro")))
     camera = validation.convert_request(example(1, (64, 64))).path().camera(0.0, 0)
     rgb = np.random.default_rng(0).random((64, 64, 3), dtype=np.float32)
     near, far = (
@@ -126,7 +127,9 @@ def test_the_same_request_gives_the_same_bytes_in_another_process_and_offline(ma
 
 def test_another_style_or_model_is_another_identity(made):
     def identity(model="sd", **options):
-        return engines.make(validation.convert_request(request_of(made, model, "depth-anything", **options))).identity()
+        return registry.make(
+            validation.convert_request(request_of(made, model, "depth-anything", **options))
+        ).identity()
 
     assert identity() == identity()
     assert identity() != identity(style="oil")
@@ -164,5 +167,5 @@ def test_distilled_models_are_known_by_their_scheduler(made, tmp_path, settings,
         file.write_text(json.dumps(json.loads(file.read_text()) | change))
     request = request_of(made, "sd", "depth-anything")
     request["engine"] = {"name": "diffusion", "model": str(folder), "depth_model": made("depth-anything")}
-    engine = engines.make(validation.convert_request(request))
+    engine = registry.make(validation.convert_request(request))
     assert (engine.steps, engine.guidance) == (steps, [guidance] * 3)

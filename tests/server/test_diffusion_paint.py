@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from core.errors import BadRequest, Cancelled, DreamzoomError
-from dreamzoom import engines
+from dreamzoom.engines import registry
 from dreamzoom.engines.base import Denoises
 from dreamzoom.engines.diffusion import canvas
 from dreamzoom.example import example
@@ -38,7 +38,7 @@ def engine_of(made, model="sd", depth="depth", **options):
     request = example(2, (64, 64))
     request["engine"] = {"name": "diffusion", "model": str(made[model]), "depth_model": str(made[depth])}
     request["engine"] |= {"steps": 2} | options
-    return engines.make(validation.convert_request(request))
+    return registry.make(validation.convert_request(request))
 
 
 def view_of(size, name="000/anchor"):

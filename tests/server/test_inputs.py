@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from core.errors import BadRequest
-from dreamzoom import engines
+from dreamzoom.engines import registry
 from dreamzoom.example import example
 from dreamzoom.pipeline import steps
 from dreamzoom.pipeline.events import Sink
@@ -45,7 +45,7 @@ def job(tmp_path, levels=1, **given):
 
 def digests(request, folder):
     """What every step depends on, by name."""
-    return steps.digests(graph.build(request, engines.make(request), keep(folder, request, quiet)))
+    return steps.digests(graph.build(request, registry.make(request), keep(folder, request, quiet)))
 
 
 def photo(path, width, height):

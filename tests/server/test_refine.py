@@ -215,7 +215,7 @@ class TestEngines:
 
 
 def _steps(content):
-    from dreamzoom import engines
+    from dreamzoom.engines import registry
 
     made = convert_request(content)
-    return build(made, engines.make(made))
+    return build(made, registry.make(made))

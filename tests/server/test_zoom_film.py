@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from core.camera import Camera, look_at
-from dreamzoom.engines import make
 from dreamzoom.engines.base import Denoises
+from dreamzoom.engines.registry import make
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, View
 from dreamzoom.report import Report

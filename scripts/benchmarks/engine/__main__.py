@@ -28,7 +28,7 @@ import models
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dreamzoom import engines
+from dreamzoom.engines import registry
 from dreamzoom.example import example
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import run
@@ -103,7 +103,7 @@ def measure(steps: int, true_size: bool) -> dict:
             "offload": "none",
         }
         request = validation.convert_request(request)
-        engine, clock = engines.make(request), Clock()
+        engine, clock = registry.make(request), Clock()
         painter = engine.painter(Report())
         pipe = painter.pipe
         if true_size:

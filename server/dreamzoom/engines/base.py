@@ -31,7 +31,7 @@ __all__ = ["COARSE", "KNOWN", "UNKNOWN", "Denoises", "DepthKind", "DepthMap", "E
 
 
 class Engine(Protocol):
-    """Made once per job by `engines.make`. Same arguments, same result, on the same machine.
+    """Made once per job by `engines.registry.make`. Same arguments, same result, on the same machine.
 
     Attributes:
         name: As requests name it.

@@ -29,7 +29,7 @@ def generate(
     sink = sink or Sink()
     with folder.lock():
         _write_request(folder, request)
-        from dreamzoom import engines
+        from dreamzoom.engines import registry
         from dreamzoom.pipeline import input_copies
         from dreamzoom.stages import graph
 
@@ -37,7 +37,7 @@ def generate(
             told = "the first job after installation takes a minute longer: code is compiled for this machine"
             sink.log(told, "info")
         files = input_copies.keep(folder, request, lambda message: sink.log(message, "warning"))
-        return run(graph.build(request, engines.make(request), files), folder, sink, cancel)
+        return run(graph.build(request, registry.make(request), files), folder, sink, cancel)
 
 
 def read_request(folder: Folder) -> wire.Request:
