@@ -106,7 +106,7 @@ class TestJoint:
             denoiser(latents(denoiser), denoiser.schedule.time(np.array([1.0])), [(("a forest", 1.0),)])
 
     def test_a_mixture_lies_between_its_prompts(self, made, model):
-        reader = engine_of(made, model).painter(Report()).words
+        reader = engine_of(made, model).painter(Report()).encoder
         one, other, half = (
             reader.for_network(prompt, False)[0]
             for prompt in [(("a forest", 1.0),), (("a leaf", 1.0),), (("a forest", 0.5), ("a leaf", 0.5))]

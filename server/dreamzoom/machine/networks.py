@@ -95,7 +95,7 @@ SIZES = {size.name: size for size in (SDXL, SMALL)}
 
 
 def pipeline(size: Size, where: Placement) -> Any:
-    """The inpainting pipeline, which has no tokenizers: its words are `RandomWords`."""
+    """The inpainting pipeline, which has no tokenizers: its prompts are read by `RandomPromptEncoder`."""
     diffusers: Any = importlib.import_module("diffusers")
     blocks = len(size.vae["block_out_channels"])
     with made_on(where):
@@ -177,8 +177,8 @@ def made_on(where: Placement) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-class RandomWords:
-    """Embeddings in place of read prompts: random, and the same for the same text. See `words.Words`.
+class RandomPromptEncoder:
+    """Embeddings in place of read prompts: random, and the same for the same text. See `PromptEncoder`.
 
     Args:
         size: Whose widths they have.

@@ -287,8 +287,8 @@ def _memory(on_card: bool) -> Figures:
 def networks(bench: Bench) -> Figures:
     """One call of each network: batches, layouts, and cuDNN's own search for the fastest kernel."""
     pipe, side, dtype, device = bench.engine.pipe, bench.size.side // 8, bench.where.dtype, bench.where.device
-    words: Any = bench.engine.words
-    embeds, pooled = words.for_network((("a forest", 1.0),), False)
+    encoder: Any = bench.engine.encoder
+    embeds, pooled = encoder.for_network((("a forest", 1.0),), False)
     figures: Figures = {}
 
     def unet(count: int, memory: torch.memory_format = torch.contiguous_format):

@@ -128,13 +128,13 @@ class DiffusionEngine:
         from dreamzoom.engines.diffusion.painter import Order
 
         painter = self.painter(report)
-        words = ((prompt, 1.0),) if prompt.strip() else self.prompts[view.level]
-        left_out = sum(painter.words.left_out(text) for text, _ in words)
+        mixture = ((prompt, 1.0),) if prompt.strip() else self.prompts[view.level]
+        left_out = sum(painter.encoder.left_out(text) for text, _ in mixture)
         if left_out:
             report.log(f"{left_out} tokens at the end of level {view.level}'s prompt are not read by this model")
         if negative_prompt and painter.family.prompts == "text":
             report.log(f"level {view.level}'s negative prompt is not used: this model takes none")
-        order = Order(words, negative_prompt, self.guidance[view.level], seed, view.name)
+        order = Order(mixture, negative_prompt, self.guidance[view.level], seed, view.name)
         whole_step = view.name.endswith("/anchor")
         return self._guarded(report, lambda: painter.paint(rgb, mask, order, report, whole_step))
 
@@ -143,7 +143,7 @@ class DiffusionEngine:
         from dreamzoom.engines.diffusion.depth import Depth
 
         if self._depth is None:
-            self._depth = Depth(self._depth_folder, *self._depth_checked, self.where)
+            self._depth = Depth.load(self._depth_folder, *self._depth_checked, self.where)
         if self._offload not in ("", "none"):  # one model on the card at a time
             self._painter.pipe.maybe_free_model_hooks()
         self._depth.to(self.where.device)
@@ -157,9 +157,9 @@ class DiffusionEngine:
         """The painter, loaded now if it was not yet. Raises EngineUnavailable."""
         if self._painter is None:
             from dreamzoom.engines.diffusion import loading, memory
-            from dreamzoom.engines.diffusion.painter import Painter, Settings
+            from dreamzoom.engines.diffusion.painter import Painter, PaintSettings
             from dreamzoom.engines.diffusion.watch import Watch, watched
-            from dreamzoom.engines.diffusion.words import Words
+            from dreamzoom.engines.diffusion.words import PromptEncoder
 
             family, own = self.model.family, self.options
             report.log(f"loading {places.name_of(self.model.folder)[0]}")
@@ -173,8 +173,8 @@ class DiffusionEngine:
             self._offload = planned.offload
             watch = Watch()
             watched(watch, pipe, family.network)
-            settings = Settings(self.steps, own.detail)
-            self._painter = Painter(pipe, family, Words(pipe, family, own.style, resting), settings, watch)
+            settings = PaintSettings(self.steps, own.detail)
+            self._painter = Painter(pipe, family, PromptEncoder(pipe, family, own.style, resting), settings, watch)
         return self._painter
 
     def _guarded(self, report: Report, work: Callable[[], Any]) -> Any:
@@ -214,7 +214,7 @@ class DiffusionEngine:
         if self.where.device.type == "cuda" and self._offload in memory.STEPS_DOWN:
             self._offload = memory.STEPS_DOWN[self._offload]
             memory.place_pipeline(pipe, self._offload, self.where.device)
-            self._painter.words.resting = False  # the offload moves them
+            self._painter.encoder.resting = False  # the offload moves them
             told += f" and {self._offload} offload"
         report.log(f"the device's memory ran out; going on with {told}", level="warning")
 
@@ -271,7 +271,7 @@ class JointDiffusionEngine(DiffusionEngine):
         painter = self.painter(report)
         kind = DENOISERS[self.model.family.name]
         guard = partial(self._guarded, report)
-        return kind(painter.pipe, painter.words, self.positive, painter.watch, guard, report, painter.native)
+        return kind(painter.pipe, painter.encoder, self.positive, painter.watch, guard, report, painter.native)
 
     def sampling(self) -> dict[str, Any]:
         """Steps, guidance, batch and solver of the joint sampler."""
