@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from dreamzoom import cli, wire
+from dreamzoom.cli.terminal import Terminal, clock
 from dreamzoom.example import example
 from dreamzoom.pipeline.events import Progress
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.request import validation
-from dreamzoom.terminal import Terminal, clock
 
 SERVER = Path(__file__).parents[2] / "server"
 
