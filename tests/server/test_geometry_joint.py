@@ -4,14 +4,14 @@ import numpy as np
 from halls import SIZE, camera, grey, hall, seen_from, warp
 
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.joint import Posed, refine
+from dreamzoom.geometry.joint import Posed, align_jointly
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.merge import glue, merge, thin
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.view import KNOWN, UNKNOWN
 
 
-class TestRefine:
+class TestAlignJointly:
     def ring(self, count=8, seed=0):
         rng = np.random.default_rng(seed)
         cameras = [camera(360 * n / count) for n in range(count)]
@@ -21,7 +21,7 @@ class TestRefine:
 
     def test_closes_the_loop_of_a_ring(self):
         cameras, truth, depths = self.ring(10)
-        fields = refine([Posed(c, d) for c, d in zip(cameras, depths, strict=True)])
+        fields = align_jointly([Posed(c, d) for c, d in zip(cameras, depths, strict=True)])
         refined = [d * np.exp(g) for d, g in zip(depths, fields, strict=True)]
         cloud = lift(cameras[-1], refined[-1], grey(cameras[-1]), view=0)
         seen = project(cloud, cameras[0])
@@ -31,7 +31,7 @@ class TestRefine:
 
     def test_is_nearer_to_the_truth_than_the_best_scale_of_each_view(self):
         cameras, truth, depths = self.ring(20)
-        fields = refine([Posed(c, d) for c, d in zip(cameras, depths, strict=True)])
+        fields = align_jointly([Posed(c, d) for c, d in zip(cameras, depths, strict=True)])
         ours = [np.median(np.abs(d * np.exp(g) / t - 1)) for d, g, t in zip(depths, fields, truth, strict=True)]
         best = [np.median(np.abs(d / t / np.median(d / t) - 1)) for d, t in zip(depths, truth, strict=True)]
         assert np.mean(ours) < np.mean(best)
@@ -39,28 +39,28 @@ class TestRefine:
     def test_a_believed_view_does_not_move(self):
         cameras, truth, depths = self.ring(10)
         views = [Posed(c, d) for c, d in zip(cameras, depths, strict=True)]
-        views[3] = Posed(cameras[3], truth[3], 1e-4, 0.0, 1e-4)
-        assert np.abs(refine(views)[3]).max() < 0.002
+        views[3] = Posed(cameras[3], truth[3], log_scale_std=1e-4, warp=1e-4)
+        assert np.abs(align_jointly(views)[3]).max() < 0.002
 
     def test_a_held_pixel_stays_while_its_view_bends_to_the_truth(self):
         ring = [camera(yaw) for yaw in range(-30, 31, 15)]
         bent = [Posed(view, hall(view) * np.exp(warp(seed)), 0.5) for seed, view in enumerate(ring)]
         true = hall(ring[2])
         held = Posed(ring[2], true * np.exp(warp(9) - warp(9)[48, 48]).astype(np.float32), 0.05, held=(48, 48))
-        field = refine([*bent[:2], held, *bent[3:]])[2]
+        field = align_jointly([*bent[:2], held, *bent[3:]])[2]
         assert abs(field[48, 48]) < 0.005
         before, after = (np.abs(held.depth * np.exp(g) / true - 1) for g in (0 * field, field))
         assert np.median(after) < 0.8 * np.median(before)
 
     def test_views_that_share_nothing_keep_their_depth(self):
         far = [camera(0), camera(180)]
-        fields = refine([Posed(view, hall(view), 0.05) for view in far])
+        fields = align_jointly([Posed(view, hall(view), 0.05) for view in far])
         assert np.abs(fields).max() < 1e-6
 
     def test_a_view_without_depth_is_left_alone(self):
         views = [camera(0), camera(20)]
         posed = [Posed(views[0], hall(views[0])), Posed(views[1], np.full((SIZE, SIZE), np.nan, np.float32))]
-        assert np.abs(refine(posed)).max() < 1e-6
+        assert np.abs(align_jointly(posed)).max() < 1e-6
 
 
 class TestMerge:

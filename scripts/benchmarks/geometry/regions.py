@@ -7,7 +7,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 
 from dreamzoom.geometry.clean import clean
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.joint import Posed, refine
+from dreamzoom.geometry.joint import Posed, align_jointly
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.merge import glue, merge
 from dreamzoom.geometry.project import project
@@ -108,7 +108,7 @@ def refined(views_: scenes.Sequence, values, between, depths, kind, doubt) -> li
             fit = fit_scale(guess, known, np.isfinite(known) * 1.0, DepthKind.SCALE)
             factor = 1.0 if kind == DepthKind.METRIC else fit.scale
             posed.append(Posed(camera, clean(guess, camera) * np.float32(factor), doubt))
-    corrections = refine(posed)
+    corrections = align_jointly(posed)
     return [view.depth * np.exp(g) for view, g in zip(posed, corrections, strict=True)][: len(depths)]
 
 

@@ -178,8 +178,8 @@ def _solve(costs: np.ndarray, start: np.ndarray, logs: np.ndarray, known: np.nda
     weight *= min((2 * AGGREGATE / STRIDE) ** -2, 1)  # neighbouring windows overlap
     coefficients = np.zeros(len(variance))
     for _ in range(4):
-        doubt = max(1.4826 * float(np.median(np.abs(residual[inside]))), (logs[1] - logs[0]) / 2)
-        robust = weight / (1 + (residual / (2 * doubt)) ** 2) ** 2
+        std = max(1.4826 * float(np.median(np.abs(residual[inside]))), (logs[1] - logs[0]) / 2)
+        robust = weight / (1 + (residual / (2 * std)) ** 2) ** 2
         coefficients = np.linalg.solve(precision + (basis.T * robust) @ basis, basis.T @ (robust * target))
         residual = target - basis @ coefficients
     return coefficients

@@ -78,9 +78,9 @@ def fit_scale(
     centre, spread, inliers = robust_mean(ratio, w)
     if kind == DepthKind.METRIC:
         patches = max(PATCHES * float(w.sum()) / predicted.size, 1e-6)
-        doubt = (max(WARP, spread) ** 2) / patches
+        variance = (max(WARP, spread) ** 2) / patches
         believed = np.log(expected)
-        centre = (centre / doubt + believed / METRIC_PRIOR**2) / (1 / doubt + 1 / METRIC_PRIOR**2)
+        centre = (centre / variance + believed / METRIC_PRIOR**2) / (1 / variance + 1 / METRIC_PRIOR**2)
     return Scale(float(np.exp(centre)), 0.0, kind, spread, inliers)
 
 

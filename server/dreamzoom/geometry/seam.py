@@ -164,8 +164,8 @@ def correction(
     first = weight / (1 + ((target - centre) / (6 * max(spread, 0.03))) ** 2) ** 2
     field = _at_half(first, target, screen, right, down)
     error = target - field
-    doubt = max(robust_mean(error[given], weight[given])[1], 0.01)
-    weight = weight / (1 + (error / (3 * doubt)) ** 2) ** 2
+    std = max(robust_mean(error[given], weight[given])[1], 0.01)
+    weight = weight / (1 + (error / (3 * std)) ** 2) ** 2
     pull = weight + screen
     # what the first field left is smoothed once more and added: low frequencies then pass nearly whole ("twicing")
     return field + harmonic.solve(pull, weight * error / pull, right, down, tolerance=0.02)
