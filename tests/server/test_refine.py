@@ -151,7 +151,7 @@ class TestResume:
         (tmp_path / "request.json").write_text(json.dumps(request()))
         code = (
             "import os, signal, sys; import torch; torch.set_num_threads(1)\n"
-            "from dreamzoom.zoom import second\n"
+            "import dreamzoom.zoom.second as second\n"
             "ask = second._SecondPass._predict\n"
             "def stop(self, z, ratio):\n"
             "    if ratio < 0.2: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -44,8 +44,8 @@ def merge(
     """Join views one after another; a view adds points only where nothing as fine is there yet.
 
     Args:
-        cameras, depths, pictures: One a view: (H, W) z-depth that already fits (see `joint.align_jointly`),
-            (H, W, 3) sRGB.
+        cameras, depths, pictures: One a view: (H, W) z-depth that already fits
+            (`joint.align_jointly`), (H, W, 3) sRGB.
         confidences: (H, W) in 0..1 each; 1 where None.
         around: Older points, that are seen but neither changed nor returned.
     """

@@ -3,8 +3,8 @@
 Only where pictures of different cameras show one 3D place by construction (`Engine.multiview_consistent`): then the
 depth is right for which the other pictures, warped through it, look like this one. A plane sweep (Collins 1996) about
 the model's own depth finds the logarithm of the error at each pixel, and how sure that is; the correction is the most
-probable sum of cosines for it, with the prior of `joint`: depth models bend smoothly. What is left is corrected place
-by place, where the pictures are sure of it.
+probable sum of cosines for it, with the prior of `joint.cosine_variance`: depth models bend smoothly.
+What is left is corrected place by place, where the pictures are sure of it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The diffusion engine: real models off the disk, for painting, for depth and for sampling all levels jointly.
 
-A model is looked at when the engine is made (`check`: refusals come here), and loaded when it is first needed.
+A model is checked when the engine is made (`check`), and loaded when it is first needed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Models off the disk: concrete classes, safetensors, no network, no code of the model's. Checked before (`check`)."""
+"""Models off the disk, checked before (`check`): concrete classes, safetensors, no network, no code of the model's."""
 
 from __future__ import annotations
 
