@@ -6,7 +6,6 @@ and shadow are no part of it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,10 +17,13 @@ import bpy
 import numpy as np
 
 from . import rig, splats, surfaces
-from .errors import DreamzoomError
+from .core.atomic_files import replacing
+from .core.errors import DreamzoomError
+from .core.formats import ply, splat_ply
+from .core.gaussians import Gaussians
+from .core.spherical_harmonics import SH_C0
 from .meshes import Copies
 from .slices import Place, Slice, Sliced, finished
-from .splats.arrays import SH_C0
 
 FOLDER = ".assets"
 """Within the job's folder; a folder that holds nothing else still counts as empty there."""
@@ -112,7 +114,7 @@ class _Copies:
     """What is copied of one level's objects: meshes, and splats as what makes them of the copied arrays."""
 
     meshes: Copies = field(default_factory=Copies)
-    splats: dict[int, Callable[[], splats.Splats]] = field(default_factory=dict)
+    splats: dict[int, Callable[[], Gaussians]] = field(default_factory=dict)
 
     def go_on(self, chosen: list[bpy.types.Object], view_layer, empty: bpy.types.Object, turn: Slice) -> bool:
         """Copy until the slice is over; whether all is copied. The level has its own size now."""
@@ -141,7 +143,7 @@ class _Copies:
             home.mkdir(parents=True, exist_ok=True)
         if parts:
             names.append(home / f"level_{level:03d}_splats.ply")
-            splats.write_parts(parts, names[-1])
+            splat_ply.write_parts(names[-1], parts)
         if faces is not None:
             names.append(home / f"level_{level:03d}_surfaces.ply")
             _write_ply(names[-1], _table(surfaces.sample(faces, spacing, MOST)))
@@ -207,11 +209,6 @@ def _table(samples: surfaces.Samples) -> np.ndarray:
 
 def _write_ply(path: Path, table: np.ndarray) -> None:
     """Write whole or not at all."""
-    properties = "\n".join(f"property float {name}" for name in NAMES)
-    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(table)}\n{properties}\nend_header\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(header.encode("ascii") + table.tobytes())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(ply.header_for({"vertex": (len(table), np.dtype([(name, "<f4") for name in NAMES]))}))
+        file.write(table.data)

@@ -17,7 +17,7 @@ from mathutils import Matrix, Vector
 
 from . import bake, cameras, path, rig
 from .bake import Moment
-from .errors import DreamzoomError
+from .core.errors import DreamzoomError
 
 MOST_LEVELS = 64
 EXACT_PIXELS = 0.05

@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 from bpy.types import PropertyGroup
 
 from . import models
-from .errors import DreamzoomError
+from .core.errors import DreamzoomError
 
 SCHEDULERS = (
     ("auto", "The Model's Own", "What the model was made for"),

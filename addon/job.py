@@ -18,7 +18,7 @@ import bpy
 
 from . import changes, importer, launch, rig, words
 from .client import Client, Ended
-from .errors import DreamzoomError
+from .core.errors import DreamzoomError
 from .looking import Looking
 
 IDLE_SECONDS = 60.0

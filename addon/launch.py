@@ -16,7 +16,7 @@ from pathlib import Path
 import bpy
 
 from . import preferences
-from .errors import DreamzoomError
+from .core.errors import DreamzoomError
 
 PYTHON_VARIABLE = "DREAMZOOM_SERVER_PYTHON"
 HERE = Path(__file__).resolve().parent

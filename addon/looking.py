@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from . import assets, launch, request
-from .errors import DreamzoomError
+from .core.errors import DreamzoomError
 from .slices import Place, Slice, Sliced, finished, is_in_hand
 
 CAMERAS = 0.5

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 import bpy
 import numpy as np
 
+from .core.colour import linear_to_srgb
 from .slices import Slice
-from .splats.arrays import linear_to_srgb
 from .surfaces import Faces, Picture
 
 GREY = 0.8
@@ -71,7 +71,7 @@ class Shape:
             faces = replace(faces, uv=np.where(here, uv[self.loops], faces.uv))
         for number, (rows, colours) in self.painted.items():
             here = (used == number)[:, None, None]
-            painted = linear_to_srgb(colours[getattr(self, rows), :3].astype(np.float64))
+            painted = linear_to_srgb(colours[getattr(self, rows), :3])
             faces = replace(faces, painted=np.where(here, painted, faces.painted))
         return faces
 
@@ -157,7 +157,7 @@ class Copies:
             _read(mesh.attributes[".corner_vert"].data, "value", 1, np.int32)[:, 0][loops],
             loops,
             materials,
-            linear_to_srgb(np.array([look.rgb_linear for look in looks])),
+            linear_to_srgb(np.array([look.rgb_linear for look in looks], np.float32)),
             np.array(textures),
             uv,
             painted,

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import job, launch, words
 from .client import Ended
-from .errors import DreamzoomError
+from .core.errors import DreamzoomError
 
 SETS = {
     "8gb": "For a Card of 8 GB",

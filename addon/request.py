@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 
 from . import cameras, diffusion, rig
-from .errors import DreamzoomError
+from .core.errors import DreamzoomError
 from .slices import Place, Slice, Sliced, finished
 
 VERSION = 1

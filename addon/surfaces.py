@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .splats.arrays import linear_to_srgb
+from .core.colour import linear_to_srgb
 
 NEAR = 1.5
 """Samples lie closest within this distance of the level's middle, in its units; beyond they spread with distance."""

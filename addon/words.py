@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .client import Ended
-from .errors import DreamzoomError
+from .core.errors import DreamzoomError
 
 BAD_REQUEST, CANCELLED, ENGINE_UNAVAILABLE, BUSY = -32602, -32800, -32001, -32002
 STAGES = {

@@ -9,7 +9,7 @@ from bpy.props import BoolProperty, FloatProperty, StringProperty
 from bpy.types import Operator
 
 from .. import bake, conversion, properties, render, rig
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 
 AT_ONCE = 50
 """So many frames are looked at without a progress bar."""

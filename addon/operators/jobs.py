@@ -8,7 +8,7 @@ import bpy
 from bpy.types import Operator
 
 from .. import job, launch, rig
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from ..slices import SECONDS
 from .rigs import can_change
 

@@ -7,7 +7,7 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 from bpy.types import Operator
 
 from .. import job, launch, models, rig
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from .rigs import can_change
 
 ANOTHER = "another"

@@ -10,7 +10,7 @@ from bpy.types import Operator
 from bpy_extras.io_utils import ImportHelper
 
 from .. import render, rig, stack
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 
 
 class DREAMZOOM_OT_import_stack(Operator, ImportHelper):

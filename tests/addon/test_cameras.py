@@ -10,7 +10,7 @@ from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Euler, Matrix, Vector
 
 from addon import cameras
-from addon.errors import DreamzoomError
+from addon.core.errors import DreamzoomError
 
 FITS = ("AUTO", "HORIZONTAL", "VERTICAL")
 SIZES = ((480, 270), (270, 480), (350, 350))

@@ -2,9 +2,9 @@
 
 import bpy
 import pytest
-from addon.core import reach
 
 from addon import changes
+from addon.core import reach
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from addon import job, rig, splats
-from addon.errors import DreamzoomError
+from addon.core.errors import DreamzoomError
 from addon.looking import Looking
 from addon.slices import SECONDS
 

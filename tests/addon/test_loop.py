@@ -3,9 +3,9 @@
 import bpy
 import numpy as np
 import pytest
-from addon.core import fading
 
 from addon import path, request, rig
+from addon.core import fading
 from dreamzoom.geometry.zoom_path import ZoomPath
 
 FOCUSES = [(0.2, -0.1, 0.05), (-0.3, 0.15, 0.0), (0.1, 0.25, -0.1), (0.05, -0.2, 0.1)]

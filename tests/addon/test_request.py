@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from addon import request
-from addon.errors import DreamzoomError
+from addon.core.errors import DreamzoomError
 
 CHECK = "import sys; from dreamzoom.wire import decode_request; decode_request(sys.stdin.buffer.read())"
 

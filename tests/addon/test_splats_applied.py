@@ -14,8 +14,8 @@ import splat_pictures as pictures
 from mathutils import Matrix
 
 from addon import splats
+from addon.core.quaternions import axes_of
 from addon.splats import applied, export, native
-from addon.splats.arrays import axes_of
 
 REPRESENTATIONS = ["surfels", "flat", "gaussians", "viewers", *["native"] * native.available()]
 TURN = Matrix.Translation((0.2, -0.1, 0.1)) @ Matrix.Rotation(1, 4, (1, 2, 3))

@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from core.camera import Camera
-from core.gaussians import SH_C0, Gaussians
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.report import Report
 from dreamzoom.splats import colours, cpu, loss
