@@ -1,16 +1,11 @@
-"""The settings of the diffusion engine, as the .blend keeps them and as the server reads them."""
+"""The settings of the diffusion engine, as the .blend stores them."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy.types import PropertyGroup
 
 from . import models
-from .errors import DreamzoomError
 
 SCHEDULERS = (
     ("auto", "The Model's Own", "What the model was made for"),
@@ -95,49 +90,6 @@ class DiffusionSettings(PropertyGroup):
     )
     offload: EnumProperty(name="Offload", description="What leaves the card while it does not work", items=OFFLOADS)
     loras: CollectionProperty(type=LoraSettings, name="LoRAs", description="Changes to the picture model")
-
-
-def engine_options(settings, levels) -> dict[str, Any]:
-    """The request's `engine` for a rig's settings; what is left at its default is left out.
-
-    Args:
-        settings: A `DiffusionSettings`.
-        levels: The rig's `LevelSettings`, for their own guidance.
-
-    Raises:
-        DreamzoomError: A LoRA's file is not there.
-    """
-    options: dict[str, Any] = {"name": "diffusion"}
-    for name in ("model", "depth_model"):
-        value = getattr(settings, name).strip()
-        if value:
-            options[name] = _model(value)
-    if settings.style.strip():
-        options["style"] = settings.style
-    for name in ("steps", "guidance"):
-        if getattr(settings, name):
-            options[name] = getattr(settings, name)
-    if any(level.guidance for level in levels):
-        options["level_guidance"] = [level.guidance or None for level in levels]
-    for name, usual in (("scheduler", "auto"), ("offload", "auto"), ("joint", True)):
-        if getattr(settings, name) != usual:
-            options[name] = getattr(settings, name)
-    options["detail"] = round(settings.detail, 4)
-    loras = [{"file": _lora(item.file), "weight": round(item.weight, 4)} for item in settings.loras if item.file]
-    return options | ({"loras": loras} if loras else {})
-
-
-def _model(value: str) -> str:
-    """A folder relative to the .blend as a whole path; all else as it is."""
-    folder = Path(bpy.path.abspath(value))
-    return str(folder) if value.startswith("//") or folder.is_dir() else value
-
-
-def _lora(value: str) -> str:
-    file = Path(bpy.path.abspath(value))
-    if not file.is_file():
-        raise DreamzoomError(f"The LoRA is not there: {file}", "Choose it again, or remove it from the list")
-    return str(file)
 
 
 CLASSES = (LoraSettings, DiffusionSettings)

@@ -15,23 +15,22 @@ from pathlib import Path
 
 import bpy
 
-from . import preferences
+from . import __package__ as base_package
+from . import core, preferences
 from .errors import DreamzoomError
 
 PYTHON_VARIABLE = "DREAMZOOM_SERVER_PYTHON"
-HERE = Path(__file__).resolve().parent
 
 
 def code_folder() -> Path:
-    """The server's code: beside this file in the extension, beside the add-on's folder in a checkout."""
-    inside = HERE / "server"
-    return inside if inside.is_dir() else HERE.parent / "server"
+    """The server's code: the folder that `core` lies in, inside the extension or beside the add-on in a checkout."""
+    return Path(core.__file__).resolve().parents[1]
 
 
 def user_folder() -> Path:
     """Where the add-on may write what belongs to this machine."""
-    if __package__.startswith("bl_ext."):
-        return Path(bpy.utils.extension_path_user(__package__, create=True))
+    if str(base_package).startswith("bl_ext."):
+        return Path(bpy.utils.extension_path_user(str(base_package), create=True))
     return Path(bpy.utils.user_resource("DATAFILES", path="dreamzoom", create=True))
 
 

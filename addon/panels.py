@@ -318,22 +318,6 @@ def draw_error(
         paragraph(box, remedy, icon="LIGHT")
 
 
-def draw_preferences(preferences, layout: UILayout) -> None:
-    """The add-on's page in the preferences."""
-    box = layout.box()
-    python = launch.server_python()
-    if launch.is_set_up():
-        box.label(text="Ready to dream.", icon="CHECKMARK")
-        if python and not preferences.server_command:
-            paragraph(box, str(python))
-    else:
-        draw_set_up(box)
-    column = split(layout)
-    column.prop(preferences, "server_python", placeholder="The one that Install makes")
-    column.prop(preferences, "server_command", placeholder="Started on this machine")
-    column.prop(preferences, "jobs_folder", placeholder="Beside the .blend file")
-
-
 def _draw_progress(layout: UILayout, current: job.Job) -> None:
     column = layout.column(align=True)
     row = column.row(align=True)

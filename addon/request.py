@@ -11,8 +11,9 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import cameras, diffusion, rig
+from . import cameras, rig
 from .errors import DreamzoomError
+from .scene import engine_options
 from .slices import Place, Slice, Sliced, finished
 
 VERSION = 1
@@ -41,7 +42,7 @@ def look(place: Place, turn: Slice) -> Sliced[dict[str, Any]]:
         "version": VERSION,
         "seed": settings.seed,
         "quality": settings.quality,
-        "engine": _engine(settings),
+        "engine": engine_options.of_rig(settings),
         "zoom_factor": settings.zoom_factor,
         "levels": [_level(item, index) for index, item in enumerate(settings.levels)],
         "cameras": [],
@@ -117,15 +118,6 @@ def _check_zooms(keys: list[dict[str, Any]], levels: int) -> None:
                 f"The zoom is {key['zoom']:.2f} at frame {key['frame']}; it must be -1 to {levels}",
                 "Add levels, or change the keys of the zoom",
             )
-
-
-def _engine(settings) -> dict[str, Any]:
-    """The engine and what it is told."""
-    if settings.engine == "procedural":
-        return {"name": "procedural"}
-    options = diffusion.engine_options(settings.diffusion, settings.levels) if settings.engine == "diffusion" else {}
-    again = {} if settings.second_pass == "AUTO" else {"refine": settings.second_pass == "ON"}
-    return {"name": settings.engine} | options | again
 
 
 def _level(item, index: int) -> dict[str, Any]:

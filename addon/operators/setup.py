@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 from bpy.types import Operator
 
+from .. import __package__ as base_package
 from .. import job
 
 
@@ -44,7 +45,7 @@ class DREAMZOOM_OT_open_preferences(Operator):
     bl_label = "Open Preferences"
 
     def execute(self, context):
-        bpy.ops.preferences.addon_show(module=__package__.rpartition(".")[0])
+        bpy.ops.preferences.addon_show(module=str(base_package))
         return {"FINISHED"}
 
 

@@ -3,8 +3,9 @@
 import bpy
 import pytest
 
-from addon import launch, operators, panels, preferences, properties, words
+from addon import launch, operators, panels, properties, words
 from addon.client import Ended
+from addon.ui import preferences
 
 OPERATORS = [cls for module in operators.MODULES for cls in module.CLASSES if issubclass(cls, bpy.types.Operator)]
 SETTINGS = [*properties.CLASSES, *preferences.CLASSES, *OPERATORS]
