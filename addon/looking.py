@@ -8,7 +8,8 @@ from typing import Any
 
 import bpy
 
-from . import assets, launch, request
+from . import assets, request
+from .backend import job_folders
 from .errors import DreamzoomError
 from .slices import Place, Slice, Sliced, finished, is_in_hand
 
@@ -59,13 +60,13 @@ class Looking:
             raise DreamzoomError("The scene was changed while it was looked at", "Press Generate again") from error
         return self.found is not None
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Give it up."""
         self._work.close()
 
     def _look(self) -> Sliced[dict[str, Any]]:
         found = yield from _scaled(request.look(self._place, self._turn), 0.0, CAMERAS)
-        self.folder = launch.ensure_job_folder(self._place.find()[0])
+        self.folder = job_folders.ensure(self._place.find()[0])
         return (yield from _scaled(assets.look(self._place, self.folder, found, self._turn), CAMERAS, 1.0))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.types import Panel, UILayout
 
-from . import job, launch, models, rig, words
+from . import launch, models, rig, words
+from .backend import current_job
 from .panels import RigPanel, draw_error, paragraph, split
 
 
@@ -22,13 +23,13 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
-        column.enabled = not job.is_busy()
+        column.enabled = not current_job.is_busy()
         column.prop(settings, "model", placeholder="The best there is", icon="IMAGE_DATA")
         column.prop(settings, "depth_model", placeholder="The one there is", icon="IMAGE_ZDEPTH")
         if launch.is_set_up():
             _draw_shelf(layout)
         column = split(layout)
-        column.enabled = not job.is_busy()
+        column.enabled = not current_job.is_busy()
         column.prop(settings, "style", placeholder="Behind every prompt")
         column.prop(settings, "steps")
         column.prop(settings, "guidance")
@@ -43,7 +44,7 @@ class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
-        column.enabled = not job.is_busy()
+        column.enabled = not current_job.is_busy()
         column.prop(settings, "scheduler")
         column.prop(settings, "detail")
         column.prop(settings, "joint")
@@ -110,9 +111,4 @@ def _draw_download(layout: UILayout) -> None:
 
 CLASSES = (DREAMZOOM_PT_diffusion, DREAMZOOM_PT_diffusion_more)
 
-register, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)
-
-
-def unregister() -> None:
-    _unregister_classes()
-    models.shelf.__init__()
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

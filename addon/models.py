@@ -1,6 +1,6 @@
 """The diffusion models of this machine as the panels draw them: which there are, and the download of more.
 
-Like `job`, all of it runs on the main thread and nothing waits: the server is asked, and answers come by `job.pump`.
+All of it runs on the main thread and nothing waits: the server is asked, and its answers come by the main loop.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import job, launch, words
+from . import launch, words
+from .backend import current_job
+from .backend.connection import connection
 from .client import Ended
 from .errors import DreamzoomError
 
@@ -64,7 +66,7 @@ def is_busy() -> bool:
 
 def refresh() -> None:
     """Ask which models there are, where the server can be asked now; else nothing happens."""
-    if not is_busy() and not job.is_busy() and launch.is_set_up():
+    if not is_busy() and not current_job.is_busy() and launch.is_set_up():
         _ask("models", {}, "listing")
 
 
@@ -93,20 +95,20 @@ def download() -> None:
 
 def cancel() -> None:
     """Stop the download, what has arrived stays; or forget the offer."""
-    if is_busy() and job.session.client is not None:
-        job.session.client.request("cancel", {"id": shelf.request_id})
-    elif not is_busy():
+    if is_busy():
+        connection.cancel(shelf.request_id)
+    else:
         shelf.offers, shelf.error = [], None
 
 
 def _check_free() -> None:
-    if is_busy() or job.is_busy():
+    if is_busy() or current_job.is_busy():
         raise DreamzoomError("The server is busy", "Wait for it, or cancel what it does")
 
 
 def _ask(method: str, params: dict[str, Any], doing: str) -> None:
     shelf.error = None
-    shelf.request_id = job.ask(method, params, _take)
+    shelf.request_id = connection.request(method, params, _take)
     shelf.doing = doing
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import bpy
 from bpy.types import Panel, UILayout, UIList
 
-from . import assets, changes, clearing, job, launch, preview, rig, words
+from . import assets, changes, clearing, launch, preview, rig, words
+from .backend import current_job, installation
+from .backend.current_job import Job
 
 CATEGORY = "Dreamzoom"
 LETTER = 6.4
@@ -157,7 +159,7 @@ class DREAMZOOM_PT_dream(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom
         column = split(layout)
-        column.enabled = not job.is_busy()
+        column.enabled = not current_job.is_busy()
         column.prop(settings, "engine")
         column.prop(settings, "quality")
         column.prop(settings, "size")
@@ -254,7 +256,7 @@ def draw_in_the_way(layout: UILayout, root: bpy.types.Object, scene: bpy.types.S
 
 def draw_job(layout: UILayout, settings) -> None:
     """The Generate button or the job that is under way, and how the last one ended."""
-    current = job.session.job
+    current = current_job.get()
     if current is not None and current.is_active:
         _draw_progress(layout, current)
         return
@@ -283,11 +285,11 @@ def draw_job(layout: UILayout, settings) -> None:
 
 def draw_set_up(layout: UILayout) -> None:
     """What to do on a machine where the server has no environment yet, and how its installation goes."""
-    installation = job.session.installation
+    running = installation.state.running
     box = layout.box()
-    if installation is not None:
+    if running is not None:
         paragraph(box, "Installing. Blender stays usable.", icon="TIME")
-        paragraph(box, installation.line)
+        paragraph(box, running.line)
         return
     paragraph(box, "Dreaming needs a few packages first.", icon="INFO")
     paragraph(box, "They go into a folder of their own, once: some minutes, some gigabytes.")
@@ -297,8 +299,8 @@ def draw_set_up(layout: UILayout) -> None:
     if not bpy.app.online_access:
         paragraph(box, "Allow Online Access first: Preferences, System, Network.")
     box.operator("dreamzoom.open_preferences", text="Use a Python of My Own", icon="PREFERENCES")
-    if job.session.install_error:
-        draw_error(layout, job.session.install_error, "Check the network and press Install again")
+    if installation.state.error:
+        draw_error(layout, installation.state.error, "Check the network and press Install again")
 
 
 def draw_error(
@@ -318,7 +320,7 @@ def draw_error(
         paragraph(box, remedy, icon="LIGHT")
 
 
-def _draw_progress(layout: UILayout, current: job.Job) -> None:
+def _draw_progress(layout: UILayout, current: Job) -> None:
     column = layout.column(align=True)
     row = column.row(align=True)
     row.scale_y = 1.5
@@ -336,13 +338,13 @@ def _draw_progress(layout: UILayout, current: job.Job) -> None:
         layout.template_icon(icon_value=icon, scale=8.0)
 
 
-def _draw_warning(layout: UILayout, current: job.Job) -> None:
+def _draw_warning(layout: UILayout, current: Job) -> None:
     if current.warning:
         paragraph(layout, words.sentence(current.warning), icon="ERROR")
 
 
-def _doing(current: job.Job) -> str:
-    if current.status == "looking":
+def _doing(current: Job) -> str:
+    if current.status == "capturing":
         return f"Looking at the scene, {current.fraction * 100:.0f} %"
     if current.status == "starting":
         return "Starting"

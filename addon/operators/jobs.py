@@ -7,8 +7,10 @@ import math
 import bpy
 from bpy.types import Operator
 
-from .. import job, launch, rig
+from .. import rig
+from ..backend import current_job, installation, job_folders
 from ..errors import DreamzoomError
+from ..jobs import generation, importing
 from ..slices import SECONDS
 from .rigs import can_change
 
@@ -23,7 +25,7 @@ class DREAMZOOM_OT_generate(Operator):
     def poll(cls, context):
         if not can_change(cls, context):
             return False
-        if job.is_busy():
+        if current_job.is_busy():
             cls.poll_message_set("A job is under way")
             return False
         return True
@@ -38,7 +40,7 @@ class DREAMZOOM_OT_generate(Operator):
 
     def _generate(self, context, seconds: float):
         try:
-            job.generate(rig.active_rig(context), context.scene, context.view_layer, seconds=seconds)
+            generation.generate(rig.active_rig(context), context.scene, context.view_layer, seconds=seconds)
         except DreamzoomError as error:
             return _refuse(self, error)
         return {"FINISHED"}
@@ -52,13 +54,13 @@ class DREAMZOOM_OT_cancel(Operator):
 
     @classmethod
     def poll(cls, context):
-        if not job.is_busy():
+        if not current_job.is_busy():
             cls.poll_message_set("No job is under way")
             return False
-        return job.session.job.status != "cancelling"
+        return current_job.get().status != "cancelling"
 
     def execute(self, context):
-        job.cancel()
+        generation.cancel()
         return {"FINISHED"}
 
 
@@ -72,10 +74,10 @@ class DREAMZOOM_OT_import_job(Operator):
     def poll(cls, context):
         if not can_change(cls, context):
             return False
-        if job.is_busy():
+        if current_job.is_busy():
             cls.poll_message_set("A job is under way")
             return False
-        folder = launch.job_folder(rig.active_rig(context))
+        folder = job_folders.of_rig(rig.active_rig(context))
         if folder is None or not (folder / "result.json").is_file():
             cls.poll_message_set("There is no finished job yet: press Generate")
             return False
@@ -83,7 +85,7 @@ class DREAMZOOM_OT_import_job(Operator):
 
     def execute(self, context):
         try:
-            job.start_import(rig.active_rig(context))
+            importing.start_import(rig.active_rig(context))
         except DreamzoomError as error:
             return _refuse(self, error)
         return {"FINISHED"}
@@ -99,14 +101,14 @@ class DREAMZOOM_OT_open_job_folder(Operator):
     def poll(cls, context):
         if not _has_rig(cls, context):
             return False
-        folder = launch.job_folder(rig.active_rig(context))
+        folder = job_folders.of_rig(rig.active_rig(context))
         if folder is None or not folder.is_dir():
             cls.poll_message_set("There is no job folder yet: press Generate")
             return False
         return True
 
     def execute(self, context):
-        bpy.ops.wm.path_open(filepath=str(launch.job_folder(rig.active_rig(context))))
+        bpy.ops.wm.path_open(filepath=str(job_folders.of_rig(rig.active_rig(context))))
         return {"FINISHED"}
 
 
@@ -117,9 +119,9 @@ class DREAMZOOM_OT_dismiss(Operator):
     bl_label = "Dismiss"
 
     def execute(self, context):
-        if not job.is_busy():
-            job.session.job = None
-        job.session.install_error = ""
+        if not current_job.is_busy():
+            current_job.replace(None)
+        installation.state.error = ""
         return {"FINISHED"}
 
 
@@ -132,7 +134,7 @@ def _has_rig(cls, context) -> bool:
 
 def _refuse(operator: Operator, error: DreamzoomError) -> set[str]:
     """Show why it can't be done, in the panel and in the status bar."""
-    job.refuse(error)
+    current_job.refuse(error)
     operator.report({"WARNING"}, f"{error}. {error.remedy}")
     return {"CANCELLED"}
 

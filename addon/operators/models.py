@@ -6,7 +6,8 @@ import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 from bpy.types import Operator
 
-from .. import job, launch, models, rig
+from .. import launch, models, rig
+from ..backend import current_job
 from ..errors import DreamzoomError
 from .rigs import can_change
 
@@ -22,7 +23,7 @@ def _can_ask(cls) -> bool:
         cls.poll_message_set("Install what the dreaming needs first")
     elif models.is_busy():
         cls.poll_message_set("The server is being asked already")
-    elif job.is_busy():
+    elif current_job.is_busy():
         cls.poll_message_set("A job is under way")
     else:
         return True

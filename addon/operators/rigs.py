@@ -6,7 +6,8 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy.types import Operator
 
-from .. import clearing, hierarchy, job, properties, render, rig
+from .. import clearing, hierarchy, properties, render, rig
+from ..backend import current_job
 
 
 class DREAMZOOM_OT_create_rig(Operator):
@@ -108,7 +109,7 @@ class DREAMZOOM_OT_delete_rig(Operator):
     def poll(cls, context):
         if not can_change(cls, context):
             return False
-        if job.is_busy() and job.session.job.root() == rig.active_rig(context):
+        if current_job.is_busy() and current_job.get().rig_uid == rig.active_rig(context).session_uid:
             cls.poll_message_set("Its job is under way: cancel it first")
             return False
         return True

@@ -6,7 +6,7 @@ import bpy
 from bpy.types import Operator
 
 from .. import __package__ as base_package
-from .. import job
+from ..backend import installation
 
 
 class DREAMZOOM_OT_install_server(Operator):
@@ -24,14 +24,14 @@ class DREAMZOOM_OT_install_server(Operator):
         if not bpy.app.online_access:
             cls.poll_message_set("Allow Online Access in the preferences, under System, first")
             return False
-        if job.session.installation is not None:
+        if installation.state.running is not None:
             cls.poll_message_set("It is being installed")
             return False
         return True
 
     def execute(self, context):
         try:
-            job.install()
+            installation.start()
         except OSError as error:
             self.report({"ERROR"}, f"The installation can't be started: {error}")
             return {"CANCELLED"}

@@ -7,7 +7,9 @@ import time
 import bpy
 import pytest
 
-from addon import job, rig
+from addon import rig
+from addon.backend import current_job, job_folders, main_loop
+from addon.backend.connection import connection
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def finished(small, finished_folder, tmp_path):
         assert pump_to_the_end().status == "done"
         shutil.copytree(tmp_path / "job", finished_folder)
         small.dreamzoom.import_when_done = True
-        job.session.job = None
+        current_job.replace(None)
     else:
         shutil.copytree(finished_folder, tmp_path / "job")
     return small
@@ -44,14 +46,14 @@ def finished(small, finished_folder, tmp_path):
 def pump_until(condition, seconds=300):
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, f"still {job.session.job}"
-        job.pump()
-        job.wait(0.05)
+        assert time.monotonic() < until, f"still {current_job.get()}"
+        main_loop.pump()
+        connection.wait(0.05)
 
 
 def pump_to_the_end():
-    pump_until(lambda: not job.is_busy())
-    return job.session.job
+    pump_until(lambda: not current_job.is_busy())
+    return current_job.get()
 
 
 class TestGenerate:
@@ -85,32 +87,32 @@ class TestGenerate:
         finished.dreamzoom.import_when_done = False
         bpy.ops.dreamzoom.generate()
         slowest = 0.0
-        while job.is_busy():
+        while current_job.is_busy():
             before = time.thread_time()
-            job.pump()
+            main_loop.pump()
             slowest = max(slowest, time.thread_time() - before)
-            job.wait(0.02)
+            connection.wait(0.02)
         assert slowest < 0.016
 
 
 class TestTrouble:
     def test_cancel(self, small):
         bpy.ops.dreamzoom.generate()
-        pump_until(lambda: job.session.job.status == "running")
+        pump_until(lambda: current_job.get().status == "running")
         assert bpy.ops.dreamzoom.cancel() == {"FINISHED"}
         assert pump_to_the_end().status == "cancelled"
-        assert job.session.client.is_alive
+        assert connection.client.is_alive
 
     def test_a_killed_server_is_reported_and_generate_goes_on(self, small):
         bpy.ops.dreamzoom.generate()
-        pump_until(lambda: job.session.job.status == "running")
-        job.session.client._process.kill()
+        pump_until(lambda: current_job.get().status == "running")
+        connection.client._process.kill()
         failed = pump_to_the_end()
         assert failed.status == "failed"
         assert "signal 9" in str(failed.error) or "code" in str(failed.error)
         assert "Generate" in failed.error.remedy
         assert bpy.ops.dreamzoom.generate() == {"FINISHED"}
-        pump_until(lambda: job.session.job.status == "running")
+        pump_until(lambda: current_job.get().status == "running")
 
     def test_a_picture_that_is_none_is_named(self, small, tmp_path):
         picture = tmp_path / "broken.png"
@@ -124,7 +126,7 @@ class TestTrouble:
     def test_without_an_environment_the_remedy_is_to_install(self, root, monkeypatch):
         monkeypatch.delenv("DREAMZOOM_SERVER_PYTHON", raising=False)
         assert bpy.ops.dreamzoom.generate() == {"CANCELLED"}
-        assert job.session.job.error.operator == "dreamzoom.install_server"
+        assert current_job.get().error.operator == "dreamzoom.install_server"
 
     def test_a_python_that_is_none(self, small, monkeypatch):
         monkeypatch.setenv("DREAMZOOM_SERVER_PYTHON", "/nowhere/python")
@@ -162,24 +164,20 @@ class TestImport:
             (tmp_path / "job/result.json").write_text(text)
             if bpy.ops.dreamzoom.import_job() == {"FINISHED"}:
                 pump_to_the_end()
-            assert job.session.job.status == "failed", text
+            assert current_job.get().status == "failed", text
             assert not any(rig.contents(empty) for empty in rig.level_empties(small))
 
 
 class TestFolder:
     def test_lies_beside_a_saved_file(self, root, tmp_path):
-        from addon import launch
-
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
-        folder = launch.ensure_job_folder(root)
+        folder = job_folders.ensure(root)
         assert folder.is_relative_to(tmp_path) and folder.is_dir()
         assert root.dreamzoom.job_folder.startswith("//")
 
     def test_of_a_copied_rig_is_another(self, root):
-        from addon import launch
-
-        first = launch.ensure_job_folder(root)
+        first = job_folders.ensure(root)
         copy = root.copy()
         bpy.context.scene.collection.objects.link(copy)
-        assert launch.ensure_job_folder(copy) != first
-        assert launch.ensure_job_folder(root) == first
+        assert job_folders.ensure(copy) != first
+        assert job_folders.ensure(root) == first

@@ -7,8 +7,11 @@ import bpy
 import numpy as np
 import pytest
 
-from addon import job, rig, splats
+from addon import rig, splats
+from addon.backend import current_job, main_loop
+from addon.backend.connection import connection
 from addon.errors import DreamzoomError
+from addon.jobs import generation
 from addon.looking import Looking
 from addon.slices import SECONDS
 
@@ -127,32 +130,32 @@ class TestGenerate:
     def pressed(self, furnished, monkeypatch, server_python):
         """The rig, Generate just pressed: what the operator's `invoke` does, which Blender calls in a window only."""
         monkeypatch.setenv("DREAMZOOM_SERVER_PYTHON", server_python)
-        job.generate(furnished, bpy.context.scene, bpy.context.view_layer, seconds=SECONDS / 10)
+        generation.generate(furnished, bpy.context.scene, bpy.context.view_layer, seconds=SECONDS / 10)
         return furnished
 
     def test_the_button_returns_at_once_and_tells_how_far_it_is(self, pressed):
-        assert (job.session.job.status, job.session.client) == ("looking", None)
+        assert (current_job.get().status, connection.client) == ("capturing", None)
         assert not bpy.ops.dreamzoom.generate.poll()
         fractions = []
-        while job.session.job.status == "looking":
-            fractions.append(job.session.job.fraction)
-            job.pump()
+        while current_job.get().status == "capturing":
+            fractions.append(current_job.get().fraction)
+            main_loop.pump()
         assert fractions == sorted(fractions) and fractions[-1] > 0.5
-        assert job.session.job.status == "starting"
-        assert job.session.client is not None
+        assert current_job.get().status == "starting"
+        assert connection.client is not None
 
     def test_cancel(self, pressed):
         bpy.context.scene.frame_set(5)
-        job.pump()
+        main_loop.pump()
         assert bpy.ops.dreamzoom.cancel() == {"FINISHED"}
-        assert job.session.job.status == "cancelled" and job.session.looking is None
+        assert current_job.get().status == "cancelled" and current_job.get().work is None
         assert bpy.context.scene.frame_current == 5 and not rig.zoom_curve(pressed).mute
-        assert not job.pump()
+        assert not main_loop.pump()
         assert bpy.ops.dreamzoom.generate.poll()
 
     def test_what_is_found_late_fails_the_job(self, pressed):
         bpy.data.objects.remove(pressed)
-        job.pump()
-        assert job.session.job.status == "failed"
-        assert "removed" in str(job.session.job.error)
-        assert job.session.client is None
+        main_loop.pump()
+        assert current_job.get().status == "failed"
+        assert "removed" in str(current_job.get().error)
+        assert connection.client is None

@@ -9,7 +9,9 @@ import time
 import bpy
 import pytest
 
-from addon import job, models, request
+from addon import models, request
+from addon.backend import current_job, main_loop
+from addon.backend.connection import connection
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
@@ -120,8 +122,8 @@ def pump_until(condition, seconds=60):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, models.shelf
-        job.pump()
-        job.wait(0.05)
+        main_loop.pump()
+        connection.wait(0.05)
 
 
 def ready():
@@ -162,11 +164,11 @@ class TestModels:
         root.dreamzoom.engine, root.dreamzoom.job_folder = "diffusion", str(tmp_path / "job")
         pump_until(ready)
         bpy.ops.dreamzoom.generate()
-        pump_until(lambda: not job.is_busy())
-        assert job.session.job.error.operator == "dreamzoom.get_models"
+        pump_until(lambda: not current_job.is_busy())
+        assert current_job.get().error.operator == "dreamzoom.get_models"
 
     def test_a_server_that_ends_is_told(self, root, hub):
         models.refresh()
-        job.session.client._process.kill()
+        connection.client._process.kill()
         pump_until(ready)
         assert models.shelf.error is not None

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
-from addon import importer, job, rig, splats
+from addon import importer, rig, splats
+from addon.backend import current_job, main_loop
 
 from . import splat_pictures as pictures
 from .test_assets import SQUARE, place
@@ -194,9 +195,9 @@ def write_cloud(path, positions):
 
 def import_all():
     assert bpy.ops.dreamzoom.import_job() == {"FINISHED"}
-    while job.is_busy():
-        job.pump()
-    assert job.session.job.status == "done", job.session.job.error
+    while current_job.is_busy():
+        main_loop.pump()
+    assert current_job.get().status == "done", current_job.get().error
 
 
 class TestJob:
@@ -228,14 +229,14 @@ class TestJob:
         before = whole()
         bpy.ops.dreamzoom.import_job()
         for _ in range(after):
-            job.pump()
+            main_loop.pump()
         bpy.ops.ed.undo_push(message="something else meanwhile")
         bpy.ops.ed.undo()
         assert whole() == before
-        while job.is_busy():
-            job.pump()
-        assert job.session.job.status == "failed"
-        assert "undone" in str(job.session.job.error) and "Import" in job.session.job.error.remedy
+        while current_job.is_busy():
+            main_loop.pump()
+        assert current_job.get().status == "failed"
+        assert "undone" in str(current_job.get().error) and "Import" in current_job.get().error.remedy
         import_all()
         root = rig.active_rig(bpy.context)
         assert all(len(rig.contents(empty)) >= 2 for empty in rig.level_empties(root))
@@ -246,7 +247,7 @@ class TestJob:
         bpy.ops.ed.undo_push(message="moved")
         bpy.ops.ed.undo()
         import_all()
-        assert importer.read_result(job.session.job.folder)["levels"]
+        assert importer.read_result(current_job.get().folder)["levels"]
 
 
 def fades():
