@@ -10,6 +10,7 @@ from bpy.types import Operator
 
 from .. import bake, conversion, properties, render, rig
 from ..errors import DreamzoomError
+from .common import in_object_mode, report, select_only
 
 AT_ONCE = 50
 """So many frames are looked at without a progress bar."""
@@ -28,7 +29,7 @@ class Baking:
         try:
             return self._finished(context, list(self._moments(context)))
         except DreamzoomError as error:
-            return _refuse(self, error)
+            return report(self, error)
 
     def invoke(self, context, event):
         scene = context.scene
@@ -37,7 +38,7 @@ class Baking:
         try:
             self._waiting, self._seen, self._left = self._moments(context), [], time.monotonic()
         except DreamzoomError as error:
-            return _refuse(self, error)
+            return report(self, error)
         manager = context.window_manager
         self._timer = manager.event_timer_add(0.01, window=context.window)
         manager.progress_begin(0, scene.frame_end - scene.frame_start + 1)
@@ -61,7 +62,7 @@ class Baking:
                 self._seen.append(moment)
         except DreamzoomError as error:
             self._end(context)
-            return _refuse(self, error)
+            return report(self, error)
         self._left = time.monotonic()
         context.window_manager.progress_update(len(self._seen))
         context.workspace.status_text_set(f"Looking at frame {self._seen[-1].frame}. Esc: stop")
@@ -80,10 +81,7 @@ class Baking:
 
     def _finished(self, context, seen):
         made = self.finish(context, seen)
-        for obj in context.selected_objects:
-            obj.select_set(False)
-        context.view_layer.objects.active = made
-        made.select_set(True)
+        select_only(context, made)
         return {"FINISHED"}
 
 
@@ -115,8 +113,7 @@ class DREAMZOOM_OT_from_camera(Baking, Operator):
 
     @classmethod
     def poll(cls, context):
-        if context.mode != "OBJECT":
-            cls.poll_message_set("Leave the edit mode first")
+        if not in_object_mode(cls, context):
             return False
         if source_camera(context) is None:
             cls.poll_message_set("Select a camera that is not in a rig yet")
@@ -182,11 +179,6 @@ def source_camera(context: bpy.types.Context) -> bpy.types.Object | None:
         if obj is not None and obj.type == "CAMERA" and rig.rig_of(obj) is None:
             return obj
     return None
-
-
-def _refuse(operator: Operator, error: DreamzoomError) -> set[str]:
-    operator.report({"ERROR"}, f"{error}. {error.remedy}")
-    return {"CANCELLED"}
 
 
 CLASSES = (DREAMZOOM_OT_from_camera, DREAMZOOM_OT_to_camera)

@@ -12,7 +12,7 @@ from ..backend import current_job, installation, job_folders
 from ..errors import DreamzoomError
 from ..jobs import generation, importing
 from ..slices import SECONDS
-from .rigs import can_change
+from .common import can_change, has_rig, report
 
 
 class DREAMZOOM_OT_generate(Operator):
@@ -99,7 +99,7 @@ class DREAMZOOM_OT_open_job_folder(Operator):
 
     @classmethod
     def poll(cls, context):
-        if not _has_rig(cls, context):
+        if not has_rig(cls, context):
             return False
         folder = job_folders.of_rig(rig.active_rig(context))
         if folder is None or not folder.is_dir():
@@ -125,18 +125,10 @@ class DREAMZOOM_OT_dismiss(Operator):
         return {"FINISHED"}
 
 
-def _has_rig(cls, context) -> bool:
-    if rig.active_rig(context) is None:
-        cls.poll_message_set("Create a rig first")
-        return False
-    return True
-
-
-def _refuse(operator: Operator, error: DreamzoomError) -> set[str]:
+def _refuse(operator: Operator, error: DreamzoomError):
     """Show why it can't be done, in the panel and in the status bar."""
     current_job.refuse(error)
-    operator.report({"WARNING"}, f"{error}. {error.remedy}")
-    return {"CANCELLED"}
+    return report(operator, error, "WARNING")
 
 
 CLASSES = (

@@ -7,7 +7,7 @@ from bpy.props import EnumProperty
 from bpy.types import Operator
 
 from .. import rig
-from .rigs import can_change
+from .common import can_change
 
 MOST_LEVELS = 64
 

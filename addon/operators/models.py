@@ -9,7 +9,7 @@ from bpy.types import Operator
 from .. import launch, models, rig
 from ..backend import current_job
 from ..errors import DreamzoomError
-from .rigs import can_change
+from .common import can_change, report
 
 ANOTHER = "another"
 CHOICES = (
@@ -156,8 +156,7 @@ def _done(operator: Operator, work) -> set[str]:
     try:
         work()
     except DreamzoomError as error:
-        operator.report({"WARNING"}, f"{error}. {error.remedy}")
-        return {"CANCELLED"}
+        return report(operator, error, "WARNING")
     return {"FINISHED"}
 
 

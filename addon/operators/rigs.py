@@ -8,6 +8,7 @@ from bpy.types import Operator
 
 from .. import clearing, hierarchy, properties, render, rig
 from ..backend import current_job
+from .common import can_change, has_rig, in_object_mode, select_only
 
 
 class DREAMZOOM_OT_create_rig(Operator):
@@ -33,10 +34,7 @@ class DREAMZOOM_OT_create_rig(Operator):
 
     @classmethod
     def poll(cls, context):
-        if context.mode != "OBJECT":
-            cls.poll_message_set("Leave the edit mode first")
-            return False
-        return True
+        return in_object_mode(cls, context)
 
     def execute(self, context):
         scene = context.scene
@@ -48,7 +46,7 @@ class DREAMZOOM_OT_create_rig(Operator):
         root = rig.create_rig(scene, location, self.levels, self.zoom_factor, self.frames_per_level)
         if self.use_frame_range:
             render.use_flight(root, scene)
-        _select_only(context, root)
+        select_only(context, root)
         return {"FINISHED"}
 
 
@@ -61,7 +59,7 @@ class DREAMZOOM_OT_key_flight(Operator):
 
     @classmethod
     def poll(cls, context):
-        if not _has_rig(cls, context):
+        if not has_rig(cls, context):
             return False
         if rig.active_rig(context).library is not None:
             cls.poll_message_set(rig.why_locked(rig.active_rig(context)))
@@ -93,7 +91,7 @@ class DREAMZOOM_OT_duplicate_rig(Operator):
     def execute(self, context):
         made = hierarchy.duplicate(context.scene, rig.active_rig(context))
         context.scene.dreamzoom.rig = made
-        _select_only(context, made)
+        select_only(context, made)
         self.report({"INFO"}, f"{made.name} lies at the same place: press G to move it")
         return {"FINISHED"}
 
@@ -134,7 +132,7 @@ class DREAMZOOM_OT_hide_in_the_way(Operator):
 
     @classmethod
     def poll(cls, context):
-        return _has_rig(cls, context)
+        return has_rig(cls, context)
 
     def execute(self, context):
         hidden = clearing.in_the_way(rig.active_rig(context), context.scene)
@@ -162,7 +160,7 @@ class DREAMZOOM_OT_render_settings(Operator):
 
     @classmethod
     def poll(cls, context):
-        return _has_rig(cls, context)
+        return has_rig(cls, context)
 
     def execute(self, context):
         root = rig.active_rig(context)
@@ -171,30 +169,6 @@ class DREAMZOOM_OT_render_settings(Operator):
         render.use_flight(root, context.scene)
         self.report({"INFO"}, "The render is set up: press F12, or Ctrl F12 for the flight")
         return {"FINISHED"}
-
-
-def can_change(cls, context) -> bool:
-    """Whether there is a rig and it belongs to this file; else the operator's tooltip says why not."""
-    if not _has_rig(cls, context):
-        return False
-    locked = rig.why_locked(rig.active_rig(context))
-    if locked:
-        cls.poll_message_set(locked)
-    return not locked
-
-
-def _has_rig(cls, context) -> bool:
-    if rig.active_rig(context) is None:
-        cls.poll_message_set("Create a rig first")
-        return False
-    return True
-
-
-def _select_only(context, obj) -> None:
-    for other in context.selected_objects:
-        other.select_set(False)
-    context.view_layer.objects.active = obj
-    obj.select_set(True)
 
 
 CLASSES = (

@@ -12,6 +12,7 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper, poll_file_object_dro
 from mathutils import Matrix
 
 from .. import render, splats
+from .common import select_only
 
 TURNS = {"MINUS_Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
 """The turn about X that puts a file upright, by the axis that points up in it."""
@@ -123,13 +124,10 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
             render.show_splats(context.scene)
         if self.representation == "viewers":
             context.scene.view_settings.view_transform = "Raw"
-        for obj in context.selected_objects:
-            obj.select_set(False)
         for obj in objects:
             obj.rotation_euler.x = TURNS[axes]
             obj.scale = (self.scale,) * 3
-            obj.select_set(True)
-        context.view_layer.objects.active = objects[0]
+        select_only(context, *objects)
         label = SHOWN.get(shown, "")
         if read.dropped:
             self.report({"WARNING"}, f"{path.name}: {read.dropped:,} splats hold no usable numbers and were left out")

@@ -11,6 +11,7 @@ from bpy_extras.io_utils import ImportHelper
 
 from .. import render, rig, stack
 from ..errors import DreamzoomError
+from .common import in_object_mode, report, select_only
 
 
 class DREAMZOOM_OT_import_stack(Operator, ImportHelper):
@@ -34,24 +35,17 @@ class DREAMZOOM_OT_import_stack(Operator, ImportHelper):
 
     @classmethod
     def poll(cls, context):
-        if context.mode != "OBJECT":
-            cls.poll_message_set("Leave the edit mode first")
-            return False
-        return True
+        return in_object_mode(cls, context)
 
     def execute(self, context):
         before = rig.active_rig(context)
         try:
             root = stack.import_stack(context.scene, Path(bpy.path.abspath(self.filepath)), before, self.still)
         except DreamzoomError as error:
-            self.report({"ERROR"}, f"{error}. {error.remedy}" if error.remedy else str(error))
-            return {"CANCELLED"}
+            return report(self, error)
         if self.use_frame_range:
             render.use_flight(root, context.scene)
-        for obj in context.selected_objects:
-            obj.select_set(False)
-        context.view_layer.objects.active = root
-        root.select_set(True)
+        select_only(context, root)
         count = len(root.dreamzoom.levels)
         made = "" if root == before else ", under a new rig"
         self.report({"INFO"}, f"{count} pictures{made}")

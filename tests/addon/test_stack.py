@@ -9,6 +9,7 @@ from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 
 from addon import render, rig, stack
+from addon.operators import stack as stack_operators
 
 WIDTH, HEIGHT, WIDE, HIGH = 64, 36, 96, 54
 
@@ -121,9 +122,7 @@ class TestImport:
         assert len(bpy.data.objects) == count
 
     def test_it_is_in_the_menu(self, dreamzoom):
-        assert any(
-            draw.__module__.endswith("operators.stack") for draw in bpy.types.TOPBAR_MT_file_import.draw._draw_funcs
-        )
+        assert stack_operators.draw_import in bpy.types.TOPBAR_MT_file_import.draw._draw_funcs
 
 
 class TestPlaces:
