@@ -10,12 +10,12 @@ _SERVER = _HERE / "server" if (_HERE / "server").is_dir() else _HERE.parent / "s
 # `core`, what both sides must agree on, lies with the server's code: inside the extension, beside `addon/` in a clone
 __path__.append(str(_SERVER))
 
-from . import model_panel, operators, panels, properties  # noqa: E402
+from . import operators, properties  # noqa: E402
 from .jobs import lifecycle  # noqa: E402
 from .splats import applied  # noqa: E402
-from .ui import preferences  # noqa: E402
+from .ui import panels, preferences  # noqa: E402
 
-MODULES = (preferences, properties, operators, panels, model_panel, lifecycle, applied)
+MODULES = (preferences, properties, operators, panels, lifecycle, applied)
 
 
 def register() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import bpy
 from bpy.types import Panel, UILayout
 
-from . import launch, models, rig, words
+from . import launch, models, rig
 from .backend import current_job
-from .panels import RigPanel, draw_error, paragraph, split
+from .ui import labels
+from .ui.panels.layout import RigPanel, draw_error, paragraph, split
 
 
 class DREAMZOOM_PT_diffusion(RigPanel, Panel):
@@ -106,7 +107,7 @@ def _draw_download(layout: UILayout) -> None:
     column = layout.column(align=True)
     column.label(text=shelf.message or "Starting")
     if shelf.seconds_left is not None:
-        column.label(text=f"About {words.of_seconds(shelf.seconds_left)} left")
+        column.label(text=f"About {labels.of_seconds(shelf.seconds_left)} left")
 
 
 CLASSES = (DREAMZOOM_PT_diffusion, DREAMZOOM_PT_diffusion_more)

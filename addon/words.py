@@ -10,16 +10,6 @@ from .client import Ended
 from .errors import DreamzoomError
 
 BAD_REQUEST, CANCELLED, ENGINE_UNAVAILABLE, BUSY = -32602, -32800, -32001, -32002
-STAGES = {
-    "plan": "Planning the path",
-    "zoom": "Imagining",
-    "dream": "Dreaming",
-    "align": "Fitting depth",
-    "refine": "Matching views",
-    "splat": "Shaping",
-    "export": "Writing",
-    "import": "Importing",
-}
 FIELDS = {
     "prompt": "prompt",
     "negative_prompt": "Avoid text",
@@ -28,22 +18,6 @@ FIELDS = {
     "seed": "seed",
     "focus": "place of the next level",
 }
-
-
-def of_stage(stage: str) -> str:
-    """What a stage does."""
-    return STAGES.get(stage, stage.replace("_", " ").capitalize())
-
-
-def of_seconds(seconds: float) -> str:
-    """A duration as people say it."""
-    seconds = max(0, round(seconds))
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, rest = divmod(seconds, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def of_error(error: dict[str, Any]) -> DreamzoomError:

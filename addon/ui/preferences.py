@@ -8,7 +8,8 @@ from bpy.types import AddonPreferences
 
 from .. import __package__ as base_package
 from .. import launch
-from ..panels import draw_set_up, paragraph, split
+from .panels.layout import paragraph, split
+from .panels.setup import draw_set_up
 
 
 class DreamzoomPreferences(AddonPreferences):

@@ -3,9 +3,9 @@
 import bpy
 import pytest
 
-from addon import launch, operators, panels, properties, words
+from addon import launch, operators, properties, words
 from addon.client import Ended
-from addon.ui import preferences
+from addon.ui import labels, panels, preferences
 
 OPERATORS = [cls for module in operators.MODULES for cls in module.CLASSES if issubclass(cls, bpy.types.Operator)]
 SETTINGS = [*properties.CLASSES, *preferences.CLASSES, *OPERATORS]
@@ -58,7 +58,7 @@ def test_registers_twice(dreamzoom):
     assert not hasattr(bpy.types.Object, "dreamzoom")
     dreamzoom.register()
     assert bpy.types.Object.bl_rna.properties.get("dreamzoom") is not None
-    assert hasattr(bpy.types, panels.DREAMZOOM_PT_dream.__name__)
+    assert hasattr(bpy.types, panels.dream.DREAMZOOM_PT_dream.__name__)
 
 
 class TestRenderSettings:
@@ -140,7 +140,7 @@ class TestWords:
         ("seconds", "expected"), [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (95, "1 min 35 s"), (7300, "2 h 1 min")]
     )
     def test_durations(self, seconds, expected):
-        assert words.of_seconds(seconds) == expected
+        assert labels.of_seconds(seconds) == expected
 
 
 class TestLaunch:
