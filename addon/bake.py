@@ -1,4 +1,4 @@
-"""Cameras as every frame evaluates them, with what parents, constraints and drivers do; and keys for every frame."""
+"""Cameras as every frame evaluates them, with what parents, constraints and drivers do."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 import bpy
 import numpy as np
-from bpy_extras import anim_utils
 
 from . import cameras
 
 LENS = ("lens", "shift_x", "shift_y", "sensor_width", "sensor_height", "clip_start", "clip_end")
-LINEAR = 1
-"""Blender's number of that interpolation."""
 
 
 @dataclass(frozen=True)
@@ -87,37 +84,3 @@ def _moment(scene: bpy.types.Scene, frame: int, camera: bpy.types.Object, base: 
         np.eye(4) if base is None else np.array(base.matrix_world, np.float64),
         0.0 if base is None else float(base.get("zoom", 0.0)),
     )
-
-
-def curve_of(owner: bpy.types.ID, data_path: str, index: int = 0) -> bpy.types.FCurve | None:
-    """The animation curve of a property, in whichever form its action is."""
-    animation = owner.animation_data
-    if animation is None or animation.action is None or animation.action_slot is None:
-        return None
-    bag = anim_utils.action_get_channelbag_for_slot(animation.action, animation.action_slot)
-    return bag.fcurves.find(data_path, index=index) if bag else None
-
-
-def set_keys(owner: bpy.types.ID, data_path: str, frames: Sequence[int], values: np.ndarray) -> None:
-    """Replace a property's keys by one per frame, with straight lines between them.
-
-    Args:
-        values: (frames,) or (frames, components).
-    """
-    owner.keyframe_insert(data_path, frame=frames[0])
-    for index, column in enumerate(np.asarray(values, np.float32).reshape(len(frames), -1).T):
-        curve = curve_of(owner, data_path, index)
-        points = curve.keyframe_points
-        points.clear()
-        points.add(len(frames))
-        points.foreach_set("co", np.column_stack([frames, column]).astype(np.float32).ravel())
-        points.foreach_set("interpolation", np.full(len(frames), LINEAR, np.int32))
-        curve.update()
-
-
-def set_values(owner: bpy.types.ID, data_path: str, frames: Sequence[int], values: Sequence[float]) -> None:
-    """Set a number, keyed only where it changes; its earlier keys and driver are gone."""
-    holder, _, name = data_path.rpartition(".")
-    setattr(owner.path_resolve(holder) if holder else owner, name, float(values[0]))
-    if any(value != values[0] for value in values):
-        set_keys(owner, data_path, frames, np.array(values))

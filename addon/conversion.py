@@ -15,9 +15,10 @@ import numpy as np
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Matrix, Vector
 
-from . import bake, cameras, path, rig
+from . import cameras, path, rig
 from .bake import Moment
 from .errors import DreamzoomError
+from .rig import keyframes
 
 MOST_LEVELS = 64
 EXACT_PIXELS = 0.05
@@ -105,7 +106,7 @@ def rig_from_camera(
     root = rig.create_rig(scene, focus, levels, factor, min(speed, 1_000_000))
     root.scale = (1 / widest,) * 3
     root["orbit"] = 0.0
-    bake.set_keys(root, rig.ZOOM, frames, zooms)
+    keyframes.set_keys(root, rig.ZOOM, frames, zooms)
     made = root.dreamzoom.camera
     _use_lens(made, camera.data)
     _bake_pose(made, frames, poses)
@@ -207,19 +208,19 @@ def _bake_pose(made: bpy.types.Object, frames: Sequence[int], poses: Sequence[np
     for before, after in zip(turns, turns[1:]):
         after.make_compatible(before)
     made.rotation_mode = "QUATERNION"
-    bake.set_keys(made, "location", frames, np.array([pose[:3, 3] for pose in poses]))
-    bake.set_keys(made, "rotation_quaternion", frames, np.array(turns))
+    keyframes.set_keys(made, "location", frames, np.array([pose[:3, 3] for pose in poses]))
+    keyframes.set_keys(made, "rotation_quaternion", frames, np.array(turns))
 
 
 def _bake_lens(lens: bpy.types.Camera, seen: Sequence[Moment], ratios: np.ndarray) -> None:
     """Set and key what a lens does, in a world that is `ratios` times larger; depth of field looks the same there."""
     frames = [moment.frame for moment in seen]
     for name in ("lens", "shift_x", "shift_y", "sensor_width", "sensor_height"):
-        bake.set_values(lens, name, frames, [moment.data[name] for moment in seen])
+        keyframes.set_values(lens, name, frames, [moment.data[name] for moment in seen])
     starts = [moment.data["clip_start"] * min(ratio, 1.0) for moment, ratio in zip(seen, ratios)]
-    bake.set_values(lens, "clip_start", frames, starts)
+    keyframes.set_values(lens, "clip_start", frames, starts)
     lens.clip_end = max(moment.data["clip_end"] for moment in seen)
     if lens.dof.use_dof:
         distances = [moment.focus_distance * ratio for moment, ratio in zip(seen, ratios)]
-        bake.set_values(lens, "dof.focus_distance", frames, distances)
-        bake.set_values(lens, "dof.aperture_fstop", frames, [m.fstop / ratio for m, ratio in zip(seen, ratios)])
+        keyframes.set_values(lens, "dof.focus_distance", frames, distances)
+        keyframes.set_values(lens, "dof.aperture_fstop", frames, [m.fstop / ratio for m, ratio in zip(seen, ratios)])

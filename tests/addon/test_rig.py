@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from addon import path, rig
+from addon.rig import builder
 from dreamzoom.path import ZoomPath
 
 FOCUSES = [(0.2, -0.1, 0.05), (-0.3, 0.15, 0.0), (0.1, 0.25, -0.1), (0.05, -0.2, 0.1)]
@@ -80,7 +81,7 @@ class TestCreateRig:
         scene.frame_set(13)
         after = root.dreamzoom.camera.matrix_world.translation
         turned = math.atan2(after.y, after.x) - math.atan2(before.y, before.x)
-        assert turned == pytest.approx(rig.ORBIT_PER_LEVEL, abs=1e-5)
+        assert turned == pytest.approx(builder.ORBIT_PER_LEVEL, abs=1e-5)
 
     def test_several_rigs_in_a_scene_are_independent(self, root):
         bpy.ops.dreamzoom.create_rig(levels=2)
