@@ -9,7 +9,8 @@ from pathlib import Path
 import bpy
 
 from . import __package__ as base_package
-from . import core, preferences
+from . import preferences
+from .core import fading
 from .errors import DreamzoomError
 
 PYTHON_VARIABLE = "DREAMZOOM_SERVER_PYTHON"
@@ -17,7 +18,7 @@ PYTHON_VARIABLE = "DREAMZOOM_SERVER_PYTHON"
 
 def code_folder() -> Path:
     """The server's code: the folder that `core` lies in, inside the extension or beside the add-on in a checkout."""
-    return Path(core.__file__).resolve().parents[1]
+    return Path(str(fading.__file__)).resolve().parents[1]
 
 
 def user_folder() -> Path:

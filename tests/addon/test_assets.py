@@ -11,7 +11,7 @@ import pytest
 from mathutils import Matrix
 from mathutils.kdtree import KDTree
 
-from addon import assets, rig, splats, surfaces
+from addon import assets, launch, rig, splats, surfaces
 from addon.request import build_request
 from dreamzoom.splats.io.ply import read_splats
 
@@ -222,7 +222,7 @@ class TestWrite:
             command,
             input=json.dumps(write(root, tmp_path)).encode(),
             capture_output=True,
-            env=os.environ | {"PYTHONPATH": str(Path(assets.__file__).parents[1] / "server")},
+            env=os.environ | {"PYTHONPATH": str(launch.code_folder())},
             check=False,
         )
         assert b"level_003_surfaces.ply" in done.stdout, done.stderr.decode()

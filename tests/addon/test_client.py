@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from addon import client
+from addon import client, launch
 
-SERVER = Path(client.__file__).parents[1] / "server"
+SERVER = launch.code_folder()
 
 
 @pytest.fixture
@@ -94,14 +94,13 @@ class TestServer:
 
     def test_dies_with_a_killed_parent(self, server_python, tmp_path):
         script = (
-            "import os, sys, time; sys.path.insert(0, sys.argv[1]); from addon.client import Client\n"
+            "import os, sys, time; sys.path.insert(0, sys.argv[1]); from client import Client\n"
             "from pathlib import Path\n"
             "c = Client(sys.argv[2:], os.environ | {'PYTHONPATH': sys.argv[1] + '/server'}, Path('x.log'))\n"
             "c.request('initialize', {}); c.wait_for_message(30); print(c.pid, flush=True); time.sleep(60)"
         )
-        # The client alone, without Blender: its package is given no __init__ that needs bpy
-        (tmp_path / "addon").mkdir()
-        (tmp_path / "addon" / "client.py").write_bytes(Path(client.__file__).read_bytes())
+        # The module alone: the packages that it lies in need bpy
+        (tmp_path / "client.py").write_bytes(Path(client.__file__).read_bytes())
         (tmp_path / "server").symlink_to(SERVER, target_is_directory=True)
         parent = subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path), server_python, "-m", "dreamzoom", "serve"],

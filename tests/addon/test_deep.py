@@ -7,7 +7,9 @@ import bpy
 import numpy as np
 import pytest
 
-PLACE = Path(__file__).resolve().parents[2] / "scripts/benchmarks/_deep.py"
+import addon
+
+PLACE = Path(addon.__file__).resolve().parents[1] / "scripts/benchmarks/_deep.py"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,9 @@ import bpy
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts/render.py"
+import addon
+
+SCRIPT = Path(addon.__file__).resolve().parents[1] / "scripts/render.py"
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
 
-from addon import request
+from addon import launch, request
 from addon.errors import DreamzoomError
 
 CHECK = "import sys; from dreamzoom.wire import decode_request; decode_request(sys.stdin.buffer.read())"
@@ -29,12 +28,11 @@ class TestBuildRequest:
         root.dreamzoom.levels[2].seed = 9
         root.dreamzoom.levels[2].focus = (0.1, 0, 0)
         built = json.dumps(build(root), allow_nan=False)
-        folder = str(Path(request.__file__).parents[1] / "server")
         done = subprocess.run(
             [server_python, "-c", CHECK],
             input=built.encode(),
             capture_output=True,
-            env=os.environ | {"PYTHONPATH": folder},
+            env=os.environ | {"PYTHONPATH": str(launch.code_folder())},
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()

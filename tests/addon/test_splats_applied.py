@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import bpy
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import splat_pictures as pictures
 from mathutils import Matrix
 
 from addon import splats
 from addon.splats import applied, export, native
 from addon.splats.arrays import axes_of
+
+from . import splat_pictures as pictures
 
 REPRESENTATIONS = ["surfels", "flat", "gaussians", "viewers", *["native"] * native.available()]
 TURN = Matrix.Translation((0.2, -0.1, 0.1)) @ Matrix.Rotation(1, 4, (1, 2, 3))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import splat_pictures as pictures
-
 from addon import splats
 from dreamzoom.splats import io
 from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.io import spz
+
+from . import splat_pictures as pictures
 
 KINDS = [".ply", ".compressed.ply", ".splat", "2.spz", "3.spz", "4.spz"]
 

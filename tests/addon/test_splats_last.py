@@ -10,11 +10,10 @@ import bpy
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import splat_pictures as pictures
-
 from addon import splats
 from addon.splats import native, surfels
+
+from . import splat_pictures as pictures
 
 REPRESENTATIONS = ["surfels", "triangles", "flat", "gaussians", "viewers", *["native"] * native.available()]
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import bpy
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import splat_pictures as pictures
 from mathutils import Matrix
 
 from addon import splats
 from addon.splats import export, native
+
+from . import splat_pictures as pictures
 
 SAMPLES = 1024
 """Cycles tests their alpha by chance."""

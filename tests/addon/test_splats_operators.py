@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import struct
-import sys
 import time
 from math import pi
 from pathlib import Path
@@ -13,10 +12,9 @@ import bpy
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import splat_pictures as pictures
-
 from addon import splats
+
+from . import splat_pictures as pictures
 
 
 @pytest.fixture

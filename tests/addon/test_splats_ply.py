@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import bpy
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import splat_pictures as pictures
-
 from addon import splats
 from addon.splats import ply
+
+from . import splat_pictures as pictures
 
 HEADER = b"ply\nformat binary_little_endian 1.0\n"
 MESH = HEADER + (

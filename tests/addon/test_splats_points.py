@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import splat_pictures as pictures
-
 from addon import splats
 from addon.splats.points import new_pointcloud
+
+from . import splat_pictures as pictures
 
 ROW = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
 ROW += [(name, "u1") for name in ("red", "green", "blue")]

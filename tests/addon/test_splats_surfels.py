@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import bpy
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import splat_pictures as pictures
-
 from addon import splats
 from addon.splats import material, surfels
+
+from . import splat_pictures as pictures
 
 
 def imported(folder, values, name="level", **extra):
