@@ -15,10 +15,12 @@ import numpy as np
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Matrix, Vector
 
-from . import cameras, path, rig
+from . import cameras, path
 from .bake import Moment
 from .errors import DreamzoomError
 from .rig import keyframes
+from .rig.builder import create_rig
+from .rig.lookup import ZOOM, level_empties
 
 MOST_LEVELS = 64
 EXACT_PIXELS = 0.05
@@ -103,10 +105,10 @@ def rig_from_camera(
     for pose, ratio in zip(poses, ratios):
         pose[:3, 3] *= ratio
     speed = max(round((frames[-1] - frames[0]) / max(np.ptp(zooms), 1e-6)), 1)
-    root = rig.create_rig(scene, focus, levels, factor, min(speed, 1_000_000))
+    root = create_rig(scene, focus, levels, factor, min(speed, 1_000_000))
     root.scale = (1 / widest,) * 3
     root["orbit"] = 0.0
-    keyframes.set_keys(root, rig.ZOOM, frames, zooms)
+    keyframes.set_keys(root, ZOOM, frames, zooms)
     made = root.dreamzoom.camera
     _use_lens(made, camera.data)
     _bake_pose(made, frames, poses)
@@ -121,7 +123,7 @@ def take_along(root: bpy.types.Object, objects: Sequence[bpy.types.Object], came
     """
     stay = {root, *root.children_recursive, *_with_parents(camera)}
     tops = {_with_parents(obj)[-1] for obj in objects} - stay
-    home = rig.level_empties(root)[0]
+    home = level_empties(root)[0]
     placed = Matrix.LocRotScale(root.location, root.rotation_euler, root.scale)
     for obj in tops:
         obj.parent = home

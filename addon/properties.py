@@ -15,7 +15,9 @@ from bpy.props import (
 )
 from bpy.types import PropertyGroup
 
-from . import diffusion, models, rig
+from . import models, rig
+from .diffusion import CLASSES as DIFFUSION_CLASSES
+from .diffusion import DiffusionSettings
 
 ENGINES = (
     (
@@ -214,7 +216,7 @@ class RigSettings(PropertyGroup):
         ),
     )
     diffusion: PointerProperty(
-        name="Diffusion", description="What the diffusion engine is told", type=diffusion.DiffusionSettings
+        name="Diffusion", description="What the diffusion engine is told", type=DiffusionSettings
     )
     see_assets: BoolProperty(
         name="See My Objects",
@@ -284,7 +286,7 @@ class SceneSettings(PropertyGroup):
     render_transparent: BoolProperty(**RENDER_TRANSPARENT)
 
 
-CLASSES = (*diffusion.CLASSES, LevelSettings, RigSettings, SceneSettings)
+CLASSES = (*DIFFUSION_CLASSES, LevelSettings, RigSettings, SceneSettings)
 
 
 def register() -> None:
