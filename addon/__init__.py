@@ -10,12 +10,11 @@ _SERVER = _HERE / "server" if (_HERE / "server").is_dir() else _HERE.parent / "s
 # `core`, what both sides must agree on, lies with the server's code: inside the extension, beside `addon/` in a clone
 __path__.append(str(_SERVER))
 
-from . import operators, properties  # noqa: E402
 from .jobs import lifecycle  # noqa: E402
-from .splats import applied  # noqa: E402
-from .ui import panels, preferences  # noqa: E402
+from .splats import applied_transforms  # noqa: E402
+from .ui import operators, panels, preferences, properties  # noqa: E402
 
-MODULES = (preferences, properties, operators, panels, lifecycle, applied)
+MODULES = (preferences, properties, operators, panels, lifecycle, applied_transforms)
 
 
 def register() -> None:

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .. import launch
-from ..client import Client, Ended
-from . import current_job, installation, main_loop
+from . import current_job, installation, launch, main_loop
+from .client import Client, Ended
 
 IDLE_SECONDS = 60.0
 """The server is stopped this long after its last use, so that it holds no GPU memory while Cycles renders."""

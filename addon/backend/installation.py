@@ -10,8 +10,7 @@ import sys
 import threading
 from dataclasses import dataclass
 
-from .. import launch
-from . import main_loop
+from . import launch, main_loop
 
 
 class Installation:

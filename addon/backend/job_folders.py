@@ -9,8 +9,8 @@ from pathlib import Path
 
 import bpy
 
-from .. import launch, preferences
 from ..errors import DreamzoomError
+from . import launch, preferences
 
 
 def _new_folder(root: bpy.types.Object) -> Path:

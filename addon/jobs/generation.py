@@ -9,13 +9,13 @@ from typing import Any
 
 import bpy
 
-from .. import changes, launch, words
-from ..backend import current_job, main_loop
+from ..backend import current_job, error_messages, launch, main_loop
+from ..backend.client import Ended
 from ..backend.connection import connection
 from ..backend.current_job import Job
-from ..client import Ended
 from ..errors import DreamzoomError
-from ..looking import Looking
+from ..scene import prompt_changes
+from ..scene.scene_capture import Looking
 from . import importing
 
 
@@ -43,7 +43,7 @@ def generate(
     capture = Looking(root, scene, view_layer, seconds)
     settings = root.dreamzoom
     job = Job(root.session_uid, Path(), settings.import_when_done, levels=len(settings.levels))
-    job.prompts = changes.words_of(settings)
+    job.prompts = prompt_changes.words_of(settings)
     if seconds < math.inf:
         job.work = capture
         main_loop.start(partial(_capture, job, capture))
@@ -94,7 +94,7 @@ def _receive(job: Job, message: dict[str, Any] | Ended) -> None:
     if not job.is_active:
         return
     if isinstance(message, Ended):
-        job.finish("failed", words.of_end(message, launch.log_file()))
+        job.finish("failed", error_messages.of_end(message, launch.log_file()))
     elif "method" in message:
         _take_notification(job, message["method"], message.get("params") or {})
     elif "error" in message:
@@ -126,10 +126,10 @@ def _take_progress(job: Job, params: dict[str, Any]) -> None:
 
 
 def _take_error(job: Job, error: dict[str, Any]) -> None:
-    if error.get("code") == words.CANCELLED:
+    if error.get("code") == error_messages.CANCELLED:
         job.finish("cancelled")
     else:
-        job.finish("failed", words.of_error(error))
+        job.finish("failed", error_messages.of_error(error))
 
 
 def _take_result(job: Job, result: dict[str, Any]) -> None:

@@ -7,10 +7,11 @@ from functools import partial
 
 import bpy
 
-from .. import importer, rig
+from .. import rig
 from ..backend import current_job, job_folders, main_loop
 from ..backend.current_job import Job
 from ..errors import DreamzoomError
+from ..results import importer
 
 
 def start_import(root: bpy.types.Object) -> Job:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import atexit
 
-from .. import models
-from ..backend import current_job, installation, main_loop
+from ..backend import current_job, installation, main_loop, model_library
 from ..backend.connection import connection
 
 
@@ -18,7 +17,7 @@ def end_all() -> None:
         job.status = "cancelled"
     current_job.replace(None)
     connection.close()
-    models.shelf.__init__()
+    model_library.shelf.__init__()
 
 
 def register() -> None:

@@ -9,8 +9,8 @@ import math
 
 import bpy
 
-from .. import path
 from ..core import fading
+from . import zoom_path
 from .flight import loops
 from .lookup import CONTENT, ORBIT, PIVOT, ZOOM
 
@@ -24,7 +24,7 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
     if shown:
         _drive(root, obj, "color", shown, 3)
     count = len(root.dreamzoom.levels) if loops(root) else None
-    first, last = path.window(root.dreamzoom.zoom_factor, level, superseded, count)
+    first, last = zoom_path.window(root.dreamzoom.zoom_factor, level, superseded, count)
     hidden = ([f"{u} <= {first:g}"] if math.isfinite(first) else []) + [f"{u} >= {last:.6g}"]
     for name in ("hide_viewport", "hide_render"):
         _drive(root, obj, name, " or ".join(hidden))
@@ -43,7 +43,11 @@ def drive_level(root: bpy.types.Object, empty: bpy.types.Object, level: int) -> 
     if not any(any(focus) for focus in focuses):
         return
     count = len(focuses)
-    keys = path.drift(factor, 3 * focuses, level + count, count) if loops(root) else path.drift(factor, focuses, level)
+    keys = (
+        zoom_path.drift(factor, 3 * focuses, level + count, count)
+        if loops(root)
+        else zoom_path.drift(factor, focuses, level)
+    )
     for axis in range(3):
         curve = _drive(root, empty, "location", size, axis)
         curve.keyframe_points.add(len(keys))

@@ -9,7 +9,18 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import applied, compressed, facing, flat, gaussians, native, ply, points, surfels, viewport
+from . import (
+    applied_transforms,
+    billboards,
+    compressed,
+    flat_gaussians,
+    native,
+    ply,
+    points,
+    sphere_gaussians,
+    surfels,
+    viewport_decimation,
+)
 from .arrays import SplatFileError, Splats, are_neighbourly, neighbourly, srgb_to_linear
 from .export import export_splats, holds_splats, taken, write_parts
 
@@ -153,7 +164,7 @@ def usual_representation(splats: Splats) -> str:
     """The first of surfels and flat that shows splats well; of others Blender's own where it has them."""
     if splats.are_surfels():
         return "surfels"
-    if flat.are_flat(splats):
+    if flat_gaussians.are_flat(splats):
         return "flat"
     return "native" if native.available() else "gaussians"
 
@@ -161,20 +172,20 @@ def usual_representation(splats: Splats) -> str:
 def _shown(splats: Splats, name: str, collection: bpy.types.Collection, representation: str) -> bpy.types.Object:
     make = {
         "surfels": surfels.surfel_mesh,
-        "flat": flat.flat_mesh,
-        "gaussians": gaussians.gaussian_cloud,
-        "viewers": facing.facing_mesh,
+        "flat": flat_gaussians.flat_mesh,
+        "gaussians": sphere_gaussians.gaussian_cloud,
+        "viewers": billboards.facing_mesh,
         "native": native.native_cloud,
     }
     if representation in {"surfels", "flat"} and len(splats) >= MANY and not are_neighbourly(splats.means):
         splats = splats.ordered(neighbourly(splats.means))
     data = make[representation](name, splats)
-    applied.remember(data)
+    applied_transforms.remember(data)
     obj = _placed(name, data, collection, splats[:: max(1, len(splats) // GLANCE)].rgb)
-    if len(splats) > viewport.MOST and representation != "native":
-        viewport.thin(obj, splats)
+    if len(splats) > viewport_decimation.MOST and representation != "native":
+        viewport_decimation.thin(obj, splats)
     if representation == "viewers":
-        facing.face_camera(obj, bpy.context.scene)
+        billboards.face_camera(obj, bpy.context.scene)
     return obj
 
 

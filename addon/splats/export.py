@@ -9,9 +9,9 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import applied, harmonics, ply
+from . import applied_transforms, harmonics, ply
 from .arrays import SH_C0, SplatFileError, Splats, axes_of, linear_to_srgb, smallest
-from .material import TRIANGLES
+from .materials import TRIANGLES
 from .surfels import SQUARE, TRIANGLE
 
 CHUNK = 1 << 14
@@ -55,7 +55,7 @@ def taken(obj: bpy.types.Object, after: np.ndarray | None = None) -> Callable[[]
     """
     if not holds_splats(obj):
         raise SplatFileError(f"{obj.name} shows no splats")
-    applied.mend(obj.data)
+    applied_transforms.mend(obj.data)
     name, values, matrix = obj.data.name, _copied(obj.data), np.array(obj.matrix_world, np.float64)
     if after is not None:
         matrix = np.array(after, np.float64) @ matrix

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import harmonics
 from .arrays import Splats, in_chunks, largest, released
-from .material import native_material
+from .materials import native_material
 from .points import new_pointcloud, set_attribute
 
 FAINTEST = -np.log(254)

@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 
 from .arrays import Points, srgb_to_linear
-from .material import point_material
+from .materials import point_material
 
 COVER = np.float32(0.71)
 """Radius of a disc over its footprint: half a pixel's diagonal, so that a facing surface has no holes."""

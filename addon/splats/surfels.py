@@ -10,7 +10,7 @@ import numpy as np
 
 from . import harmonics
 from .arrays import Splats, components_of, in_chunks, released, srgb_to_linear
-from .material import CUT, TRIANGLES, surfel_material
+from .materials import CUT, TRIANGLES, surfel_material
 
 SQUARE = CUT * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float32)
 """A face's corners in sigmas, in the order of its loop: what the kernel's circle just touches."""

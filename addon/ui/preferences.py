@@ -7,7 +7,7 @@ from bpy.props import StringProperty
 from bpy.types import AddonPreferences
 
 from .. import __package__ as base_package
-from .. import launch
+from ..backend import launch
 from .panels.layout import paragraph, split
 from .panels.setup import draw_set_up
 

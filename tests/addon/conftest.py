@@ -30,7 +30,7 @@ def registered():
 @pytest.fixture
 def dreamzoom(registered, tmp_path, monkeypatch):
     """The registered add-on, writing into a folder of the test's own; no job outlives the test."""
-    from addon import launch
+    from addon.backend import launch
     from addon.jobs import lifecycle
 
     monkeypatch.setattr(launch, "user_folder", lambda: tmp_path / "user")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ... import model_panel
-from . import dream, levels, result, rig
+from . import diffusion, dream, levels, result, rig
 
-MODULES = (rig, levels, dream, model_panel, result)
+MODULES = (rig, levels, dream, diffusion, result)
 
 
 def register() -> None:

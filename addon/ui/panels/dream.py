@@ -5,10 +5,11 @@ from __future__ import annotations
 import bpy
 from bpy.types import Panel, UILayout
 
-from ... import changes, launch, preview, rig, words
-from ...backend import current_job
+from ... import rig
+from ...backend import current_job, error_messages, launch
 from ...backend.current_job import Job
-from .. import labels
+from ...scene import prompt_changes
+from .. import labels, preview
 from .layout import RigPanel, draw_error, paragraph, split
 from .setup import draw_set_up
 
@@ -40,7 +41,7 @@ def draw_job(layout: UILayout, settings) -> None:
     if current is not None and current.is_active:
         _draw_progress(layout, current)
         return
-    again = changes.told(settings)
+    again = prompt_changes.told(settings)
     if again:
         paragraph(layout, again, icon="FILE_REFRESH")
     row = layout.row()
@@ -74,7 +75,7 @@ def _draw_progress(layout: UILayout, current: Job) -> None:
     if current.seconds_left is not None and current.status == "running":
         lines.label(text=f"About {labels.of_seconds(current.seconds_left)} left")
     if current.note:
-        paragraph(layout, words.sentence(current.note), icon="INFO")
+        paragraph(layout, error_messages.sentence(current.note), icon="INFO")
     _draw_warning(layout, current)
     icon = preview.icon(current.preview)
     if icon:
@@ -83,7 +84,7 @@ def _draw_progress(layout: UILayout, current: Job) -> None:
 
 def _draw_warning(layout: UILayout, current: Job) -> None:
     if current.warning:
-        paragraph(layout, words.sentence(current.warning), icon="ERROR")
+        paragraph(layout, error_messages.sentence(current.warning), icon="ERROR")
 
 
 def _doing(current: Job) -> str:

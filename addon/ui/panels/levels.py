@@ -5,7 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.types import Panel, UIList
 
-from ... import assets, rig
+from ... import rig
+from ...scene import assets
 from .layout import RigPanel, split
 
 

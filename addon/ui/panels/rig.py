@@ -5,7 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.types import Panel, UILayout
 
-from ... import clearing, rig
+from ... import rig
+from ...scene import occluders
 from .layout import RigPanel, SidebarPanel, paragraph, split
 
 
@@ -82,7 +83,7 @@ def draw_new_rig(new, layout: UILayout) -> None:
 
 def draw_in_the_way(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
     """What hides the dream, as the cube of a new file does, and the button that hides it."""
-    found = [obj.name for obj in clearing.in_the_way(root, scene)]
+    found = [obj.name for obj in occluders.in_the_way(root, scene)]
     if not found:
         return
     names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
