@@ -3,10 +3,11 @@
 The room of what runs inside Blender. What it is made of is said in each module's first lines.
 """
 
-from . import job, model_panel, operators, panels, preferences, properties
-from .splats import applied
+from .jobs import lifecycle
+from .splats import applied_transforms
+from .ui import operators, panels, preferences, properties
 
-MODULES = (preferences, properties, operators, panels, model_panel, job, applied)
+MODULES = (preferences, properties, operators, panels, lifecycle, applied_transforms)
 
 
 def register() -> None:

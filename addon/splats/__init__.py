@@ -14,7 +14,16 @@ from ..core.colour import quick_srgb_to_linear
 from ..core.errors import SplatFileError
 from ..core.formats.points import read as read_points
 from ..core.gaussians import Gaussians
-from . import applied, facing, flat, gaussians, native, points, surfels, viewport
+from . import (
+    applied_transforms,
+    billboards,
+    flat_gaussians,
+    native,
+    points,
+    sphere_gaussians,
+    surfels,
+    viewport_decimation,
+)
 from .export import export_splats, holds_splats, taken
 from .spatial_order import are_neighbourly, neighbourly
 
@@ -128,7 +137,7 @@ def usual_representation(splats: Gaussians) -> str:
     """The first of surfels and flat that shows splats well; of others Blender's own where it has them."""
     if splats.are_surfels():
         return "surfels"
-    if flat.are_flat(splats):
+    if flat_gaussians.are_flat(splats):
         return "flat"
     return "native" if native.available() else "gaussians"
 
@@ -136,20 +145,20 @@ def usual_representation(splats: Gaussians) -> str:
 def _shown(splats: Gaussians, name: str, collection: bpy.types.Collection, representation: str) -> bpy.types.Object:
     make = {
         "surfels": surfels.surfel_mesh,
-        "flat": flat.flat_mesh,
-        "gaussians": gaussians.gaussian_cloud,
-        "viewers": facing.facing_mesh,
+        "flat": flat_gaussians.flat_mesh,
+        "gaussians": sphere_gaussians.gaussian_cloud,
+        "viewers": billboards.facing_mesh,
         "native": native.native_cloud,
     }
     if representation in {"surfels", "flat"} and len(splats) >= MANY and not are_neighbourly(splats.means):
         splats = splats.ordered(neighbourly(splats.means))
     data = make[representation](name, splats)
-    applied.remember(data)
+    applied_transforms.remember(data)
     obj = _placed(name, data, collection, splats[:: max(1, len(splats) // GLANCE)].rgb)
-    if len(splats) > viewport.MOST and representation != "native":
-        viewport.thin(obj, splats)
+    if len(splats) > viewport_decimation.MOST and representation != "native":
+        viewport_decimation.thin(obj, splats)
     if representation == "viewers":
-        facing.face_camera(obj, bpy.context.scene)
+        billboards.face_camera(obj, bpy.context.scene)
     return obj
 
 

@@ -15,8 +15,8 @@ from ..core.formats import splat_ply
 from ..core.gaussians import FLATNESS, Gaussians, transformed
 from ..core.quaternions import from_axes
 from ..core.spherical_harmonics import SH_C0
-from . import applied
-from .material import TRIANGLES
+from . import applied_transforms
+from .materials import TRIANGLES
 from .surfels import SQUARE, TRIANGLE
 
 LEAST_OPACITY = np.float32(1e-6)
@@ -58,7 +58,7 @@ def taken(obj: bpy.types.Object, after: np.ndarray | None = None) -> Callable[[]
     """
     if not holds_splats(obj):
         raise SplatFileError(f"{obj.name} shows no splats")
-    applied.mend(obj.data)
+    applied_transforms.mend(obj.data)
     name, values, matrix = obj.data.name, _copied(obj.data), np.array(obj.matrix_world, np.float64)
     if after is not None:
         matrix = np.array(after, np.float64) @ matrix

@@ -8,7 +8,7 @@ import numpy as np
 from ..core import spherical_harmonics
 from ..core.arrays import in_chunks, largest, mapped_zeros
 from ..core.gaussians import Gaussians
-from .material import native_material
+from .materials import native_material
 from .points import new_pointcloud, set_attribute
 
 FAINTEST = -np.log(254)

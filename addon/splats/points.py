@@ -7,7 +7,7 @@ import numpy as np
 
 from ..core.colour import quick_srgb_to_linear
 from ..core.formats.points import Points
-from .material import point_material
+from .materials import point_material
 
 COVER = np.float32(0.71)
 """Radius of a disc over its footprint: half a pixel's diagonal, so that a facing surface has no holes."""

@@ -13,7 +13,7 @@ from ..core.arrays import in_chunks, mapped_zeros
 from ..core.colour import quick_srgb_to_linear
 from ..core.gaussians import Gaussians
 from ..core.quaternions import components_of
-from .material import CUT, TRIANGLES, surfel_material
+from .materials import CUT, TRIANGLES, surfel_material
 
 SQUARE = CUT * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float32)
 """A face's corners in sigmas, in the order of its loop: what the kernel's circle just touches."""
