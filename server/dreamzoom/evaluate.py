@@ -13,7 +13,7 @@ from core.camera import Camera
 from dreamzoom.consistency import Frame, carried, carry, psnr
 from dreamzoom.flight import open_flight, truthful
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
+from dreamzoom.pipeline.folder import Folder
 from dreamzoom.report import Report
 from dreamzoom.stages import files
 from dreamzoom.zoom.warp import Seen, Warp

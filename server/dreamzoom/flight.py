@@ -14,10 +14,11 @@ from core.camera import Camera
 from core.errors import BadRequest, EngineUnavailable
 from core.formats.splat_ply import read_splats
 from core.gaussians import Gaussians, joined, moved
-from dreamzoom import engines, wire
+from dreamzoom import wire
+from dreamzoom.engines import registry
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import read_request, read_result
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import read_request, read_result
 from dreamzoom.report import Report
 from dreamzoom.splats.rasterize import Raster, rasterize
 from dreamzoom.stages import files
@@ -112,7 +113,7 @@ def reference(request: wire.Request, out: Path, frames: Iterable[int] | None, re
 
 def truthful(request: wire.Request):
     """The request's engine, if it knows the truth. Raises EngineUnavailable."""
-    engine = engines.make(request)
+    engine = registry.make(request)
     if not hasattr(engine, "truth"):
         raise EngineUnavailable(
             f"the engine {engine.name} knows no true pictures", "only the procedural engine does: use it in the request"

@@ -23,18 +23,20 @@ from core.errors import Cancelled
 from core.formats.splat_ply import read_splats, write_splats
 from core.gaussians import Gaussians, moved
 from core.spherical_harmonics import SH_C0
-from dreamzoom import engines
-from dreamzoom.engines.base import COARSE, KNOWN, View
-from dreamzoom.engines.diffusion import DiffusionEngine, check, places
+from dreamzoom.engines import registry
+from dreamzoom.engines.diffusion import check, places
+from dreamzoom.engines.diffusion.engine import DiffusionEngine
 from dreamzoom.example import example
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
-from dreamzoom.job.runner import Sink, run
-from dreamzoom.job.steps import digests
+from dreamzoom.geometry.view import COARSE, KNOWN, View
+from dreamzoom.pipeline.events import Sink
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.pipeline.runner import run
+from dreamzoom.pipeline.steps import digests
+from dreamzoom.request.validation import convert_request
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages import agree, agree_steps, files, graph, plan, zoom
+from dreamzoom.stages import agree, files, graph, paste, plan, zoom
 from dreamzoom.stages.dream import Dreamed
-from dreamzoom.wire import convert_request
 from dreamzoom.zoom.stack import make_nest
 from dreamzoom.zoom.warp import cells
 
@@ -95,7 +97,7 @@ def depth_db(folder, request, level, name="image.png"):
     path = convert_request(request).path()
     coarse, fine = anchor(folder, level), anchor(folder, (level + 1) % path.levels)
     nothing = np.zeros(coarse.depth.shape, bool)
-    middle = agree.middle_of(coarse, fine, path.between(level + 1, level), nothing)
+    middle = paste.middle_of(coarse, fine, path.between(level + 1, level), nothing)
     one, other = picture(folder, level, name), picture(folder, (level + 1) % path.levels, name)
     return db(one[middle.shown], middle.down(other)), middle.shown.mean()
 
@@ -125,7 +127,7 @@ class TestMiddle:
         flat = np.full((40, 60), 3.0, np.float32)
         rgb = np.random.default_rng(0).random((40, 60, 3)).astype(np.float32)
         item = Dreamed(View("000/anchor", 0, 0.0, camera), rgb, flat, flat > 0)
-        middle = agree.middle_of(item, item, Similarity(1 / factor, np.zeros(3)), flat < 0)
+        middle = paste.middle_of(item, item, Similarity(1 / factor, np.zeros(3)), flat < 0)
         nest = make_nest((40, 60), factor)
         fine = torch.from_numpy(rgb).permute(2, 0, 1)
         assert nest.window(torch.from_numpy(middle.shown[None])).all()
@@ -138,7 +140,7 @@ class TestMiddle:
         noisy = [3 * np.exp(0.01 * rng.standard_normal((240, 360))) for _ in range(2)]
         rgb = np.zeros((240, 360, 3), np.float32)
         items = [Dreamed(View("0", 0, 0.0, camera), rgb, depth, depth > 0) for depth in noisy]
-        shown = agree.middle_of(*items, Similarity(0.5, np.zeros(3)), np.zeros((240, 360), bool)).shown
+        shown = paste.middle_of(*items, Similarity(0.5, np.zeros(3)), np.zeros((240, 360), bool)).shown
         assert shown[60:180, 90:270].mean() > 0.97
 
     def test_what_stands_before_it_is_not_pasted_over(self):
@@ -147,7 +149,7 @@ class TestMiddle:
         post = flat.copy()
         post[:, 28:33] = 2.0  # between the two cameras
         items = [Dreamed(View("0", 0, 0.0, camera), np.zeros((40, 60, 3)), d, flat > 0) for d in (post, flat)]
-        shown = agree.middle_of(*items, Similarity(0.5, np.zeros(3)), flat < 0).shown
+        shown = paste.middle_of(*items, Similarity(0.5, np.zeros(3)), flat < 0).shown
         assert not shown[:, 29:32].any()
         assert shown[10:30, 15:27].all()
         assert shown[10:30, 34:45].all()
@@ -220,7 +222,7 @@ class TestLoop:
     def test_no_border_shows(self, loop):
         """Where contents contradict: no step along the pasted part's border, as there is when it is only pasted."""
         folder, _ = loop
-        middle = agree_steps._read_around(Folder(folder), 2)[1]
+        middle = agree._read_around(Folder(folder), 2)[1]
         border = middle.pasted ^ np.roll(middle.pasted, 1, 1)
         naive = middle.paste(picture(folder, 2, "parts/painted.png"), picture(folder, 0))
 
@@ -356,14 +358,14 @@ class TestSteps:
     def test_engines_of_other_kinds_have_no_such_steps(self):
         for name in ("procedural", "spectral"):
             made = convert_request(content() | {"engine": {"name": name}})
-            assert not any(s.name.endswith(("surround", "agree")) for s in graph.build(made, engines.make(made)))
+            assert not any(s.name.endswith(("surround", "agree")) for s in graph.build(made, registry.make(made)))
 
 
 class TestViews:
     def test_points_take_the_final_colours_and_only_where_they_changed(self, flat):
         folder = Folder(flat[0])
         old = files.read_points(folder, "levels/000/parts/points.npz")
-        new, views = agree_steps.read_level(folder, 0)
+        new, views = agree.read_level(folder, 0)
         pixel, _ = views[0].view.camera.project(old.position.astype(np.float64))
         column, row = np.floor(pixel).astype(int).T
         assert np.abs(new.rgb - picture(flat[0], 0)[row, column]).max() < 2e-2
@@ -376,7 +378,7 @@ class TestViews:
         painted(tmp_path / "job", request, relief=0.1)
         folder = Folder(tmp_path / "job")
         old = files.read_views(folder, "levels/000/parts/views.npz")
-        cloud, new = agree_steps.read_level(folder, 0)
+        cloud, new = agree.read_level(folder, 0)
         assert len(new) > 1
         for before, after in zip(old[1:], new[1:]):
             assert np.abs(after.rgb - before.rgb)[before.fresh].max() < 3e-3
@@ -457,13 +459,13 @@ class TestNetworks:
         (tmp_path / "request.json").write_text(json.dumps(request))
         code = (
             "import os, signal, sys; import torch; torch.set_num_threads(1)\n"
-            "from dreamzoom.stages import agree\n"
-            "look, looked = agree.surroundings, []\n"
+            "from dreamzoom.stages import paste\n"
+            "look, looked = paste.surroundings, []\n"
             "def stop(*arguments):\n"
             "    looked.append(1)\n"
             "    if len(looked) == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
             "    return look(*arguments)\n"
-            "agree.surroundings = stop\n"
+            "paste.surroundings = stop\n"
             "from dreamzoom.cli import main; sys.exit(main())"
         )
         command = [sys.executable, "-c", code, "generate", "request.json", "--out", "job"]

@@ -12,12 +12,13 @@ from core.spherical_harmonics import SH_C0
 from dreamzoom.example import example
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate, located
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.request.inputs import located
+from dreamzoom.request.validation import convert_request
 from dreamzoom.stages import assets, files
 from dreamzoom.stages.graph import build
 from dreamzoom.stages.plan import anchor, settings
-from dreamzoom.wire import convert_request
 
 COLOUR = np.array([1.0, 0.1, 0.9])
 MIDDLE = np.array([0.25, 0.0, 0.45])
@@ -115,9 +116,9 @@ class TestJob:
 
 
 def engine(request):
-    from dreamzoom import engines
+    from dreamzoom.engines import registry
 
-    return engines.make(request)
+    return registry.make(request)
 
 
 class TestOver:

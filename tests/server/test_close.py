@@ -9,9 +9,9 @@ from core.camera import Camera, Similarity, look_at
 from core.gaussians import joined
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
-from dreamzoom.splats.fit import initial
+from dreamzoom.splats.initial import initial
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages import close, export
+from dreamzoom.stages import export, fill_gaps
 
 CAMERA = Camera(64, 48, 60.0, 60.0, 32.0, 24.0, look_at((0, -3, 0), (0, 0, 0)))
 RED, BLUE = (0.8, 0.1, 0.1), (0.1, 0.1, 0.8)
@@ -34,14 +34,14 @@ def slit():
 
 
 def closed(splats, cameras=(CAMERA,), around=()):
-    return close.closed(splats, list(around), list(cameras), Report())
+    return fill_gaps.closed(splats, list(around), list(cameras), Report())
 
 
 class TestClosed:
     def test_a_slit_is_closed_in_the_colour_and_depth_of_what_is_behind(self, slit):
-        assert rasterize(slit, CAMERA).alpha[:, 31].max() < close.OPEN
+        assert rasterize(slit, CAMERA).alpha[:, 31].max() < fill_gaps.OPEN
         more = closed(slit)
-        assert rasterize(more, CAMERA).alpha[:, 29:35].min() > close.OPEN
+        assert rasterize(more, CAMERA).alpha[:, 29:35].min() > fill_gaps.OPEN
         new = more[np.arange(len(slit), len(more))]
         assert CAMERA.project(new.means)[1] == pytest.approx(4.0, abs=1e-3)
         assert new.rgb == pytest.approx(np.broadcast_to(BLUE, new.rgb.shape), abs=0.02)

@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 
 from core.errors import BadRequest
-from dreamzoom import engines, wire
+from dreamzoom.engines import registry
 from dreamzoom.example import example
-from dreamzoom.job import steps
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate, read_request
-from dreamzoom.job.inputs import keep
-from dreamzoom.job.runner import Sink
+from dreamzoom.pipeline import steps
+from dreamzoom.pipeline.events import Sink
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate, read_request
+from dreamzoom.pipeline.input_copies import keep
+from dreamzoom.request import validation
 from dreamzoom.stages import files, graph
 
 WIDTH, HEIGHT = 48, 32
@@ -39,12 +40,12 @@ def job(tmp_path, levels=1, **given):
     raw = example(levels=levels, size=(WIDTH, HEIGHT)) | {"quality": "draft"}
     for name, path in given.items():
         raw["levels"][int(name[-1])][name[:-1]] = str(path)
-    return wire.convert_request(raw), Folder(tmp_path / "job")
+    return validation.convert_request(raw), Folder(tmp_path / "job")
 
 
 def digests(request, folder):
     """What every step depends on, by name."""
-    return steps.digests(graph.build(request, engines.make(request), keep(folder, request, quiet)))
+    return steps.digests(graph.build(request, registry.make(request), keep(folder, request, quiet)))
 
 
 def photo(path, width, height):

@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 
 from core.errors import Cancelled
-from dreamzoom.job import journal
-from dreamzoom.job.clock import Clock
-from dreamzoom.job.folder import Folder, FolderBusy
-from dreamzoom.job.live import LivePicture
-from dreamzoom.job.numbers import rng, seed_of
-from dreamzoom.job.runner import Progress, Sink, records, run
-from dreamzoom.job.steps import Step, digests
+from dreamzoom.pipeline import journal
+from dreamzoom.pipeline.eta import Eta
+from dreamzoom.pipeline.events import Progress, Sink
+from dreamzoom.pipeline.folder import Folder, FolderBusy
+from dreamzoom.pipeline.live_preview import LivePicture
+from dreamzoom.pipeline.rng import rng, seed_of
+from dreamzoom.pipeline.runner import records, run
+from dreamzoom.pipeline.steps import Step, digests
 
 SERVER = Path(__file__).parents[2] / "server"
 
@@ -102,7 +103,7 @@ class TestLock:
 
     def test_another_process_holds_it_until_it_is_killed(self, tmp_path):
         hold = (
-            "import sys,time; from pathlib import Path; from dreamzoom.job.folder import Folder\n"
+            "import sys,time; from pathlib import Path; from dreamzoom.pipeline.folder import Folder\n"
             "with Folder(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(60)"
         )
         environment = os.environ | {"PYTHONPATH": str(SERVER)}
@@ -285,14 +286,14 @@ class TestProgress:
     def test_seconds_left_follow_the_weights(self):
         steps = [step(name, weight=weight) for name, weight in (("a", 1), ("b", 3), ("c", 2))]
         times = iter((0.0, 7.0, 12.0))  # it is made, the first step begins, it ends
-        clock = Clock(steps, lambda: next(times))
-        assert clock.seconds_left() is None
-        clock.at(steps[0], 0.0)
-        clock.finish(steps[0])
-        assert clock.seconds_left() == pytest.approx(25)
-        clock.skip(steps[1])
-        assert clock.seconds_left() == pytest.approx(10)
-        assert clock.fraction == pytest.approx(4 / 6)
+        eta = Eta(steps, lambda: next(times))
+        assert eta.seconds_left() is None
+        eta.at(steps[0], 0.0)
+        eta.finish(steps[0])
+        assert eta.seconds_left() == pytest.approx(25)
+        eta.skip(steps[1])
+        assert eta.seconds_left() == pytest.approx(10)
+        assert eta.fraction == pytest.approx(4 / 6)
 
     def test_artifacts_are_told_also_of_what_was_done(self, tmp_path):
         def work(folder, report):
@@ -364,8 +365,8 @@ class TestKilled:
         """A process that is killed while it writes goes on where it stopped, and repeats nothing that was finished."""
         program = (
             "import sys, time; from pathlib import Path\n"
-            "from dreamzoom.job.folder import Folder; from dreamzoom.job.runner import run\n"
-            "from dreamzoom.job.steps import Step; from dreamzoom.job.numbers import rng\n"
+            "from dreamzoom.pipeline.folder import Folder; from dreamzoom.pipeline.runner import run\n"
+            "from dreamzoom.pipeline.steps import Step; from dreamzoom.pipeline.rng import rng\n"
             "def make(i):\n"
             "    def work(folder, report):\n"
             "        report.progress(0.5)\n"

@@ -20,13 +20,13 @@ from core.errors import BadRequest, Cancelled
 from dreamzoom.example import example
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import read_cloud
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
-from dreamzoom.job.inspect import inspect, table
-from dreamzoom.job.runner import Sink
+from dreamzoom.pipeline.events import Sink
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.pipeline.inspect import inspect, table
+from dreamzoom.request.validation import convert_request
 from dreamzoom.stages import files, refine
 from dreamzoom.stages.graph import build
-from dreamzoom.wire import convert_request
 
 torch.set_num_threads(1)
 SERVER = Path(__file__).parents[2] / "server"
@@ -151,7 +151,7 @@ class TestResume:
         (tmp_path / "request.json").write_text(json.dumps(request()))
         code = (
             "import os, signal, sys; import torch; torch.set_num_threads(1)\n"
-            "from dreamzoom.zoom import second\n"
+            "import dreamzoom.zoom.second as second\n"
             "ask = second._SecondPass._predict\n"
             "def stop(self, z, ratio):\n"
             "    if ratio < 0.2: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -215,7 +215,7 @@ class TestEngines:
 
 
 def _steps(content):
-    from dreamzoom import engines
+    from dreamzoom.engines import registry
 
     made = convert_request(content)
-    return build(made, engines.make(made))
+    return build(made, registry.make(made))

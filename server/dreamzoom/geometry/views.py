@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from core.camera import Camera, look_at
-from dreamzoom.engines.base import UNKNOWN, View
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
+from dreamzoom.geometry.view import UNKNOWN, View
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 
 LARGEST_OVERSCAN = 1.5

@@ -1,217 +1,213 @@
-"""Agree: the pictures of an engine that only paints, made to show one place at all scales. Values in, values out.
+"""The steps that make the levels' pictures of an engine that only paints agree, and what they read and write.
 
-The contract of `engines.base`: the middle of x_k is D(x_{k+1}). The finer level's picture is warped through its depth
-into the coarser one's pixels, each the mean of the finer ones in it, and pasted there; a ring around that is painted
-again, so that no border shows. For a flat scene that faces the camera at the focus the warp is the crop's D, exactly.
+First `levels/k/surround`, for every level that shows a next one: how the next picture shows in its middle, and the ring
+about that painted again. Then `levels/k/agree`: the final picture, with the next level's in its middle, the one after
+in the middle of that, and so on until a level is smaller than a pixel. So a picture depends on the levels that can be
+seen in it and on no finer ones.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
-from scipy.sparse import csr_matrix, diags
-from scipy.sparse.linalg import lsqr
+from scipy.sparse import csr_matrix
 
-from core.camera import Similarity
-from dreamzoom.engines.base import COARSE, KNOWN, Engine, View
+from core.colour import to_bytes
+from dreamzoom.engines.base import Denoises, Engine
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.harmonic import solve
-from dreamzoom.geometry.project import project
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.steps import Step
 from dreamzoom.report import Report
+from dreamzoom.stages import files, paste, plan
 from dreamzoom.stages.dream import Dreamed
-from dreamzoom.stages.zoom import paint
-from dreamzoom.zoom.warp import Seen, cells, make_warp
+from dreamzoom.stages.zoom import centred
 
-SURFACE = 0.03
-"""A view shows a point of the cloud where it lies within this share of the depth that it sees."""
+if TYPE_CHECKING:
+    from dreamzoom.stages.graph import Job
 
-EDGE = 0.05
-"""From this difference of log depth on between neighbouring pixels, colours are not carried across."""
+Given = Callable[[int, Report], np.ndarray | None]
 
 
-@dataclass(frozen=True)
-class Middle:
-    """How the next level's picture shows in a level's.
-
-    Attributes:
-        means: (n, h·w) sparse, rows sum to 1: the finer picture's pixels in each of the n pixels where it shows.
-        shown: (H, W) bool, those n pixels, in row order.
-        given: (H, W) bool, the level's pixels that the artist gave, which nothing is pasted over.
-    """
-
-    means: csr_matrix
-    shown: np.ndarray
-    given: np.ndarray
-
-    @property
-    def pasted(self) -> np.ndarray:
-        """(H, W) bool, the pixels that are the finer picture's."""
-        return self.shown & ~self.given
-
-    def down(self, fine: np.ndarray) -> np.ndarray:
-        """D of the finer picture (h, w, 3) where it shows, (n, 3) float32."""
-        return (self.means @ fine.reshape(-1, fine.shape[-1])).astype(np.float32)
-
-    def paste(self, coarse: np.ndarray, fine: np.ndarray) -> np.ndarray:
-        """The level's picture (H, W, 3) with the finer one's D in its middle."""
-        result = coarse.astype(np.float32)
-        result[self.pasted] = self.down(fine)[~self.given[self.shown]]
-        return result
+def wanted(engine: Engine) -> bool:
+    """Whether an engine's pictures must be made to agree: they neither show one place nor are sampled jointly."""
+    return not engine.multiview_consistent and not isinstance(engine, Denoises)
 
 
-def visible_levels(width: int, height: int, factor: float) -> int:
-    """How many finer levels show in a picture of that size: each at least a pixel long. At least 1."""
-    return max(math.floor(math.log(max(width, height)) / math.log(factor) + 1e-9), 1)
+def first_picture(level: int) -> str:
+    """Where a level's picture lies as it was painted, before the finer levels are in it."""
+    return f"{_place(level)}/parts/painted.png"
 
 
-def middle_of(coarse: Dreamed, fine: Dreamed, move: Similarity, given: np.ndarray) -> Middle:
-    """Where and how a finer anchor view shows in a coarser one.
+def step_of(level: int) -> str:
+    """The name of the step that writes a level's final picture."""
+    return f"{_place(level)}/agree"
+
+
+def build(job: Job, given: Given) -> list[Step]:
+    """All levels' steps.
 
     Args:
-        coarse, fine: Each in its own level's frame.
-        move: From the finer level's frame to the coarser one's.
-        given: (H, W) bool, the coarser view's pixels that the artist gave.
+        job: Its steps up to the levels' clouds come before these.
+        given: The artist's own picture of a level, (h, w, 3) float32 sRGB, about the middle of its anchor view.
     """
-    target = Seen(coarse.view.camera, np.nan_to_num(coarse.depth.astype(np.float64)))
-    depth = np.nan_to_num(fine.depth.astype(np.float64)) * move.scale
-    source = Seen(fine.view.camera.moved(move), depth)
-    warp = make_warp(source, target)
-    return Middle(warp.means[warp.covered], warp.covered.reshape(target.depth.shape), given)
+    levels = range(job.path.levels)
+    steps = [_surround_step(job, level, given) for level in levels if _next(job, level) is not None]
+    return steps + [_agree_step(job, level, given) for level in _order(job)]
 
 
-def surroundings(
-    engine: Engine,
-    item: Dreamed,
-    finer: np.ndarray,
-    middle: Middle,
-    factor: float,
-    prompt: str,
-    negative_prompt: str,
-    seed: int,
-    report: Report,
-) -> np.ndarray:
-    """A level's picture with the finer one in its middle, and a ring around that painted again.
+def read_level(folder: Folder, level: int) -> tuple[Cloud, list[Dreamed]]:
+    """A level's points and views in their final colours."""
+    cloud, dreamed = _dreamed(folder, level)
+    stored = files.read_arrays(folder, f"{_place(level)}/parts/agreed.npz")
+    pictures = [stored[str(number)].astype(np.float32) / np.float32(255) for number in range(len(dreamed))]
+    return paste.repainted(cloud, dreamed, pictures)
 
-    The ring reaches half-way to the border of a picture whose middle is 1/p of it: so the finer picture's own border,
-    which the ring must fit, stays as it is when its own middle is replaced.
 
-    Args:
-        engine: What imagines.
-        item: The level's anchor view as it was dreamed.
-        finer: (h, w, 3) float32 sRGB, the finer level's picture.
-        middle: Where it shows.
-        factor: p.
-        prompt, negative_prompt, seed: Of the level.
-        report: Progress and cancel.
+def _place(level: int) -> str:
+    return f"levels/{level:03d}"
 
-    Returns:
-        (H, W, 3) float32 sRGB.
+
+def _next(job: Job, level: int) -> int | None:
+    """The level that is seen in the middle of this one."""
+    after = level + 1
+    return after if after < job.path.levels else 0 if job.path.loop else None
+
+
+def _chain(job: Job, level: int) -> list[int]:
+    """A level and the finer ones that are seen in its picture, in turn; in a loop some may come again."""
+    camera = plan.anchor(job.path, level, job.limits).camera
+    found = [level]
+    for _ in range(paste.visible_levels(camera.width, camera.height, job.path.factor)):
+        after = _next(job, found[-1])
+        if after is None:
+            break
+        found.append(after)
+    return found
+
+
+def _dreamed(folder: Folder, level: int) -> tuple[Cloud, list[Dreamed]]:
+    base = _place(level)
+    return files.read_points(folder, f"{base}/parts/points.npz"), files.read_views(folder, f"{base}/parts/views.npz")
+
+
+def _surround_step(job: Job, level: int, given: Given) -> Step:
+    base, after, item = _place(level), _next(job, level), job.request.levels[level]
+    assert after is not None
+    move, seed = job.path.between(level + 1, level), job.request.level_seed(level)
+    parameters: dict[str, Any] = {
+        "engine": job.engine.identity(),
+        "engine_needs": job.engine.dependencies(level),
+        "prompt": item.prompt,
+        "negative_prompt": item.negative_prompt,
+        "seed": seed,
+        "image": job.picture_key(level),
+        "finer": [move.scale, *move.offset.tolist()],
+    }
+
+    def run(folder: Folder, report: Report) -> None:
+        coarse, fine = (files.read_views(folder, f"{_place(k)}/parts/views.npz")[0] for k in (level, after))
+        middle = paste.middle_of(coarse, fine, move, _held(given, level, coarse.rgb, report))
+        words = item.prompt, item.negative_prompt, seed, report
+        rgb = paste.surroundings(job.engine, coarse, fine.rgb, middle, job.path.factor, *words)
+        _write_around(folder, level, rgb, middle)
+        report.preview(rgb)
+
+    needs = (f"{base}/dream", f"{_place(after)}/dream")
+    outputs = (f"{base}/parts/around.npz",)
+    return Step(f"{base}/surround", "refine", level, 1, parameters, needs, outputs, run, weight=2)
+
+
+def _agree_step(job: Job, level: int, given: Given) -> Step:
+    base, chain = _place(level), _chain(job, level)
+    before, after = _leader(job, level), _next(job, level)
+    leads = after is not None and _leader(job, after) == level
+
+    def run(folder: Folder, report: Report) -> None:
+        cloud, dreamed = _dreamed(folder, level)
+        rgb, finer, middle = _composed(folder, chain)
+        change = np.zeros(rgb.shape, np.float32)
+        if before is not None:
+            change = files.read_arrays(folder, _follow_name(before))["change"].astype(np.float32)
+            change[_held(given, level, rgb, report)] = 0
+        if leads:
+            assert after is not None and middle is not None and finer is not None
+            fine = _dreamed(folder, after)[1][0]
+            field = paste.gap(middle, rgb, finer, change * _share(job, after))
+            held = _held(given, after, fine.rgb, report)
+            field = paste.lifted(field, middle, dreamed[0], fine, job.path.between(level + 1, level), held)
+            files.write_arrays(folder, _follow_name(level), {"change": field.astype(np.float16)})
+        pictures = paste.all_pictures(cloud, dreamed, np.clip(rgb + change, 0, 1))
+        arrays = {str(number): to_bytes(picture) for number, picture in enumerate(pictures)}
+        files.write_arrays(folder, f"{base}/parts/agreed.npz", arrays)
+        files.write_picture(folder, f"{base}/image.png", pictures[0])
+        report.preview(pictures[0])
+
+    needs = [f"{base}/dream", *(f"{_place(k)}/surround" for k in chain[:-1]), f"{_place(chain[-1])}/dream"]
+    needs += [] if before is None else [step_of(before)]
+    outputs = (f"{base}/parts/agreed.npz", f"{base}/image.png", *([_follow_name(level)] if leads else []))
+    parameters = {"shown": len(chain) - 1, "follows": before, "leads": leads, "share": _share(job, after or 0)}
+    return Step(step_of(level), "refine", level, 1, parameters, tuple(dict.fromkeys(needs)), outputs, run, weight=0.3)
+
+
+def _composed(folder: Folder, chain: list[int]) -> tuple[np.ndarray, np.ndarray | None, paste.Middle | None]:
+    """A level's picture with the next ones in its middle, the next one's by itself, and how that shows in it."""
+    rgb, finer, middle = files.read_views(folder, f"{_place(chain[-1])}/parts/views.npz")[0].rgb, None, None
+    for level in reversed(chain[:-1]):  # the finest first, one at a time in memory
+        around, middle = _read_around(folder, level)
+        rgb, finer = middle.paste(around, rgb), rgb
+    return rgb, finer, middle
+
+
+def _order(job: Job) -> list[int]:
+    """The levels, coarse to fine; in a loop from the first one of which the artist gave pixels."""
+    levels = range(job.path.levels)
+    first = next((level for level in levels if job.picture_key(level)), 0) if job.path.loop else 0
+    return [*levels[first:], *levels[:first]]
+
+
+def _leader(job: Job, level: int) -> int | None:
+    """The coarser level whose given pixels, or those of coarser ones yet, this one's picture has to follow."""
+    order = _order(job)
+    coarser = order[: order.index(level)]
+    return coarser[-1] if any(job.picture_key(other) for other in coarser) else None
+
+
+def _share(job: Job, level: int) -> float:
+    """How much of a coarser level's own change a level takes over. In a loop it falls evenly to nothing, since the
+    level that begins is seen in the middle of the last one, too.
     """
-    pasted = middle.pasted
-    wide = max((1 - 1 / factor) / 4 * min(pasted.shape), 1)
-    near = distance_transform_edt(~pasted) <= wide if pasted.any() else pasted
-    ring = near & ~pasted & ~middle.given
-    rgb = middle.paste(item.rgb, finer)
-    rgb = np.where(ring[..., None], _carried(item, rgb - item.rgb, pasted, ring), rgb)
-    mask = np.where(ring, COARSE, KNOWN).astype(np.uint8)
-    view = replace(item.view, name=_again(item.view))
-    return paint(engine, view, rgb, mask, prompt, negative_prompt, seed, report)
+    left = job.path.levels - _order(job).index(level)
+    return left / (left + 1) if job.path.loop else 1.0
 
 
-def _again(view: View) -> str:
-    """The name of the second look at an anchor view: "002/again/anchor"."""
-    return view.name.replace("/anchor", "/again/anchor")
+def _follow_name(level: int) -> str:
+    """Where it stands what the next level's picture changes by to agree with what the artist gave."""
+    return f"{_place(level)}/parts/follow.npz"
 
 
-def _carried(item: Dreamed, change: np.ndarray, pasted: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """The picture (H, W, 3) where what the pasted pixels changed is carried on through the ring, falling to nothing
-    at its outer border: harmonic, and not across edges of depth.
-    """
-    weight = gaussian_filter(pasted.astype(np.float32), 2)
-    smooth = gaussian_filter(np.where(pasted[..., None], change, 0), (2, 2, 0)) / np.maximum(weight, 1e-3)[..., None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        depth = np.log(item.depth.astype(np.float64))
-    right, down = (_linked(depth, axis) for axis in (1, 0))
-    hold = np.where(ring, 1e-9, 1e3)
-    found = [solve(hold, np.where(pasted, smooth[..., c], 0), right, down) for c in range(3)]
-    return np.clip(item.rgb + np.stack(found, -1), 0, 1).astype(np.float32)
+def _held(given: Given, level: int, rgb: np.ndarray, report: Report) -> np.ndarray:
+    """The pixels (H, W) bool of a level's anchor view that the artist gave."""
+    photo = given(level, report)
+    return np.zeros(rgb.shape[:2], bool) if photo is None else np.isfinite(centred(photo, rgb.shape[:2])[..., 0])
 
 
-def _linked(depth: np.ndarray, axis: int) -> np.ndarray:
-    """(H, W): 1 where a pixel and the next along the axis lie on one surface, else next to nothing."""
-    step = np.abs(np.diff(depth, axis=axis, append=np.take(depth, [-1], axis)))
-    return np.where(step < EDGE, 1.0, 1e-4)
+def _write_around(folder: Folder, level: int, rgb: np.ndarray, middle: paste.Middle) -> None:
+    means = middle.means
+    arrays = {
+        "rgb": to_bytes(rgb),
+        "shown": middle.shown,
+        "given": middle.given,
+        "width": np.array((means.shape or (0, 0))[1]),
+    }
+    arrays |= {"data": means.data, "indices": means.indices, "indptr": means.indptr}
+    files.write_arrays(folder, f"{_place(level)}/parts/around.npz", arrays)
 
 
-def gap(middle: Middle, coarse: np.ndarray, fine: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """What the finer picture must change by, seen at the level's pixels, so that its D is what the level shows.
-
-    Args:
-        middle: Where it shows.
-        coarse, fine: (H, W, 3) and (h, w, 3), pictures that agree but for what the artist gave.
-        change: (H, W, 3), what the level's own picture changes by where it is not given.
-
-    Returns:
-        (H, W, 3) float32; beyond where the finer picture shows, that of the nearest pixel where it does.
-    """
-    wanted, given = change[middle.shown].astype(np.float32), middle.given[middle.shown]
-    wanted[given] = (coarse[middle.shown] - middle.down(fine))[given]
-    field = np.zeros(change.shape, np.float32)
-    field[middle.shown] = wanted
-    if middle.shown.any():
-        field = field[
-            tuple(np.asarray(distance_transform_edt(~middle.shown, return_distances=False, return_indices=True)))
-        ]
-    return field
-
-
-def lifted(
-    field: np.ndarray, middle: Middle, coarse: Dreamed, fine: Dreamed, move: Similarity, held: np.ndarray
-) -> np.ndarray:
-    """L: a change of the finer picture (h, w, 3) float32 whose D is `field`; smooth, and 0 where pixels are held.
-
-    Args:
-        field: (H, W, 3) at the coarser level's pixels.
-        middle: Where the finer picture shows.
-        coarse, fine, move: As for `middle_of`.
-        held: (h, w) bool, the finer picture's pixels that the artist gave.
-    """
-    source = fine.view.camera.moved(move)
-    pixel, _ = coarse.view.camera.project(source.unproject(np.nan_to_num(fine.depth.astype(np.float64)) * move.scale))
-    places = [pixel[..., 1] - 0.5, pixel[..., 0] - 0.5]
-    change = np.stack([map_coordinates(field[..., c], places, order=1, mode="nearest") for c in range(3)], -1)
-    change = np.where(held[..., None], 0, change)
-    rest = field[middle.shown] - middle.down(change)
-    free = middle.means @ diags((~held).ravel().astype(np.float32))
-    more = np.stack([lsqr(free, rest[:, c], iter_lim=30)[0] for c in range(3)], -1)  # the least that makes up for it
-    return (change + more.reshape(change.shape)).astype(np.float32)
-
-
-def repainted(cloud: Cloud, dreamed: Sequence[Dreamed], pictures: Sequence[np.ndarray]) -> tuple[Cloud, list[Dreamed]]:
-    """A level's points and views with other pictures: each point changes as the pixel that it was lifted from."""
-    rgb = cloud.rgb.copy()
-    for number, (item, picture) in enumerate(zip(dreamed, pictures)):
-        own = np.flatnonzero(cloud.view == number)
-        pixel, _ = item.view.camera.project(cloud.position[own].astype(np.float64))
-        row, column, _ = cells(pixel, item.depth.shape)
-        rgb[own] = np.clip(rgb[own] + (picture - item.rgb)[row, column], 0, 1)
-    return replace(cloud, rgb=rgb), [replace(item, rgb=picture) for item, picture in zip(dreamed, pictures)]
-
-
-def all_pictures(cloud: Cloud, dreamed: Sequence[Dreamed], anchor: np.ndarray) -> list[np.ndarray]:
-    """The pictures of all views of a level, when its anchor's is `anchor`: in the others, what was taken over from the
-    cloud changes as the cloud does, and what they added stays.
-    """
-    first = [anchor, *(item.rgb for item in dreamed[1:])]
-    after, _ = repainted(cloud, dreamed, first)
-    change = replace(cloud, rgb=after.rgb - cloud.rgb)
-    for number, item in enumerate(dreamed[1:], 1):
-        seen = project(change, item.view.camera)
-        with np.errstate(invalid="ignore"):
-            taken = ~item.fresh & (np.abs(seen.depth - item.depth) < SURFACE * item.depth)
-        first[number] = np.clip(item.rgb + np.where(taken[..., None], seen.rgb, 0), 0, 1).astype(np.float32)
-    return first
+def _read_around(folder: Folder, level: int) -> tuple[np.ndarray, paste.Middle]:
+    """A level's picture with its surroundings painted again, (H, W, 3) float32, and how the next one shows in it."""
+    stored = files.read_arrays(folder, f"{_place(level)}/parts/around.npz")
+    shape = len(stored["indptr"]) - 1, int(stored["width"])
+    means = csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=shape)
+    return stored["rgb"].astype(np.float32) / np.float32(255), paste.Middle(means, stored["shown"], stored["given"])

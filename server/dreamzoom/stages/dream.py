@@ -11,16 +11,16 @@ from core.camera import Camera
 from core.errors import DreamzoomError
 from dreamzoom.engines.base import COARSE, KNOWN, Engine, View
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.joint import Posed, refine
+from dreamzoom.geometry.joint import Posed, align_jointly
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.merge import glue, thin
 from dreamzoom.geometry.photometric import Picture
 from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.seam import Aligned
 from dreamzoom.report import Report
-from dreamzoom.stages.align import align_by_pictures, align_view, settle, with_given
 from dreamzoom.stages.assets import NONE, Assets
 from dreamzoom.stages.export import shown_finer
+from dreamzoom.stages.view_depth import align_by_pictures, align_view, settle, with_given
 from dreamzoom.stages.zoom import paint
 
 
@@ -218,7 +218,7 @@ def _together(
     first = sights[0]
     posed = [_anchor_posed(first, still)]
     posed += [Posed(sight.dreamed.view.camera, depth) for sight, depth in zip(sights[1:], depths)]
-    corrections = refine(posed)
+    corrections = align_jointly(posed)
     first = replace(first, dreamed=replace(first.dreamed, depth=first.dreamed.depth * np.exp(corrections[0])))
     cloud, joined = _points(first.dreamed, first.fitted, 0), [first]
     for number, correction in enumerate(corrections[1:], 1):
@@ -247,8 +247,8 @@ def _anchor_posed(sight: _Sight, still: bool) -> Posed:
     row, column = int(np.floor(y)), int(np.floor(x))
     height, width = item.depth.shape
     if still or sight.covered.any() or not (distance > 0 and 0 <= row < height and 0 <= column < width):
-        return Posed(item.view.camera, _without_assets(sight).depth, scale_doubt=1e-4, warp=0.0)
-    return Posed(item.view.camera, item.depth, scale_doubt=0.05, held=(row, column))
+        return Posed(item.view.camera, _without_assets(sight).depth, log_scale_std=1e-4, warp=0.0)
+    return Posed(item.view.camera, item.depth, log_scale_std=0.05, held=(row, column))
 
 
 def _at_focus(covered: np.ndarray, camera: Camera) -> bool:

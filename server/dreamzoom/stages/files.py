@@ -12,7 +12,7 @@ from core.camera import Camera
 from core.colour import to_bytes
 from dreamzoom.engines.base import View
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.job.folder import Folder
+from dreamzoom.pipeline.folder import Folder
 from dreamzoom.stages.dream import Dreamed
 
 

@@ -19,12 +19,12 @@ from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import write_cloud
 from dreamzoom.geometry.photometric import Picture
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.inputs import Input, asset_fields, in_place
-from dreamzoom.job.steps import Step, digest_of
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.steps import Step, digest_of
 from dreamzoom.report import Report
+from dreamzoom.request.inputs import Input, asset_fields, in_place
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages import agree_steps, assets, close, dream, export, files, plan, refine_steps, splat, zoom
+from dreamzoom.stages import agree, assets, dream, export, files, fill_gaps, plan, refine_steps, splat, zoom
 from dreamzoom.wire import Request
 
 LATER = 0.4
@@ -72,13 +72,13 @@ class Job:
     @property
     def pasted(self) -> bool:
         """Whether each level's picture gets the next one's into its middle."""
-        return agree_steps.wanted(self.engine)
+        return agree.wanted(self.engine)
 
     def first_picture(self, level: int) -> str:
         """Where a level's picture lies as it was first made; its final one may come later."""
         if self.joint:
             return f"{place(level)}/parts/joint.png"
-        return agree_steps.first_picture(level) if self.pasted else f"{place(level)}/image.png"
+        return agree.first_picture(level) if self.pasted else f"{place(level)}/image.png"
 
     def digest(self, field: str) -> str | None:
         """SHA-256 of a file that the request names; None where it names none."""
@@ -175,7 +175,7 @@ def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None =
         steps += refine_steps.build(job, engine, lambda level, report: _given_picture(job, level, report))
     if job.pasted:
         steps += [step for level in levels for step in (_image_step(job, level), _dream_step(job, level))]
-        steps += agree_steps.build(job, lambda level, report: _given_picture(job, level, report))
+        steps += agree.build(job, lambda level, report: _given_picture(job, level, report))
     if job.agreed:
         steps += [_image_step(job, level) for level in levels]
     for level in levels:
@@ -411,7 +411,7 @@ def _export_step(job: Job, level: int) -> Step:
         fitted = read_splats(folder.path(f"{base}/parts/fit.ply"))
         cloud, _ = refine_steps.read_level(job, folder, level)
         shown = fitted if level == 0 and not job.path.loop else export.feathered(fitted, anchor)
-        shown = close.closed(shown, job.stays(folder, level), cameras, report)
+        shown = fill_gaps.closed(shown, job.stays(folder, level), cameras, report)
         splats, cloud = export.mark_superseded(shown, cloud, finer)
         folder.write_with(names[0], lambda temporary: write_splats(temporary, splats))
         folder.write_with(names[1], lambda temporary: write_cloud(temporary, cloud))
@@ -428,7 +428,7 @@ def _finished(job: Job, level: int) -> tuple[str, ...]:
     """The steps after which a level's points and views are as they will be."""
     own = (f"{place(level)}/dream",)
     if job.pasted:
-        return (*own, agree_steps.step_of(level))
+        return (*own, agree.step_of(level))
     return (*own, refine_steps.step_of(job, level)) if job.second else own
 
 

@@ -11,10 +11,10 @@ from core.colour import to_bytes
 from core.errors import BadRequest
 from dreamzoom.engines.base import Denoises, Engine
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.steps import Step
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.steps import Step
 from dreamzoom.report import Report
-from dreamzoom.stages import agree_steps, files, plan, refine
+from dreamzoom.stages import agree, files, plan, refine
 from dreamzoom.stages.dream import Dreamed
 from dreamzoom.stages.zoom import centred
 from dreamzoom.wire import Request
@@ -57,7 +57,7 @@ def build(job: Job, engine: Denoises, given: Given) -> list[Step]:
 def read_level(job: Job, folder: Folder, level: int) -> tuple[Cloud, list[Dreamed]]:
     """A level's points and views, in their final colours: of the second pass, or agreeing with the finer levels."""
     if job.pasted:
-        return agree_steps.read_level(folder, level)
+        return agree.read_level(folder, level)
     base = _place(level)
     cloud = files.read_points(folder, f"{base}/parts/points.npz")
     dreamed = _first_views(folder, level)

@@ -12,7 +12,9 @@ from dreamzoom.geometry.edges import behind_edges, find_edges
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.views import bridges
 from dreamzoom.report import Report
-from dreamzoom.splats.fit import Target, fit, initial
+from dreamzoom.splats.fit import fit
+from dreamzoom.splats.initial import initial
+from dreamzoom.splats.target import Target
 from dreamzoom.stages.dream import Dreamed
 from dreamzoom.stages.plan import Settings
 

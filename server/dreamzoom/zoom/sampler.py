@@ -25,7 +25,7 @@ import torch
 
 from dreamzoom.report import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
 from dreamzoom.zoom import noise as noises
-from dreamzoom.zoom.blend import Blend, Known, close_loop, merge, quantise, settle, spread_known
+from dreamzoom.zoom.blend import Blend, Known, close_loop, finish, merge, quantise, spread_known
 from dreamzoom.zoom.denoiser import Denoiser, Prompt, guided, predict
 from dreamzoom.zoom.latent import Cost, CountingCodec, LatentBlend
 from dreamzoom.zoom.stack import Nest, make_nest
@@ -223,7 +223,7 @@ class JointSampler:
         if self.plan.loop or self.plan.blend is not Blend.LAPLACIAN:
             picture = quantise(picture)
         else:
-            picture = settle(picture, coarser, nest)
+            picture = finish(picture, coarser, nest)
         return picture if given is None else torch.where(given.mask, quantise(given.picture), picture)
 
     def _begin(self, level: int, coarser: _Level | None) -> _Level:

@@ -110,13 +110,14 @@ class _SecondPass:
         for index, ratio in enumerate(self.ratios):
             self.report.progress(index / steps, f"depth-aware step {index + 1} of {steps}")
             clean, left = self._predict(z, float(ratio)), steps - 1 - index
-            if left % self.every == 0:
+            compared, decoded = left % self.every == 0, []
+            if compared:
                 decoded = [picture.float().to(self.home) for picture in self.codec.decode(clean)]
                 rounds = self.options.rounds * (1 if left else LAST)
                 pictures = agree(self._held(decoded), self.links, rounds, self.masks, self.report)
             if not left:
                 break
-            clean = self._latents(clean, decoded, pictures) if left % self.every == 0 else self._as_before(clean)
+            clean = self._latents(clean, decoded, pictures) if compared else self._as_before(clean)
             noise, then = self._noise(index + 1), float(self.ratios[index + 1])
             z = [
                 advance(one, x, before, noise[k].to(x), float(ratio), then, self.options.eta)
