@@ -34,7 +34,7 @@ def _row(ending: str, degree: int, count: int) -> dict:
             start = time.perf_counter()
             formats.write(path, splats)
             middle = time.perf_counter()
-            back, _ = formats.read(path)
+            back = formats.read(path).splats
             reads.append(time.perf_counter() - middle)
             writes.append(middle - start)
             if len(back) != count:

@@ -1,5 +1,7 @@
 """The few errors that users meet. Each says what is wrong, where, and what to do."""
 
+from __future__ import annotations
+
 import errno
 
 
@@ -9,11 +11,13 @@ class DreamzoomError(Exception):
     Args:
         message: One line: what is wrong and where.
         remedy: One line: what the artist can do. The panel draws it under the message.
+        operator: The Blender operator that does it; the panel draws it as a button ("dreamzoom.install_server").
     """
 
-    def __init__(self, message: str, remedy: str = ""):
+    def __init__(self, message: str, remedy: str = "", operator: str = ""):
         super().__init__(message)
         self.remedy = remedy
+        self.operator = operator
 
 
 class BadRequest(DreamzoomError):

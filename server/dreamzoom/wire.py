@@ -154,10 +154,10 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
             from dreamzoom.geometry.views import ready_path
 
             keys = ready_path(self.preset, self.width, self.height, len(self.levels))
-            return ZoomPath(self.zoom_factor, focuses, tuple(keys), self.loop)
+            return ZoomPath(self.zoom_factor, focuses, tuple(keys), loop=self.loop)
         keys = sorted(self.cameras, key=lambda key: key.frame)
         placed = tuple(Key(key.frame, key.zoom, self._camera(key)) for key in keys)
-        return ZoomPath(self.zoom_factor, focuses, placed, self.loop)
+        return ZoomPath(self.zoom_factor, focuses, placed, loop=self.loop)
 
     def level_seed(self, level: int) -> int:
         """The level's own seed, or one drawn from the job's."""

@@ -21,7 +21,8 @@ from scipy.ndimage import gaussian_filter
 from core.camera import Camera, Similarity, look_at
 from core.errors import Cancelled
 from core.formats.splat_ply import read_splats, write_splats
-from core.gaussians import SH_C0, Gaussians, moved
+from core.gaussians import Gaussians, moved
+from core.spherical_harmonics import SH_C0
 from dreamzoom.engines import registry
 from dreamzoom.engines.diffusion import check, places
 from dreamzoom.engines.diffusion.engine import DiffusionEngine

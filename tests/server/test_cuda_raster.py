@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from core.camera import Camera, look_at
-from core.gaussians import SH_C0, Gaussians
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.splats import cpu
 from dreamzoom.splats.cuda import raster
 from dreamzoom.splats.cuda.layout import KEPT, NEAREST

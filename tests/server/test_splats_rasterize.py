@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.camera import Camera, Similarity, look_at
-from core.gaussians import SH_C0, Gaussians
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.splats import cpu, reference
 from dreamzoom.splats.cuda import probe
 from dreamzoom.splats.gradient import gradients

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.camera import Camera, look_at
-from core.gaussians import SH_C0, Gaussians
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.evaluate import psnr
 from dreamzoom.splats import simplify
 from dreamzoom.splats.rasterize import rasterize

@@ -73,7 +73,8 @@ def _scene(scene, start: float, orbit: float):
     """A rig with drifting focuses away from the world's middle, a keyed camera, and points under the levels near."""
     import bpy
 
-    from addon import bake, rig
+    from addon import rig
+    from addon.rig import keyframes
 
     levels = round(start) + SPAN + 2
     root = rig.create_rig(scene, (1.0, -2.0, 0.5), levels, FACTOR, FRAMES)
@@ -84,9 +85,9 @@ def _scene(scene, start: float, orbit: float):
         level["focus"] = random.uniform(-0.3, 0.3, 3).tolist()
     rig.sync_levels(root)
     frames = np.arange(1, SPAN * FRAMES + 2)
-    bake.set_keys(root, rig.ZOOM, frames, start + (frames - 1) / FRAMES)
+    keyframes.set_keys(root, rig.ZOOM, frames, start + (frames - 1) / FRAMES)
     camera = root.dreamzoom.camera
-    bake.set_keys(camera, "location", list(CAMERA), np.array(list(CAMERA.values())))
+    keyframes.set_keys(camera, "location", list(CAMERA), np.array(list(CAMERA.values())))
     camera.rotation_euler = (math.radians(42), 0.0, 0.1)
     points = {}
     for level in range(max(round(start) - 4, 0), levels):

@@ -29,7 +29,7 @@ def main(plan_file: Path) -> None:
 
 def request(plan: dict, folder: Path) -> dict:
     """The request of a new rig, as the panel's Generate would send it."""
-    from addon import request as requests
+    from addon.scene import request as requests
 
     root = _rig(plan)
     scene = bpy.context.scene
@@ -38,12 +38,12 @@ def request(plan: dict, folder: Path) -> dict:
 
 def flight(plan: dict, folder: Path) -> dict:
     """Import a job under the rig and render some frames of its flight."""
-    from addon import importer, render
+    from addon.results import importer, render_settings
 
     root = _rig(plan)
     scene = bpy.context.scene
     importer.import_job(root, folder / plan["job"])
-    render.set_up(scene, plan["engine"], plan["samples"])
+    render_settings.set_up(scene, plan["engine"], plan["samples"])
     _box_filter(scene)
     seconds, pictures = [], []
     for frame in plan["frames"]:
@@ -128,7 +128,8 @@ def _rig(plan: dict) -> bpy.types.Object:
 
 def _look(scene: bpy.types.Scene, plan: dict) -> bpy.types.Object:
     """The plan's camera, in the server's axes and pixels, and the add-on's own render settings."""
-    from addon import cameras, render
+    from addon.results import render_settings
+    from addon.rig import cameras
 
     view = plan["camera"]
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
@@ -137,7 +138,7 @@ def _look(scene: bpy.types.Scene, plan: dict) -> bpy.types.Object:
     scene.camera = camera
     cameras.set_intrinsics(camera.data, scene.render, cameras.Intrinsics(**view["intrinsics"]))
     camera.matrix_world = cameras.camera_world(np.array(view["pose"]), np.eye(4)).T
-    render.set_up(scene, plan.get("engine", "CYCLES"), plan["samples"])
+    render_settings.set_up(scene, plan.get("engine", "CYCLES"), plan["samples"])
     _box_filter(scene)
     return camera
 

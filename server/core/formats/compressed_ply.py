@@ -10,6 +10,7 @@ from ..atomic_files import replacing
 from ..errors import SplatFileError
 from ..gaussians import Gaussians
 from . import ply, quantization
+from .format import Format, SplatFile, without
 
 CHUNK = 256
 POSITION = ["x", "y", "z"]
@@ -21,41 +22,39 @@ SH_RANGE = np.float32(8)
 """Harmonics above degree 0 lie in ± half of this, in 8 bits."""
 
 
-def is_compressed(elements: list[ply.Element]) -> bool:
-    """Whether a PLY's header promises this layout."""
-    return any(element.name == "chunk" for element in elements)
+def recognises(path: Path, magic: bytes) -> bool:
+    """Whether a file is a PLY whose header promises this layout. Raises SplatFileError for a header that is none."""
+    return magic.startswith(ply.MAGIC) and ply.table_named(ply.tables_of(path), "chunk") is not None
 
 
-def read_counted(path: Path) -> tuple[Gaussians, int]:
-    """Read a compressed PLY; the order is the file's.
-
-    Returns:
-        The splats, and how many were dropped since their chunk's bounds are NaN or infinite.
+def read(path: Path) -> SplatFile:
+    """Read a compressed PLY, in the file's order; splats whose chunk has bounds that are NaN or infinite are left out.
 
     Raises:
         SplatFileError: What is wrong with the file, in one sentence.
         OSError: The file can't be opened.
     """
-    elements = ply.header_of(path)
-    chunk_table, vertex_table = (ply.table_of(path, elements, name) for name in ("chunk", "vertex"))
-    coloured = "min_r" in chunk_table.dtype.names
-    for table, names in ((chunk_table, BOUNDS if coloured else BOUNDS[:12]), (vertex_table, PACKED)):
-        missing = [name for name in names if name not in table.dtype.names]
+    path = Path(path)
+    tables = ply.tables_of(path)
+    chunks, vertices = ply.table_named(tables, "chunk"), ply.table_named(tables, "vertex")
+    if chunks is None or vertices is None:
+        raise SplatFileError(f"{path.name}: holds no splats: the compressed PLY lacks a table")
+    coloured = "min_r" in chunks.columns
+    for table, names in ((chunks, BOUNDS if coloured else BOUNDS[:12]), (vertices, PACKED)):
+        missing = [name for name in names if name not in table.columns]
         if missing:
-            raise SplatFileError(f"{path.name}: the compressed PLY has no {missing[0]}")
-    if len(chunk_table) != -(-len(vertex_table) // CHUNK):
-        raise SplatFileError(f"{path.name}: {len(chunk_table)} chunks do not fit {len(vertex_table)} splats")
-    if any(vertex_table.dtype[name].kind != "u" for name in PACKED):
+            raise SplatFileError(f"{path.name}: holds no splats: the compressed PLY has no {missing[0]}")
+        table.check()
+    if len(chunks) != -(-len(vertices) // CHUNK):
+        raise SplatFileError(f"{path.name}: {len(chunks)} chunks do not fit {len(vertices)} splats")
+    if any(vertices.type_of(name) != np.uint32 for name in PACKED):
         raise SplatFileError(f"{path.name}: the compressed PLY's packed columns are not of type uint")
-    sh = _read_sh(path, elements, len(vertex_table))
-    bounds = chunk_table.rows(0, len(chunk_table))
-    rows = vertex_table.rows(0, len(vertex_table))
+    coded = _coded_harmonics(path, ply.table_named(tables, "sh"), len(vertices))
     with np.errstate(over="ignore", invalid="ignore"):
-        splats = _unpacked(rows, bounds, sh, coloured)
+        splats = _unpacked(vertices.rows(0, len(vertices)), chunks.rows(0, len(chunks)), coded, coloured)
         good = np.isfinite(splats.means).all(-1) & np.isfinite(splats.log_scales).all(-1)
         good &= np.isfinite(splats.sh[:, 0]).all(-1)
-    dropped = len(splats) - int(np.count_nonzero(good))
-    return (splats[good] if dropped else splats), dropped
+    return without(splats, good, "-Y")
 
 
 def write_splats(path: Path, splats: Gaussians):
@@ -94,16 +93,16 @@ def write_splats(path: Path, splats: Gaussians):
         file.write(np.ascontiguousarray(coded).data)
 
 
-def _read_sh(path: Path, elements: list[ply.Element], count: int) -> np.ndarray:
+def _coded_harmonics(path: Path, table: ply.Table | None, count: int) -> np.ndarray:
     """The bytes of the harmonics above degree 0, (N, K − 1, 3)."""
-    if not any(element.name == "sh" for element in elements):
+    if table is None:
         return np.zeros((count, 0, 3), np.uint8)
-    table = ply.table_of(path, elements, "sh")
-    names = [f"f_rest_{index}" for index in range(len(table.dtype.names))]
-    if len(table) != count or len(names) not in (9, 24, 45, 72) or set(names) != set(table.dtype.names):
+    names = [f"f_rest_{index}" for index in range(len(table.columns))]
+    if len(table) != count or len(names) not in (9, 24, 45, 72) or set(names) != set(table.columns):
         raise SplatFileError(f"{path.name}: the compressed PLY's table of harmonics does not fit its splats")
-    if any(table.dtype[name] != np.uint8 for name in names):
+    if any(table.type_of(name) != np.uint8 for name in names):
         raise SplatFileError(f"{path.name}: the compressed PLY's harmonics are not of type uchar")
+    table.check()
     return ply.column(table.rows(0, count), names).reshape(count, 3, len(names) // 3).transpose(0, 2, 1)
 
 
@@ -172,3 +171,6 @@ def _morton(points: np.ndarray) -> np.ndarray:
             cell = (cell | cell << np.uint64(shift)) & np.uint64(mask)
         code |= cell << np.uint64(axis)
     return code
+
+
+FORMAT = Format("compressed PLY", ".compressed.ply", recognises, read, write_splats)

@@ -9,23 +9,27 @@ import numpy as np
 from ..atomic_files import replacing
 from ..errors import SplatFileError
 from ..gaussians import Gaussians
+from ..quaternions import unit
 from . import quantization
-from .splat_ply import unit
+from .format import Format, SplatFile, without
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
 LEAST_SCALE = np.float32(1e-30)
 
 
-def read_counted(path: Path) -> tuple[Gaussians, int]:
-    """Read a `.splat` file.
+def recognises(path: Path, magic: bytes) -> bool:
+    """Whether the file's name says so; the content has no mark."""
+    return path.suffix.lower() == FORMAT.suffix
 
-    Returns:
-        The splats, and how many rows were dropped since they held NaN, infinite or negative values.
+
+def read(path: Path) -> SplatFile:
+    """Read a `.splat` file; rows that hold NaN, infinite or negative values are left out and counted.
 
     Raises:
         SplatFileError: The size is no whole number of splats.
         OSError: The file can't be opened.
     """
+    path = Path(path)
     size = path.stat().st_size
     if size == 0 or size % ROW.itemsize:
         raise SplatFileError(
@@ -34,16 +38,16 @@ def read_counted(path: Path) -> tuple[Gaussians, int]:
         )
     rows = np.fromfile(path, ROW)
     good = np.isfinite(rows["mean"]).all(-1) & np.isfinite(rows["scale"]).all(-1) & (rows["scale"] >= 0).all(-1)
-    dropped = len(rows) - int(np.count_nonzero(good))
-    rows = rows[good] if dropped else rows
+    with np.errstate(invalid="ignore"):
+        log_scales = np.log(np.maximum(rows["scale"], LEAST_SCALE))
     splats = Gaussians(
         np.ascontiguousarray(rows["mean"]),
-        np.log(np.maximum(rows["scale"], LEAST_SCALE)),
+        log_scales,
         unit((rows["rotation"].astype(np.float32) - 128) / 128),
         quantization.logits_of(rows["rgba"][:, 3]),
         quantization.constant_of(rows["rgba"][:, :3].astype(np.float32) / 255)[:, None],
     )
-    return splats, dropped
+    return without(splats, good, "-Y")
 
 
 def write_splats(path: Path, splats: Gaussians):
@@ -56,3 +60,6 @@ def write_splats(path: Path, splats: Gaussians):
     rows["rotation"] = quantization.to_byte(splats.quaternions * 128 + 128)
     with replacing(path) as file:
         file.write(rows.data)
+
+
+FORMAT = Format(".splat", ".splat", recognises, read, write_splats)

@@ -1,16 +1,16 @@
 """PLY as a container: binary little-endian tables of scalars, read in pieces, written byte for byte the same.
 
-What the columns mean is said by `splat_ply` and `geometry.cloud_ply`. A file comes in as a path; out go
+What the columns mean is said by `splat_ply`, `compressed_ply` and `points`. A file comes in as a path; out go
 structured arrays or a `SplatFileError` that says in one sentence what is wrong. Nothing is allocated on the word of a
 header: counts are checked against the file's size first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -29,41 +29,57 @@ TYPES = {
 """PLY's names of the scalar types, old and new, as numpy's."""
 
 NAMES = {np.dtype(code).str: name for name, code in TYPES.items() if not name[-1].isdigit()}
+MAGIC = b"ply"
 LONGEST_HEADER = 1 << 20
 MOST_COLUMNS = 1000
+KINDS = {"ascii": "text", "binary_big_endian": "big-endian"}
 
 
 @dataclass(frozen=True)
-class Element:
-    """One table of a PLY: its name, its rows, its packed row type (None when it holds lists), its offset in bytes."""
+class Table:
+    """One table that a PLY's header promises.
 
+    Attributes:
+        path: The file.
+        name: Of the table.
+        count: Its rows.
+        dtype: The packed row type, whose fields are the columns in the file's order; None where it holds lists.
+        offset: Where its rows begin, in bytes; None where it holds lists or stands behind a table of lists.
+    """
+
+    path: Path
     name: str
     count: int
     dtype: np.dtype | None
     offset: int | None
 
-
-@dataclass(frozen=True)
-class Table:
-    """One table of scalars in a file on disk, found whole."""
-
-    path: Path
-    element: Element
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The packed row type; its fields are the columns, in the file's order."""
-        assert self.element.dtype is not None
-        return self.element.dtype
-
-    @property
-    def offset(self) -> int:
-        """Where the rows begin, in bytes."""
-        assert self.element.offset is not None
-        return self.element.offset
-
     def __len__(self) -> int:
-        return self.element.count
+        return self.count
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns; none where the table holds lists."""
+        return (self.dtype.names or ()) if self.dtype is not None else ()
+
+    def type_of(self, column: str) -> np.dtype:
+        """The scalar type of a column."""
+        assert self.dtype is not None
+        return type_in(self.dtype, column)
+
+    def check(self) -> None:
+        """Refuse a table that the file is too short for.
+
+        Raises:
+            SplatFileError: It is, or the table can't be found.
+        """
+        offset, itemsize = self._place()
+        needed, size = offset + self.count * itemsize, self.path.stat().st_size
+        if needed > size:
+            raise SplatFileError(
+                f"{self.path.name}: the PLY claims {self.count:,} rows of {self.name!r}, {needed:,} bytes, but has "
+                f"{size:,}: it is truncated or its header is wrong",
+                "copy or export the file again",
+            )
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) as a structured array of its own.
@@ -71,70 +87,59 @@ class Table:
         Raises:
             SplatFileError: The file has become shorter since it was opened.
         """
-        offset = self.offset + start * self.dtype.itemsize
-        rows = np.fromfile(self.path, self.dtype, stop - start, offset=offset)
+        offset, itemsize = self._place()
+        rows = np.fromfile(self.path, self.dtype, stop - start, offset=offset + start * itemsize)
         if len(rows) != stop - start:
             raise SplatFileError(f"{self.path.name}: the file became shorter while it was read")
         return rows
 
+    def _place(self) -> tuple[int, int]:
+        if self.dtype is None or self.offset is None:
+            raise SplatFileError(f"{self.path.name}: the PLY's table {self.name!r} holds lists or stands behind some")
+        return self.offset, self.dtype.itemsize
 
-def header_of(path: Path) -> list[Element]:
-    """The tables that a PLY's header promises.
+
+def tables_of(path: Path) -> list[Table]:
+    """The tables that a PLY's header promises, in order.
 
     Raises:
-        SplatFileError: Not a PLY, ASCII or big-endian, or a header that makes no sense.
+        SplatFileError: Not a PLY, a text or big-endian one, or a header that makes no sense.
         OSError: The file can't be opened.
     """
-    with path.open("rb") as file:
-        lines = list(_header_lines(file, path.name))
-        offset = file.tell()
-    promised: list[tuple[str, int, list[str], list[str | None]]] = []
+    lines, offset = _header(path)
+    promised: list[tuple[str, int, list[tuple[str, str | None]]]] = []
+    kind = None
     for line in lines:
-        words = line.split()
-        match words:
-            case ["format", "binary_little_endian", "1.0"] | [] | ["comment" | "obj_info", *_]:
+        match line.split():
+            case [] | ["comment" | "obj_info", *_]:
+                pass
+            case ["format", "binary_little_endian" as kind, "1.0"]:
                 pass
             case ["format", kind, *_]:
                 raise SplatFileError(
-                    f"{path.name}: the PLY is {kind}; only binary_little_endian 1.0 is read",
+                    f"{path.name}: the PLY is {kind} ({KINDS.get(kind, 'unknown')}); only binary_little_endian 1.0 "
+                    "is read",
                     "save it as binary little-endian PLY",
                 )
             case ["element", name, count] if count.isdecimal() and len(count) < 19:
-                promised.append((name, int(count), [], []))
+                promised.append((name, int(count), []))
             case ["property", "list", _, _, name] if promised:
-                promised[-1][2].append(name)
-                promised[-1][3].append(None)
-            case ["property", kind, name] if promised and kind in TYPES:
-                promised[-1][2].append(name)
-                promised[-1][3].append(TYPES[kind])
+                promised[-1][2].append((name, None))
+            case ["property", code, name] if promised and code in TYPES:
+                promised[-1][2].append((name, TYPES[code]))
             case _:
                 raise SplatFileError(f"{path.name}: the PLY header has a line that makes no sense: {line[:60]!r}")
-    if not any(line.split()[:1] == ["format"] for line in lines):
+    if kind is None:
         raise SplatFileError(f"{path.name}: the PLY header names no format")
-    return _placed(promised, offset, path.name)
+    return _placed(path, promised, offset)
 
 
-def table_of(path: Path, elements: list[Element], name: str) -> Table:
-    """The table `name`, known to lie whole in the file.
-
-    Raises:
-        SplatFileError: There is none, it holds lists, or the file is too short for the rows it claims.
-    """
-    element = next((element for element in elements if element.name == name), None)
-    if element is None or element.dtype is None or element.offset is None:
-        raise SplatFileError(f"{path.name}: the PLY has no table of scalars named {name!r}")
-    needed = element.offset + element.count * element.dtype.itemsize
-    size = path.stat().st_size
-    if needed > size:
-        raise SplatFileError(
-            f"{path.name}: the PLY claims {element.count:,} rows of {name!r}, {needed:,} bytes, but has {size:,}: "
-            "it is truncated or its header is wrong",
-            "copy or export the file again",
-        )
-    return Table(path, element)
+def table_named(tables: Sequence[Table], name: str) -> Table | None:
+    """The first table of that name."""
+    return next((table for table in tables if table.name == name), None)
 
 
-def column(rows: np.ndarray, names: list[str]) -> np.ndarray:
+def column(rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Some columns of a structured array as (N, len(names)): a view where they lie evenly spaced, else a copy."""
     known: Any = rows.dtype.fields or {}
     fields = [known[name] for name in names]
@@ -148,42 +153,56 @@ def column(rows: np.ndarray, names: list[str]) -> np.ndarray:
     return np.stack([rows[name] for name in names], -1)
 
 
+def type_in(dtype: np.dtype, column: str) -> np.dtype:
+    """The scalar type of a column of a packed row type."""
+    fields: Any = dtype.fields
+    return fields[column][0]
+
+
 def header_for(tables: dict[str, tuple[int, np.dtype]]) -> bytes:
     """The header of a file with these tables (rows, packed row type), in order."""
     lines = ["ply", "format binary_little_endian 1.0"]
     for name, (count, dtype) in tables.items():
         lines.append(f"element {name} {count}")
-        lines += [f"property {NAMES[dtype[field].str]} {field}" for field in dtype.names or ()]
+        lines += [f"property {NAMES[type_in(dtype, column).str]} {column}" for column in dtype.names or ()]
     return "\n".join([*lines, "end_header", ""]).encode("ascii")
 
 
-def _header_lines(file: BinaryIO, name: str) -> Iterator[str]:
-    """The lines between the magic and `end_header`, without line ends."""
-    if file.readline(8).rstrip() != b"ply":
-        raise SplatFileError(f"{name}: not a PLY file")
-    read = 0
-    while True:
-        line = file.readline(LONGEST_HEADER)
-        read += len(line)
-        if not line.endswith(b"\n") or read > LONGEST_HEADER:
-            raise SplatFileError(f"{name}: the PLY header does not end: the file is truncated or no PLY")
-        text = line.decode("ascii", "replace").strip()
-        if text == "end_header":
-            return
-        yield text
+def storable(name: str, dtype: np.dtype) -> str | None:
+    """The packed type of an extra column; None where PLY has no such type or the name can't stand in a header."""
+    code = "|u1" if dtype.kind == "b" else dtype.newbyteorder("<").str
+    return code if code in NAMES and name.isascii() and len(name.split()) == 1 else None
 
 
-def _placed(promised, offset: int | None, name: str) -> list[Element]:
+def _header(path: Path) -> tuple[list[str], int]:
+    """The lines between the magic and `end_header`, without line ends, and where the data begins."""
+    with path.open("rb") as file:
+        if file.readline(8).rstrip() != MAGIC:
+            raise SplatFileError(f"{path.name}: not a PLY file")
+        lines: list[str] = []
+        while file.tell() < LONGEST_HEADER:
+            line = file.readline(LONGEST_HEADER)
+            if not line.endswith(b"\n"):
+                break
+            text = line.decode("ascii", "replace").strip()
+            if text == "end_header":
+                return lines, file.tell()
+            lines.append(text)
+    raise SplatFileError(f"{path.name}: the PLY header does not end: the file is truncated or no PLY")
+
+
+def _placed(path: Path, promised: list[tuple[str, int, list[tuple[str, str | None]]]], start: int) -> list[Table]:
     """Row types and offsets; what stands behind a table of lists has no offset that is known."""
-    elements = []
-    for element, count, fields, types in promised:
-        if len(fields) > MOST_COLUMNS or len(set(fields)) != len(fields):
-            raise SplatFileError(f"{name}: the PLY's table {element!r} has too many or repeated properties")
-        scalars = bool(fields) and None not in types
-        dtype = np.dtype(list(zip(fields, types))) if scalars else None
-        elements.append(Element(element, count, dtype, offset if scalars else None))
-        if count and not scalars:
+    offset: int | None = start
+    placed = []
+    for name, count, fields in promised:
+        if len(fields) > MOST_COLUMNS or len({field for field, _ in fields}) != len(fields):
+            raise SplatFileError(f"{path.name}: the PLY's table {name!r} has too many or repeated properties")
+        scalars = [(field, code) for field, code in fields if code is not None]
+        dtype = np.dtype(scalars) if fields and len(scalars) == len(fields) else None
+        placed.append(Table(path, name, count, dtype, offset if dtype is not None else None))
+        if dtype is None and count and fields:
             offset = None
         elif dtype is not None and offset is not None:
             offset += count * dtype.itemsize
-    return elements
+    return placed

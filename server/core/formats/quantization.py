@@ -1,10 +1,10 @@
-"""Numbers in few bits, as the compressed formats share them: opacities, and quaternions by their smallest three."""
+"""Numbers in few bits, as the compressed formats share them: opacities, colours, quaternions by three components."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..gaussians import SH_C0
+from ..spherical_harmonics import SH_C0
 
 LEAST_OPACITY = np.float32(1e-6)
 """Opacity bytes 0 and 255 stand for this much above 0 and below 1, so that the logit stays finite."""

@@ -13,12 +13,13 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import zstandard
 
 from ..atomic_files import replacing
 from ..errors import SplatFileError
 from ..gaussians import Gaussians
+from ..quaternions import unit
 from . import quantization
+from .format import Format, SplatFile
 
 MAGIC = b"NGSP"
 GZIP = b"\x1f\x8b"
@@ -32,26 +33,26 @@ MOST_COMPRESSION = 1100
 MOST_FRACTION = 20
 
 
-def read_counted(path: Path) -> tuple[Gaussians, int]:
-    """Read an SPZ file of version 2, 3 or 4.
+def recognises(path: Path, magic: bytes) -> bool:
+    """Whether a file begins as SPZ does, or its name says so."""
+    return magic == MAGIC or magic.startswith(GZIP) or path.suffix.lower() == FORMAT.suffix
 
-    Returns:
-        The splats, and 0: the format can't hold NaN or infinite values.
+
+def read(path: Path) -> SplatFile:
+    """Read an SPZ file of version 2, 3 or 4. Nothing is left out: the format can't hold NaN or infinite values.
 
     Raises:
         SplatFileError: What is wrong with the file, in one sentence.
         OSError: The file can't be opened.
     """
+    path = Path(path)
     data = path.read_bytes()
-    if data[:4] == MAGIC:
-        version, count, degree, fraction, parts = _streams_of(data, path.name)
-    else:
-        version, count, degree, fraction, parts = _legacy_parts(data, path.name)
+    unpack = _streams_of if data[:4] == MAGIC else _legacy_parts
+    version, count, degree, fraction, parts = unpack(data, path.name)
     positions, alphas, colours, scales, rotations, harmonics = parts
     sh = np.empty((count, (degree + 1) ** 2, 3), np.float32)
     sh[:, 0] = (_floats(colours, 3) / 255 - np.float32(0.5)) / COLOUR_SCALE
-    if degree:
-        sh[:, 1:] = (np.frombuffer(harmonics, np.uint8).reshape(count, -1, 3).astype(np.float32) - 128) / 128
+    sh[:, 1:] = (_floats(harmonics, 3).reshape(count, sh.shape[1] - 1, 3) - 128) / 128
     splats = Gaussians(
         _fixed_point(positions, fraction),
         _floats(scales, 3) / 16 - 10,
@@ -59,7 +60,7 @@ def read_counted(path: Path) -> tuple[Gaussians, int]:
         quantization.logits_of(np.frombuffer(alphas, np.uint8)),
         sh,
     )
-    return splats, 0
+    return SplatFile(splats, "Y")
 
 
 def write_splats(path: Path, splats: Gaussians, version: int = 4):
@@ -90,7 +91,7 @@ def write_splats(path: Path, splats: Gaussians, version: int = 4):
             file.write(gzip.compress(header + b"".join(parts), 6, mtime=0))
             return
         parts = [part for part in parts if part]
-        packed = [zstandard.ZstdCompressor(level=12).compress(part) for part in parts]
+        packed = [_zstd(Path(path).name).ZstdCompressor(level=12).compress(part) for part in parts]
         file.write(HEADER.pack(MAGIC, version, len(splats), degree, fraction, 0, len(parts)))
         file.write(STREAMS.pack(HEADER.size + STREAMS.size))
         file.write(b"".join(ENTRY.pack(len(small), len(part)) for small, part in zip(packed, parts)))
@@ -158,8 +159,20 @@ def _streams_of(data: bytes, name: str):
     return version, count, degree, fraction, parts
 
 
+def _zstd(name: str):
+    """The package that packs and unpacks ZSTD: the server brings it along, and so does Blender, for its own files."""
+    try:
+        import zstandard
+    except ImportError:
+        raise SplatFileError(
+            f"{name}: an SPZ of version 4 needs ZSTD, which this Python lacks", "save the splats as PLY"
+        ) from None
+    return zstandard
+
+
 def _unzstd(packed: bytes, size: int, name: str) -> bytes:
     """One stream, never more of it than promised."""
+    zstandard = _zstd(name)
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(packed)) as reader:
             part = reader.read(size)
@@ -195,8 +208,7 @@ def _unpacked_rotations(part: bytes, version: int) -> np.ndarray:
     if version < 3:
         xyz = _floats(part, 3) / np.float32(127.5) - 1
         w = np.sqrt(np.maximum(0, 1 - np.einsum("ni,ni->n", xyz, xyz)))
-        quaternions = np.concatenate([w[:, None], xyz], -1)
-        return quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True)
+        return unit(np.concatenate([w[:, None], xyz], -1))
     words = np.frombuffer(part, "<u4")
     coded = words[:, None] >> np.array([20, 10, 0], np.uint32)
     magnitude = (coded & np.uint32(511)).astype(np.float32) * (quantization.SQRT_HALF / 511)
@@ -218,3 +230,6 @@ def _packed_rotations(quaternions: np.ndarray, version: int) -> bytes:
     for axis in range(3):
         words = words << np.uint32(10) | coded[:, axis]
     return words.astype("<u4").tobytes()
+
+
+FORMAT = Format("SPZ", ".spz", recognises, read, write_splats)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from core.camera import Camera
-from core.gaussians import SH_C0, Gaussians
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.splats.optimise import FLATNESS
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from core.colour import linear_to_srgb, srgb_to_linear
-from core.gaussians import SH_C0, Gaussians
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 
 DEPTH = 20
 """Bits of a cell number along each axis."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from core.camera import Camera
-from core.gaussians import SH_C0
+from core.spherical_harmonics import SH_C0
 from dreamzoom.splats.project import CUT, FLAT
 
 

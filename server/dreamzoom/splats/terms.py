@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from core.camera import Camera
-from core.gaussians import SH_C0, Gaussians
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.splats import loss
 from dreamzoom.splats.target import Target
 from dreamzoom.splats.view_table import NEAR

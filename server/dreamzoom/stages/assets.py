@@ -14,8 +14,9 @@ import numpy as np
 
 from core.camera import Camera, Similarity
 from core.colour import linear_to_srgb
-from core.formats.splat_ply import read_splats, third_axes
+from core.formats.splat_ply import read_splats
 from core.gaussians import Gaussians, joined
+from core.quaternions import third_axes
 from dreamzoom.engines.base import KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.project import Projection

@@ -17,7 +17,8 @@ from scipy.ndimage import distance_transform_edt, label, maximum
 
 from core.camera import Camera
 from core.colour import linear_to_srgb
-from core.gaussians import SH_C0, Gaussians, joined
+from core.gaussians import Gaussians, joined
+from core.spherical_harmonics import SH_C0
 from dreamzoom.report import Report
 from dreamzoom.splats.initial import START_OPACITY, quaternions_of
 from dreamzoom.splats.optimise import FLATNESS

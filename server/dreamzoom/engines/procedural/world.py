@@ -62,7 +62,7 @@ class World:
             raise ValueError(f"cells must be a multiple of {BLOCKS[0]}, at least {4 * BLOCKS[0]}; got {cells}")
         self.factor, self.loop = float(factor), loop
         self.focuses = np.asarray(focuses, np.float64).reshape(-1, 3)
-        self.path = ZoomPath(self.factor, self.focuses, (), loop)
+        self.path = ZoomPath(self.factor, self.focuses, (), loop=loop)
         self.side, self.older, self.finer = side, reach.older(factor), reach.finer(factor, side)
         detail = 4 * 1.6 * side / cells  # samples a pixel's side, and pixels a cell's for the usual lens
         self._deeper = min(max(0, math.ceil(math.log(detail) / math.log(factor))), self.finer - 1)
