@@ -27,11 +27,9 @@ longest name that fits a module counts."""
 
 ADDON = (
     ("core",),
-    ("splats",),
-    ("backend",),
-    ("scene",),
-    ("rig",),
-    ("results",),
+    ("backend", "rig", "splats"),
+    ("scene", "results"),
+    ("jobs",),
     ("ui",),
     ("addon",),
 )
@@ -76,6 +74,8 @@ def imported(name: str) -> frozenset[str]:
                 base = ".".join([*parents, *([node.module] if node.module else [])])
             base = base.removeprefix("addon.") if base == "addon.core" or base.startswith("addon.core.") else base
             for alias in node.names:
+                if alias.name.startswith("__"):  # of a package that is imported anyway
+                    continue
                 inner = f"{base}.{alias.name}".replace("addon.core", "core")
                 found.add(inner if inner in modules() or inner == "core" else base)
     return frozenset(found - {name})
