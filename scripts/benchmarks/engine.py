@@ -32,9 +32,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from dreamzoom import engines, wire
 from dreamzoom.example import example
 from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.records import records
 from dreamzoom.pipeline.runner import run
+from dreamzoom.pipeline.steps import build
 from dreamzoom.report import Report
-from dreamzoom.stages import graph
+from dreamzoom.stages.base import layout
 
 SIDE = 512
 LEVELS = 2
@@ -112,13 +114,12 @@ def measure(steps: int, true_size: bool) -> dict:
         asked = _timed(engine, ("paint", "depth"))
         folder = Folder(place / "job")
         with folder.lock():
-            folder.write("request.json", wire.encode_request(request))
+            folder.write(layout.REQUEST, wire.encode_request(request))
             began = _now()
-            run(graph.build(request, engine), folder)
+            run(build(request, engine), folder)
             whole = _now() - began
         stages = defaultdict(float)
-        for file in folder.path("stages").glob("*.json"):
-            record = folder.read_json(f"stages/{file.name}")
+        for record in records(folder):
             stages[record["stage"]] += record["seconds"]
     asked["sampling"] = stages["zoom"]
     return {"seconds": whole, "stages": dict(stages), "clock": clock, "asked": sum(asked.values())}

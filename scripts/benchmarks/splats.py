@@ -32,7 +32,7 @@ from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.project import CUT
 from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, rasterize, see
-from dreamzoom.stages.plan import QUALITIES
+from dreamzoom.stages.base.quality import QUALITIES
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE, CAP = 256, 50_000

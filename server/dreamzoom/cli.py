@@ -65,6 +65,15 @@ def parser() -> argparse.ArgumentParser:
     command = add("resume", _resume, "go on with a job that was stopped")
     command.add_argument("job", type=Path)
 
+    command = add("prepare", _prepare, "begin a request's job without running it, and list its steps")
+    command.add_argument("request", help="a JSON file, or - for standard input")
+    command.add_argument("--out", type=Path, required=True, metavar="JOB", help="the job's folder")
+
+    command = add("run-step", _run_step, "run one step of a job that was begun")
+    command.add_argument("job", type=Path)
+    command.add_argument("step", help="its name, as in levels/000/dream")
+    command.add_argument("--force", action="store_true", help="run it even if it is done")
+
     command = add("inspect", _inspect, "show a job's levels, sizes and times")
     command.add_argument("job", type=Path)
     command.add_argument("--json", action="store_true")
@@ -191,6 +200,26 @@ def _run_job(request, folder) -> None:
     kept = f", {len(summary.skipped)} were done before" if summary.skipped else ""
     sys.stderr.write(f"{done}{kept}, {summary.seconds:.1f} s\n")
     _print(f"{folder.path('result.json')}\n")
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.run_step import prepare
+    from dreamzoom.terminal import Terminal
+
+    with Terminal(sys.stderr) as terminal:
+        names = prepare(_read_request(options.request), Folder(options.out), terminal)
+    _print("".join(f"{name}\n" for name in names))
+
+
+def _run_step(options: argparse.Namespace) -> None:
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.run_step import run_step
+    from dreamzoom.terminal import Terminal, cancel_on_interrupt
+
+    with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
+        ran = run_step(Folder(options.job), options.step, terminal, cancel, force=options.force)
+    sys.stderr.write(f"{options.step} {'done' if ran else 'was done before'}\n")
 
 
 def _inspect(options: argparse.Namespace) -> None:
