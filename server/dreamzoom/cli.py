@@ -192,6 +192,7 @@ def _resume(options: argparse.Namespace) -> None:
 
 def _run_job(request, folder) -> None:
     from dreamzoom.pipeline.generate import generate
+    from dreamzoom.stages.base import layout
     from dreamzoom.terminal import Terminal, cancel_on_interrupt
 
     with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
@@ -199,7 +200,7 @@ def _run_job(request, folder) -> None:
     done = f"{len(summary.ran)} steps done"
     kept = f", {len(summary.skipped)} were done before" if summary.skipped else ""
     sys.stderr.write(f"{done}{kept}, {summary.seconds:.1f} s\n")
-    _print(f"{folder.path('result.json')}\n")
+    _print(f"{folder.path(layout.RESULT.path())}\n")
 
 
 def _prepare(options: argparse.Namespace) -> None:

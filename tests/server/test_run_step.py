@@ -98,5 +98,5 @@ def test_the_command_line_tells_what_it_did(begun, capfd):
     assert cli.main(["run-step", str(begun.root), "levels/000/image"]) == 0
     assert "levels/000/image was done before" in capfd.readouterr().err
     assert cli.main(["run-step", str(begun.root), "nonsense"]) == cli.BAD_REQUEST
-    assert cli.main(["run-step", str(begun.root), "result"]) == cli.FAILED
-    assert "run levels/000/" in capfd.readouterr().err
+    assert cli.main(["run-step", str(begun.root), "levels/000/align"]) == cli.FAILED
+    assert "(run levels/000/dream first)" in capfd.readouterr().err

@@ -79,12 +79,14 @@ class TestDeclarations:
 
     @pytest.mark.parametrize("loop", [False, True])
     def test_whatever_is_read_is_written_before(self, loop):
-        for made in (request(engine=engine, loop=loop) for engine in ENGINES):
-            for found in (build(made, engines.make(made)), build(made, Painting(made.path()))):
-                done = set()
-                for step in found:
-                    assert done.issuperset(step.needs), step.name
-                    done.add(step.name)
+        asked = [request(engine=engine, loop=loop) for engine in ENGINES]
+        jobs = [build(made, engines.make(made)) for made in asked]
+        jobs.append(build(asked[0], Painting(asked[0].path())))
+        for steps in jobs:
+            done = set()
+            for step in steps:
+                assert done.issuperset(step.needs), step.name
+                done.add(step.name)
 
     def test_a_stage_runs_on_plain_values(self):
         """Without a folder, a job or a runner."""

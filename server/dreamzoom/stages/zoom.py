@@ -127,12 +127,14 @@ PAINT_TO_PASTE = replace(PAINT, writes={"picture": layout.FIRST_PICTURE}, when=l
 
 @dataclass(frozen=True)
 class JointParameters:
-    """What all levels' pictures depend on, sampled jointly. Attributes: one of each list a level.
+    """What all levels' pictures depend on where they are sampled jointly.
 
     Attributes:
         factor, loop: Of the path.
         size: (H, W) of the pictures.
-        middles: The pixel (x, y) at which the middle of the next level's picture lies.
+        middles: For each level that shows a next one, the pixel (x, y) at which the middle of that one's picture lies.
+        told: Prompts and seed of each level.
+        given: What the artist gives of each level's picture.
     """
 
     factor: float
