@@ -21,8 +21,7 @@ from scipy.ndimage import gaussian_filter
 from core.camera import Camera, Similarity, look_at
 from core.errors import Cancelled
 from core.formats.splat_ply import read_splats, write_splats
-from core.gaussians import Gaussians, moved
-from core.spherical_harmonics import SH_C0
+from core.gaussians import SH_C0, Gaussians, moved
 from dreamzoom.engines import registry
 from dreamzoom.engines.diffusion import check, places
 from dreamzoom.engines.diffusion.engine import DiffusionEngine
@@ -32,11 +31,14 @@ from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.runner import run
-from dreamzoom.pipeline.steps import digests
+from dreamzoom.pipeline.steps import build, digests
 from dreamzoom.request.validation import convert_request
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.stages import agree, files, graph, paste, plan, zoom
-from dreamzoom.stages.dream import Dreamed
+from dreamzoom.stages import agree, paste, plan, zoom
+from dreamzoom.stages.base import files, layout
+from dreamzoom.stages.base.quality import QUALITIES, settings
+from dreamzoom.stages.base.values import DreamedView
+from dreamzoom.stages.levels import repainted
 from dreamzoom.zoom.stack import make_nest
 from dreamzoom.zoom.warp import cells
 
@@ -58,23 +60,29 @@ def content(levels=3, size=(64, 48), *, flat=False, loop=False, **changes):
 
 def steps_of(request, relief=0.0):
     made = convert_request(request)
-    return graph.build(made, Painting(made.path(), relief))
+    return build(made, Painting(made.path(), relief))
 
 
 def painted(folder, request, relief=0.0, sink=None, cancel=None):
     """A finished job of the engine that only paints."""
     made = convert_request(request)
     engine = Painting(made.path(), relief)
-    run(graph.build(made, engine), Folder(folder), sink, cancel)
+    run(build(made, engine), Folder(folder), sink, cancel)
     return engine
 
 
 def picture(folder, level, name="image.png"):
-    return files.read_picture(Folder(folder), f"levels/{level:03d}/{name}")
+    return Folder(folder).load(files.PICTURES, f"levels/{level:03d}/{name}")
 
 
 def anchor(folder, level):
-    return files.read_views(Folder(folder), f"levels/{level:03d}/parts/views.npz")[0]
+    return Folder(folder).load(files.VIEWS, f"levels/{level:03d}/parts/views.npz")[0]
+
+
+def final_level(folder, level):
+    """A level's points and views in their final colours."""
+    entries = layout.POINTS, layout.VIEWS, layout.FINAL_PICTURES
+    return repainted(*(folder.load(entry.format, entry.path(level)) for entry in entries))
 
 
 def db(one, other):
@@ -84,7 +92,7 @@ def db(one, other):
 def flat_db(folder, request, level, after=None, name="image.png"):
     """How well the middle of a level's picture is D of the next one's, for a flat scene: by `make_nest`."""
     made = convert_request(request)
-    path, limits = made.path(), plan.settings(made)
+    path, limits = made.path(), settings(made)
     anchors = [plan.anchor(path, k, limits) for k in range(path.levels)]
     after = (level + 1) % path.levels if after is None else after
     coarse, fine = (torch.from_numpy(picture(folder, k, name)).permute(2, 0, 1) for k in (level, after))
@@ -126,7 +134,7 @@ class TestMiddle:
         camera = Camera(60, 40, 90, 90, 30, 20, look_at((0, 0, 3), (0, 0, 0), up=(0, 1, 0)))
         flat = np.full((40, 60), 3.0, np.float32)
         rgb = np.random.default_rng(0).random((40, 60, 3)).astype(np.float32)
-        item = Dreamed(View("000/anchor", 0, 0.0, camera), rgb, flat, flat > 0)
+        item = DreamedView(View("000/anchor", 0, 0.0, camera), rgb, flat, flat > 0)
         middle = paste.middle_of(item, item, Similarity(1 / factor, np.zeros(3)), flat < 0)
         nest = make_nest((40, 60), factor)
         fine = torch.from_numpy(rgb).permute(2, 0, 1)
@@ -139,7 +147,7 @@ class TestMiddle:
         rng = np.random.default_rng(0)
         noisy = [3 * np.exp(0.01 * rng.standard_normal((240, 360))) for _ in range(2)]
         rgb = np.zeros((240, 360, 3), np.float32)
-        items = [Dreamed(View("0", 0, 0.0, camera), rgb, depth, depth > 0) for depth in noisy]
+        items = [DreamedView(View("0", 0, 0.0, camera), rgb, depth, depth > 0) for depth in noisy]
         shown = paste.middle_of(*items, Similarity(0.5, np.zeros(3)), np.zeros((240, 360), bool)).shown
         assert shown[60:180, 90:270].mean() > 0.97
 
@@ -148,7 +156,7 @@ class TestMiddle:
         flat = np.full((40, 60), 3.0, np.float32)
         post = flat.copy()
         post[:, 28:33] = 2.0  # between the two cameras
-        items = [Dreamed(View("0", 0, 0.0, camera), np.zeros((40, 60, 3)), d, flat > 0) for d in (post, flat)]
+        items = [DreamedView(View("0", 0, 0.0, camera), np.zeros((40, 60, 3)), d, flat > 0) for d in (post, flat)]
         shown = paste.middle_of(*items, Similarity(0.5, np.zeros(3)), flat < 0).shown
         assert not shown[:, 29:32].any()
         assert shown[10:30, 15:27].all()
@@ -222,7 +230,7 @@ class TestLoop:
     def test_no_border_shows(self, loop):
         """Where contents contradict: no step along the pasted part's border, as there is when it is only pasted."""
         folder, _ = loop
-        middle = agree._read_around(Folder(folder), 2)[1]
+        middle = agree.read_surroundings(Folder(folder).load(files.ARRAYS, layout.SURROUNDINGS.path(2)))[1]
         border = middle.pasted ^ np.roll(middle.pasted, 1, 1)
         naive = middle.paste(picture(folder, 2, "parts/painted.png"), picture(folder, 0))
 
@@ -320,7 +328,7 @@ class TestSteps:
     def test_a_changed_prompt_redoes_the_levels_that_show_it_and_no_coarser_one(self):
         request = content(9, (16, 16), flat=True)
         first = steps_of(request)
-        width = plan.anchor(convert_request(request).path(), 0, plan.QUALITIES["draft"]).camera.width
+        width = plan.anchor(convert_request(request).path(), 0, QUALITIES["draft"]).camera.width
         assert 16 <= width < 32, "so four finer levels show"
         request["levels"][6]["prompt"] = "a crimson desert"
         before, after = digests(first), digests(steps_of(request))
@@ -336,7 +344,7 @@ class TestSteps:
         before = {name: (tmp_path / f"job/levels/{name}").read_bytes() for name in ("000/image.png", "000/splats.ply")}
         request["levels"][2]["prompt"] = "a crimson desert"
         made = convert_request(request)
-        ran = run(graph.build(made, Painting(made.path())), Folder(tmp_path / "job")).ran
+        ran = run(build(made, Painting(made.path())), Folder(tmp_path / "job")).ran
         assert "levels/000/surround" not in ran
         assert {"levels/000/agree", "levels/000/fit", "levels/001/surround", "levels/002/dream"} <= set(ran)
         assert all((tmp_path / f"job/levels/{name}").read_bytes() != data for name, data in before.items())
@@ -358,14 +366,14 @@ class TestSteps:
     def test_engines_of_other_kinds_have_no_such_steps(self):
         for name in ("procedural", "spectral"):
             made = convert_request(content() | {"engine": {"name": name}})
-            assert not any(s.name.endswith(("surround", "agree")) for s in graph.build(made, registry.make(made)))
+            assert not any(s.name.endswith(("surround", "agree")) for s in build(made, registry.make(made)))
 
 
 class TestViews:
     def test_points_take_the_final_colours_and_only_where_they_changed(self, flat):
         folder = Folder(flat[0])
-        old = files.read_points(folder, "levels/000/parts/points.npz")
-        new, views = agree.read_level(folder, 0)
+        old = folder.load(files.POINTS, "levels/000/parts/points.npz")
+        new, views = final_level(folder, 0)
         pixel, _ = views[0].view.camera.project(old.position.astype(np.float64))
         column, row = np.floor(pixel).astype(int).T
         assert np.abs(new.rgb - picture(flat[0], 0)[row, column]).max() < 2e-2
@@ -377,8 +385,8 @@ class TestViews:
         del request["cameras"]
         painted(tmp_path / "job", request, relief=0.1)
         folder = Folder(tmp_path / "job")
-        old = files.read_views(folder, "levels/000/parts/views.npz")
-        cloud, new = agree.read_level(folder, 0)
+        old = folder.load(files.VIEWS, "levels/000/parts/views.npz")
+        cloud, new = final_level(folder, 0)
         assert len(new) > 1
         for before, after in zip(old[1:], new[1:]):
             assert np.abs(after.rgb - before.rgb)[before.fresh].max() < 3e-3
@@ -428,7 +436,7 @@ class TestNetworks:
         request = content(flat=True, loop=loop)
         request["engine"] = networks(tmp_path, model, joint=False)
         made = convert_request(request)
-        run(graph.build(made, Land(made, 0.0)), Folder(tmp_path / "job"))
+        run(build(made, Land(made, 0.0)), Folder(tmp_path / "job"))
         for level in range(3 if loop else 2):
             assert flat_db(tmp_path / "job", request, level) > 45
 
@@ -437,7 +445,7 @@ class TestNetworks:
         request = content(size=(96, 72))
         request["engine"] = networks(tmp_path, model, joint=False)
         made = convert_request(request)
-        run(graph.build(made, Land(made, 0.06)), Folder(tmp_path / "job"))
+        run(build(made, Land(made, 0.06)), Folder(tmp_path / "job"))
         for level in (0, 1):
             found, share = depth_db(tmp_path / "job", request, level)
             assert found > 45

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,32 +15,62 @@ import pytest
 from PIL import Image
 
 from core.errors import Cancelled
+from dreamzoom.example import example
 from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.eta import Eta
 from dreamzoom.pipeline.events import Progress, Sink
 from dreamzoom.pipeline.folder import Folder, FolderBusy
 from dreamzoom.pipeline.live_preview import LivePicture
+from dreamzoom.pipeline.records import records
 from dreamzoom.pipeline.rng import rng, seed_of
-from dreamzoom.pipeline.runner import records, run
-from dreamzoom.pipeline.steps import Step, digests
+from dreamzoom.pipeline.runner import run
+from dreamzoom.pipeline.steps import bind, digests
+from dreamzoom.request.inputs import Input
+from dreamzoom.request.validation import convert_request
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.context import make_context
+from dreamzoom.stages.base.files import Format
+from dreamzoom.stages.base.layout import Entry
+from dreamzoom.stages.base.stage import Stage, each, every_level, own
 
 SERVER = Path(__file__).parents[2] / "server"
 
 
-def step(name, needs=(), parameters=None, work=None, *, version=1, level=None, weight=1.0):
-    """A step that writes `<name>.txt`: its parameters and the content of what it needs."""
-    output = f"{name}.txt"
+TEXT = Format(lambda path: path.read_text(), lambda path, text: path.write_text(text))
+BYTES = Format(lambda path: path.read_bytes(), lambda path, data: path.write_bytes(data))
+CONTEXT = make_context(convert_request(example(2, (64, 48))), None)
 
-    def write(folder, report):
+
+def entry(name):
+    return Entry(name, f"{name}.txt", TEXT)
+
+
+def stage(name, needs=(), parameters=None, work=None, *, version=1, level=None, weight=1.0, writes=None):
+    """A stage that writes `<name>.txt`: its parameters and the content of what it needs."""
+
+    def write(inputs, parameters, report):
         report.progress(0.5, f"writing {name}")
-        inputs = [folder.read(f"{need}.txt").decode() for need in needs]
-        folder.write(output, json.dumps([name, parameters, inputs]).encode())
+        return {"text": json.dumps([name, parameters, [inputs[need] for need in needs]])}
 
-    return Step(name, "test", level, version, parameters or {}, tuple(needs), (output,), work or write, weight)
+    return Stage(
+        name,
+        version,
+        reads={need: own(entry(need)) for need in needs},
+        writes={"text": entry(name)} if writes is None else writes,
+        parameters=lambda context, scope: parameters or {},
+        run=work or write,
+        shown_as="test",
+        scopes=lambda context: [level],
+        weight=weight,
+    )
+
+
+def steps(*stages):
+    return bind(stages, CONTEXT)
 
 
 def chain(second="b"):
-    return [step("one", parameters={"v": "a"}), step("two", ["one"], {"v": second}), step("three", ["two"])]
+    return steps(stage("one", parameters={"v": "a"}), stage("two", ["one"], {"v": second}), stage("three", ["two"]))
 
 
 class TestFolder:
@@ -127,28 +158,79 @@ class TestDigests:
         assert before["three"] != after["three"]
 
     def test_depend_on_the_version(self):
-        assert digests([step("a", version=1)]) != digests([step("a", version=2)])
+        assert digests(steps(stage("a", version=1))) != digests(steps(stage("a", version=2)))
 
     def test_do_not_depend_on_the_order_of_keys(self):
-        one, two = step("a", parameters={"x": 1, "y": "é"}), step("a", parameters={"y": "é", "x": 1})
-        assert digests([one]) == digests([two])
+        one, two = stage("a", parameters={"x": 1, "y": "é"}), stage("a", parameters={"y": "é", "x": 1})
+        assert digests(steps(one)) == digests(steps(two))
 
     def test_are_the_same_in_every_version(self):
-        assert digests([step("a")])["a"] == "d77bafecb722da99e674430f3722a493594e65993141d7e23965d70f19fb171a"
+        assert digests(steps(stage("a")))["a"] == "16483b957cc6885a9c1a5f406f6b136f13478c88c43b7149ea53d75b863fc48a"
 
     @pytest.mark.parametrize(
-        ("steps", "message"),
+        ("stages", "message"),
         [
-            ([step("a", ["b"])], "'a' needs 'b'"),
-            ([step("a", ["b"]), step("b", ["a"])], "'a' needs 'b'"),
-            ([step("a"), step("a")], "two steps are named 'a'"),
-            ([step("a"), Step("b", "", None, 1, {}, (), ("a.txt",), lambda *_: None)], "both write 'a.txt'"),
-            ([step("a", parameters={"x": float("nan")})], "JSON"),
+            ([stage("a", ["b"])], "'a' reads 'b.txt', which no step writes"),
+            ([stage("a", ["b"]), stage("b", ["a"])], "wait for each other: a, b"),
+            ([stage("a"), stage("a")], "two steps are named 'a'"),
+            ([stage("a"), stage("b", writes={"text": entry("a")})], "both write 'a.txt'"),
+            ([stage("a", parameters={"x": float("nan")})], "JSON"),
         ],
     )
-    def test_refuse_a_wrong_graph(self, steps, message):
+    def test_refuse_a_wrong_graph(self, stages, message):
         with pytest.raises(ValueError, match=message):
-            digests(steps)
+            steps(*stages)
+
+    def test_refuse_a_parameter_that_has_none(self):
+        with pytest.raises(TypeError, match="can't depend on a set"):
+            steps(stage("a", parameters={"x": {1, 2}}))
+
+    def test_leave_out_where_a_file_lies_but_not_what_is_in_it(self):
+        def digest(path, sha256):
+            return digests(steps(stage("a", parameters={"file": Input(Path(path), sha256)})))["a"]
+
+        assert digest("/here/a.png", "1") == digest("/there/b.png", "1") != digest("/here/a.png", "2")
+
+    def test_cover_arrays_and_cameras(self):
+        camera = CONTEXT.path.keys[0].camera
+        turned = replace(camera, camera_to_frame=camera.camera_to_frame[::-1])
+        found = [digests(steps(stage("a", parameters={"camera": one})))["a"] for one in (camera, turned)]
+        assert found[0] != found[1]
+
+
+class TestOrder:
+    def test_follows_from_who_writes_what(self):
+        found = steps(stage("c", ["b"]), stage("a"), stage("b", ["a"]))
+        assert [step.name for step in found] == ["a", "b", "c"]
+        assert [step.needs for step in found] == [[], ["a"], ["b"]]
+
+    def test_a_level_goes_on_before_the_next_unless_a_stage_takes_all_levels_first(self):
+        def both(name, **changes):
+            return replace(stage(name, writes={}), scopes=every_level, **changes)
+
+        def names(*stages):
+            return [step.name.removeprefix("levels/00") for step in steps(*stages)]
+
+        assert names(both("a"), both("b")) == ["0/a", "0/b", "1/a", "1/b"]
+        barrier = both("a", level_by_level=lambda context: False)
+        assert names(barrier, both("b"), both("c")) == ["0/a", "1/a", "0/b", "0/c", "1/b", "1/c"]
+
+    def test_a_stage_gets_the_last_version_before_it(self, tmp_path):
+        """A stage in between needs nothing but its own file and a line in the list."""
+        first = stage("first")
+        tidy = replace(stage("tidy", ["first"]), writes={"text": entry("first").version("tidy")})
+        run(steps(first, stage("before", ["first"]), tidy, stage("after", ["first"])), Folder(tmp_path))
+        assert "tidy" not in (tmp_path / "before.txt").read_text()
+        assert "tidy" in (tmp_path / "after.txt").read_text()
+        assert (tmp_path / "first.tidy.txt").exists()
+
+    def test_of_coarser_levels_it_gets_what_a_later_stage_writes(self):
+        points = Entry("points", "levels/{level:03d}/points", TEXT)
+        parents = each(points, lambda context, scope: range(scope.first))
+        look = replace(stage("look", writes={}), reads={"parents": parents}, scopes=every_level)
+        make = replace(stage("make"), writes={"points": points}, scopes=every_level)
+        found = {step.name: step.needs for step in steps(look, make)}
+        assert found["levels/001/look"] == ["levels/000/make"]
 
 
 class Listener(Sink):
@@ -204,23 +286,32 @@ class TestRun:
     def test_a_failure_leaves_what_was_done(self, tmp_path):
         folder = Folder(tmp_path)
 
-        def fail(folder, report):
+        def fail(inputs, parameters, report):
             raise RuntimeError("no")
 
         with pytest.raises(RuntimeError, match="no"):
-            run([step("one"), step("two", work=fail)], folder)
+            run(steps(stage("one"), stage("two", work=fail)), folder)
         assert journal.read(folder)[-1]["error"] == "RuntimeError: no"
-        assert run([step("one"), step("two")], folder).ran == ("two",)
+        assert run(steps(stage("one"), stage("two")), folder).ran == ("two",)
 
     def test_a_step_that_writes_too_little_is_not_done(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"two did not write two\.txt"):
-            run([step("two", work=lambda folder, report: None)], Folder(tmp_path))
+            run(steps(stage("two", work=lambda inputs, parameters, report: {})), Folder(tmp_path))
         assert records(Folder(tmp_path)) == []
+
+    def test_what_a_stage_does_not_declare_it_can_neither_read_nor_write(self, tmp_path):
+        def peek(inputs, parameters, report):
+            return {"text": inputs["one"]}
+
+        with pytest.raises(KeyError, match="two does not declare that it reads 'one'"):
+            run(steps(stage("one"), stage("two", work=peek)), Folder(tmp_path))
+        with pytest.raises(ValueError, match="two returned 'more'"):
+            run(steps(stage("two", work=lambda *_: {"more": ""})), Folder(tmp_path))
 
     def test_a_torn_journal_line_is_survived(self, tmp_path):
         folder = Folder(tmp_path)
         run(chain()[:1], folder)
-        with (tmp_path / journal.NAME).open("ab") as file:
+        with (tmp_path / layout.JOURNAL).open("ab") as file:
             file.write(b'{"ts": "2026')
         run(chain(), folder)
         assert events(folder) == [
@@ -240,15 +331,15 @@ class TestCancel:
     def test_inside_a_step(self, tmp_path):
         folder, cancel = Folder(tmp_path), threading.Event()
 
-        def work(folder, report):
+        def work(inputs, parameters, report):
             cancel.set()
             report.progress(0.1)
             raise AssertionError
 
         with pytest.raises(Cancelled):
-            run([step("one"), step("two", work=work)], folder, cancel=cancel)
+            run(steps(stage("one"), stage("two", work=work)), folder, cancel=cancel)
         assert events(folder)[-1] == ("cancelled", "two")
-        assert run([step("one"), step("two")], folder).skipped == ("one",)
+        assert run(steps(stage("one"), stage("two")), folder).skipped == ("one",)
 
     def test_between_steps(self, tmp_path):
         folder, cancel = Folder(tmp_path), threading.Event()
@@ -260,50 +351,51 @@ class TestCancel:
 
 class TestProgress:
     def test_never_falls_and_ends_at_one(self, tmp_path):
-        def work(folder, report):
+        def work(inputs, parameters, report):
             for fraction in (0.0, 0.8, 0.4, 2.0):
                 report.progress(fraction, f"at {fraction}")
-            folder.write("two.txt", b"")
+            return {"text": ""}
 
         listener = Listener()
-        run([step("one", weight=3), step("two", work=work, level=1)], Folder(tmp_path), listener)
+        run(steps(stage("one", weight=3), stage("two", work=work, level=1)), Folder(tmp_path), listener)
         fractions = [told.fraction for told in listener.told]
         assert fractions == sorted(fractions)
         assert (fractions[0], fractions[-1]) == (0, 1)
         assert {(told.stage, told.level) for told in listener.told} == {("test", None), ("test", 1)}
 
     def test_is_told_about_ten_times_a_second(self, tmp_path):
-        def work(folder, report):
+        def work(inputs, parameters, report):
             end = time.monotonic() + 0.35
             while time.monotonic() < end:
                 report.progress(0.5)
-            folder.write("one.txt", b"")
+            return {"text": ""}
 
         listener = Listener()
-        run([step("one", work=work)], Folder(tmp_path), listener)
+        run(steps(stage("one", work=work)), Folder(tmp_path), listener)
         assert 3 <= len(listener.told) <= 6
 
     def test_seconds_left_follow_the_weights(self):
-        steps = [step(name, weight=weight) for name, weight in (("a", 1), ("b", 3), ("c", 2))]
+        made = steps(*[stage(name, weight=weight) for name, weight in (("a", 1), ("b", 3), ("c", 2))])
         times = iter((0.0, 7.0, 12.0))  # it is made, the first step begins, it ends
-        eta = Eta(steps, lambda: next(times))
+        eta = Eta(made, lambda: next(times))
         assert eta.seconds_left() is None
-        eta.at(steps[0], 0.0)
-        eta.finish(steps[0])
+        eta.at(made[0], 0.0)
+        eta.finish(made[0])
         assert eta.seconds_left() == pytest.approx(25)
-        eta.skip(steps[1])
+        eta.skip(made[1])
         assert eta.seconds_left() == pytest.approx(10)
         assert eta.fraction == pytest.approx(4 / 6)
 
     def test_artifacts_are_told_also_of_what_was_done(self, tmp_path):
-        def work(folder, report):
+        def work(inputs, parameters, report):
             report.preview(np.zeros((4, 4, 3), np.float32))
-            folder.write("levels/001/image.png", b"")
+            return {"image": b""}
 
-        image = Step("i", "dream", 1, 1, {}, (), ("levels/001/image.png",), work)
+        shown = Entry("image", "levels/{level:03d}/image.png", BYTES, "image")
+        image = replace(stage("i", work=work, level=1), writes={"image": shown})
         first, second = Listener(), Listener()
-        run([image], Folder(tmp_path), first)
-        run([image], Folder(tmp_path), second)
+        run(steps(image), Folder(tmp_path), first)
+        run(steps(image), Folder(tmp_path), second)
         assert first.artifacts == [("preview", 1, "live.png"), ("image", 1, "levels/001/image.png")]
         assert second.artifacts == [("image", 1, "levels/001/image.png")]
         assert not (tmp_path / "live.png").exists(), "an unfinished picture is nothing to keep"
@@ -319,8 +411,11 @@ class TestLivePicture:
                 with Image.open(tmp_path / name) as image:
                     sizes.append(image.size)
 
-        step = Step("s", "dream", 0, 1, {}, (), (), lambda folder, report: work(report))
-        run([step], Folder(tmp_path), Looking())
+        def preview(inputs, parameters, report):
+            work(report)
+            return {}
+
+        run(steps(stage("s", work=preview, level=0, writes={})), Folder(tmp_path), Looking())
         return sizes
 
     def test_it_is_at_most_512_pixels_wide_or_high_and_keeps_its_aspect(self, tmp_path):
@@ -343,7 +438,7 @@ class TestLivePicture:
             live.show(np.zeros((8, 8, 3), np.float32), level)
         assert not told
         gate.set()
-        live.settle()
+        live.wait_written()
         assert told[-1] == 4 and told == sorted(told) and len(told) <= 3
         live.close()
         assert not (tmp_path / "live.png").exists()
@@ -354,9 +449,9 @@ class TestLivePicture:
         told = []
         live = LivePicture(Folder(tmp_path), told.append, told.append)
         live.show(np.zeros((8, 8, 3), np.float32), 0)
-        live.settle()
+        live.wait_written()
         live.show(np.zeros((8, 8, 3), np.float32), 0)
-        live.settle()
+        live.wait_written()
         assert len(told) == 2 and all("live picture" in line for line in told)
 
 
@@ -365,16 +460,25 @@ class TestKilled:
         """A process that is killed while it writes goes on where it stopped, and repeats nothing that was finished."""
         program = (
             "import sys, time; from pathlib import Path\n"
+            "from dreamzoom.example import example; from dreamzoom.wire import convert_request\n"
             "from dreamzoom.pipeline.folder import Folder; from dreamzoom.pipeline.runner import run\n"
-            "from dreamzoom.pipeline.steps import Step; from dreamzoom.pipeline.rng import rng\n"
+            "from dreamzoom.pipeline.steps import bind; from dreamzoom.pipeline.rng import rng\n"
+            "from dreamzoom.stages.base.context import make_context\n"
+            "from dreamzoom.stages.base.files import Format\n"
+            "from dreamzoom.stages.base.layout import Entry\n"
+            "from dreamzoom.stages.base.stage import Stage, own, whole_job\n"
+            "BYTES = Format(lambda path: path.read_bytes(), lambda path, data: path.write_bytes(data))\n"
+            "def entry(i): return Entry(f's{i}', f's{i}', BYTES)\n"
             "def make(i):\n"
-            "    def work(folder, report):\n"
+            "    def work(inputs, parameters, report):\n"
             "        report.progress(0.5)\n"
-            "        before = folder.read(f's{i - 1}') if i else b''\n"
-            "        folder.write(f's{i}', before[:1000] + rng(7, f's{i}').bytes(3_000_000))\n"
-            "    return Step(f's{i}', 'x', None, 1, {}, (f's{i - 1}',) if i else (), (f's{i}',), work)\n"
+            "        before = inputs['before'] if i else b''\n"
+            "        return {'data': before[:1000] + rng(7, f's{i}').bytes(3_000_000)}\n"
+            "    reads = {'before': own(entry(i - 1))} if i else {}\n"
+            "    return Stage(f's{i}', 1, reads, {'data': entry(i)}, lambda *_: {}, work, 'x', scopes=whole_job)\n"
+            "steps = bind([make(i) for i in range(12)], make_context(convert_request(example(1)), None))\n"
             "folder = Folder(Path(sys.argv[1]))\n"
-            "with folder.lock():\n    print('go', flush=True); run([make(i) for i in range(12)], folder)\n"
+            "with folder.lock():\n    print('go', flush=True); run(steps, folder)\n"
         )
         environment = os.environ | {"PYTHONPATH": str(SERVER)}
 

@@ -15,7 +15,7 @@ SERVER = (
     ("geometry", "sampling", "splats"),
     ("request",),
     ("engines",),
-    ("pipeline.folder", "pipeline.steps"),
+    ("stages.base",),
     ("stages",),
     ("pipeline",),
     ("render", "machine"),
