@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import pi
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, StringProperty
@@ -13,7 +14,7 @@ from mathutils import Matrix
 
 from ... import splats
 from ...results import render_settings
-from .common import select_only
+from .common import Result, select_only
 
 TURNS = {"MINUS_Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
 """The turn about X that puts a file upright, by the axis that points up in it."""
@@ -94,10 +95,10 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         default=True,
     )
 
-    def invoke(self, context, event):
+    def invoke(self, context, event) -> Any:
         return self.invoke_popup(context) if self.directory else ImportHelper.invoke(self, context, event)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         names = [element.name for element in self.files if element.name]
         paths = [Path(self.directory) / name for name in names] or [Path(self.filepath)]
         if paths[0].is_dir():
@@ -137,7 +138,7 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         return True
 
 
-class DREAMZOOM_OT_export_splats(Operator, ExportHelper):
+class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Write the selected splats into one PLY that other programs read, with their transforms applied"""
 
     bl_idname = "dreamzoom.export_splats"
@@ -155,7 +156,7 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):
             return False
         return True
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         objects = [obj for obj in context.selected_objects if splats.holds_splats(obj)]
         path = Path(self.filepath)
         try:
