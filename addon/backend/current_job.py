@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from . import main_loop
 
 ACTIVE = ("capturing", "starting", "running", "cancelling", "importing")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from .client import Ended
 
 BAD_REQUEST, CANCELLED, ENGINE_UNAVAILABLE, BUSY = -32602, -32800, -32001, -32002

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import bpy
 
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from . import launch, preferences
 
 

@@ -10,7 +10,7 @@ import bpy
 
 from .. import __package__ as base_package
 from ..core import fading
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from . import preferences
 
 PYTHON_VARIABLE = "DREAMZOOM_SERVER_PYTHON"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from . import current_job, error_messages, launch
 from .client import Ended
 from .connection import connection

@@ -13,7 +13,7 @@ from ..backend import current_job, error_messages, launch, main_loop
 from ..backend.client import Ended
 from ..backend.connection import connection
 from ..backend.current_job import Job
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from ..scene import prompt_changes
 from ..scene.scene_capture import SceneCapture
 from . import importing

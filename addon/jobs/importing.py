@@ -10,7 +10,7 @@ import bpy
 from .. import rig
 from ..backend import current_job, job_folders, main_loop
 from ..backend.current_job import Job
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from ..results import importer
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 
 from .. import rig, splats
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 
 
 def read_result(folder: Path) -> dict[str, Any]:

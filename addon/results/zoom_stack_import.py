@@ -17,7 +17,7 @@ import bpy
 from mathutils import Matrix, Vector
 
 from .. import rig
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from ..splats.node_builder import Graph
 
 STACK = "dreamzoom_stack"

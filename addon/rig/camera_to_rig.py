@@ -15,7 +15,7 @@ import numpy as np
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Matrix, Vector
 
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from . import cameras, keyframes, zoom_path
 from .builder import create_rig
 from .camera_sampling import CameraSample

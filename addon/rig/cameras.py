@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 """From the server's camera axes to Blender's, and back."""

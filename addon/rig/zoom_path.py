@@ -1,7 +1,7 @@
 """The zoom path as the rig needs it: where each level lies in the gauge, and when it shows.
 
-Pure numbers, the add-on's twin of the server's `path.py`. p is the zoom factor, u the zoom, c_k the focus of level k:
-where the centre of level k+1 lies in level k's frame. Level k appears p^(u-k) times its own size.
+Pure numbers, by the frames that the server uses (`core.level_frames`). p is the zoom factor, u the zoom, c_k the focus
+of level k. Level k appears p^(u-k) times its own size.
 """
 
 from __future__ import annotations
@@ -9,27 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..core import fading
+from ..core.camera import Similarity
+from ..core.level_frames import LevelFrames
 
 Vector = Sequence[float]
 
 SHOWN_SCALE = 64.0
 """A level is hidden once it appears this many times its own size: what is left of it is far outside the picture."""
 
-
 LOOP_PAUSE = 0.1
 """So much zoom before a level of a loop comes again it is hidden; what is left of it then lies outside the picture."""
-
-
-def level_origin(factor: float, focuses: Sequence[Vector], level: int, base: int) -> list[float]:
-    """The origin of `level` in the frame of level `base` (0 to N), in that frame's units."""
-    origin = [0.0, 0.0, 0.0]
-    if level < base:
-        for k in range(level, base):
-            origin = [factor * (x - c) for x, c in zip(origin, focuses[k])]
-    for k in reversed(range(base, level)):
-        origin = [x / factor + c for x, c in zip(origin, focuses[k])]
-    return origin
 
 
 def drift(factor: float, focuses: Sequence[Vector], level: int, reach: int = 8) -> list[tuple[float, list[float]]]:
@@ -39,17 +31,16 @@ def drift(factor: float, focuses: Sequence[Vector], level: int, reach: int = 8) 
     there; so these pairs, joined by straight lines that go on at both ends, are exact. `reach` whole zooms on both
     sides of the level are given.
     """
+    frames = LevelFrames(factor, np.array(focuses, np.float64))
     first, last = max(0, level - reach), min(len(focuses), level + reach)
-    return [(factor ** (base - level), level_origin(factor, focuses, level, base)) for base in range(first, last + 1)]
+    bases = range(first, last + 1)
+    return [(factor ** (base - level), _place(frames.between(base, level))) for base in bases]
 
 
 def in_gauge(factor: float, focuses: Sequence[Vector], level: int, zoom: float) -> tuple[float, list[float]]:
     """How large `level` appears in the gauge at `zoom`, and where its origin lies there."""
-    base = min(max(math.floor(zoom), 0), len(focuses) - 1)
-    part = zoom - base
-    moved = (1 - factor**-part) / (1 - 1 / factor)
-    origin = level_origin(factor, focuses, level, base)
-    return factor ** (zoom - level), [factor**part * (x - c * moved) for x, c in zip(origin, focuses[base])]
+    to_level = LevelFrames(factor, np.array(focuses, np.float64)).gauge(zoom, level)
+    return 1 / to_level.scale, _place(to_level)
 
 
 def window(factor: float, level: int, superseded: bool = False, loop: int | None = None) -> tuple[float, float]:
@@ -63,3 +54,8 @@ def window(factor: float, level: int, superseded: bool = False, loop: int | None
         return first, last
     last = level + max(math.log(SHOWN_SCALE) / math.log(factor), 2.0)
     return first, last if loop is None else min(last, level + loop - 1 + fading.OPENS_FROM - LOOP_PAUSE)
+
+
+def _place(to_level: Similarity) -> list[float]:
+    """Where the origin of the target frame lies in the source frame; without a negative zero."""
+    return (to_level.offset + 0.0).tolist()

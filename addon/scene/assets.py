@@ -6,7 +6,6 @@ materials, without light and shadow.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,8 +17,11 @@ import bpy
 import numpy as np
 
 from .. import rig, splats
-from ..errors import DreamzoomError
-from ..splats.arrays import SH_C0
+from ..core.atomic_files import replacing
+from ..core.errors import DreamzoomError
+from ..core.formats import ply, splat_ply
+from ..core.gaussians import Gaussians
+from ..core.spherical_harmonics import SH_C0
 from . import surface_sampling
 from .meshes import MeshCopies
 from .time_slicing import RigReference, SlicedWork, TimeSlice, run_to_end
@@ -124,7 +126,7 @@ class _LevelCopies:
     """
 
     meshes: MeshCopies = field(default_factory=MeshCopies)
-    splats: dict[int, Callable[[], splats.Splats]] = field(default_factory=dict)
+    splats: dict[int, Callable[[], Gaussians]] = field(default_factory=dict)
 
     def copy(self, chosen: list[bpy.types.Object], view_layer, empty: bpy.types.Object, time_slice: TimeSlice) -> bool:
         """Copy until the time slice is over; whether all is copied. The zoom must be that of the level."""
@@ -153,7 +155,7 @@ class _LevelCopies:
             home.mkdir(parents=True, exist_ok=True)
         if parts:
             names.append(home / f"level_{level:03d}_splats.ply")
-            splats.write_parts(parts, names[-1])
+            splat_ply.write_parts(names[-1], parts)
         if faces is not None:
             names.append(home / f"level_{level:03d}_surfaces.ply")
             _write_ply(names[-1], _surfel_rows(surface_sampling.sample(faces, spacing, MAX_SURFELS)))
@@ -222,11 +224,6 @@ def _surfel_rows(samples: surface_sampling.Samples) -> np.ndarray:
 
 def _write_ply(path: Path, table: np.ndarray) -> None:
     """Write the rows of a 3DGS PLY, (N, 17), all or nothing."""
-    properties = "\n".join(f"property float {name}" for name in COLUMNS)
-    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(table)}\n{properties}\nend_header\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(header.encode("ascii") + table.tobytes())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(ply.header_for({"vertex": (len(table), np.dtype([(name, "<f4") for name in COLUMNS]))}))
+        file.write(table.data)

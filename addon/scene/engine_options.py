@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 
 
 def of_rig(settings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import bpy
 import numpy as np
 
-from ..splats.arrays import linear_to_srgb
+from ..core.colour import linear_to_srgb
 from .surface_sampling import Faces, Texture
 from .time_slicing import TimeSlice
 
@@ -72,7 +72,7 @@ class MeshCopy:
             faces = replace(faces, uv=np.where(here, uv[self.loops], faces.uv))
         for number, (rows, colours) in self.attributes.items():
             here = (used == number)[:, None, None]
-            painted = linear_to_srgb(colours[getattr(self, rows), :3].astype(np.float64))
+            painted = linear_to_srgb(colours[getattr(self, rows), :3])
             faces = replace(faces, painted=np.where(here, painted, faces.painted))
         return faces
 
@@ -161,7 +161,7 @@ class MeshCopies:
             _read(mesh.attributes[".corner_vert"].data, "value", 1, np.int32)[:, 0][loops],
             loops,
             materials,
-            linear_to_srgb(np.array([colour.rgb_linear for colour in colours])),
+            linear_to_srgb(np.array([colour.rgb_linear for colour in colours], np.float32)),
             np.array(textures),
             uv,
             attributes,

@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 
 from .. import rig
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from ..rig import cameras
 from . import engine_options
 from .time_slicing import RigReference, SlicedWork, TimeSlice, run_to_end

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from ..backend import job_folders
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 from . import assets, request
 from .time_slicing import RigReference, SlicedWork, TimeSlice, is_scene_in_use, run_to_end
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..splats.arrays import linear_to_srgb
+from ..core.colour import linear_to_srgb
 
 NEAR = 1.5
 """Within this distance of the level's origin, in its units, the spacing is constant; beyond, it grows with distance."""

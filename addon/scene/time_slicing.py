@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import bpy
 
-from ..errors import DreamzoomError
+from ..core.errors import DreamzoomError
 
 SLICE_SECONDS = 0.05
 """How long a slice takes, unless its smallest piece of work takes longer."""

@@ -11,8 +11,8 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
-from . import harmonics
-from .arrays import Splats
+from ..core import spherical_harmonics
+from ..core.gaussians import Gaussians, transformed
 from .points import set_attribute
 
 PLACES = "dreamzoom_places"
@@ -112,25 +112,23 @@ def _turn_colours(data: bpy.types.ID, rotation: np.ndarray) -> None:
     """Turn the harmonics."""
     native = "radiance:sh_0" in data.attributes
     first, name = (0, "radiance:sh_{}") if native else (1, "sh_{}")
-    names = [name.format(first + index) for index in range((harmonics.MOST_DEGREE + 1) ** 2 - 1)]
+    names = [name.format(first + index) for index in range((spherical_harmonics.MOST_DEGREE + 1) ** 2 - 1)]
     names = [name for name in names if name in data.attributes]
     if names:
         above = [_vectors(data, name) for name in names]
-        turned = harmonics.turned(np.stack([np.zeros_like(above[0]), *above], 1), rotation)
+        turned = spherical_harmonics.turned(np.stack([np.zeros_like(above[0]), *above], 1), rotation)
         for index, name in enumerate(names, 1):
             set_attribute(data, name, "FLOAT_VECTOR", "vector", turned[:, index])
 
 
 def _follow_native(data: bpy.types.ID, linear: np.ndarray) -> None:
-    from .export import moved
-
     scales, turns = _vectors(data, "scale"), _vectors(data, "rotation", "value", 4)
     count = len(scales)
     zeros = np.zeros((count, 1, 3), np.float32)
-    shapes = Splats(zeros[:, 0], np.log(np.maximum(scales, np.float32(1e-30))), turns, zeros[:, 0, 0], zeros)
+    shapes = Gaussians(zeros[:, 0], np.log(np.maximum(scales, np.float32(1e-30))), turns, zeros[:, 0, 0], zeros)
     matrix = np.eye(4)
     matrix[:3, :3] = linear
-    after = moved(shapes, matrix)
+    after = transformed(shapes, matrix)
     set_attribute(data, "scale", "FLOAT_VECTOR", "vector", np.exp(after.log_scales))
     set_attribute(data, "rotation", "QUATERNION", "value", after.quaternions)
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from . import harmonics
-from .arrays import Splats, axes_of
+from ..core import spherical_harmonics
+from ..core.gaussians import Gaussians
+from ..core.quaternions import axes_of
 from .materials import viewer_material
 from .node_builder import Graph, found_or_new_group, group_input_path, set_group_input
 from .surfels import add_faces
@@ -30,11 +31,11 @@ NEAR = 0.01
 MODIFIER = "Face the Camera"
 
 
-def facing_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
+def facing_mesh(name: str, splats: Gaussians) -> bpy.types.Mesh:
     """A mesh of one quad per splat, all of whose corners lie at its centre, with what the modifier and the material
     read: FACE `splat` (sRGB, opacity), `axis_0..2` (at one sigma), `sh_1..`; POINT `sigma`.
     """
-    degree = min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE)
+    degree = min(spherical_harmonics.degree_of(splats.sh), spherical_harmonics.MOST_DEGREE)
     mesh = bpy.data.meshes.new(name)
     add_faces(mesh, len(splats), 4)
     names = [f"axis_{row}" for row in range(3)] + [f"sh_{index}" for index in range(1, (degree + 1) ** 2)]
@@ -63,7 +64,7 @@ def face_camera(obj: bpy.types.Object, scene: bpy.types.Scene) -> None:
     driver.expression = "max(x, y) * share / 100"
 
 
-def _fill(mesh: bpy.types.Mesh, splats: Splats, degree: int):
+def _fill(mesh: bpy.types.Mesh, splats: Gaussians, degree: int):
     opacities = splats.opacities
     colour = np.concatenate([splats.rgb, opacities[:, None]], -1)
     reach = np.sqrt(2 * np.log(np.maximum(opacities / FAINTEST, 1 + 1e-6)))[:, None, None]

@@ -10,8 +10,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from . import harmonics
-from .arrays import Splats, axes_of, in_chunks, released, srgb_to_linear
+from ..core import spherical_harmonics
+from ..core.arrays import in_chunks, mapped_zeros
+from ..core.colour import quick_srgb_to_linear
+from ..core.gaussians import Gaussians
+from ..core.quaternions import axes_of
 from .materials import flat_material
 from .sphere_gaussians import CHUNK, CUT, FAINTEST, THINNEST
 from .surfels import add_faces
@@ -31,15 +34,15 @@ GLANCE = 4096
 CORNERS = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float32)
 
 
-def are_flat(splats: Splats) -> bool:
+def are_flat(splats: Gaussians) -> bool:
     """Whether quads are the better proxy for these splats."""
     glance = splats.log_scales[:: max(1, len(splats) // GLANCE)]
     return len(splats) > 0 and _share(glance) >= SHARE - 0.01 and _share(splats.log_scales) >= SHARE
 
 
-def flat_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
+def flat_mesh(name: str, splats: Gaussians) -> bpy.types.Mesh:
     """A mesh of one quad per splat in the plane of its longer axes, with the attributes that `flat_material` reads."""
-    degree = min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE)
+    degree = min(spherical_harmonics.degree_of(splats.sh), spherical_harmonics.MOST_DEGREE)
     mesh = bpy.data.meshes.new(name)
     add_faces(mesh, len(splats), 4)
     above = [f"sh_{index}" for index in range(1, (degree + 1) ** 2)]
@@ -64,14 +67,14 @@ def _share(log_scales: np.ndarray) -> float:
     return float(np.mean(shortest <= middle + THICKEST))
 
 
-def _fill(mesh: bpy.types.Mesh, splats: Splats, degree: int):
+def _fill(mesh: bpy.types.Mesh, splats: Gaussians, degree: int):
     count = len(splats)
-    corners, sigma = released((count, 4, 3)), released((count, 4, 2))
-    colour, inverse = released((count, 4)), released((3, count, 3))
+    corners, sigma = mapped_zeros((count, 4, 3)), mapped_zeros((count, 4, 2))
+    colour, inverse = mapped_zeros((count, 4)), mapped_zeros((3, count, 3))
 
     def take(where: slice):
         piece = splats[where]
-        colour[where, :3] = piece.rgb if degree else srgb_to_linear(piece.rgb)
+        colour[where, :3] = piece.rgb if degree else quick_srgb_to_linear(piece.rgb)
         colour[where, 3] = piece.opacities
         reach = np.sqrt(2 * np.log(np.maximum(colour[where, 3] / FAINTEST, 1 + 1e-6)))
         np.multiply(np.minimum(reach, CUT)[:, None, None], CORNERS, out=sigma[where])
@@ -91,7 +94,7 @@ def _fill(mesh: bpy.types.Mesh, splats: Splats, degree: int):
         attributes[f"inverse_{row}"].data.foreach_set("vector", inverse[row].ravel())
 
 
-def _longest_first(splats: Splats) -> tuple[np.ndarray, np.ndarray]:
+def _longest_first(splats: Gaussians) -> tuple[np.ndarray, np.ndarray]:
     """The own axes (N, 3 axes, 3), the longest first, and their sigmas (N, 3), none below `THINNEST` of the longest."""
     axes = np.stack(axes_of(splats.quaternions), 1)
     logs = splats.log_scales

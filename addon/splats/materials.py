@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import harmonics
+from ..core import spherical_harmonics
 from .node_builder import VERSION, Graph, Term
 
 CUT = 2.5
@@ -202,7 +202,7 @@ def _seen_colours(graph: Graph, base, ray, degree: int):
 def _summed(graph: Graph, base, away, degree: int):
     """The sRGB colours, for Cycles and for EEVEE, seen along the unit direction `away` from the eye (object axes)."""
     colour = colour_in_eevee = base
-    values = harmonics.basis(*(Term(graph, part) for part in graph.apart(away)), degree)
+    values = spherical_harmonics.basis(*(Term(graph, part) for part in graph.apart(away)), degree)
     for index, value in enumerate(values, 1):
         colour = graph.vector("MULTIPLY_ADD", graph.attribute(f"sh_{index}").outputs["Vector"], value.socket, colour)
         if index <= (MOST_DEGREE_IN_EEVEE + 1) ** 2 - 1:

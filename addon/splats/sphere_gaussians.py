@@ -5,8 +5,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from . import harmonics
-from .arrays import Splats, axes_of, largest, srgb_to_linear
+from ..core import spherical_harmonics
+from ..core.arrays import largest
+from ..core.colour import quick_srgb_to_linear
+from ..core.gaussians import Gaussians
+from ..core.quaternions import axes_of
 from .materials import gaussian_material
 from .points import new_pointcloud, set_attribute
 
@@ -22,9 +25,9 @@ THINNEST = np.log(np.float32(1e-3))
 CHUNK = 1 << 15
 
 
-def gaussian_cloud(name: str, splats: Splats) -> bpy.types.PointCloud:
+def gaussian_cloud(name: str, splats: Gaussians) -> bpy.types.PointCloud:
     """A PointCloud with the attributes that `gaussian_material` reads; degrees above 3 are left out."""
-    degree = min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE)
+    degree = min(spherical_harmonics.degree_of(splats.sh), spherical_harmonics.MOST_DEGREE)
     cloud = new_pointcloud(name, splats.means)
     if len(splats):
         _fill(cloud, splats, degree)
@@ -32,7 +35,7 @@ def gaussian_cloud(name: str, splats: Splats) -> bpy.types.PointCloud:
     return cloud
 
 
-def _fill(cloud: bpy.types.PointCloud, splats: Splats, degree: int):
+def _fill(cloud: bpy.types.PointCloud, splats: Gaussians, degree: int):
     count = len(splats)
     radii = np.empty(count, np.float32)
     rgba = np.empty((count, 4), np.float32)
@@ -45,7 +48,7 @@ def _fill(cloud: bpy.types.PointCloud, splats: Splats, degree: int):
         rgba[where, 3] = piece.opacities
         reach = np.sqrt(2 * np.log(np.maximum(rgba[where, 3] / FAINTEST, 1 + 1e-6)))
         radii[where] = np.minimum(reach, CUT) * np.exp(longest)
-        rgba[where, :3] = piece.rgb if degree else srgb_to_linear(piece.rgb)
+        rgba[where, :3] = piece.rgb if degree else quick_srgb_to_linear(piece.rgb)
         for row, axis in enumerate(axes_of(piece.quaternions)):
             np.divide(axis, scales[:, row : row + 1], out=inverse[row, where])
     set_attribute(cloud, "radius", "FLOAT", "value", radii)

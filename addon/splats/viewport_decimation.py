@@ -11,7 +11,8 @@ from functools import reduce
 import bpy
 import numpy as np
 
-from .arrays import Splats, smallest
+from ..core.arrays import smallest
+from ..core.gaussians import Gaussians
 from .node_builder import Graph, found_or_new_group, set_group_input
 
 MOST = 250_000
@@ -22,7 +23,7 @@ MODIFIER = "Splats in Viewport"
 BINS = 1 << 16
 
 
-def thin(obj: bpy.types.Object, splats: Splats, most: int = MOST) -> None:
+def thin(obj: bpy.types.Object, splats: Gaussians, most: int = MOST) -> None:
     """Show at most about `most` of an object's splats in the viewport.
 
     Args:
@@ -44,7 +45,7 @@ def is_thinned(obj: bpy.types.Object) -> bool:
     return MODIFIER in obj.modifiers
 
 
-def ranks_of(splats: Splats) -> np.ndarray:
+def ranks_of(splats: Gaussians) -> np.ndarray:
     """How many splats matter more than each, (N,) int32: by opacity times area, in BINS steps."""
     if not len(splats):
         return np.zeros(0, np.int32)

@@ -10,7 +10,7 @@ import torch
 from scipy.interpolate import griddata
 from scipy.ndimage import binary_dilation
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.engines.base import UNKNOWN
 from dreamzoom.geometry.project import Projection
 from dreamzoom.geometry.scale import weighted_median

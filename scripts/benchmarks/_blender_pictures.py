@@ -11,7 +11,7 @@ import _viewer
 import numpy as np
 from PIL import Image
 
-from dreamzoom.colour import linear_to_srgb, to_bytes
+from core.colour import linear_to_srgb, to_bytes
 from dreamzoom.flight import open_flight
 
 if TYPE_CHECKING:

@@ -135,7 +135,7 @@ def _pixels(matrix: np.ndarray, view: np.ndarray, points: np.ndarray, focal) -> 
 
 def _true_level(root, zoom: float, level: int) -> np.ndarray:
     """From a level's frame into the rig's space, (4, 4) float64: by the server's path."""
-    from dreamzoom.path import ZoomPath
+    from dreamzoom.geometry.zoom_path import ZoomPath
 
     focuses = np.array([tuple(item.focus) for item in root.dreamzoom.levels], np.float64)
     placed = ZoomPath(FACTOR, focuses, ()).gauge(zoom, level).inverse()

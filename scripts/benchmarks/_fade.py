@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from core.camera import Camera
+from core.colour import linear_to_srgb, srgb_to_linear
+from core.formats.splat_ply import read_splats
 from dreamzoom import wire
-from dreamzoom.camera import Camera
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.engines.base import DepthKind, DepthMap, View
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.evaluate import psnr
 from dreamzoom.example import example
 from dreamzoom.flight import Flight
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.runner import run
-from dreamzoom.path import ZoomPath
-from dreamzoom.splats.io.ply import read_splats
 from dreamzoom.stages import graph
 
 PROMPT = "a continent from orbit, coasts and rivers"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamzoom.camera import Camera, look_at
-from dreamzoom.splats import io
-from dreamzoom.splats.gaussians import Gaussians
+from core import formats
+from core.camera import Camera, look_at
+from core.gaussians import Gaussians
 
 EYE = (1.2, -2.6, 1.1)
 
@@ -82,7 +82,7 @@ def described(view: Camera) -> dict:
 
 def write(path: Path, splats: Gaussians) -> str:
     """A 3DGS PLY; its name."""
-    io.write(path, splats)
+    formats.write(path, splats)
     return path.name
 
 

@@ -11,7 +11,7 @@ import _scenes as scenes
 import numpy as np
 from PIL import Image
 
-from dreamzoom.colour import to_bytes
+from core.colour import to_bytes
 from dreamzoom.engines.base import COARSE, KNOWN
 from dreamzoom.geometry import views
 from dreamzoom.geometry.cloud import Cloud

@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dreamzoom.camera import Camera, look_at
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
+from core.camera import Camera, look_at
+from core.colour import linear_to_srgb, srgb_to_linear
+from core.gaussians import Gaussians
 from dreamzoom.engines.base import KNOWN, UNKNOWN, View
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.geometry.cloud import Cloud
@@ -27,7 +28,6 @@ from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.views import bridges, support_cameras
 from dreamzoom.splats.fit import Target, initial
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.stages.splat import cover
 
 PROMPTS = ["mountains with snow", "a forest valley"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _files
 import numpy as np
 
-from dreamzoom.colour import linear_to_srgb
+from core.colour import linear_to_srgb
 from dreamzoom.evaluate import psnr
 from dreamzoom.splats.rasterize import rasterize
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from dreamzoom.camera import Camera, look_at
+from core.camera import Camera, look_at
 from dreamzoom.engines.base import DepthKind
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numba import njit
 
-from dreamzoom.camera import Camera
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
-from dreamzoom.splats.gaussians import Gaussians
+from core.camera import Camera
+from core.colour import linear_to_srgb, srgb_to_linear
+from core.gaussians import Gaussians
 
 BLUR = 0.3
 """What viewers add to the variance of every projection, in pixels²."""

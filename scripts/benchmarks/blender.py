@@ -26,7 +26,7 @@ from scipy.ndimage import gaussian_filter
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import environments
 
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
+from core.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.evaluate import psnr
 from dreamzoom.flight import Flight, open_flight
 

@@ -21,17 +21,17 @@ from pathlib import Path
 import numpy as np
 from _table import Table
 
+from core.camera import look_at
+from core.colour import linear_to_srgb, srgb_to_linear
+from core.gaussians import moved
 from dreamzoom import wire
-from dreamzoom.camera import look_at
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.consistency import carried, change, high_band, low_passed, psnr
 from dreamzoom.engines.procedural import ProceduralEngine
 from dreamzoom.evaluate import TrueFlight
 from dreamzoom.flight import Flight, open_flight, truthful
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.generate import generate
-from dreamzoom.path import ZoomPath
-from dreamzoom.splats.gaussians import moved
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import plan
 from dreamzoom.stages.export import FEATHER

@@ -33,7 +33,7 @@ from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
 from dreamzoom.geometry.scale import fit_scale
 from dreamzoom.geometry.seam import align
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 
 TARGETS = {
     "scale_error": 0.005,

@@ -21,14 +21,14 @@ import torch
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from dreamzoom.camera import Camera, look_at
-from dreamzoom.colour import linear_to_srgb
+from core.camera import Camera, look_at
+from core.colour import linear_to_srgb
+from core.gaussians import Gaussians
 from dreamzoom.evaluate import psnr
 from dreamzoom.report import Report
 from dreamzoom.splats import cpu, loss, reference
 from dreamzoom.splats.cuda import probe
 from dreamzoom.splats.fit import FINE, Target, fit
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.project import CUT
 from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, rasterize, see
@@ -270,7 +270,7 @@ def cycles(splats: Gaussians, camera: Camera, samples: int = 64) -> np.ndarray:
     axes = axes * CUT * np.exp(splats.log_scales[:, None, :2].astype(np.float64))
     signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
     corners = splats.means[:, None, :] + np.einsum("nij,cj->nci", axes, signs)
-    from dreamzoom.colour import srgb_to_linear
+    from core.colour import srgb_to_linear
 
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.npz", Path(folder) / "out.npz"

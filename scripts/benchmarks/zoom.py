@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from scipy import ndimage, stats
 
-from dreamzoom.camera import Camera, Similarity, look_at
+from core.camera import Camera, Similarity, look_at
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.report import Report

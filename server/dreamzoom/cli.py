@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from core.errors import BadRequest, Cancelled, EngineUnavailable, explained
 from dreamzoom import __version__
-from dreamzoom.errors import BadRequest, Cancelled, EngineUnavailable, explained
 
 DONE, FAILED, BAD_REQUEST, CANCELLED, NOT_AVAILABLE = 0, 1, 2, 3, 4
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.consistency import Frame, carried, carry, psnr
 from dreamzoom.flight import open_flight, truthful
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.job.folder import Folder
-from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.stages import files
 from dreamzoom.zoom.warp import Seen, Warp

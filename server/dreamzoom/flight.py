@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from core import fading
 
+from core import fading
+from core.camera import Camera
+from core.errors import BadRequest, EngineUnavailable
+from core.formats.splat_ply import read_splats
+from core.gaussians import Gaussians, joined, moved
 from dreamzoom import engines, wire
-from dreamzoom.camera import Camera
-from dreamzoom.errors import BadRequest, EngineUnavailable
+from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.generate import read_request, read_result
-from dreamzoom.path import Key, ZoomPath
 from dreamzoom.report import Report
-from dreamzoom.splats.gaussians import Gaussians, joined, moved
-from dreamzoom.splats.io.ply import read_splats
 from dreamzoom.splats.rasterize import Raster, rasterize
 from dreamzoom.stages import files
 

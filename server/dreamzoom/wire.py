@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from dreamzoom.camera import Camera
-from dreamzoom.errors import BadRequest
-from dreamzoom.path import Key, ZoomPath
+from core.camera import Camera
+from core.errors import BadRequest
+from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.refusal import got, refusal, spoken
 
 VERSION = 1
@@ -162,10 +162,10 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
             from dreamzoom.geometry.views import ready_path
 
             keys = ready_path(self.preset, self.width, self.height, len(self.levels))
-            return ZoomPath(self.zoom_factor, focuses, tuple(keys), self.loop)
+            return ZoomPath(self.zoom_factor, focuses, tuple(keys), loop=self.loop)
         keys = sorted(self.cameras, key=lambda key: key.frame)
         placed = tuple(Key(key.frame, key.zoom, self._camera(key)) for key in keys)
-        return ZoomPath(self.zoom_factor, focuses, placed, self.loop)
+        return ZoomPath(self.zoom_factor, focuses, placed, loop=self.loop)
 
     def level_seed(self, level: int) -> int:
         """The level's own seed, or one drawn from the job's."""

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from core.colour import to_bytes
 from dreamzoom import engines
-from dreamzoom.colour import to_bytes
 from dreamzoom.engines.base import COARSE, UNKNOWN, Denoises, Engine, View
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.images import read_picture
-from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.wire import Request
 from dreamzoom.zoom.blend import close_loop, settle

@@ -18,18 +18,19 @@ from painting import Painting
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from core.camera import Camera, Similarity, look_at
+from core.errors import Cancelled
+from core.formats.splat_ply import read_splats, write_splats
+from core.gaussians import Gaussians, moved
+from core.spherical_harmonics import SH_C0
 from dreamzoom import engines
-from dreamzoom.camera import Camera, Similarity, look_at
 from dreamzoom.engines.base import COARSE, KNOWN, View
 from dreamzoom.engines.diffusion import DiffusionEngine, check, places
-from dreamzoom.errors import Cancelled
 from dreamzoom.example import example
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.generate import generate
 from dreamzoom.job.runner import Sink, run
 from dreamzoom.job.steps import digests
-from dreamzoom.splats.gaussians import SH_C0, Gaussians, moved
-from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import agree, agree_steps, files, graph, plan, zoom
 from dreamzoom.stages.dream import Dreamed

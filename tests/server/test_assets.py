@@ -5,14 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from dreamzoom.errors import BadRequest
+from core.errors import BadRequest
+from core.formats.splat_ply import read_splats, write_splats
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.example import example
 from dreamzoom.geometry.project import project
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.generate import generate, located
-from dreamzoom.path import ZoomPath
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
-from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.stages import assets, files
 from dreamzoom.stages.graph import build
 from dreamzoom.stages.plan import anchor, settings

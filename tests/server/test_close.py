@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dreamzoom.camera import Camera, Similarity, look_at
+from core.camera import Camera, Similarity, look_at
+from core.gaussians import joined
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
 from dreamzoom.splats.fit import initial
-from dreamzoom.splats.gaussians import joined
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import close, export
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dreamzoom.camera import Camera, look_at
+from core.camera import Camera, look_at
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
 from dreamzoom.splats import loss as cpu_loss
@@ -66,7 +66,7 @@ class TestLoss:
         assert np.abs(got.numpy() - slope).max() <= 1e-4 * np.abs(slope).max()
 
     def test_the_curve_and_the_grids_are_the_cpus(self):
-        from dreamzoom.colour import linear_to_srgb, srgb_to_linear
+        from core.colour import linear_to_srgb, srgb_to_linear
         from dreamzoom.splats.colours import averaged, repeated
 
         rgb = np.random.default_rng(1).uniform(0, 1, (6, 4, 3)).astype(np.float32)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from card import OnCard, card
 
+from core.camera import Camera, look_at
 from dreamzoom import engines, wire
-from dreamzoom.camera import Camera, look_at
 from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.engines.diffusion import memory
 from dreamzoom.engines.spectral import SpectralEngine

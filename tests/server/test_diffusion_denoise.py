@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from core.errors import Cancelled
 from dreamzoom import engines, wire
 from dreamzoom.engines.diffusion import words
-from dreamzoom.errors import Cancelled
 from dreamzoom.example import example
 from dreamzoom.report import Report
 from dreamzoom.zoom.denoiser import predict

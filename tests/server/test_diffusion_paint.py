@@ -10,10 +10,10 @@ import psutil
 import pytest
 import torch
 
+from core.errors import BadRequest, Cancelled, DreamzoomError
 from dreamzoom import engines, wire
 from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, Denoises, View
 from dreamzoom.engines.diffusion import canvas
-from dreamzoom.errors import BadRequest, Cancelled, DreamzoomError
 from dreamzoom.example import example
 from dreamzoom.report import Report
 

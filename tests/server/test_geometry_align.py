@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from dreamzoom.camera import Camera, look_at
+from core.camera import Camera, look_at
+from core.errors import DreamzoomError
 from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap
-from dreamzoom.errors import DreamzoomError
 from dreamzoom.geometry import harmonic
 from dreamzoom.geometry.clean import clean
 from dreamzoom.geometry.cloud import Cloud

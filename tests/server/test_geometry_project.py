@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamzoom.camera import Camera, Similarity, look_at
+from core.camera import Camera, Similarity, look_at
 from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.edges import find_edges

@@ -7,8 +7,8 @@ import OpenEXR
 import pytest
 from PIL import Image
 
+from core.errors import BadRequest
 from dreamzoom import engines, wire
-from dreamzoom.errors import BadRequest
 from dreamzoom.example import example
 from dreamzoom.job import steps
 from dreamzoom.job.folder import Folder

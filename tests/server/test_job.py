@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dreamzoom.errors import Cancelled
+from core.errors import Cancelled
 from dreamzoom.job import journal
 from dreamzoom.job.clock import Clock
 from dreamzoom.job.folder import Folder, FolderBusy

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from core import reach
 
+from core import reach
 from dreamzoom.example import example
 from dreamzoom.job import journal
 from dreamzoom.job.folder import Folder

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from dreamzoom.camera import look_at
-from dreamzoom.errors import BadRequest
+from core.camera import look_at
+from core.errors import BadRequest
 from dreamzoom.example import example
 from dreamzoom.flight import open_flight
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.generate import generate
-from dreamzoom.path import ZoomPath
 from dreamzoom.wire import convert_request
 
 LEVELS = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.camera import Camera, look_at
 from dreamzoom import engines
-from dreamzoom.camera import Camera, look_at
 from dreamzoom.consistency import carried
 from dreamzoom.engines.base import KNOWN, UNKNOWN, DepthKind, View
 from dreamzoom.engines.procedural import ProceduralEngine, vocabulary
@@ -14,7 +14,7 @@ from dreamzoom.engines.procedural import recipe as R
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.evaluate import TrueFlight
-from dreamzoom.path import Key, ZoomPath
+from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.report import Report
 
 CELLS = 192

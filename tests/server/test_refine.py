@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dreamzoom.errors import BadRequest, Cancelled
+from core.errors import BadRequest, Cancelled
 from dreamzoom.example import example
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import read_cloud

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamzoom.camera import Camera, Similarity, look_at
+from core.camera import Camera, Similarity, look_at
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.splats import cpu, reference
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.harmonics import shade_back
 from dreamzoom.splats.rasterize import PIXEL_VARIANCE, camera_arrays, rasterize, see

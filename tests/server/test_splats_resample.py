@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamzoom.camera import Camera, look_at
+from core.camera import Camera, look_at
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.evaluate import psnr
 from dreamzoom.splats import simplify
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.resample import resampled
 from dreamzoom.splats.simplify import simplified

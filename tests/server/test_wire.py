@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import BadRequest
 from dreamzoom import wire
-from dreamzoom.errors import BadRequest
 from dreamzoom.example import example
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dreamzoom.camera import Camera, look_at
+from core.camera import Camera, look_at
 from dreamzoom.engines import make
 from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, Denoises, DepthKind, View
 from dreamzoom.engines.spectral import SpectralEngine

@@ -9,7 +9,7 @@ from bpy.props import BoolProperty, FloatProperty, StringProperty
 from bpy.types import Operator
 
 from ... import rig
-from ...errors import DreamzoomError
+from ...core.errors import DreamzoomError
 from ...results import render_settings
 from ...rig import camera_sampling, camera_to_rig
 from .. import properties

@@ -8,7 +8,7 @@ import bpy
 from bpy.types import Operator
 
 from ... import rig
-from ...errors import DreamzoomError
+from ...core.errors import DreamzoomError
 
 Result = set[Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]]
 """What an operator returns."""

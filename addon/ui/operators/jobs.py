@@ -9,7 +9,7 @@ from bpy.types import Operator
 
 from ... import rig
 from ...backend import current_job, installation, job_folders
-from ...errors import DreamzoomError
+from ...core.errors import DreamzoomError
 from ...jobs import generation, importing
 from ...scene.time_slicing import SLICE_SECONDS
 from .common import Result, can_change, has_rig, report

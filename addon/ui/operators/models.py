@@ -8,7 +8,7 @@ from bpy.types import Operator
 
 from ... import rig
 from ...backend import current_job, launch, model_library
-from ...errors import DreamzoomError
+from ...core.errors import DreamzoomError
 from .common import Result, can_change, report
 
 ANOTHER = "another"

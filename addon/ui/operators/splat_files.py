@@ -13,11 +13,18 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper, poll_file_object_dro
 from mathutils import Matrix
 
 from ... import splats
+from ...core import formats
 from ...results import render_settings
 from .common import Result, select_only
 
+PATTERNS = ";".join(f"*{suffix}" for suffix in formats.SUFFIXES)
+"""Of the names of all files of splats, as Blender's file browser has it."""
+
 TURNS = {"MINUS_Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
 """The turn about X that puts a file upright, by the axis that points up in it."""
+
+AXIS_OF = {"-Y": "MINUS_Y", "Y": "Y", "Z": "Z"}
+"""The choice of `axes` for the axis that a file says, or its format is known to have, upwards."""
 
 SHOWN = {
     "surfels": ", as quads",
@@ -52,7 +59,7 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
     bl_label = "Import Splats"
     bl_options = {"UNDO", "PRESET"}
 
-    filter_glob: StringProperty(default="*.ply;*.splat;*.spz", options={"HIDDEN"})
+    filter_glob: StringProperty(default=PATTERNS, options={"HIDDEN"})
     files: CollectionProperty(type=OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
     representation: EnumProperty(
@@ -102,22 +109,23 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         names = [element.name for element in self.files if element.name]
         paths = [Path(self.directory) / name for name in names] or [Path(self.filepath)]
         if paths[0].is_dir():
-            self.report({"ERROR"}, f"Choose a file of splats: {', '.join(splats.ENDINGS)}")
+            self.report({"ERROR"}, f"Choose a file of splats: {', '.join(formats.SUFFIXES)}")
             return {"CANCELLED"}
         done = [path for path in paths if self._import(context, path)]
         return {"FINISHED"} if done else {"CANCELLED"}
 
     def _import(self, context, path: Path) -> bool:
         try:
-            read = splats.read_splats(path)
-            if not len(read):
+            read = formats.read(path)
+            values = read.splats
+            if not len(values):
                 why = f": none of its {read.dropped:,} rows holds usable numbers" if read.dropped else ""
                 raise splats.SplatFileError(f"{path.name} holds no splats{why}")
-            axes = usual_axes(path, read) if self.axes == "AUTO" else self.axes
-            shown = splats.usual_representation(read) if self.representation == "auto" else self.representation
-            objects = splats.show_splats(read, path.stem.removesuffix(".compressed"), context.collection, shown)
+            axes = AXIS_OF[read.up] if self.axes == "AUTO" else self.axes
+            shown = splats.usual_representation(values) if self.representation == "auto" else self.representation
+            objects = splats.show_splats(values, path.stem.removesuffix(".compressed"), context.collection, shown)
         except (OSError, splats.SplatFileError) as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, _told(error))
             return False
         except MemoryError:
             self.report({"ERROR"}, f"{path.name} needs more memory than there is")
@@ -131,10 +139,10 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
             obj.scale = (self.scale,) * 3
         select_only(context, *objects)
         label = SHOWN.get(shown, "")
-        if read.dropped:
-            self.report({"WARNING"}, f"{path.name}: {read.dropped:,} splats hold no usable numbers and were left out")
+        if read.warning:
+            self.report({"WARNING"}, f"{path.name}: {read.warning}")
         else:
-            self.report({"INFO"}, f"{path.name}: {len(read):,} splats{label}")
+            self.report({"INFO"}, f"{path.name}: {len(values):,} splats{label}")
         return True
 
 
@@ -162,7 +170,7 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[rep
         try:
             count = splats.export_splats(objects, path, Matrix.Rotation(-TURNS[self.axes], 4, "X"))
         except (OSError, splats.SplatFileError) as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, _told(error))
             return {"CANCELLED"}
         self.report({"INFO"}, f"{path.name}: {count:,} splats")
         return {"FINISHED"}
@@ -175,23 +183,21 @@ class DREAMZOOM_FH_splats(FileHandler):
     bl_label = "Gaussian Splats"
     bl_import_operator = "dreamzoom.import_splats"
     bl_export_operator = "dreamzoom.export_splats"
-    bl_file_extensions = ";".join(splats.ENDINGS)
+    bl_file_extensions = ";".join(formats.SUFFIXES)
 
     @classmethod
     def poll_drop(cls, context):
         return poll_file_object_drop(context)
 
 
-def usual_axes(path: Path, read) -> str:
-    """The axis that points up in a file when nobody says otherwise."""
-    if "superseded" in read.extra:
-        return "Z"
-    return "Y" if path.suffix.lower() == ".spz" else "MINUS_Y"
+def _told(error: Exception) -> str:
+    """What is wrong with a file, and what to do, in one line."""
+    return f"{error}; {error.remedy}" if getattr(error, "remedy", "") else str(error)
 
 
 def draw_import(menu, _context) -> None:
     """The line in File > Import."""
-    menu.layout.operator(DREAMZOOM_OT_import_splats.bl_idname, text="Gaussian Splats (.ply/.splat/.spz)")
+    menu.layout.operator(DREAMZOOM_OT_import_splats.bl_idname, text=f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
 
 
 def draw_export(menu, _context) -> None:

@@ -10,7 +10,7 @@ from bpy.types import Operator
 from bpy_extras.io_utils import ImportHelper
 
 from ... import rig
-from ...errors import DreamzoomError
+from ...core.errors import DreamzoomError
 from ...results import render_settings, zoom_stack_import
 from .common import Result, in_object_mode, report, select_only
 

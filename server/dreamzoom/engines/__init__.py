@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dreamzoom.errors import EngineUnavailable
+from core.errors import EngineUnavailable
 
 if TYPE_CHECKING:
     from dreamzoom.engines.base import Engine

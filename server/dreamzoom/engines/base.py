@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.report import Report
 
 if TYPE_CHECKING:

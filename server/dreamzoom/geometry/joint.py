@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 
 MODES = 6
 """Cosines a side."""

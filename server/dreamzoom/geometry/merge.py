@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.edges import find_edges

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.geometry.joint import cosine_basis, cosine_field, cosine_variance
 
 ROUNDS = ((240, 0.42, 0.03), (480, 0.08, 0.008), (480, 0.03, 0.003))

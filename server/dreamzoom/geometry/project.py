@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
+from core.errors import DreamzoomError
 from dreamzoom.engines.base import COARSE, UNKNOWN, DepthKind, DepthMap
-from dreamzoom.errors import DreamzoomError
 from dreamzoom.geometry import harmonic
 from dreamzoom.geometry.clean import clean
 from dreamzoom.geometry.edges import Edges, find_edges

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from dreamzoom.camera import Camera, look_at
+from core.camera import Camera, look_at
 from dreamzoom.engines.base import UNKNOWN, View
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
-from dreamzoom.path import Key, ZoomPath
+from dreamzoom.geometry.zoom_path import Key, ZoomPath
 
 LARGEST_OVERSCAN = 1.5
 PLAN_PIXELS = 192

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dreamzoom.errors import DreamzoomError
-from dreamzoom.files import TEMPORARY, beside
+from core.atomic_files import TEMPORARY, beside
+from core.errors import DreamzoomError
 
 LOCK = ".lock"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from core.errors import DreamzoomError
 from dreamzoom import compiled, wire
-from dreamzoom.errors import DreamzoomError
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.runner import Sink, Summary, run
 from dreamzoom.job.steps import digest_of

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.errors import BadRequest, SplatFileError
 from dreamzoom import images
-from dreamzoom.errors import BadRequest, SplatFileError
 from dreamzoom.job.folder import Folder
 from dreamzoom.wire import Request
 
@@ -148,7 +148,7 @@ def _check(inputs: Mapping[str, Input]) -> None:
 
 
 def _check_splats(field: str, path: Path) -> None:
-    from dreamzoom.splats.io.ply import read_splats
+    from core.formats.splat_ply import read_splats
 
     try:
         read_splats(path)

@@ -75,7 +75,7 @@ def encoded(rgb: np.ndarray) -> bytes:
     """A picture as PNG, its longer side at most `PREVIEW_SIDE` pixels, reduced by area."""
     from PIL import Image
 
-    from dreamzoom.colour import to_bytes
+    from core.colour import to_bytes
 
     image = Image.fromarray(to_bytes(rgb))
     image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.BOX)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamzoom.errors import Cancelled
+from core.errors import Cancelled
 from dreamzoom.job.clock import Clock
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.journal import Journal

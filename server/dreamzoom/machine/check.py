@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamzoom.errors import BadRequest
+from core.errors import BadRequest
 from dreamzoom.machine import facts
 
 MINUTES = 8.0

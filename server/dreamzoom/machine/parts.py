@@ -146,7 +146,7 @@ def rasteriser(bench: Bench) -> Figures:
 
 def _cpu_raster(bench: Bench) -> Figures:
     """The CPU's rasteriser on random surfels: forward, after a run that compiles."""
-    from dreamzoom.splats.gaussians import Gaussians
+    from core.gaussians import Gaussians
     from dreamzoom.splats.rasterize import rasterize
 
     count, side = (100_000, 512) if bench.size.side > 256 else (2_000, 64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
+from core.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.report import Report
 from dreamzoom.splats import cpu
 

@@ -13,12 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.report import Report
 from dreamzoom.splats import colours, cpu, loss
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.optimise import FLATNESS, Rates, Surfels
 from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, tabulate

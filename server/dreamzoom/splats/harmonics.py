@@ -1,26 +1,18 @@
-"""Spherical harmonics up to degree 3, compiled: a splat's colour seen from a direction, and the way back.
+"""Spherical harmonics up to degree 3, compiled: a splat's colour seen from a direction, and its derivatives.
 
-Real harmonics in the order and signs of 3D Gaussian Splatting (Kerbl et al. 2023).
+The basis is that of `core.spherical_harmonics`. Its constants keep their names here, on which the
+digest of the compiled kernels' sources depends.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from dreamzoom.splats.gaussians import SH_C0
+from core.spherical_harmonics import C1 as _C1
+from core.spherical_harmonics import C2 as _C2
+from core.spherical_harmonics import C3 as _C3
+from core.spherical_harmonics import SH_C0
 from dreamzoom.splats.project import compiled
-
-_C1 = 0.4886025119029199
-_C2 = (1.0925484305920792, -1.0925484305920792, 0.31539156525252005, -1.0925484305920792, 0.5462742152960396)
-_C3 = (
-    -0.5900435899266435,
-    2.890611442640554,
-    -0.4570457994644658,
-    0.3731763325901154,
-    -0.4570457994644658,
-    1.445305721320277,
-    -0.5900435899266435,
-)
 
 
 @compiled

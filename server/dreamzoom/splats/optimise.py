@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.splats.project import compiled
 from dreamzoom.splats.threads import run_chunks
 

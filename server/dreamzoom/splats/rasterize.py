@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.camera import Camera
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
+from core.camera import Camera
+from core.colour import linear_to_srgb, srgb_to_linear
+from core.gaussians import Gaussians
 from dreamzoom.splats import cpu
 from dreamzoom.splats.colours import averaged
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.harmonics import shade
 from dreamzoom.splats.project import COLUMNS, project
 from dreamzoom.splats.threads import run_chunks

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
+from core.colour import linear_to_srgb, srgb_to_linear
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 
 DEPTH = 20
 """Levels of the octree."""

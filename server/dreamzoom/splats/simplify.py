@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.splats.gaussians import Gaussians
+from core.gaussians import Gaussians
 from dreamzoom.splats.project import compiled
 from dreamzoom.splats.resample import axes_of, merged, morton_order
 

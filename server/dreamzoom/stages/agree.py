@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinat
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import lsqr
 
-from dreamzoom.camera import Similarity
+from core.camera import Similarity
 from dreamzoom.engines.base import COARSE, KNOWN, Engine, View
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.harmonic import solve

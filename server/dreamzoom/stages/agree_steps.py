@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from dreamzoom.colour import to_bytes
+from core.colour import to_bytes
 from dreamzoom.engines.base import Denoises, Engine
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.job.folder import Folder

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.engines.base import KNOWN, DepthKind, DepthMap
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.edges import Edges, find_edges

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamzoom.camera import Camera, Similarity
-from dreamzoom.colour import linear_to_srgb
+from core.camera import Camera, Similarity
+from core.colour import linear_to_srgb
+from core.formats.splat_ply import read_splats
+from core.gaussians import Gaussians, joined
+from core.quaternions import third_axes
 from dreamzoom.engines.base import KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.project import Projection
-from dreamzoom.path import ZoomPath
-from dreamzoom.splats.gaussians import Gaussians, joined
-from dreamzoom.splats.io.ply import read_splats, third_axes
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.splats.rasterize import rasterize
 
 REACH = 3

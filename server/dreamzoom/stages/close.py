@@ -15,11 +15,12 @@ import numba
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label, maximum
 
-from dreamzoom.camera import Camera
-from dreamzoom.colour import linear_to_srgb
+from core.camera import Camera
+from core.colour import linear_to_srgb
+from core.gaussians import Gaussians, joined
+from core.spherical_harmonics import SH_C0
 from dreamzoom.report import Report
 from dreamzoom.splats.fit import START_OPACITY, quaternions_of
-from dreamzoom.splats.gaussians import SH_C0, Gaussians, joined
 from dreamzoom.splats.optimise import FLATNESS
 from dreamzoom.splats.rasterize import rasterize
 

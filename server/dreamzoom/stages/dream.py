@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
+from core.errors import DreamzoomError
 from dreamzoom.engines.base import COARSE, KNOWN, Engine, View
-from dreamzoom.errors import DreamzoomError
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.joint import Posed, refine
 from dreamzoom.geometry.lift import lift

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
+from core.gaussians import Gaussians
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.splats.gaussians import Gaussians
 
 FEATHER = 0.08
 """The share of an anchor view's half size, at its border, over which its splats thin out."""

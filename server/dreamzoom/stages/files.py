@@ -8,8 +8,8 @@ from dataclasses import fields
 import numpy as np
 from PIL import Image
 
-from dreamzoom.camera import Camera
-from dreamzoom.colour import to_bytes
+from core.camera import Camera
+from core.colour import to_bytes
 from dreamzoom.engines.base import View
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.job.folder import Folder

@@ -8,21 +8,21 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from core import fading
 
+from core import fading
+from core.formats.splat_ply import read_splats, write_splats
+from core.gaussians import Gaussians, joined, moved
 from dreamzoom import images
 from dreamzoom.engines.base import Denoises, Engine, View
 from dreamzoom.geometry import views
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import write_cloud
 from dreamzoom.geometry.photometric import Picture
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.inputs import Input, asset_fields, in_place
 from dreamzoom.job.steps import Step, digest_of
-from dreamzoom.path import ZoomPath
 from dreamzoom.report import Report
-from dreamzoom.splats.gaussians import Gaussians, joined, moved
-from dreamzoom.splats.io.ply import read_splats, write_splats
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import agree_steps, assets, close, dream, export, files, plan, refine_steps, splat, zoom
 from dreamzoom.wire import Request

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from core import fading
 
-from dreamzoom.camera import Camera
+from core import fading
+from core.camera import Camera
 from dreamzoom.engines.base import View
 from dreamzoom.geometry import views
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.wire import Request
 
 

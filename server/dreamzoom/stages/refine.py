@@ -12,7 +12,7 @@ import numpy as np
 
 from dreamzoom.engines.base import Denoises
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.stages.dream import Dreamed
 from dreamzoom.zoom.denoiser import Prompt

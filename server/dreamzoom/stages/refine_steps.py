@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dreamzoom.colour import to_bytes
+from core.colour import to_bytes
+from core.errors import BadRequest
 from dreamzoom.engines.base import Denoises, Engine
-from dreamzoom.errors import BadRequest
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.job.folder import Folder
 from dreamzoom.job.steps import Step

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
+from core.gaussians import Gaussians
 from dreamzoom.engines.base import UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.edges import behind_edges, find_edges
@@ -12,7 +13,6 @@ from dreamzoom.geometry.project import project
 from dreamzoom.geometry.views import bridges
 from dreamzoom.report import Report
 from dreamzoom.splats.fit import Target, fit, initial
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.stages.dream import Dreamed
 from dreamzoom.stages.plan import Settings
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dreamzoom.engines.base import KNOWN, UNKNOWN, Denoises, Engine, View
 from dreamzoom.geometry.project import Projection
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.report import Report
 from dreamzoom.zoom.levels import stream_levels
 

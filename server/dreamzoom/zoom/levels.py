@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamzoom.errors import BadRequest
+from core.errors import BadRequest
 from dreamzoom.report import Report
 from dreamzoom.zoom.blend import fit_photo, settle
 from dreamzoom.zoom.denoiser import Denoiser, Prompt

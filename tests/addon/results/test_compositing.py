@@ -6,8 +6,9 @@ import pytest
 from mathutils import Euler
 
 from addon import rig, splats
+from addon.core.formats.points import Points
 from addon.results import render_settings
-from addon.splats import arrays, points
+from addon.splats import points
 
 from .. import splat_pictures as pictures
 
@@ -20,9 +21,7 @@ def shown(kind, seed=3, count=60):
     made = pictures.random_splats(count, seed)
     collection = bpy.context.scene.collection
     if kind == "points":
-        cloud = arrays.Points(
-            made.means, np.clip(made.rgb, 0, 1), np.full(count, 0.2, np.float32), np.zeros(count, bool)
-        )
+        cloud = Points(made.means, np.clip(made.rgb, 0, 1), extra={"footprint": np.full(count, 0.2, np.float32)})
         obj = bpy.data.objects.new("points", points.cloud_of("points", cloud))
         collection.objects.link(obj)
     else:
@@ -137,7 +136,7 @@ class TestPasses:
         made.quaternions[:] = Euler((np.pi / 2, 0, np.arctan(0.4))).to_quaternion()
         collection = bpy.context.scene.collection
         if kind == "points":
-            cloud = arrays.Points(means, np.ones_like(means), np.full(2000, 0.1, np.float32), np.zeros(2000, bool))
+            cloud = Points(means, extra={"footprint": np.full(2000, 0.1, np.float32)})
             obj = bpy.data.objects.new("points", points.cloud_of("points", cloud))
             collection.objects.link(obj)
         else:

@@ -9,7 +9,7 @@ import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Euler, Matrix, Vector
 
-from addon.errors import DreamzoomError
+from addon.core.errors import DreamzoomError
 from addon.rig import cameras
 
 FITS = ("AUTO", "HORIZONTAL", "VERTICAL")

@@ -3,12 +3,12 @@
 import bpy
 import numpy as np
 import pytest
-from addon.core import fading
 
 from addon import rig
+from addon.core import fading
 from addon.rig import zoom_path
 from addon.scene import request
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 
 FOCUSES = [(0.2, -0.1, 0.05), (-0.3, 0.15, 0.0), (0.1, 0.25, -0.1), (0.05, -0.2, 0.1)]
 

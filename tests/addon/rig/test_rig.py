@@ -11,7 +11,7 @@ import pytest
 
 from addon import rig
 from addon.rig import builder, zoom_path
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 
 FOCUSES = [(0.2, -0.1, 0.05), (-0.3, 0.15, 0.0), (0.1, 0.25, -0.1), (0.05, -0.2, 0.1)]
 

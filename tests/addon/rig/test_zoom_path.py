@@ -1,29 +1,29 @@
-"""The add-on's path is the server's: compared with the server's own module, which needs nothing but numpy."""
+"""Where levels lie and when they show, as the rig keys it, against the frames that the server uses."""
 
 import numpy as np
 import pytest
-from addon.core import fading
 
+from addon.core import fading
+from addon.core.level_frames import LevelFrames
 from addon.rig import zoom_path
-from dreamzoom.path import ZoomPath
 
 FOCUSES = [(0.2, -0.1, 0.05), (-0.3, 0.15, 0.0), (0.1, 0.25, -0.1), (0.05, -0.2, 0.1), (0.3, 0.1, 0.2)]
 
 
 @pytest.fixture(params=[2.0, 3.5])
-def server_path(request):
-    return ZoomPath(request.param, np.array(FOCUSES), ())
+def frames(request):
+    return LevelFrames(request.param, np.array(FOCUSES))
 
 
 class TestDrift:
     @pytest.mark.parametrize("level", range(5))
-    def test_lines_between_whole_zooms_are_exact(self, server_path, level):
-        p = server_path.factor
+    def test_lines_between_whole_zooms_are_exact(self, frames, level):
+        p = frames.factor
         keys = zoom_path.drift(p, FOCUSES, level)
         s = np.array([key[0] for key in keys])
         places = np.array([key[1] for key in keys])
         for zoom in np.linspace(0, 5, 61):
-            expected = server_path.gauge(zoom, level).inverse().apply(np.zeros(3))
+            expected = frames.gauge(zoom, level).inverse().apply(np.zeros(3))
             found = [np.interp(p ** (zoom - level), s, places[:, axis]) for axis in range(3)]
             assert np.allclose(found, expected, atol=1e-9 * p**5)
 

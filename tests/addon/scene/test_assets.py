@@ -13,9 +13,9 @@ from mathutils.kdtree import KDTree
 
 from addon import rig, splats
 from addon.backend import launch
+from addon.core.formats.splat_ply import read_splats
 from addon.scene import assets, surface_sampling
 from addon.scene.request import build_request
-from dreamzoom.splats.io.ply import read_splats
 
 from ..splat_pictures import random_splats
 

@@ -2,8 +2,8 @@
 
 import bpy
 import pytest
-from addon.core import reach
 
+from addon.core import reach
 from addon.scene import prompt_changes
 
 

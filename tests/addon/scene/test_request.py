@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from addon.backend import launch
-from addon.errors import DreamzoomError
+from addon.core.errors import DreamzoomError
 from addon.scene import request
 
 CHECK = "import sys; from dreamzoom.wire import decode_request; decode_request(sys.stdin.buffer.read())"

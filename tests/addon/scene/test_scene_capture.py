@@ -10,7 +10,7 @@ import pytest
 from addon import rig, splats
 from addon.backend import current_job, main_loop
 from addon.backend.connection import connection
-from addon.errors import DreamzoomError
+from addon.core.errors import DreamzoomError
 from addon.jobs import generation
 from addon.scene.scene_capture import SceneCapture
 from addon.scene.time_slicing import SLICE_SECONDS

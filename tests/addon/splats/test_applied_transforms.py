@@ -8,8 +8,8 @@ import pytest
 from mathutils import Matrix
 
 from addon import splats
+from addon.core.quaternions import axes_of
 from addon.splats import applied_transforms, export, native
-from addon.splats.arrays import axes_of
 
 from .. import splat_pictures as pictures
 

@@ -8,6 +8,7 @@ import pytest
 from mathutils import Matrix
 
 from addon import splats
+from addon.core.gaussians import transformed
 from addon.splats import export
 
 from .. import splat_pictures as pictures
@@ -40,7 +41,7 @@ class TestFacing:
         parent.matrix_world = matrix
         obj.parent = parent
         camera = pictures.camera_at((-2.0, 1.0, 1.5))
-        truth = pictures.viewer_picture(export.moved(values, np.array(matrix)), camera)
+        truth = pictures.viewer_picture(transformed(values, np.array(matrix)), camera)
         assert decibels(pictures.rendered(tmp_path, 2, at_centres=True), truth) > 55
 
     def test_what_was_imported_is_exported(self):

@@ -8,8 +8,10 @@ import pytest
 from mathutils import Matrix
 
 from addon import splats
+from addon.core import formats
+from addon.core.gaussians import transformed
+from addon.core.quaternions import axes_of
 from addon.splats import export, surfels
-from addon.splats.arrays import axes_of
 
 from .. import splat_pictures as pictures
 
@@ -30,7 +32,7 @@ def covariances(values) -> np.ndarray:
 
 def there_and_back(values, representation, folder, matrix=None, after=None):
     count = splats.export_splats([shown(values, representation, matrix)], folder / "out.ply", after)
-    back = splats.read_splats(folder / "out.ply")
+    back = formats.read(folder / "out.ply").splats
     assert count == len(back) == len(values)
     return back
 
@@ -70,7 +72,7 @@ class TestExportSplats:
         values = pictures.random_splats(50, 3, 0, flat=False)
         matrix = Matrix(((1, 0.4, 0, 0), (0, 0.5, 0, 0), (0, 0, 3, 0), (0, 0, 0, 1)))
         obj = shown(values, "gaussians")
-        back = export.moved(export.splats_of(obj), np.array(matrix))
+        back = transformed(export.splats_of(obj), np.array(matrix))
         linear = np.array(matrix)[:3, :3]
         assert np.allclose(covariances(back), linear @ covariances(values) @ linear.T, rtol=1e-3, atol=1e-6)
 
@@ -79,7 +81,7 @@ class TestExportSplats:
         values = pictures.random_splats(100, 8, 2)
         matrix = Matrix.Rotation(1.1, 4, (1, 2, -1)) @ Matrix.Diagonal((1, 2, 3, 1))
         back = there_and_back(values, "surfels", tmp_path, matrix)
-        wanted = export.moved(values, np.array(matrix))
+        wanted = transformed(values, np.array(matrix))
         assert np.allclose(back.means, wanted.means, atol=1e-5)
         assert np.allclose(covariances(back), covariances(wanted), atol=1e-5)
         assert np.allclose(back.sh, wanted.sh, atol=1e-4)
@@ -95,7 +97,7 @@ class TestExportSplats:
             shown(pictures.random_splats(7, 6, 2, flat=False), "gaussians"),
         ]
         assert splats.export_splats(objects, tmp_path / "out.ply") == 12
-        assert splats.read_splats(tmp_path / "out.ply").sh.shape == (12, 9, 3)
+        assert formats.read(tmp_path / "out.ply").splats.sh.shape == (12, 9, 3)
 
     def test_what_shows_no_splats_is_refused_and_no_file_is_left(self, tmp_path):
         cube = bpy.data.objects.new("cube", bpy.data.meshes.new("cube"))
@@ -116,5 +118,10 @@ class TestExportSplats:
 
 def seen(values, direction) -> np.ndarray:
     """The colours along a unit direction away from the eye, sRGB."""
-    basis = np.array([pictures.SH_C0, *pictures.harmonics.basis(*direction, pictures.harmonics.degree_of(values.sh))])
+    basis = np.array(
+        [
+            pictures.SH_C0,
+            *pictures.spherical_harmonics.basis(*direction, pictures.spherical_harmonics.degree_of(values.sh)),
+        ]
+    )
     return 0.5 + np.einsum("k,nkc->nc", basis, values.sh)

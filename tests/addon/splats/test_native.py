@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import bpy
 import numpy as np
 import pytest
 from mathutils import Matrix
 
 from addon import splats
+from addon.core import formats
+from addon.core.gaussians import transformed
 from addon.splats import export, native
 
 from .. import splat_pictures as pictures
@@ -39,7 +43,7 @@ class TestNative:
         pictures.write_3dgs(tmp_path / "a.ply", values)
         bpy.ops.wm.ply_import(filepath=str(tmp_path / "a.ply"), forward_axis="Y", up_axis="Z")
         theirs = bpy.context.view_layer.objects.active.data
-        ours = shown(splats.read_splats(tmp_path / "a.ply")).data
+        ours = shown(formats.read(tmp_path / "a.ply").splats).data
         assert ours.type == theirs.type == "GAUSSIAN_SPLAT"
         kinds = [{a.name: (a.data_type, a.domain) for a in data.attributes} for data in (ours, theirs)]
         assert kinds[0] == kinds[1]
@@ -73,9 +77,9 @@ class TestNative:
         camera = pictures.camera_at((1.5, -2.5, 1.0))
         for frame in (0, 2, 5):
             bpy.context.scene.frame_set(frame)
-            moved = export.moved(values, np.array(Matrix.Scale(0.4 + frame / 10, 4)))
+            moved = transformed(values, np.array(Matrix.Scale(0.4 + frame / 10, 4)))
             alpha = np.clip(values.opacities.astype(np.float64) * frame / 5, 1e-9, 1)
-            moved.logit_opacities = np.log(alpha / (1 - alpha))
+            moved = replace(moved, logit_opacities=np.log(alpha / (1 - alpha)))
             truth = pictures.largest_picture(moved, camera)
             picture = pictures.rendered(tmp_path, SAMPLES)
             assert pictures.decibels(picture, truth) > 37, frame
@@ -84,7 +88,7 @@ class TestNative:
     def test_what_was_shown_is_exported_as_it_was(self, tmp_path):
         values = pictures.random_splats(50, 3, 3, flat=False)
         assert splats.export_splats([shown(values)], tmp_path / "out.ply") == 50
-        back = splats.read_splats(tmp_path / "out.ply")
+        back = formats.read(tmp_path / "out.ply").splats
         assert np.allclose(back.means, values.means, atol=1e-6)
         assert np.allclose(back.log_scales, values.log_scales, atol=1e-5)
         assert np.allclose(np.abs((back.quaternions * values.quaternions).sum(-1)), 1, atol=1e-5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import bpy
 import numpy as np
 import pytest
@@ -48,11 +50,13 @@ class TestSurfels:
         obj.parent = parent
         obj.color[3] = 0.5
         camera = pictures.camera_at((1.5, -2.5, 1.0))
-        moved = values[:]
-        moved.means = values.means * np.float32(0.5) + np.array(parent.location, np.float32)
-        moved.log_scales = values.log_scales + np.float32(np.log(0.5))
         half = 1 / (1 + np.exp(-values.logit_opacities.astype(np.float64))) / 2
-        moved.logit_opacities = np.log(half / (1 - half))
+        moved = replace(
+            values,
+            means=values.means * np.float32(0.5) + np.array(parent.location, np.float32),
+            log_scales=values.log_scales + np.float32(np.log(0.5)),
+            logit_opacities=np.log(half / (1 - half)),
+        )
         truth = pictures.surfel_picture(moved, camera)
         assert pictures.decibels(pictures.rendered(tmp_path), truth) > 45
 

@@ -10,6 +10,7 @@ from mathutils import Matrix
 
 from addon import rig, splats
 from addon.backend import current_job, main_loop
+from addon.core import formats
 from addon.results import importer
 
 from .. import splat_pictures as pictures
@@ -119,7 +120,7 @@ class TestSplats:
         (obj,) = (obj for obj in bpy.data.objects if splats.holds_splats(obj))
         obj.select_set(True)
         bpy.ops.dreamzoom.export_splats(filepath=str(capture / "out.ply"), axes="MINUS_Y")
-        back, truth = (splats.read_splats(capture / name) for name in ("out.ply", "a.ply"))
+        back, truth = (formats.read(capture / name).splats for name in ("out.ply", "a.ply"))
         assert np.allclose(back.means, truth.means, atol=1e-5) and np.allclose(back.sh, truth.sh, atol=1e-4)
 
     def test_dropping_several_files_is_one_step(self, dreamzoom, capture):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.errors import BadRequest, DreamzoomError
 from dreamzoom.engines.base import DepthMap, View
 from dreamzoom.engines.diffusion import catalogue, check, places
-from dreamzoom.errors import BadRequest, DreamzoomError
 from dreamzoom.report import Report
 
 if TYPE_CHECKING:

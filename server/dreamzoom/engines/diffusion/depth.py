@@ -15,13 +15,13 @@ import torch
 from torch.nn.functional import interpolate
 from torch.nn.functional import pad as torch_pad
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
+from core.errors import DreamzoomError
 from dreamzoom.engines.base import DepthKind, DepthMap
 from dreamzoom.engines.diffusion import check, loading
 from dreamzoom.engines.diffusion.families import MARIGOLD, DepthFamily
 from dreamzoom.engines.diffusion.loading import Place
 from dreamzoom.engines.diffusion.watch import Watch, watched
-from dreamzoom.errors import DreamzoomError
 from dreamzoom.report import Report
 
 MODES = {0: "nearest", 2: "bilinear", 3: "bicubic"}

@@ -16,9 +16,9 @@ os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 import torch  # noqa: E402
 
+from core.errors import BadRequest, EngineUnavailable  # noqa: E402
 from dreamzoom.engines.diffusion import check, families  # noqa: E402
 from dreamzoom.engines.diffusion.check import Component, Model  # noqa: E402
-from dreamzoom.errors import BadRequest, EngineUnavailable  # noqa: E402
 from dreamzoom.report import Report  # noqa: E402
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.engines.base import KNOWN, DepthKind, DepthMap, View
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.report import Report
 
 MOST_CELLS = 576

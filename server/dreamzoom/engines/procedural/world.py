@@ -14,16 +14,16 @@ from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
-from core import reach
 
-from dreamzoom.camera import Camera, Similarity
-from dreamzoom.colour import linear_to_srgb
+from core import reach
+from core.camera import Camera, Similarity
+from core.colour import linear_to_srgb
 from dreamzoom.engines.procedural import kernels, rings
 from dreamzoom.engines.procedural import recipe as R
 from dreamzoom.engines.procedural.rings import BLOCKS, EXTENT, Relief, Shade
 from dreamzoom.engines.procedural.shot import ZONES, Ground, Shot
 from dreamzoom.engines.procedural.vocabulary import MAX_STYLES, recipes_of
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 
 LUMA = np.array([0.3, 0.6, 0.1])
 DOME = 50.0
@@ -62,7 +62,7 @@ class World:
             raise ValueError(f"cells must be a multiple of {BLOCKS[0]}, at least {4 * BLOCKS[0]}; got {cells}")
         self.factor, self.loop = float(factor), loop
         self.focuses = np.asarray(focuses, np.float64).reshape(-1, 3)
-        self.path = ZoomPath(self.factor, self.focuses, (), loop)
+        self.path = ZoomPath(self.factor, self.focuses, (), loop=loop)
         self.side, self.older, self.finer = side, reach.older(factor), reach.finer(factor, side)
         detail = 4 * 1.6 * side / cells  # samples a pixel's side, and pixels a cell's for the usual lens
         self._deeper = min(max(0, math.ceil(math.log(detail) / math.log(factor))), self.finer - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from core.gaussians import Gaussians
 from dreamzoom.report import Report
 from dreamzoom.splats import fit as cpu
 from dreamzoom.splats import loss as cpu_loss
@@ -15,7 +16,6 @@ from dreamzoom.splats.cuda.layout import KEPT
 from dreamzoom.splats.cuda.pictures import averaged, linear_to_srgb, repeated, srgb_to_linear
 from dreamzoom.splats.cuda.raster import Lens, Parameters, Seen, see, shaded, uploaded
 from dreamzoom.splats.cuda.surfels import Surfels
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.optimise import Rates
 from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE
 from dreamzoom.splats.target import Target

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamzoom.camera import Camera, look_at
+from core.camera import Camera, look_at
+from core.gaussians import Gaussians
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
 from dreamzoom.splats import fit as fitting
 from dreamzoom.splats.cuda import probe, raster
 from dreamzoom.splats.cuda.driver import Card
 from dreamzoom.splats.cuda.fit import CardFit
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.optimise import Rates
 from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, rasterize, see
 from dreamzoom.splats.target import Target

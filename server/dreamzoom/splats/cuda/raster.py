@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
+from core.gaussians import Gaussians
 from dreamzoom.splats.cuda.driver import Card
 from dreamzoom.splats.cuda.layout import KEPT, ROW_THREADS, TILE, TILE_THREADS, WARP
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.project import COLUMNS, GRADIENTS
 from dreamzoom.splats.rasterize import camera_arrays
 
