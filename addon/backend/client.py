@@ -1,8 +1,8 @@
-"""The server's process and its messages. Standard library alone, nothing of Blender; no call here waits for the server.
+"""The server's process and its messages. Standard library only, without Blender; no call here waits for the server.
 
 JSON-RPC 2.0 in frames (`Content-Length: N`, an empty line, N bytes of UTF-8) over the process's standard input and
-output. Three threads do all waiting: one reads messages into a queue, one writes, one keeps what the server says on
-standard error in a bounded log file.
+output. Three threads do all waiting: one reads messages into a queue, one writes, one copies standard error into a log
+file of limited size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LAST_LINES = 20
 
 @dataclass(frozen=True)
 class Ended:
-    """The last message of every server: its process is gone.
+    """The last message of every server: its process has ended.
 
     Attributes:
         code: Exit code, negative for a signal; None where it could not be started.
@@ -45,7 +45,7 @@ class Client:
     Args:
         command: Program and arguments.
         environment: All environment variables of the process.
-        log: File that receives its standard error; the last megabyte of it.
+        log: File that receives its standard error, of a megabyte at the most.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path):
@@ -58,7 +58,7 @@ class Client:
         try:
             self._process = _start(command, environment)
         except OSError as error:
-            program = command[0] if command else "nothing"
+            program = command[0] if command else "an empty command"
             self._messages.put(Ended(None, f"{program} can't be started: {error.strerror or error}", ()))
             return
         self._log_thread = self._thread(self._keep_log, self._process.stderr)
@@ -67,7 +67,7 @@ class Client:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -76,14 +76,14 @@ class Client:
         return self._process.pid if self._process else None
 
     def request(self, method: str, params: Mapping[str, Any]) -> int:
-        """Send a request; its answer comes among the messages with the id that is returned."""
+        """Send a request and return its id, which its answer among the messages carries too."""
         self._next_id += 1
         body = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params}
         self._send(json.dumps(body, ensure_ascii=False, allow_nan=False).encode())
         return self._next_id
 
     def messages(self) -> list[dict[str, Any] | Ended]:
-        """What has come since the last call, in order; never waits."""
+        """The messages since the last call, in order; never waits."""
         found = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -91,7 +91,7 @@ class Client:
         return found
 
     def wait_for_message(self, seconds: float) -> bool:
-        """Whether a message is there, waiting up to `seconds` for it. For scripts without a window only."""
+        """Wait up to `seconds` for a message; whether there is one. For scripts without a window only."""
         try:
             message = self._messages.get(timeout=seconds)
         except queue.Empty:
@@ -102,7 +102,7 @@ class Client:
         return True
 
     def close(self, patience: float = 1.5) -> None:
-        """End the server: close its input, which it obeys within a second, and kill it if it does not.
+        """End the server: close its input, upon which it ends within a second, and kill it if it does not.
 
         Args:
             patience: Seconds to wait for it; with 0 a thread does the waiting.
@@ -150,7 +150,7 @@ class Client:
         self._messages.put(Ended(code, reason or _reason(code), tuple(self._last_lines)))
 
     def _keep_log(self, stream: BinaryIO) -> None:
-        """Copy standard error to the log file; a file that has grown too long is begun anew."""
+        """Copy standard error to the log file; a file that has grown too large starts again from empty."""
         file = _open_log(self.log)
         try:
             for line in stream:
@@ -163,7 +163,7 @@ class Client:
                     file.write(line)
                     file.flush()
         except (OSError, ValueError):
-            pass  # the disk is full or the stream was closed: the log is a convenience, the job goes on
+            pass  # the disk is full or the stream was closed: the job goes on without the log
         finally:
             if file:
                 file.close()
@@ -173,7 +173,7 @@ def read_frame(stream: BinaryIO) -> bytes | None:
     """The next frame's body; None at the end of the stream.
 
     Raises:
-        ValueError: It is no frame, too large, or cut off.
+        ValueError: The stream holds no frame, or one that is too large or incomplete.
     """
     length = None
     while True:
@@ -181,19 +181,19 @@ def read_frame(stream: BinaryIO) -> bytes | None:
         if not line and length is None:
             return None
         if not line.endswith(b"\n"):
-            raise ValueError(f"a header line without an end: {line[:60]!r}")
+            raise ValueError(f"a header line without a line end: {line[:60]!r}")
         if not line.strip():
             break
         name, colon, value = line.partition(b":")
         if not colon:
-            raise ValueError(f"a line that is no header: {line[:60]!r}")
+            raise ValueError(f"a line that is not a header: {line[:60]!r}")
         if name.strip().lower() == b"content-length":
             length = int(value)
     if length is None or not 0 <= length <= MAX_FRAME:
         raise ValueError(f"a frame of {length} bytes")
     body = stream.read(length)
     if len(body) != length:
-        raise ValueError("a frame that was cut off")
+        raise ValueError("an incomplete frame")
     return body
 
 
@@ -217,5 +217,5 @@ def _open_log(path: Path) -> BinaryIO | None:
 
 def _reason(code: int) -> str:
     if code < 0:
-        return f"the server was ended by signal {-code}"
+        return f"the server was stopped by signal {-code}"
     return f"the server ended with code {code}" if code else "the server ended"
