@@ -27,8 +27,11 @@ longest name that fits a module counts."""
 
 ADDON = (
     ("core",),
-    ("backend", "rig", "splats"),
-    ("scene", "results"),
+    ("splats",),
+    ("backend",),
+    ("rig",),
+    ("scene",),
+    ("results",),
     ("jobs",),
     ("ui",),
     ("addon",),

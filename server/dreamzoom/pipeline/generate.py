@@ -79,12 +79,11 @@ def read_result(folder: Folder) -> dict[str, Any]:
     try:
         result = folder.read_json(layout.RESULT.path())
         levels = [(level["index"], folder.path(level["splats"])) for level in result["levels"]]
-        whole = [index for index, _ in levels] == list(range(len(read_request(folder).levels)))
+        if [index for index, _ in levels] == list(range(len(read_request(folder).levels))):
+            return result
     except (ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        raise DreamzoomError(f"{folder.path(layout.RESULT.path())} is damaged", remedy)
-    return result
+        pass
+    raise DreamzoomError(f"{folder.path(layout.RESULT.path())} is damaged", remedy)
 
 
 def check_place(folder: Folder) -> None:

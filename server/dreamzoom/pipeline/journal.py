@@ -12,7 +12,7 @@ from dreamzoom.stages.base import layout
 
 
 class Journal:
-    """Appends to a job's journal. Only for who holds the folder's lock."""
+    """Appends to a job's journal. The caller holds the folder's lock."""
 
     def __init__(self, folder: Folder):
         path = folder.path(layout.JOURNAL)

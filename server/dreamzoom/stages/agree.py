@@ -42,14 +42,14 @@ class SurroundParameters:
     """What a level's surroundings depend on beside the two pictures.
 
     Attributes:
-        told: Prompts and seed of the level.
+        prompt: Prompts and seed of the level.
         factor: The zoom factor.
         given: What the artist gives of the level's picture, which nothing is pasted over.
         after: The next level.
         move: From its frame to the level's.
     """
 
-    told: LevelPrompt
+    prompt: LevelPrompt
     factor: float
     given: GivenPixels
     after: int
@@ -71,7 +71,7 @@ def _surround(inputs: Inputs, parameters: SurroundParameters, report: Report) ->
     coarse, fine = inputs["views"][0], inputs["finer"][parameters.after][0]
     held = held_pixels(parameters.given, coarse, report)
     middle = paste.middle_of(coarse, fine, parameters.move, held)
-    rgb = paste.surroundings(inputs["engine"], coarse, fine.rgb, middle, parameters.factor, parameters.told, report)
+    rgb = paste.surroundings(inputs["engine"], coarse, fine.rgb, middle, parameters.factor, parameters.prompt, report)
     report.preview(rgb)
     return {"surroundings": packed_surroundings(rgb, middle)}
 

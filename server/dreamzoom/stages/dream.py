@@ -48,7 +48,7 @@ class Parameters:
 
     Attributes:
         anchor: The anchor view A_k.
-        told: Prompts and seed of the level.
+        prompt: Prompts and seed of the level.
         factor: The zoom factor.
         depth: The artist's own depth map.
         assets: The artist's own objects.
@@ -61,7 +61,7 @@ class Parameters:
     """
 
     anchor: View
-    told: LevelPrompt
+    prompt: LevelPrompt
     factor: float
     depth: GivenFile | None
     assets: AssetFiles
@@ -114,7 +114,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
     others = [Picture(camera, inputs["neighbours"][k]) for k, camera in parameters.compared.items()]
     if parameters.later is not None:
         nothing = parents_seen(Cloud.empty(), parameters.later, parameters.factor)
-        later = level_image(engine, parameters.later, nothing, parameters.told, None, report)
+        later = level_image(engine, parameters.later, nothing, parameters.prompt, None, report)
         others.append(Picture(parameters.later.camera, later))
     level = dreamed_level(
         engine,
@@ -122,7 +122,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
         rgb,
         parents_seen(known, view, parameters.factor),
         known,
-        told=parameters.told,
+        prompt=parameters.prompt,
         given_depth=depth,
         side_views=lambda cloud: _side_views(parameters, cloud),
         assets=parameters.assets.load(),
@@ -167,7 +167,7 @@ def dreamed_level(
     seen: Projection,
     parents: Cloud,
     *,
-    told: LevelPrompt,
+    prompt: LevelPrompt,
     given_depth: np.ndarray | None,
     side_views: Callable[[Cloud], list[View]],
     assets: Assets,
@@ -182,7 +182,7 @@ def dreamed_level(
         rgb: (H, W, 3) float32 sRGB, its picture x_k.
         seen: What the coarser levels show of it.
         parents: Their points in the level's frame; they fill the side views' surroundings.
-        told: Prompts and seed of the level.
+        prompt: Prompts and seed of the level.
         given_depth: (H, W) z-depth that the artist gave, NaN where unknown; None to ask the depth model.
         side_views: The views still needed, given all points that will be seen.
         assets: The artist's own objects in the level's frame. Where they are seen no points arise but behind them.
@@ -191,12 +191,12 @@ def dreamed_level(
         report: Progress and cancel.
     """
     report.progress(0.05, "depth")
-    first = _anchor_view(engine, view, rgb, seen, given_depth, assets, others, told, report)
+    first = _anchor_view(engine, view, rgb, seen, given_depth, assets, others, prompt, report)
     found, cloud = [first], lifted_points(first.dreamed, first, 0)
     outside = parents[~shown_finer(parents.position, view.camera)]  # what is left of them once this level has come
 
     def look(side: View, beyond: np.ndarray | None = None) -> Cloud:
-        fitted = _further_view(engine, side, Cloud.joined([cloud, outside]), assets, beyond, told, report)
+        fitted = _further_view(engine, side, Cloud.joined([cloud, outside]), assets, beyond, prompt, report)
         found.append(fitted)
         return Cloud.joined([cloud, lifted_points(fitted.dreamed, fitted, len(found) - 1)])
 
@@ -224,11 +224,11 @@ def _anchor_view(
     given_depth: np.ndarray | None,
     assets: Assets,
     others: Sequence[Picture],
-    told: LevelPrompt,
+    prompt: LevelPrompt,
     report: Report,
 ) -> FittedView:
     """The anchor view with its depth; arguments as of `dreamed_level`."""
-    depth = engine.depth(view, rgb, told.seed, report)
+    depth = engine.depth(view, rgb, prompt.seed, report)
     report.progress(0.3, "align")
     owned, covered = assets.over(seen, view.camera, in_front=True)
     if assets.align:
@@ -258,7 +258,7 @@ def _further_view(
     known: Cloud,
     assets: Assets,
     beyond: np.ndarray | None,
-    told: LevelPrompt,
+    prompt: LevelPrompt,
     report: Report,
 ) -> FittedView:
     """A further view, painted where `known` shows nothing, with its depth.
@@ -268,9 +268,9 @@ def _further_view(
     """
     seen = project(known, side.camera)
     around, covered = (seen, np.zeros(seen.mask.shape, bool)) if beyond is not None else assets.over(seen, side.camera)
-    picture = paint(engine, side, around.rgb, around.mask, told, report)
+    picture = paint(engine, side, around.rgb, around.mask, prompt, report)
     to_fit = around if assets.align else seen
-    aligned = align_view(engine.depth(side, picture, told.seed, report), to_fit, side.camera, pin=False)
+    aligned = align_view(engine.depth(side, picture, prompt.seed, report), to_fit, side.camera, pin=False)
     depth = np.where(covered, around.depth, aligned.depth)
     fresh = fresh_pixels(around, depth, beyond)
     return _fitted(DreamedView(side, picture, depth, fresh), aligned, covered, behind=beyond is not None)

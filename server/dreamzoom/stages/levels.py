@@ -22,10 +22,10 @@ FEATHER = 0.08
 
 @dataclass(frozen=True)
 class LevelPrompt:
-    """What an engine is told of a level."""
+    """What an engine is asked for in a level: its prompt, negative prompt and seed."""
 
-    prompt: str
-    negative_prompt: str
+    text: str
+    negative: str
     seed: int
 
 

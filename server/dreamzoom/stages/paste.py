@@ -91,7 +91,7 @@ def surroundings(
     finer: np.ndarray,
     middle: Middle,
     factor: float,
-    told: LevelPrompt,
+    prompt: LevelPrompt,
     report: Report,
 ) -> np.ndarray:
     """A level's picture with the finer one in its middle, and a ring around that painted again.
@@ -105,7 +105,7 @@ def surroundings(
         finer: (h, w, 3) float32 sRGB, the finer level's picture.
         middle: Where it shows.
         factor: p.
-        told: Prompts and seed of the level.
+        prompt: Prompts and seed of the level.
         report: Progress and cancel.
 
     Returns:
@@ -119,7 +119,7 @@ def surroundings(
     rgb = np.where(ring[..., None], _carried(item, rgb - item.rgb, pasted, ring), rgb)
     mask = np.where(ring, COARSE, KNOWN).astype(np.uint8)
     view = replace(item.view, name=_again(item.view))
-    return paint(engine, view, rgb, mask, told, report)
+    return paint(engine, view, rgb, mask, prompt, report)
 
 
 def _again(view: View) -> str:

@@ -101,13 +101,14 @@ class Parameters:
         group: The levels that are sampled.
         levels: All that take part: those, the one before, and in a loop the first one after the last.
         path: Where the levels lie: factor, focuses, and whether it is a loop. The path's keys do not matter.
-        again: How the second pass runs.
+        strength, steps: How far back the second pass starts, and its model evaluations a view.
     """
 
     group: Sequence[int]
     levels: Sequence[LevelParameters]
     path: ZoomPath
-    again: Again
+    strength: float
+    steps: int
 
 
 def _groups(context: Context) -> list[range]:
@@ -137,7 +138,8 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
         seed = context.request.level_seed(level)
         given = given_pixels(context, level)
         levels.append(LevelParameters(k, prompts[level], negative, _guidance(sampling, level), seed, given))
-    return Parameters(scope.levels, levels, replace(context.path, keys=()), options(sampling))
+    again = options(sampling)
+    return Parameters(scope.levels, levels, replace(context.path, keys=()), again.strength, again.steps)
 
 
 def _guidance(sampling: Mapping[str, Any], level: int) -> float:
@@ -147,7 +149,9 @@ def _guidance(sampling: Mapping[str, Any], level: int) -> float:
 
 def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Iterator[tuple[int, Mapping[str, Any]]]:
     levels = [_level_views(inputs, item, item.level not in parameters.group, report) for item in parameters.levels]
-    found, gain = sample_again(inputs["engine"], parameters.path, levels, parameters.again, report)
+    engine: Denoises = inputs["engine"]
+    again = replace(options(engine.sampling()), strength=parameters.strength, steps=parameters.steps)
+    found, gain = sample_again(engine, parameters.path, levels, again, report)
     first, last = parameters.group[0], parameters.group[-1]
     for level, pictures in found.items():
         report.preview(pictures[0])

@@ -24,7 +24,7 @@ from dreamzoom.zoom.levels import stream_levels
 
 
 def level_image(
-    engine: Engine, view: View, seen: Projection, told: LevelPrompt, given: np.ndarray | None, report: Report
+    engine: Engine, view: View, seen: Projection, prompt: LevelPrompt, given: np.ndarray | None, report: Report
 ) -> np.ndarray:
     """The picture of an anchor view, painted over what the coarser levels show of it.
 
@@ -32,7 +32,7 @@ def level_image(
         engine: What imagines.
         view: A_k, wider than the camera by the overscan.
         seen: The clouds of the coarser levels, projected into the view.
-        told: Prompts and seed of the level.
+        prompt: Prompts and seed of the level.
         given: (h, w, 3) float32 sRGB, the artist's own picture of the level at the camera's size; it lies in the
             middle of the view and is kept exactly.
         report: Progress and cancel.
@@ -45,7 +45,7 @@ def level_image(
         wide = centred(given, mask.shape)
         inner = np.isfinite(wide[..., 0])
         rgb[inner], mask[inner] = wide[inner], KNOWN
-    return paint(engine, view, rgb, mask, told, report)
+    return paint(engine, view, rgb, mask, prompt, report)
 
 
 def parents_seen(parents: Cloud, view: View, factor: float) -> Projection:
@@ -56,14 +56,14 @@ def parents_seen(parents: Cloud, view: View, factor: float) -> Projection:
 
 
 def paint(
-    engine: Engine, view: View, rgb: np.ndarray, mask: np.ndarray, told: LevelPrompt, report: Report
+    engine: Engine, view: View, rgb: np.ndarray, mask: np.ndarray, prompt: LevelPrompt, report: Report
 ) -> np.ndarray:
     """The engine's picture with the known pixels composited back exactly, (H, W, 3) float32 sRGB."""
     known = mask == KNOWN
     if known.all():
         return rgb
     base = np.where((mask == UNKNOWN)[..., None], 0, rgb).astype(np.float32)
-    painted = engine.paint(view, base, mask, told.prompt, told.negative_prompt, told.seed, report)
+    painted = engine.paint(view, base, mask, prompt.text, prompt.negative, prompt.seed, report)
     return np.where(known[..., None], rgb, painted).astype(np.float32)
 
 
@@ -72,7 +72,7 @@ class PaintParameters:
     """What a level's picture depends on: its anchor view, prompts, zoom factor, and what lies around."""
 
     view: View
-    told: LevelPrompt
+    prompt: LevelPrompt
     factor: float
     given: GivenPixels
     coarser: Mapping[int, CoarserLevel]
@@ -98,7 +98,7 @@ def _paint(inputs: Inputs, parameters: PaintParameters, report: Report) -> Outpu
     given = parameters.given.pixels(report)
     known = known_points(inputs["parents"], parameters.coarser)
     seen = parents_seen(known, parameters.view, parameters.factor)
-    rgb = level_image(inputs["engine"], parameters.view, seen, parameters.told, given, report)
+    rgb = level_image(inputs["engine"], parameters.view, seen, parameters.prompt, given, report)
     report.preview(rgb)
     return {"picture": rgb}
 
@@ -127,7 +127,7 @@ class JointParameters:
         factor, loop: Of the path.
         size: (H, W) of the pictures.
         middles: For each level that shows a next one, the pixel (x, y) at which the middle of that one's picture lies.
-        told: Prompts and seed of each level.
+        prompts: Of each level.
         given: What the artist gives of each level's picture.
     """
 
@@ -135,7 +135,7 @@ class JointParameters:
     loop: bool
     size: tuple[int, int]
     middles: Sequence[tuple[float, float]]
-    told: Sequence[LevelPrompt]
+    prompts: Sequence[LevelPrompt]
     given: Sequence[GivenPixels]
 
 
@@ -170,12 +170,12 @@ def _sample_jointly(
     photos = {level: centred(rgb, parameters.size) for level, rgb in pixels.items() if rgb is not None}
     for level, rgb in stream_levels(
         engine.denoiser(report),
-        [told.prompt for told in parameters.told],
-        [told.seed for told in parameters.told],
+        [prompt.text for prompt in parameters.prompts],
+        [prompt.seed for prompt in parameters.prompts],
         parameters.factor,
         parameters.middles,
         parameters.size,
-        negatives=[told.negative_prompt for told in parameters.told],
+        negatives=[prompt.negative for prompt in parameters.prompts],
         photos=photos,
         loop=parameters.loop,
         report=report,
