@@ -70,7 +70,7 @@ def groups(count: int, views: int, pixels: int) -> list[range]:
 
 
 def options(sampling: dict[str, Any]) -> Again:
-    """The second pass of an engine whose joint sampling runs with these arguments of `zoom.levels.stream_levels`."""
+    """The second pass of an engine whose joint sampling takes these arguments (`zoom.levels.stream_levels`)."""
     kept = {name: sampling[name] for name in ("batch", "eta", "order") if name in sampling}
     return Again(STRENGTH, max(round(sampling.get("steps", 50) * STEPS), 2), **kept)
 

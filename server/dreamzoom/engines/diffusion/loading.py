@@ -1,4 +1,4 @@
-"""Loads checked models (`check`) from disk: concrete classes, safetensors, no network, no code of the model's."""
+"""Loads models off the disk that `check` has passed: concrete classes, safetensors, no network, no foreign code."""
 
 from __future__ import annotations
 
