@@ -3,17 +3,11 @@
 The room of what runs inside Blender. What it is made of is said in each module's first lines.
 """
 
-from pathlib import Path
+from .jobs import lifecycle
+from .splats import applied_transforms
+from .ui import operators, panels, preferences, properties
 
-_HERE = Path(__file__).resolve().parent
-_SERVER = _HERE / "server" if (_HERE / "server").is_dir() else _HERE.parent / "server"
-# `core`, what both sides must agree on, lies with the server's code: inside the extension, beside `addon/` in a clone
-__path__.append(str(_SERVER))
-
-from . import job, model_panel, operators, panels, preferences, properties  # noqa: E402
-from .splats import applied  # noqa: E402
-
-MODULES = (preferences, properties, operators, panels, model_panel, job, applied)
+MODULES = (preferences, properties, operators, panels, lifecycle, applied_transforms)
 
 
 def register() -> None:

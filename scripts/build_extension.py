@@ -18,7 +18,7 @@ from pathlib import Path
 import environments
 
 ROOT = environments.ROOT
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "*.nbi", "*.nbc", ".*")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "*.pyi", "*.nbi", "*.nbc", ".*")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 

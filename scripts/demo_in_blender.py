@@ -68,19 +68,21 @@ def create_rig(bpy, plan: dict):
 
 def press(bpy, stage: str) -> None:
     """Press Generate or Import and wait for the job's end. Raises Stopped."""
-    job = importlib.import_module(f"{ADDON}.job")
+    current_job = importlib.import_module(f"{ADDON}.backend.current_job")
+    main_loop = importlib.import_module(f"{ADDON}.backend.main_loop")
+    connection = importlib.import_module(f"{ADDON}.backend.connection").connection
     if stage == "generate":
         bpy.ops.dreamzoom.generate()
     else:
         bpy.ops.dreamzoom.import_job()
-    while job.is_busy():
-        job.pump()
-        now = job.session.job
+    while current_job.is_busy():
+        main_loop.pump()
+        now = current_job.get()
         level = "" if now.level is None else f", level {now.level + 1} of {now.levels}"
         words = f"{now.stage}{level}" if now.stage else "starting the server"
         tell(stage=stage, fraction=now.fraction, message=words, left=now.seconds_left)
-        job.wait(0.25)
-    ended = job.session.job
+        connection.wait(0.25)
+    ended = current_job.get()
     if ended.status != "done":
         raise Stopped(f"{ended.error}. {ended.error.remedy}" if ended.error else f"the job was {ended.status}")
 

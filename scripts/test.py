@@ -26,11 +26,11 @@ ROOT = environments.ROOT
 
 @dataclass(frozen=True)
 class Suite:
-    """A folder of tests and the environment that they run in; the linter where there is no folder."""
+    """Folders of tests and the environment that they run in; the linter where there are none."""
 
     name: str
     environment: str
-    folder: str = ""
+    folders: tuple = ()
     arguments: tuple = ()
     only_named: bool = False
     """Whether it runs only where `--only` names it."""
@@ -38,14 +38,14 @@ class Suite:
 
 SUITES = (
     Suite("lint", "server"),
-    Suite("server", "server", "tests/server", ("-n", "2", "--dist", "loadfile")),
-    Suite("addon-4.5", "bpy45", "tests/addon"),
-    Suite("addon-5.0", "bpy50", "tests/addon", only_named=True),
-    Suite("addon-5.2", "bpy52", "tests/addon"),
-    Suite("addon-5.3", "bpy53", "tests/addon"),
-    Suite("zip-4.5", "bpy45", "tests/end_to_end"),
-    Suite("zip-5.2", "bpy52", "tests/end_to_end"),
-    Suite("zip-5.3", "bpy53", "tests/end_to_end"),
+    Suite("server", "server", ("tests/server", "tests/core"), ("-n", "2", "--dist", "loadfile")),
+    Suite("addon-4.5", "bpy45", ("tests/addon", "tests/core")),
+    Suite("addon-5.0", "bpy50", ("tests/addon", "tests/core"), only_named=True),
+    Suite("addon-5.2", "bpy52", ("tests/addon", "tests/core")),
+    Suite("addon-5.3", "bpy53", ("tests/addon", "tests/core")),
+    Suite("zip-4.5", "bpy45", ("tests/end_to_end",)),
+    Suite("zip-5.2", "bpy52", ("tests/end_to_end",)),
+    Suite("zip-5.3", "bpy53", ("tests/end_to_end",)),
 )
 
 
@@ -107,12 +107,12 @@ def _paths(arguments: list) -> list:
 def _is_chosen(suite: Suite, only: set, arguments: list) -> bool:
     if suite.only_named and suite.name not in only:
         return False
-    if only and (suite.name not in only or not suite.folder):
+    if only and (suite.name not in only or not suite.folders):
         return suite.name in only
     if not arguments:
         return True
     paths = _paths(arguments)
-    return bool(suite.folder) and (not paths or any(path.startswith(suite.folder) for path, _ in paths))
+    return bool(suite.folders) and (not paths or any(path.startswith(suite.folders) for path, _ in paths))
 
 
 def _run(suite: Suite, arguments: list) -> Outcome:
@@ -126,7 +126,7 @@ def _run(suite: Suite, arguments: list) -> Outcome:
         (outcome.skipped, outcome.failed) = (1, 0) if suite.environment in ("bpy50", "bpy52", "bpy53") else (0, 1)
         print(outcome.notes[-1], flush=True)
         return outcome
-    if suite.folder:
+    if suite.folders:
         _pytest(suite, python, arguments, outcome)
     else:
         _lint(python, outcome)
@@ -146,7 +146,8 @@ def _lint(python: Path, outcome: Outcome) -> None:
 def _pytest(suite: Suite, python: Path, arguments: list, outcome: Outcome) -> None:
     """Run one suite's tests in a process of its own and count them."""
     chosen = _paths(arguments)
-    places = [argument for path, argument in chosen if path.startswith(suite.folder)] or [str(ROOT / suite.folder)]
+    places = [argument for path, argument in chosen if path.startswith(suite.folders)]
+    places = places or [str(ROOT / folder) for folder in suite.folders]
     others = [argument for argument in arguments if argument not in {argument for _, argument in chosen}]
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")

@@ -7,9 +7,9 @@ import hashlib
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from dreamzoom.camera import Camera
-from dreamzoom.engines.base import COARSE, DepthKind, DepthMap
-from dreamzoom.path import ZoomPath
+from core.camera import Camera
+from dreamzoom.geometry.view import COARSE, DepthKind, DepthMap
+from dreamzoom.geometry.zoom_path import ZoomPath
 
 
 class Painting:

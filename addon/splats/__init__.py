@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from . import applied, compressed, facing, flat, gaussians, native, ply, points, surfels, viewport
-from .arrays import SplatFileError, Splats, are_neighbourly, neighbourly, srgb_to_linear
-from .export import export_splats, holds_splats, taken, write_parts
+from ..core import formats
+from ..core.colour import quick_srgb_to_linear
+from ..core.errors import SplatFileError
+from ..core.formats.points import read as read_points
+from ..core.gaussians import Gaussians
+from . import (
+    applied_transforms,
+    billboards,
+    flat_gaussians,
+    native,
+    points,
+    sphere_gaussians,
+    surfels,
+    viewport_decimation,
+)
+from .export import export_splats, holds_splats, taken
+from .spatial_order import are_neighbourly, neighbourly
 
 __all__ = [
-    "ENDINGS",
     "SUPERSEDED",
     "SplatFileError",
     "export_splats",
     "holds_splats",
     "import_cloud",
     "import_splats",
-    "read_splats",
     "show_splats",
     "taken",
     "usual_representation",
-    "write_parts",
 ]
-
-ENDINGS = (".ply", ".splat", ".spz")
-"""How the names of files of splats end."""
 
 MANY = 1 << 16
 """From so many quads on, neighbours are put side by side in memory: a million in the order of chance take Cycles a
@@ -50,48 +58,24 @@ def import_cloud(path: Path, name: str, collection: bpy.types.Collection) -> bpy
         SplatFileError: The file can't be shown; nothing was added.
         OSError: The file can't be opened.
     """
-    read = ply.read_points(Path(path))
-    return _placed(name, points.cloud_of(name, read), collection, read.rgb)
+    read = read_points(path)
+    return _placed(name, points.cloud_of(name, read), collection, points.colours_of(read))
 
 
 def import_splats(
     path: Path, name: str, collection: bpy.types.Collection, representation: str = "auto"
 ) -> list[bpy.types.Object]:
-    """Bring a file of splats into the scene: `read_splats`, then `show_splats`.
+    """Bring a file of splats into the scene: `core.formats.read`, then `show_splats`.
 
     Raises:
         SplatFileError: The file can't be shown; nothing was added.
         OSError: The file can't be opened.
     """
-    return show_splats(read_splats(path), name, collection, representation)
-
-
-def read_splats(path: Path) -> Splats:
-    """Read a file of splats of any known format, told by its content; `.splat`, which has no mark, by its name.
-
-    Raises:
-        SplatFileError: What is wrong with the file, in one sentence.
-        OSError: The file can't be opened.
-    """
-    path = Path(path)
-    with path.open("rb") as file:
-        magic = file.read(4)
-    return _reader_of(path, magic)(path).usable()
-
-
-def _reader_of(path: Path, magic: bytes) -> Callable[[Path], Splats]:
-    if magic[:3] == b"ply" or path.suffix.lower() == ".ply":
-        chunked = any(table.name == "chunk" for table in ply.tables_of(path))
-        return compressed.read_compressed_ply if chunked else ply.read_splats
-    if magic == compressed.SPZ_MAGIC or magic[:2] == compressed.GZIP_MAGIC or path.suffix.lower() == ".spz":
-        return compressed.read_spz
-    if path.suffix.lower() == ".splat":
-        return compressed.read_dot_splat
-    raise SplatFileError(f"{path.name} is no file of splats that is known; those end in {', '.join(ENDINGS)}")
+    return show_splats(formats.read(path).splats, name, collection, representation)
 
 
 def show_splats(
-    splats: Splats, name: str, collection: bpy.types.Collection, representation: str = "auto"
+    splats: Gaussians, name: str, collection: bpy.types.Collection, representation: str = "auto"
 ) -> list[bpy.types.Object]:
     """Make objects that show splats.
 
@@ -119,7 +103,7 @@ def show_splats(
 
 
 def _objects(
-    splats: Splats, name: str, collection: bpy.types.Collection, representation: str
+    splats: Gaussians, name: str, collection: bpy.types.Collection, representation: str
 ) -> list[bpy.types.Object]:
     marked = splats.extra.get("superseded")
     if marked is None or not marked.any():
@@ -149,32 +133,32 @@ def _all_or_nothing() -> Iterator[None]:
         failing.pop_all()
 
 
-def usual_representation(splats: Splats) -> str:
+def usual_representation(splats: Gaussians) -> str:
     """The first of surfels and flat that shows splats well; of others Blender's own where it has them."""
     if splats.are_surfels():
         return "surfels"
-    if flat.are_flat(splats):
+    if flat_gaussians.are_flat(splats):
         return "flat"
     return "native" if native.available() else "gaussians"
 
 
-def _shown(splats: Splats, name: str, collection: bpy.types.Collection, representation: str) -> bpy.types.Object:
+def _shown(splats: Gaussians, name: str, collection: bpy.types.Collection, representation: str) -> bpy.types.Object:
     make = {
         "surfels": surfels.surfel_mesh,
-        "flat": flat.flat_mesh,
-        "gaussians": gaussians.gaussian_cloud,
-        "viewers": facing.facing_mesh,
+        "flat": flat_gaussians.flat_mesh,
+        "gaussians": sphere_gaussians.gaussian_cloud,
+        "viewers": billboards.facing_mesh,
         "native": native.native_cloud,
     }
     if representation in {"surfels", "flat"} and len(splats) >= MANY and not are_neighbourly(splats.means):
         splats = splats.ordered(neighbourly(splats.means))
     data = make[representation](name, splats)
-    applied.remember(data)
+    applied_transforms.remember(data)
     obj = _placed(name, data, collection, splats[:: max(1, len(splats) // GLANCE)].rgb)
-    if len(splats) > viewport.MOST and representation != "native":
-        viewport.thin(obj, splats)
+    if len(splats) > viewport_decimation.MOST and representation != "native":
+        viewport_decimation.thin(obj, splats)
     if representation == "viewers":
-        facing.face_camera(obj, bpy.context.scene)
+        billboards.face_camera(obj, bpy.context.scene)
     return obj
 
 
@@ -182,6 +166,6 @@ def _placed(name: str, data: bpy.types.ID, collection: bpy.types.Collection, rgb
     """A linked object; where the viewport shows objects in one colour, it has the mean of its own."""
     obj = bpy.data.objects.new(name, data)
     if len(rgb):
-        obj.color[:3] = srgb_to_linear(np.clip(rgb.mean(0), 0, 1))
+        obj.color[:3] = quick_srgb_to_linear(np.clip(rgb.mean(0), 0, 1))
     collection.objects.link(obj)
     return obj

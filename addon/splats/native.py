@@ -5,9 +5,10 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from . import harmonics
-from .arrays import Splats, in_chunks, largest, released
-from .material import native_material
+from ..core import spherical_harmonics
+from ..core.arrays import in_chunks, largest, mapped_zeros
+from ..core.gaussians import Gaussians
+from .materials import native_material
 from .points import new_pointcloud, set_attribute
 
 FAINTEST = -np.log(254)
@@ -24,7 +25,7 @@ def available() -> bool:
     return kind is not None and "GAUSSIAN_SPLAT" in kind.enum_items
 
 
-def native_cloud(name: str, splats: Splats) -> bpy.types.PointCloud:
+def native_cloud(name: str, splats: Gaussians) -> bpy.types.PointCloud:
     """A PointCloud of the type GAUSSIAN_SPLAT; degrees above 3 are left out.
 
     EEVEE quantises positions and scales over the object's whole range, so splats that show nothing or whose size lies
@@ -42,17 +43,17 @@ def native_cloud(name: str, splats: Splats) -> bpy.types.PointCloud:
     return cloud
 
 
-def attributes_of(splats: Splats) -> dict[str, tuple[str, str, np.ndarray]]:
+def attributes_of(splats: Gaussians) -> dict[str, tuple[str, str, np.ndarray]]:
     """What Blender's own importer stores: name to kind, field, and values (N, width)."""
     count = len(splats)
-    base, scales = released((count, 4)), released((count, 3))
+    base, scales = mapped_zeros((count, 4)), mapped_zeros((count, 3))
 
     def take(where: slice):
         base[where, :3], base[where, 3] = splats.sh[where, 0], splats[where].opacities
         np.exp(splats.log_scales[where], out=scales[where])
 
     in_chunks(take, count, CHUNK)
-    coefficients = (min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE) + 1) ** 2
+    coefficients = (min(spherical_harmonics.degree_of(splats.sh), spherical_harmonics.MOST_DEGREE) + 1) ** 2
     found = {
         "position": ("FLOAT_VECTOR", "vector", splats.means),
         "scale": ("FLOAT_VECTOR", "vector", scales),
@@ -64,7 +65,7 @@ def attributes_of(splats: Splats) -> dict[str, tuple[str, str, np.ndarray]]:
     return found
 
 
-def _usual(splats: Splats) -> np.ndarray | None:
+def _usual(splats: Gaussians) -> np.ndarray | None:
     """Mask of the splats that show and are at most e⁶ larger than the middle one; None where those are all."""
     logs, logits = splats.log_scales, splats.logit_opacities
     if not len(splats):

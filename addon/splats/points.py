@@ -5,8 +5,9 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .arrays import Points, srgb_to_linear
-from .material import point_material
+from ..core.colour import quick_srgb_to_linear
+from ..core.formats.points import Points
+from .materials import point_material
 
 COVER = np.float32(0.71)
 """Radius of a disc over its footprint: half a pixel's diagonal, so that a facing surface has no holes."""
@@ -59,19 +60,25 @@ def cloud_of(name: str, points: Points) -> bpy.types.PointCloud:
     cloud = new_pointcloud(name, points.positions)
     if len(points):
         colour = np.ones((len(points), 4), np.float32)
-        colour[:, :3] = srgb_to_linear(points.rgb)
+        colour[:, :3] = quick_srgb_to_linear(colours_of(points))
         discs = COVER * _footprints(points)
         set_attribute(cloud, "radius", "FLOAT", "value", ROOM * discs)
         set_attribute(cloud, "disc", "FLOAT", "value", discs)
         set_attribute(cloud, "rgba", "FLOAT_COLOR", "color", colour)
-        set_attribute(cloud, "superseded", "BOOLEAN", "value", points.superseded)
+        superseded = points.extra.get("superseded", np.zeros(len(points), bool))
+        set_attribute(cloud, "superseded", "BOOLEAN", "value", superseded)
     cloud.materials.append(point_material())
     return cloud
 
 
+def colours_of(points: Points) -> np.ndarray:
+    """The colours of points (N, 3), sRGB; white where the file has none."""
+    return np.ones_like(points.positions) if points.rgb is None else points.rgb
+
+
 def _footprints(points: Points) -> np.ndarray:
     """The footprints of the file, or else what evenly spread points over the bounding box's size would have."""
-    if points.footprints is not None:
-        return points.footprints
+    if "footprint" in points.extra:
+        return np.nan_to_num(points.extra["footprint"].astype(np.float32))
     diagonal = np.linalg.norm(np.ptp(points.positions, axis=0))
     return np.full(len(points), diagonal / (2 * np.sqrt(len(points))), np.float32)

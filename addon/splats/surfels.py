@@ -8,9 +8,12 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from . import harmonics
-from .arrays import Splats, components_of, in_chunks, released, srgb_to_linear
-from .material import CUT, TRIANGLES, surfel_material
+from ..core import spherical_harmonics
+from ..core.arrays import in_chunks, mapped_zeros
+from ..core.colour import quick_srgb_to_linear
+from ..core.gaussians import Gaussians
+from ..core.quaternions import components_of
+from .materials import CUT, TRIANGLES, surfel_material
 
 SQUARE = CUT * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float32)
 """A face's corners in sigmas, in the order of its loop: what the kernel's circle just touches."""
@@ -27,10 +30,10 @@ costs the same, one of 16 a fifth more, one of 64 a third.
 CHUNK = 1 << 14
 
 
-def surfel_mesh(name: str, splats: Splats) -> bpy.types.Mesh:
+def surfel_mesh(name: str, splats: Gaussians) -> bpy.types.Mesh:
     """A mesh of one face per splat, with the attributes that `surfel_material` reads: squares, or triangles if vast."""
     count = len(splats)
-    degree = min(harmonics.degree_of(splats.sh), harmonics.MOST_DEGREE)
+    degree = min(spherical_harmonics.degree_of(splats.sh), spherical_harmonics.MOST_DEGREE)
     triangles = count >= VAST
     shape = TRIANGLE if triangles else SQUARE
     mesh = bpy.data.meshes.new(name)
@@ -61,7 +64,7 @@ def add_faces(mesh: bpy.types.Mesh, count: int, sides: int) -> None:
             mesh.attributes.remove(mesh.attributes[selected])
     if not count:
         return
-    indices, ends = released((count, sides), np.int32), released((count, sides, 2), np.int32)
+    indices, ends = mapped_zeros((count, sides), np.int32), mapped_zeros((count, sides, 2), np.int32)
 
     def number(where: slice):
         indices[where] = np.arange(sides * where.start, sides * where.stop, dtype=np.int32).reshape(-1, sides)
@@ -76,14 +79,14 @@ def add_faces(mesh: bpy.types.Mesh, count: int, sides: int) -> None:
     mesh.attributes[".edge_verts"].data.foreach_set("value", ends.ravel())
 
 
-def _fill(mesh: bpy.types.Mesh, splats: Splats, shape: np.ndarray, colour_name: str):
+def _fill(mesh: bpy.types.Mesh, splats: Gaussians, shape: np.ndarray, colour_name: str):
     count = len(splats)
-    corners, colour = released((count, len(shape), 3)), released((count, 4))
+    corners, colour = mapped_zeros((count, len(shape), 3)), mapped_zeros((count, 4))
 
     def take(where: slice):
         piece = splats[where]
         corners[where] = face_corners(piece, shape)
-        colour[where, :3] = piece.rgb if piece.sh.shape[1] > 1 else srgb_to_linear(piece.rgb)
+        colour[where, :3] = piece.rgb if piece.sh.shape[1] > 1 else quick_srgb_to_linear(piece.rgb)
         colour[where, 3] = piece.opacities
 
     in_chunks(take, count, CHUNK)
@@ -93,7 +96,7 @@ def _fill(mesh: bpy.types.Mesh, splats: Splats, shape: np.ndarray, colour_name: 
         mesh.attributes["sigma"].data.foreach_set("vector", np.tile(shape.ravel(), count))
 
 
-def face_corners(splats: Splats, shape: np.ndarray) -> np.ndarray:
+def face_corners(splats: Gaussians, shape: np.ndarray) -> np.ndarray:
     """Where corners `shape` (K, 2) in sigmas lie, (N, K, 3) float32, in the object's axes."""
     first, second = _longest_axes(splats)
     means = np.ascontiguousarray(splats.means.T)
@@ -103,7 +106,7 @@ def face_corners(splats: Splats, shape: np.ndarray) -> np.ndarray:
     return corners
 
 
-def _longest_axes(splats: Splats) -> tuple[np.ndarray, np.ndarray]:
+def _longest_axes(splats: Gaussians) -> tuple[np.ndarray, np.ndarray]:
     """The two longest axes at one sigma, (3, N) each: the first two, of splats that are flat along the third.
 
     Each component in a row of its own: numpy is several times as fast along long rows.

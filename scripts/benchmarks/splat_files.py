@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamzoom.splats import io
-from dreamzoom.splats.gaussians import Gaussians
+from core import formats
+from core.gaussians import Gaussians
 
 CASES = [(".ply", 0, 2_000_000), (".ply", 3, 2_000_000), (".compressed.ply", 0, 500_000), (".spz", 0, 500_000)]
 CASES += [(".splat", 0, 500_000)]
@@ -32,9 +32,9 @@ def _row(ending: str, degree: int, count: int) -> dict:
         path = Path(folder) / f"splats{ending}"
         for _ in range(REPEATS):
             start = time.perf_counter()
-            io.write(path, splats)
+            formats.write(path, splats)
             middle = time.perf_counter()
-            back, _ = io.read(path)
+            back = formats.read(path).splats
             reads.append(time.perf_counter() - middle)
             writes.append(middle - start)
             if len(back) != count:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dreamzoom.camera import look_at
+from core.camera import look_at
 
 FRAMES_PER_LEVEL = 24
 PROMPTS = (

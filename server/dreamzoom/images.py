@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from dreamzoom.colour import linear_to_srgb, srgb_to_linear
-from dreamzoom.errors import BadRequest
+from core.colour import linear_to_srgb, srgb_to_linear
+from core.errors import BadRequest
 
 MOST_PIXELS = 200_000_000
 Log = Callable[[str], None]

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from dreamzoom.errors import BadRequest
+from core.errors import BadRequest
 
 MAX_SHOWN = 60  # characters of a wrong value that are worth showing
 

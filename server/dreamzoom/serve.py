@@ -16,12 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, ModelMissing, explained
+from core.protocol import error_codes, framing, messages
 from dreamzoom import __version__, rpc
-from dreamzoom.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, ModelMissing, explained
 from dreamzoom.report import Report
 
 if TYPE_CHECKING:
-    from dreamzoom.job.runner import Sink
+    from dreamzoom.pipeline.events import Sink
 
 PROGRESS_INTERVAL = 0.1
 
@@ -29,7 +30,7 @@ PROGRESS_INTERVAL = 0.1
 def serve() -> int:
     """Answer requests until the input ends or `shutdown` comes. Does not return where a job would keep it waiting."""
     source, target = _take_descriptors()
-    reader, server = rpc.Reader(source), Server(rpc.Writer(target))
+    reader, server = framing.Reader(source), Server(rpc.Writer(target))
     try:
         while True:
             try:
@@ -37,7 +38,7 @@ def serve() -> int:
                 if body is None:
                     break
                 server.handle(body)
-            except rpc.FrameError as error:
+            except framing.FrameError as error:
                 server.writer.error(None, error.code, str(error))
     except (OSError, KeyboardInterrupt):
         pass  # the other side is gone
@@ -57,25 +58,25 @@ class Server:
     def handle(self, body: bytes) -> None:
         """Answer one message. Raises FrameError for what is no request."""
         identity, method, params = rpc.parse(body)
-        if method == "initialize":
+        if method == messages.INITIALIZE:
             self.writer.result(identity, self._initialize())
         elif method in _WORK:
             self._begin(identity, method, params)
-        elif method == "cancel":
+        elif method == messages.CANCEL:
             self.writer.result(identity, {"cancelled": self._cancel(params.get("id"))})
-        elif method == "shutdown":
+        elif method == messages.SHUTDOWN:
             self._cancel(self._job.identity if self._job else None)
             self.writer.result(identity, {})
             sys.stderr.flush()
             os._exit(0)
         elif identity is not None:
-            known = ", ".join(["initialize", *_WORK, "cancel", "shutdown"])
-            self.writer.error(identity, rpc.UNKNOWN_METHOD, f"no method {method[:60]!r}; there are: {known}")
+            known = ", ".join([messages.INITIALIZE, *_WORK, messages.CANCEL, messages.SHUTDOWN])
+            self.writer.error(identity, error_codes.UNKNOWN_METHOD, f"no method {method[:60]!r}; there are: {known}")
 
     def _initialize(self) -> dict[str, Any]:
-        from dreamzoom import engines
+        from dreamzoom.engines import registry
 
-        return {"name": "dreamzoom", "version": __version__, "engines": engines.available(), "pid": os.getpid()}
+        return {"name": "dreamzoom", "version": __version__, "engines": registry.available(), "pid": os.getpid()}
 
     def _cancel(self, identity: Any) -> bool:
         job = self._job
@@ -91,8 +92,12 @@ class Server:
         if method not in _QUESTIONS:
             with self._lock:
                 if self._job is not None:
-                    doing = "a download is under way" if self._job.method == "models.get" else "another job is running"
-                    self.writer.error(identity, rpc.BUSY, doing, {"remedy": "wait for it, or cancel it"})
+                    doing = (
+                        "a download is under way"
+                        if self._job.method == messages.MODELS_GET
+                        else "another job is running"
+                    )
+                    self.writer.error(identity, error_codes.BUSY, doing, {"remedy": "wait for it, or cancel it"})
                     return
                 self._job = job
         threading.Thread(target=self._run, args=(job, _WORK[method], params), name=method, daemon=True).start()
@@ -132,7 +137,7 @@ class _Job:
         self._told = now
         left = progress.seconds_left
         self._notify(
-            "progress",
+            messages.PROGRESS,
             stage=progress.stage,
             level=progress.level,
             levels=self.levels,
@@ -143,59 +148,66 @@ class _Job:
 
     def log(self, message: str, level: str) -> None:
         """Tell a line."""
-        self._notify("log", level=level, message=message)
+        self._notify(messages.LOG, level=level, message=message)
 
     def artifact(self, kind: str, level: int | None, name: str) -> None:
         """Tell of a file; its path is relative to the job's folder."""
-        self._notify("artifact", kind=kind, level=level, path=name)
+        self._notify(messages.ARTIFACT, kind=kind, level=level, path=name)
 
     def _notify(self, method: str, **params: Any) -> None:
         self.writer.notify(method, {"id": self.identity} | params)
 
 
 def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
-    from dreamzoom import wire
-    from dreamzoom.job.folder import Folder
-    from dreamzoom.job.generate import generate, located
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.generate import generate
+    from dreamzoom.request import validation
+    from dreamzoom.request.inputs import located
+    from dreamzoom.stages.base import layout
 
-    _only(params, "generate", "request", "out")
+    _only(params, messages.GENERATE, "request", "out")
     out = params.get("out")
     if not isinstance(out, str) or not out or "\0" in out:
         raise BadRequest("out", "is required and must be the path of the job's folder")
     if "request" not in params:
         raise BadRequest("request", "is required and must be an object")
-    request = located(wire.convert_request(params["request"]), Path.cwd())
+    request = located(validation.convert_request(params["request"]), Path.cwd())
     job.levels = len(request.levels)
     folder = Folder(Path(out))
     summary = generate(request, folder, cast("Sink", job), job.cancel)
-    return {"out": str(folder.root), "result": str(folder.path("result.json")), "seconds": summary.seconds}
+    return {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
 
 
 def _models(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     from dreamzoom.engines.diffusion import answers
 
-    _only(params, "models")
+    _only(params, messages.MODELS)
     return answers.listed()
 
 
 def _models_offer(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     from dreamzoom.engines.diffusion import answers
 
-    _only(params, "models.offer", "name")
+    _only(params, messages.MODELS_OFFER, "name")
     return answers.offered(params.get("name"))
 
 
 def _models_get(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     from dreamzoom.engines.diffusion import answers
 
-    _only(params, "models.get", "offers")
+    _only(params, messages.MODELS_GET, "offers")
     return answers.fetched(params.get("offers"), _Download(job))
 
 
-_WORK = {"generate": _generate, "models": _models, "models.offer": _models_offer, "models.get": _models_get}
+_WORK = {
+    messages.GENERATE: _generate,
+    messages.MODELS: _models,
+    messages.MODELS_OFFER: _models_offer,
+    messages.MODELS_GET: _models_get,
+}
 """What runs in a thread of its own: one at a time, and to be cancelled, but for `_QUESTIONS`."""
 
-_QUESTIONS = {"models", "models.offer"}
+_QUESTIONS = {messages.MODELS, messages.MODELS_OFFER}
 """Answered in seconds, beside whatever runs."""
 
 
@@ -213,14 +225,14 @@ class _Download(Report):
         self._began, self._first = time.monotonic(), None
 
     def progress(self, fraction: float, message: str = "") -> None:
-        from dreamzoom.job.runner import Progress
+        from dreamzoom.pipeline.events import Progress
 
         self.check()
         if self._first is None:
             self._first = fraction  # what was there already took no time
         done, spent = fraction - self._first, time.monotonic() - self._began
         left = spent * (1 - fraction) / done if done > 0.001 and spent > 2 else None
-        self._job.progress(Progress("download", None, fraction, left, message))
+        self._job.progress(Progress(messages.DOWNLOAD, None, fraction, left, message))
 
     def check(self) -> None:
         if self._job.cancel.is_set():
@@ -236,15 +248,15 @@ def _refusal(error: BaseException) -> tuple[int, str, dict[str, Any] | None]:
     match error:
         case BadRequest():
             told = message.removeprefix(f"{error.field}: ")
-            return rpc.BAD_REQUEST, message, {"field": error.field, "message": told}
+            return error_codes.BAD_REQUEST, message, {"field": error.field, "message": told}
         case Cancelled():
-            return rpc.CANCELLED, message, {"remedy": remedy}
+            return error_codes.CANCELLED, message, {"remedy": remedy}
         case EngineUnavailable():
             missing = {"missing": "model"} if isinstance(error, ModelMissing) else {}
-            return rpc.NOT_AVAILABLE, message, {"remedy": remedy} | missing
+            return error_codes.NOT_AVAILABLE, message, {"remedy": remedy} | missing
     if not isinstance(error, DreamzoomError):
         traceback.print_exception(error)  # on stderr: Blender keeps it in its log file
-    return rpc.OTHER, message, {"remedy": remedy}
+    return error_codes.OTHER, message, {"remedy": remedy}
 
 
 def _take_descriptors() -> tuple[int, int]:

@@ -8,7 +8,7 @@ import bpy
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-collect_ignore = [] if bpy.app.version >= (5, 3, 0) else ["test_splats_native.py"]  # of what those Blenders lack
+collect_ignore_glob = [] if bpy.app.version >= (5, 3, 0) else ["*native.py"]  # tests of what those Blenders lack
 sys.path.insert(0, str(ROOT))
 
 
@@ -30,12 +30,12 @@ def registered():
 @pytest.fixture
 def dreamzoom(registered, tmp_path, monkeypatch):
     """The registered add-on, writing into a folder of the test's own; no job outlives the test."""
-    from addon import job, launch
+    from addon.backend import launch
+    from addon.jobs import lifecycle
 
     monkeypatch.setattr(launch, "user_folder", lambda: tmp_path / "user")
     yield registered
-    job._end_all()
-    job.session.__init__()
+    lifecycle.end_all()
 
 
 @pytest.fixture

@@ -8,13 +8,16 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
-from addon.splats import harmonics
-from addon.splats.arrays import SH_C0, Splats, axes_of, srgb_to_linear
+from addon.core import spherical_harmonics
+from addon.core.colour import quick_srgb_to_linear
+from addon.core.gaussians import Gaussians
+from addon.core.quaternions import axes_of
+from addon.core.spherical_harmonics import SH_C0
 
 SIZE = 32
 
 
-def random_splats(count: int, seed: int, degree: int = 0, flat: bool = True, size: float = 0.15) -> Splats:
+def random_splats(count: int, seed: int, degree: int = 0, flat: bool = True, size: float = 0.15) -> Gaussians:
     """Splats about the origin, none outside a radius of about 1."""
     rng = np.random.default_rng(seed)
     quaternions = rng.standard_normal((count, 4)).astype(np.float32)
@@ -24,7 +27,7 @@ def random_splats(count: int, seed: int, degree: int = 0, flat: bool = True, siz
         log_scales[:, 2] = log_scales[:, :2].min(-1) + np.log(1e-3)
     sh = (rng.standard_normal((count, (degree + 1) ** 2, 3)) * 0.25).astype(np.float32)
     sh[:, 0] = rng.uniform(-1.6, 1.6, (count, 3))
-    return Splats(
+    return Gaussians(
         rng.uniform(-0.8, 0.8, (count, 3)).astype(np.float32),
         log_scales,
         quaternions,
@@ -33,7 +36,7 @@ def random_splats(count: int, seed: int, degree: int = 0, flat: bool = True, siz
     )
 
 
-def write_3dgs(path: Path, splats: Splats, order=None, extra: dict[str, np.ndarray] | None = None):
+def write_3dgs(path: Path, splats: Gaussians, order=None, extra: dict[str, np.ndarray] | None = None):
     """A 3DGS PLY written the plain way, columns in any `order`."""
     rest = splats.sh[:, 1:].transpose(0, 2, 1).reshape(len(splats), 3 * splats.sh.shape[1] - 3)
     columns = dict(zip("xyz", splats.means.T))
@@ -104,7 +107,7 @@ def rays(camera: bpy.types.Object, size: int = SIZE, grid: int = 4) -> tuple[np.
     return matrix[:3, 3], tiles.reshape(size, size, grid * grid, 3)
 
 
-def surfel_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
+def surfel_picture(splats: Gaussians, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
     """The image model of the fit: (H, W, 4) linear light times alpha, and alpha, averaged over each pixel."""
     centre, directions = rays(camera, size)
     first, second, normal = axes_of(splats.quaternions.astype(np.float64))
@@ -121,7 +124,7 @@ def surfel_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -
     return blended(alpha, distance, seen_colours(splats, rays_flat), size)
 
 
-def gaussian_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
+def gaussian_picture(splats: Gaussians, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
     """Gaussians at their largest along each ray, ordered by where it enters their spheres: as `surfel_picture`."""
     centre, directions = rays(camera, size)
     rays_flat = directions.reshape(-1, 3)
@@ -138,7 +141,7 @@ def gaussian_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE)
     return blended(alpha, along - np.sqrt(np.maximum(inside, 0)), seen_colours(splats, rays_flat), size)
 
 
-def largest_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
+def largest_picture(splats: Gaussians, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
     """Gaussians at their largest along each ray, ordered by where that is: as `surfel_picture`."""
     centre, directions = rays(camera, size)
     rays_flat = directions.reshape(-1, 3)
@@ -154,11 +157,11 @@ def largest_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) 
     return blended(alpha, along, seen_colours(splats, rays_flat), size)
 
 
-def seen_colours(splats: Splats, directions: np.ndarray) -> np.ndarray:
+def seen_colours(splats: Gaussians, directions: np.ndarray) -> np.ndarray:
     """Linear colours (P, N, 3) of splats along unit directions (P, 3) away from the eye."""
-    above = harmonics.basis(*directions.T, harmonics.degree_of(splats.sh))
+    above = spherical_harmonics.basis(*directions.T, spherical_harmonics.degree_of(splats.sh))
     basis = np.stack([np.full(len(directions), SH_C0), *above], -1)
-    return srgb_to_linear(0.5 + np.einsum("pk,nkc->pnc", basis, splats.sh))
+    return quick_srgb_to_linear(0.5 + np.einsum("pk,nkc->pnc", basis, splats.sh))
 
 
 def blended(alpha: np.ndarray, distance: np.ndarray, rgb_linear: np.ndarray, size: int) -> np.ndarray:
@@ -179,7 +182,7 @@ def decibels(picture: np.ndarray, truth: np.ndarray) -> float:
     return float(-10 * np.log10(np.mean(error**2)))
 
 
-def viewer_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
+def viewer_picture(splats: Gaussians, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
     """What the usual viewers of 3DGS show: (H, W, 4), sRGB times alpha, and alpha; at the pixels' centres."""
     to_camera = np.linalg.inv(np.array(camera.matrix_world)) * np.array([1, -1, -1, 1])[:, None]
     focal = camera.data.lens / camera.data.sensor_width * size
@@ -200,7 +203,10 @@ def viewer_picture(splats: Splats, camera: bpy.types.Object, size: int = SIZE) -
     alpha = np.where(alpha > 1 / 255, alpha, 0)
     directions = splats.means - centre
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    basis = np.stack([np.full(len(z), SH_C0), *harmonics.basis(*directions.T, harmonics.degree_of(splats.sh))], -1)
+    basis = np.stack(
+        [np.full(len(z), SH_C0), *spherical_harmonics.basis(*directions.T, spherical_harmonics.degree_of(splats.sh))],
+        -1,
+    )
     rgb = np.maximum(0.5 + np.einsum("nk,nkc->nc", basis, splats.sh), 0)
     distance, rgb = np.broadcast_to(z, alpha.shape), np.broadcast_to(rgb, (*alpha.shape, 3))
     return blended(alpha, distance, rgb, size)

@@ -21,14 +21,15 @@ def pixels_of(path):
     return values.reshape(height, width, 4)[..., :3]
 
 
-def finish(job, seconds):
+def finish(installed, seconds):
     """Pump until the job has ended, and return it."""
+    current_job, main_loop = installed.part("backend.current_job"), installed.part("backend.main_loop")
     end = time.monotonic() + seconds
-    while job.is_busy():
-        assert time.monotonic() < end, f"the job still is {job.session.job}"
-        job.pump()
-        job.wait(0.2)
-    return job.session.job
+    while current_job.is_busy():
+        assert time.monotonic() < end, f"the job still is {current_job.get()}"
+        main_loop.pump()
+        installed.part("backend.connection").connection.wait(0.2)
+    return current_job.get()
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +46,10 @@ def flight(installed, tmp_path_factory):
     root.dreamzoom.job_folder = str(folder)
     root.dreamzoom.import_when_done = False
     bpy.ops.dreamzoom.generate()
-    generated = finish(installed.part("job"), 240)
+    generated = finish(installed, 240)
     assert generated.status == "done", generated.error
     bpy.ops.dreamzoom.import_job()
-    imported = finish(installed.part("job"), 60)
+    imported = finish(installed, 60)
     assert imported.status == "done", imported.error
     return root, folder
 
@@ -74,7 +75,9 @@ class TestFlight:
         assert all((flight[1] / name).is_file() for name in result["files"])
 
     def test_the_server_ran_from_the_installed_folder(self, flight, installed):
-        assert installed.part("launch").environment()["PYTHONPATH"] == str(installed.folder / "server")
+        assert installed.part("backend.connection").launch.environment()["PYTHONPATH"] == str(
+            installed.folder / "server"
+        )
 
     def test_every_level_has_points_and_splats(self, flight, installed):
         rig = installed.part("rig")
@@ -111,7 +114,7 @@ class TestFlight:
 
 class TestLifecycle:
     def test_disabling_leaves_nothing_and_enabling_brings_it_back(self, installed):
-        client = installed.part("job").session.client
+        client = installed.part("backend.connection").connection.client
         bpy.ops.preferences.addon_disable(module=installed.name)
         assert not hasattr(bpy.types.Object, "dreamzoom")
         assert not hasattr(bpy.types.Scene, "dreamzoom")

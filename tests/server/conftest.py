@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from core.protocol.framing import Reader
 from dreamzoom.example import example
-from dreamzoom.rpc import Reader
 
 SERVER = Path(__file__).parents[2] / "server"
 POSE = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from dreamzoom.camera import Camera, look_at
+from core.camera import Camera, look_at
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.splats import cpu
 from dreamzoom.splats.cuda import raster
 from dreamzoom.splats.cuda.layout import KEPT, NEAREST
-from dreamzoom.splats.gaussians import SH_C0, Gaussians
 from dreamzoom.splats.gradient import gradients
-from dreamzoom.splats.rasterize import PIXEL_VARIANCE, camera_arrays, see
+from dreamzoom.splats.view_table import PIXEL_VARIANCE, camera_arrays, see
 
 NEAR = 1e-2
 BACKGROUND = np.array([0.1, 0.2, 0.3], np.float32)

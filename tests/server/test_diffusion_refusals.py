@@ -7,9 +7,9 @@ from pathlib import Path
 import models
 import pytest
 
+from core.errors import EngineUnavailable
 from dreamzoom import cli
 from dreamzoom.engines.diffusion import catalogue, check, places
-from dreamzoom.errors import EngineUnavailable
 from dreamzoom.example import example
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dreamzoom.camera import Camera, look_at
+from core.camera import Camera, look_at
+from core.gaussians import Gaussians
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.stages import export
 
 ANCHOR = Camera(64, 48, 60.0, 60.0, 32.0, 24.0, look_at((0, -2, 2), (0, 0, 0)))

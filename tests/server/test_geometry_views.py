@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from dreamzoom.camera import Camera, look_at
-from dreamzoom.engines.base import UNKNOWN, View
+from core.camera import Camera, look_at
 from dreamzoom.geometry import views
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
-from dreamzoom.path import Key, ZoomPath
+from dreamzoom.geometry.view import UNKNOWN, View
+from dreamzoom.geometry.zoom_path import Key, ZoomPath
 
 
 def camera(centre=(0.0, -3.0, 1.0)) -> Camera:

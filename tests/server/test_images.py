@@ -7,8 +7,8 @@ import OpenEXR
 import pytest
 from PIL import Image
 
+from core.errors import BadRequest
 from dreamzoom import images
-from dreamzoom.errors import BadRequest
 
 
 def quiet(message: str) -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from card import card
 
+from core.errors import BadRequest
 from dreamzoom import cli
-from dreamzoom.errors import BadRequest
 from dreamzoom.machine import facts
 from dreamzoom.machine.check import check, lines
 from dreamzoom.machine.parts import PARTS

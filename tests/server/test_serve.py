@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamzoom import rpc
+from core.protocol import error_codes, messages
 from dreamzoom.example import example
 
 GENEROUS = 4.0  # seconds: a loaded machine is slower than an artist's
@@ -61,9 +61,10 @@ class TestGenerate:
             note.keys() == {"id", "stage", "level", "levels", "fraction", "seconds_left", "message"} for note in told
         )
         assert told[-1]["fraction"] == 1
+        assert {note["stage"] for note in told} <= set(messages.STAGES)
         assert {note["id"] for note in told} == {"job 1"}
         shown = [note["params"] for note in server.notifications if note["method"] == "artifact"]
-        assert {"image", "cloud", "splats", "preview"} == {note["kind"] for note in shown}
+        assert {"image", "cloud", "splats", "preview"} == set(messages.ARTIFACTS) == {note["kind"] for note in shown}
         assert all((out / note["path"]).is_file() for note in shown if note["path"] != "live.png")
 
     def test_cancel_is_noticed_and_the_job_goes_on_later(self, server, tmp_path, small_request):
@@ -72,14 +73,14 @@ class TestGenerate:
         while server.next()["method"] != "progress":
             pass
         server.send(2, "generate", request=request, out=str(tmp_path / "other"))
-        assert server.answer()["error"]["code"] == rpc.BUSY
+        assert server.answer()["error"]["code"] == error_codes.BUSY
         assert server.ask(3, "cancel", id=99)["result"] == {"cancelled": False}
         began = time.monotonic()
         server.send(4, "cancel", id=1)
         answers = {answer["id"]: answer for answer in (server.answer(), server.answer())}
         assert time.monotonic() - began < 2 * GENEROUS
         assert answers[4]["result"] == {"cancelled": True}
-        assert answers[1]["error"]["code"] == rpc.CANCELLED
+        assert answers[1]["error"]["code"] == error_codes.CANCELLED
         assert "result" in server.ask(5, "generate", request=small_request, out=str(tmp_path / "job"))
 
 
@@ -87,7 +88,7 @@ class TestRefusals:
     def test_of_bad_requests_name_the_field_and_the_server_lives_on(self, lasting_server, tmp_path, bad_request):
         raw, field = bad_request
         answer = lasting_server.ask(7, "generate", request=raw, out=str(tmp_path / "job"))
-        assert answer["error"]["code"] == rpc.BAD_REQUEST
+        assert answer["error"]["code"] == error_codes.BAD_REQUEST
         assert answer["error"]["data"]["field"].startswith(field)
         assert answer["error"]["data"]["message"].startswith(("must", "is"))
         assert lasting_server.ask(8, "initialize")["result"]["name"] == "dreamzoom"
@@ -95,7 +96,7 @@ class TestRefusals:
     def test_of_a_picture_that_is_not_there(self, lasting_server, tmp_path, small_request):
         small_request["levels"][0]["image"] = "no such.png"
         answer = lasting_server.ask(1, "generate", request=small_request, out=str(tmp_path / "job"))
-        assert answer["error"]["code"] == rpc.BAD_REQUEST
+        assert answer["error"]["code"] == error_codes.BAD_REQUEST
         assert answer["error"]["data"]["field"] == "levels[0].image"
 
     def test_then_a_good_request_works_on_the_same_server(self, lasting_server, tmp_path, small_request):
@@ -119,21 +120,25 @@ class TestRefusals:
     def test_of_a_folder_that_holds_something_else(self, lasting_server, tmp_path, small_request):
         (tmp_path / "holiday.jpg").touch()
         error = lasting_server.ask(1, "generate", request=small_request, out=str(tmp_path))["error"]
-        assert (error["code"], "no job" in error["message"], bool(error["data"]["remedy"])) == (rpc.OTHER, True, True)
+        assert (error["code"], "no job" in error["message"], bool(error["data"]["remedy"])) == (
+            error_codes.OTHER,
+            True,
+            True,
+        )
 
     def test_of_truncated_json_garbage_and_floods(self, lasting_server):
         lasting_server.body(b'{"jsonrpc": "2.0", "id": 1, "met')
-        assert lasting_server.answer()["error"]["code"] == rpc.PARSE_ERROR
+        assert lasting_server.answer()["error"]["code"] == error_codes.PARSE_ERROR
         lasting_server.raw(b"\x00\xffGET / HTTP/1.1\r\n\r\n")
         lasting_server.send(2, "initialize")
-        assert lasting_server.answer()["error"]["code"] == rpc.PARSE_ERROR
+        assert lasting_server.answer()["error"]["code"] == error_codes.PARSE_ERROR
         assert lasting_server.answer()["id"] == 2
         lasting_server.raw(b"Content-Length: 123456789012\r\n\r\n")
-        assert lasting_server.answer()["error"]["code"] == rpc.INVALID_REQUEST
+        assert lasting_server.answer()["error"]["code"] == error_codes.INVALID_REQUEST
         assert lasting_server.ask(3, "initialize")["id"] == 3
 
     def test_of_unknown_methods(self, lasting_server):
-        assert lasting_server.ask(1, "destroy")["error"]["code"] == rpc.UNKNOWN_METHOD
+        assert lasting_server.ask(1, "destroy")["error"]["code"] == error_codes.UNKNOWN_METHOD
 
 
 class TestCrash:

@@ -5,17 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dreamzoom.camera import Camera, look_at
-from dreamzoom.errors import Cancelled
+from core.camera import Camera, look_at
+from core.errors import Cancelled
 from dreamzoom.evaluate import psnr
 from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
 from dreamzoom.splats import loss
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.fit import Target, fit, initial
+from dreamzoom.splats.fit import fit
+from dreamzoom.splats.initial import initial
 from dreamzoom.splats.optimise import Surfels
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.relocate import relocate
+from dreamzoom.splats.target import Target
 
 
 def view(size=64, centre=(0.1, -1.4, 1.8)):
@@ -216,7 +218,7 @@ class TestLoss:
         assert not gradient[~mask].any()
 
     def test_the_same_picture_costs_nothing(self):
-        from dreamzoom.colour import srgb_to_linear
+        from core.colour import srgb_to_linear
 
         rgb = np.random.default_rng(1).uniform(0, 1, (24, 24, 3)).astype(np.float32)
         value, gradient = loss.loss(srgb_to_linear(rgb), loss.prepared(rgb, np.ones((24, 24), bool)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dreamzoom.errors import BadRequest
+from core.errors import BadRequest
 from dreamzoom.report import Report
 from dreamzoom.zoom.blend import Blend, merge
 from dreamzoom.zoom.gaussian import Field, FieldDenoiser, pixel_power, to_waves

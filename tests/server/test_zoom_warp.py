@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dreamzoom.camera import Camera, Similarity, look_at
+from core.camera import Camera, Similarity, look_at
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.report import Report
 from dreamzoom.zoom.noise import draw

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 
 STEEP_PIXELS = 10.0
 """A step of more than this many pixel footprints in depth is steep: an occlusion edge if nothing explains it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.edges import Edges, behind_edges, find_edges
 

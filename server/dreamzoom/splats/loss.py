@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.colour import linear_to_srgb
+from core.colour import linear_to_srgb
 from dreamzoom.splats.project import compiled
 from dreamzoom.splats.threads import run_chunks
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from dreamzoom.camera import Camera
-from dreamzoom.splats.gaussians import SH_C0
+from core.camera import Camera
+from core.spherical_harmonics import SH_C0
 from dreamzoom.splats.project import CUT, FLAT
 
 

@@ -19,7 +19,7 @@ import torch
 from scipy.ndimage import maximum_filter
 from scipy.sparse import csr_matrix
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.report import Report
 
 TOLERANCE = 0.03

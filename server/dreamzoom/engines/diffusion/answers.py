@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from core.errors import BadRequest
 from dreamzoom.engines.diffusion import catalogue, download
-from dreamzoom.errors import BadRequest
 from dreamzoom.report import Report
 
 MOST = 8

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.errors import EngineUnavailable, ModelMissing
 from dreamzoom.engines.diffusion import check, places
 from dreamzoom.engines.diffusion.check import Model
-from dreamzoom.errors import EngineUnavailable, ModelMissing
 
 GIB = 1 << 30
 

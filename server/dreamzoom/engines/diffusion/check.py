@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.errors import EngineUnavailable
 from dreamzoom.engines.diffusion import families
 from dreamzoom.engines.diffusion.families import DepthFamily, Family
-from dreamzoom.errors import EngineUnavailable
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5"}
 MOST_HEADER = 100 << 20  # bytes, as the format itself demands

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from core.errors import DreamzoomError
 from dreamzoom.engines.diffusion import catalogue, places
-from dreamzoom.errors import DreamzoomError
 from dreamzoom.report import Report
 
 ENDINGS = (".safetensors", ".json", ".txt", ".model", ".jinja")

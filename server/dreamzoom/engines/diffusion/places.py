@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from dreamzoom.errors import ModelMissing
+from core.errors import ModelMissing
 
 
 def cache_folder() -> Path:

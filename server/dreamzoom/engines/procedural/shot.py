@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.camera import Camera
+from core.camera import Camera
 from dreamzoom.engines.procedural import picture
 from dreamzoom.engines.procedural.rings import BLOCKS, SUN, in_parts
 

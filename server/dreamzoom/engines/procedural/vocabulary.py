@@ -9,9 +9,9 @@ import unicodedata
 
 import numpy as np
 
-from dreamzoom.colour import srgb_to_linear
+from core.colour import srgb_to_linear
 from dreamzoom.engines.procedural import recipe as R
-from dreamzoom.engines.procedural.styles import MOODS
+from dreamzoom.engines.procedural.moods import MOODS
 
 MAX_STYLES = 3
 

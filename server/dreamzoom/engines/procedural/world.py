@@ -14,16 +14,16 @@ from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
-from core import reach
 
-from dreamzoom.camera import Camera, Similarity
-from dreamzoom.colour import linear_to_srgb
+from core import reach
+from core.camera import Camera, Similarity
+from core.colour import linear_to_srgb
 from dreamzoom.engines.procedural import kernels, rings
 from dreamzoom.engines.procedural import recipe as R
 from dreamzoom.engines.procedural.rings import BLOCKS, EXTENT, Relief, Shade
 from dreamzoom.engines.procedural.shot import ZONES, Ground, Shot
 from dreamzoom.engines.procedural.vocabulary import MAX_STYLES, recipes_of
-from dreamzoom.path import ZoomPath
+from dreamzoom.geometry.zoom_path import ZoomPath
 
 LUMA = np.array([0.3, 0.6, 0.1])
 DOME = 50.0
@@ -62,7 +62,7 @@ class World:
             raise ValueError(f"cells must be a multiple of {BLOCKS[0]}, at least {4 * BLOCKS[0]}; got {cells}")
         self.factor, self.loop = float(factor), loop
         self.focuses = np.asarray(focuses, np.float64).reshape(-1, 3)
-        self.path = ZoomPath(self.factor, self.focuses, (), loop)
+        self.path = ZoomPath(self.factor, self.focuses, (), loop=loop)
         self.side, self.older, self.finer = side, reach.older(factor), reach.finer(factor, side)
         detail = 4 * 1.6 * side / cells  # samples a pixel's side, and pixels a cell's for the usual lens
         self._deeper = min(max(0, math.ceil(math.log(detail) / math.log(factor))), self.finer - 1)
@@ -175,10 +175,12 @@ class World:
     def _gather(self, level: int, numbers: range) -> Ground:
         """The rings of these numbers, the finest first, in the frame of `level`."""
         places, grids = self._heights(level, numbers)
-        tops = tuple(np.stack([self._moved(self._relief(g).tops[n], g, level) for g in numbers]) for n in range(2))
+        coarse, fine = (np.stack([self._moved(self._relief(g).tops[n], g, level) for g in numbers]) for n in range(2))
         shades = [self._shade(g) for g in numbers]
         sun, sky = (np.stack([getattr(shade, name) for shade in shades]) for name in ("sun", "sky"))
-        return Ground(self._chain(level, self.finer), places, grids, tops, sun, sky, float(grids.max()) + 1e-3)
+        return Ground(
+            self._chain(level, self.finer), places, grids, (coarse, fine), sun, sky, float(grids.max()) + 1e-3
+        )
 
     def _heights(self, level: int, numbers: range) -> tuple[np.ndarray, np.ndarray]:
         """Places (R, 3) and heights (R, n+1, n+1) float32 of rings in the frame of `level`."""
@@ -273,7 +275,8 @@ class World:
         e = 0.12
         h = np.empty(5)
         places = np.array([(x, y), (x + e, y), (x - e, y), (x, y + e), (x, y - e)])
-        kernels.heights_at(*older, places, 0.03, len(older[0]) - 2, h)
+        chain, recipes, seeds, counts = older
+        kernels.heights_at(chain, recipes, seeds, counts, places, 0.03, len(chain) - 2, h)
         slope = np.array([h[1] - h[2], h[3] - h[4]]) / (2 * e)
         return np.array([(h[0] - z) * self.factor, *slope.clip(-1.5, 1.5)])
 

@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from dreamzoom.errors import DreamzoomError
+from core.errors import DreamzoomError
 from dreamzoom.splats.cuda.layout import SIGNATURES
 
 FOLDER = Path(__file__).parent / "ptx"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
-from dreamzoom.errors import DreamzoomError
+from core.errors import DreamzoomError
 from dreamzoom.splats.cuda.driver import Card, library
 
 _COUNT = 1000

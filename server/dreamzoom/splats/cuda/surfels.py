@@ -7,11 +7,11 @@ import math
 import numpy as np
 import torch
 
+from core.gaussians import Gaussians
 from dreamzoom.splats.cuda.driver import Card
 from dreamzoom.splats.cuda.layout import ROW_THREADS
 from dreamzoom.splats.cuda.pictures import srgb_to_linear
 from dreamzoom.splats.cuda.raster import Parameters, blocks, uploaded
-from dreamzoom.splats.gaussians import Gaussians
 from dreamzoom.splats.optimise import FLATNESS, Rates
 from dreamzoom.splats.optimise import Surfels as OnCpu
 from dreamzoom.splats.relocate import DEAD, GROWTH

@@ -1,0 +1,78 @@
+"""Errors of the server as the artist reads them: what is wrong and what to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import DreamzoomError
+from .client import Ended
+
+BAD_REQUEST, CANCELLED, ENGINE_UNAVAILABLE, BUSY = -32602, -32800, -32001, -32002
+FIELDS = {
+    "prompt": "prompt",
+    "negative_prompt": "Avoid text",
+    "image": "picture",
+    "depth": "depth picture",
+    "seed": "seed",
+    "focus": "position of the next level",
+}
+
+
+def of_error(error: dict[str, Any]) -> DreamzoomError:
+    """The error for a JSON-RPC error object of the server."""
+    data = error.get("data") if isinstance(error.get("data"), dict) else {}
+    code, message = error.get("code"), str(error.get("message") or "The job failed")
+    if code == BAD_REQUEST and data.get("field"):
+        return DreamzoomError(
+            f"{_field(data['field'])} {data.get('message', 'is not valid')}", "Change it and try again"
+        )
+    if data.get("missing") == "model":
+        return DreamzoomError(sentence(message), "Get Models", operator="dreamzoom.get_models")
+    remedies = {ENGINE_UNAVAILABLE: "Choose another engine", BUSY: "Wait for the other job, or cancel it"}
+    remedy = data.get("remedy") or remedies.get(code or 0, "Try again; the server's log has the details")
+    return DreamzoomError(sentence(message), sentence(remedy))
+
+
+def of_end(ended: Ended, log: Path) -> DreamzoomError:
+    """The error for a server that ended during a request.
+
+    Args:
+        ended: How it ended.
+        log: Its log file, which the message names.
+    """
+    if ended.code is None:
+        return DreamzoomError(
+            sentence(ended.reason),
+            "Check the server's Python in the preferences",
+            operator="dreamzoom.open_preferences",
+        )
+    last = next((line.strip() for line in reversed(ended.lines) if line.strip()), "")
+    if "No module named" in last:
+        return DreamzoomError(
+            f"The server's Python lacks a package: {last.partition('No module named')[2].strip()}",
+            "Install the server's packages",
+            operator="dreamzoom.install_server",
+        )
+    detail = f": {last[:200]}" if last else ""
+    return DreamzoomError(
+        f"{sentence(ended.reason)}{detail}", f"Press Generate to continue from there. The server's log: {log}"
+    )
+
+
+def _field(name: str) -> str:
+    """The name of a field of the request as the panel shows it: `levels[2].prompt` is the prompt of level 2."""
+    level = re.fullmatch(r"levels\[(\d+)\](?:\.(\w+).*)?", name)
+    if level:
+        return f"Level {level[1]}: the {FIELDS.get(level[2], level[2])}" if level[2] else f"Level {level[1]}"
+    camera = re.match(r"cameras\[(\d+)\]", name)
+    if camera:
+        return f"The camera ({name})"
+    return name.replace("_", " ").capitalize()
+
+
+def sentence(text: str) -> str:
+    """The text with a capital letter and without a full stop, as Blender's interface writes messages."""
+    text = text.strip().rstrip(".")
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,74 @@
+"""Work that goes on while the artist uses Blender: tasks on the main thread, each of which does a little at a time.
+
+Where there is a window a timer of Blender runs the tasks; scripts call `pump` in a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import bpy
+
+Task = Callable[[], "float | None"]
+"""Does some work within milliseconds, without waiting. Returns the seconds until the next call, None at the end."""
+
+TICK = 0.1
+"""Seconds between two calls of a task that waits for something."""
+
+BREATH = 0.01
+"""Seconds between two calls of a task that has work to do: Blender has at least this long to draw."""
+
+_tasks: list[Task] = []
+
+
+def start(task: Task) -> None:
+    """Call a task again and again until it ends; nothing changes if it is running already."""
+    if task not in _tasks:
+        _tasks.append(task)
+    if not bpy.app.timers.is_registered(_run):
+        bpy.app.timers.register(_run, first_interval=TICK, persistent=True)
+
+
+def stop_all() -> None:
+    """Call no task any more."""
+    _tasks.clear()
+
+
+def stop_timer() -> None:
+    """Remove Blender's timer."""
+    if bpy.app.timers.is_registered(_run):
+        bpy.app.timers.unregister(_run)
+
+
+def runs_only(task: Task) -> bool:
+    """Whether this is the only running task."""
+    return _tasks == [task]
+
+
+def pump() -> bool:
+    """Call every task once; whether any goes on. Takes milliseconds.
+
+    Importing a level and evaluating a frame of the scene are the exceptions: they take as long as Blender needs.
+    """
+    return _run() is not None
+
+
+def redraw(preferences_too: bool = False) -> None:
+    """Draw the panels again."""
+    kinds = ("VIEW_3D", "PREFERENCES") if preferences_too else ("VIEW_3D",)
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in kinds:
+                area.tag_redraw()
+
+
+def _run() -> float | None:
+    """Call every task once; the seconds until the next call, None where no task goes on."""
+    delays = {}
+    for task in list(_tasks):
+        delay = task() if task in _tasks else None
+        if delay is not None:
+            delays[task] = delay
+        elif task in _tasks:
+            _tasks.remove(task)
+    return min((delays.get(task, TICK) for task in _tasks), default=None)

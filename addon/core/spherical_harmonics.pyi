@@ -1,0 +1,1 @@
+from ...server.core.spherical_harmonics import *

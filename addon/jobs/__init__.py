@@ -1,0 +1,1 @@
+"""Generate and Import: what happens between the press of a button and its end, step by step on the main thread."""

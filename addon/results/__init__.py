@@ -1,0 +1,1 @@
+"""What the server has made, in Blender: imported levels and zoom stacks, and the settings that render them rightly."""

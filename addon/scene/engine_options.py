@@ -1,0 +1,58 @@
+"""The `engine` of a request: which engine, and its options as the rig's settings give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..core.errors import DreamzoomError
+
+
+def of_rig(settings) -> dict[str, Any]:
+    """The request's `engine` for a rig's `RigSettings`; options that have their default value are left out.
+
+    Raises:
+        DreamzoomError: The file of a LoRA does not exist.
+    """
+    if settings.engine == "procedural":
+        return {"name": "procedural"}
+    options = _diffusion(settings.diffusion, settings.levels) if settings.engine == "diffusion" else {}
+    again = {} if settings.second_pass == "AUTO" else {"refine": settings.second_pass == "ON"}
+    return {"name": settings.engine} | options | again
+
+
+def _diffusion(settings, levels) -> dict[str, Any]:
+    """The options of the diffusion engine, from its `DiffusionSettings` and the guidance of the rig's `levels`."""
+    options: dict[str, Any] = {}
+    for name in ("model", "depth_model"):
+        value = getattr(settings, name).strip()
+        if value:
+            options[name] = _model(value)
+    if settings.style.strip():
+        options["style"] = settings.style
+    for name in ("steps", "guidance"):
+        if getattr(settings, name):
+            options[name] = getattr(settings, name)
+    if any(level.guidance for level in levels):
+        options["level_guidance"] = [level.guidance or None for level in levels]
+    for name, usual in (("scheduler", "auto"), ("offload", "auto"), ("joint", True)):
+        if getattr(settings, name) != usual:
+            options[name] = getattr(settings, name)
+    options["detail"] = round(settings.detail, 4)
+    loras = [{"file": _lora(item.file), "weight": round(item.weight, 4)} for item in settings.loras if item.file]
+    return options | ({"loras": loras} if loras else {})
+
+
+def _model(value: str) -> str:
+    """A folder as an absolute path; the name of a model unchanged."""
+    folder = Path(bpy.path.abspath(value))
+    return str(folder) if value.startswith("//") or folder.is_dir() else value
+
+
+def _lora(value: str) -> str:
+    file = Path(bpy.path.abspath(value))
+    if not file.is_file():
+        raise DreamzoomError(f"The LoRA is missing: {file}", "Choose it again, or remove it from the list")
+    return str(file)

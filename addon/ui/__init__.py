@@ -1,0 +1,1 @@
+"""What Blender registers for the artist: settings, operators, panels and preferences."""

@@ -1,0 +1,146 @@
+"""Operators of the level list."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import EnumProperty
+from bpy.types import Operator
+
+from ... import rig
+from .common import Result, can_change
+
+MAX_LEVELS = 64
+
+
+class DREAMZOOM_OT_level_add(Operator):
+    """Add a level after the active one, and lengthen the flight"""
+
+    bl_idname = "dreamzoom.level_add"
+    bl_label = "Add Level"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        root = rig.active_rig(context)
+        if not can_change(cls, context):
+            return False
+        if len(root.dreamzoom.levels) >= MAX_LEVELS:
+            cls.poll_message_set(f"There can be {MAX_LEVELS} levels at most")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        root = rig.active_rig(context)
+        settings = root.dreamzoom
+        settings.levels.add()
+        last = len(settings.levels) - 1
+        place = min(settings.active_level + 1, last)
+        settings.levels.move(last, place)
+        settings.active_level = place
+        return _levels_changed(root, context.scene)
+
+
+class DREAMZOOM_OT_level_remove(Operator):
+    """Remove the active level, and shorten the flight"""
+
+    bl_idname = "dreamzoom.level_remove"
+    bl_label = "Remove Level"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        root = rig.active_rig(context)
+        if not can_change(cls, context):
+            return False
+        if len(root.dreamzoom.levels) < 2:
+            cls.poll_message_set("A rig keeps at least one level")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        root = rig.active_rig(context)
+        settings = root.dreamzoom
+        settings.levels.remove(min(settings.active_level, len(settings.levels) - 1))
+        settings.active_level = min(settings.active_level, len(settings.levels) - 1)
+        return _levels_changed(root, context.scene)
+
+
+class DREAMZOOM_OT_level_move(Operator):
+    """Move the active level further from or nearer to the focus"""
+
+    bl_idname = "dreamzoom.level_move"
+    bl_label = "Move Level"
+    bl_options = {"REGISTER", "UNDO"}
+
+    direction: EnumProperty(
+        name="Direction",
+        description="Where to move it",
+        items=(("UP", "Up", "To where the camera is earlier"), ("DOWN", "Down", "To where the camera is later")),
+    )
+
+    @classmethod
+    def poll(cls, context):
+        return can_change(cls, context) and len(rig.active_rig(context).dreamzoom.levels) > 1
+
+    def execute(self, context) -> Result:
+        root = rig.active_rig(context)
+        settings = root.dreamzoom
+        place = settings.active_level + (1 if self.direction == "DOWN" else -1)
+        if not 0 <= place < len(settings.levels):
+            return {"CANCELLED"}
+        settings.levels.move(settings.active_level, place)
+        settings.active_level = place
+        rig.sync_levels(root)
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_level_place(Operator):
+    """Hang the selected objects under the active level"""
+
+    bl_idname = "dreamzoom.level_place"
+    bl_label = "Add Selected to Level"
+    bl_description = (
+        "Hang the selected objects under the active level, where they are seen now: they grow with it from then on, "
+        "and the next dream sees them"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        if not can_change(cls, context):
+            return False
+        if not _placeable(context):
+            cls.poll_message_set("Select objects that are in no rig yet")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        root = rig.active_rig(context)
+        settings = root.dreamzoom
+        level = min(settings.active_level, len(settings.levels) - 1)
+        home = rig.level_empties(root)[level]
+        placed = _placeable(context)
+        for obj in placed:
+            matrix = obj.matrix_world.copy()
+            obj.parent = home
+            obj.matrix_parent_inverse = home.matrix_world.inverted_safe()
+            obj.matrix_world = matrix
+        self.report({"INFO"}, f"{len(placed)} objects hang under level {level}")
+        return {"FINISHED"}
+
+
+def _placeable(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """The selected objects that hang under nothing that is selected too, and are part of no rig."""
+    chosen = set(context.selected_objects)
+    return [obj for obj in chosen if obj.parent not in chosen and rig.rig_of(obj) is None and obj.type != "CAMERA"]
+
+
+def _levels_changed(root: bpy.types.Object, scene: bpy.types.Scene) -> Result:
+    rig.sync_levels(root)
+    rig.stretch_flight(root, scene)
+    return {"FINISHED"}
+
+
+CLASSES = (DREAMZOOM_OT_level_add, DREAMZOOM_OT_level_remove, DREAMZOOM_OT_level_move, DREAMZOOM_OT_level_place)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

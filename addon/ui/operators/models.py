@@ -1,0 +1,172 @@
+"""Operators of the diffusion engine's models: what is here, what can be had, and LoRAs."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.types import Operator
+
+from ... import rig
+from ...backend import current_job, launch, model_library
+from ...core.errors import DreamzoomError
+from .common import Result, can_change, report
+
+ANOTHER = "another"
+CHOICES = (
+    *((name, label, f"A picture model and a depth model. {label}") for name, label in model_library.SETS.items()),
+    (ANOTHER, "Another Model", "Any model of the Hugging Face hub, by its name"),
+)
+
+
+def _can_ask(cls) -> bool:
+    if not launch.is_set_up():
+        cls.poll_message_set("Install what the dreaming needs first")
+    elif model_library.is_busy():
+        cls.poll_message_set("The server is being asked already")
+    elif current_job.is_busy():
+        cls.poll_message_set("A job is under way")
+    else:
+        return True
+    return False
+
+
+def _can_download(cls) -> bool:
+    if not bpy.app.online_access:
+        cls.poll_message_set("Allow Online Access in the preferences, under System, first")
+        return False
+    return _can_ask(cls)
+
+
+class DREAMZOOM_OT_refresh_models(Operator):
+    """Look again which models are on this machine"""
+
+    bl_idname = "dreamzoom.refresh_models"
+    bl_label = "Look for Models"
+
+    @classmethod
+    def poll(cls, context):
+        return _can_ask(cls)
+
+    def execute(self, context) -> Result:
+        model_library.refresh()
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_get_models(Operator):
+    """See which models can be downloaded, how large they are and under which licence. Nothing comes before you agree"""
+
+    bl_idname = "dreamzoom.get_models"
+    bl_label = "Get Models"
+
+    choice: EnumProperty(name="Models", description="What to get", items=CHOICES)
+    repository: StringProperty(
+        name="Name", description="owner/name on the Hugging Face hub, or one of sd, sdxl, flux2-klein, depth"
+    )
+
+    @classmethod
+    def poll(cls, context):
+        return _can_download(cls)
+
+    def invoke(self, context, event) -> Result:
+        return context.window_manager.invoke_props_dialog(self, width=340, confirm_text="Ask for Size and Licence")
+
+    def draw(self, context):
+        column = self.layout.column()
+        column.props_enum(self, "choice")
+        row = column.row()
+        row.active = self.choice == ANOTHER
+        row.prop(self, "repository", placeholder="owner/name")
+
+    def execute(self, context) -> Result:
+        name = self.repository.strip() if self.choice == ANOTHER else self.choice
+        if not name:
+            self.report({"WARNING"}, "Write the name of the model, as owner/name")
+            return {"CANCELLED"}
+        return _done(self, lambda: model_library.request_offer(name))
+
+
+class DREAMZOOM_OT_download_models(Operator):
+    """Download these models under their licences. Blender stays usable; what is cut off goes on later"""
+
+    bl_idname = "dreamzoom.download_models"
+    bl_label = "Download"
+
+    @classmethod
+    def poll(cls, context):
+        return bool(model_library.library.offers) and _can_download(cls)
+
+    def execute(self, context) -> Result:
+        return _done(self, model_library.download)
+
+
+class DREAMZOOM_OT_cancel_models(Operator):
+    """Stop. What has arrived is kept, and the next download goes on from there"""
+
+    bl_idname = "dreamzoom.cancel_models"
+    bl_label = "Cancel"
+
+    def execute(self, context) -> Result:
+        model_library.cancel()
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_lora_add(Operator):
+    """Add a LoRA: a small file that changes the picture model"""
+
+    bl_idname = "dreamzoom.lora_add"
+    bl_label = "Add LoRA"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        if not can_change(cls, context):
+            return False
+        if len(rig.active_rig(context).dreamzoom.diffusion.loras) >= 8:
+            cls.poll_message_set("There can be 8 LoRAs at most")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        rig.active_rig(context).dreamzoom.diffusion.loras.add()
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_lora_remove(Operator):
+    """Take this LoRA off the list"""
+
+    bl_idname = "dreamzoom.lora_remove"
+    bl_label = "Remove LoRA"
+    bl_options = {"REGISTER", "UNDO"}
+
+    index: IntProperty(name="Index", description="Which of the list", min=0)
+
+    @classmethod
+    def poll(cls, context):
+        return can_change(cls, context)
+
+    def execute(self, context) -> Result:
+        loras = rig.active_rig(context).dreamzoom.diffusion.loras
+        if self.index >= len(loras):
+            return {"CANCELLED"}
+        loras.remove(self.index)
+        return {"FINISHED"}
+
+
+def _done(operator: Operator, work) -> Result:
+    try:
+        work()
+    except DreamzoomError as error:
+        return report(operator, error, "WARNING")
+    return {"FINISHED"}
+
+
+CLASSES = (
+    DREAMZOOM_OT_refresh_models,
+    DREAMZOOM_OT_get_models,
+    DREAMZOOM_OT_download_models,
+    DREAMZOOM_OT_cancel_models,
+    DREAMZOOM_OT_lora_add,
+    DREAMZOOM_OT_lora_remove,
+)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -1,0 +1,187 @@
+"""Operators that make a rig and its flight, and set the render up."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+from bpy.types import Operator
+
+from ... import rig
+from ...backend import current_job
+from ...results import render_settings
+from ...rig import duplicate
+from ...scene import occluders
+from .. import properties
+from .common import Result, can_change, has_rig, in_object_mode, select_only
+
+
+class DREAMZOOM_OT_create_rig(Operator):
+    """Create the zoom rig with its camera, levels and a flight of constant speed"""
+
+    bl_idname = "dreamzoom.create_rig"
+    bl_label = "Create Rig"
+    bl_options = {"REGISTER", "UNDO"}
+
+    target: StringProperty(
+        name="Focus", description="The object to zoom into. Empty: the 3D cursor", options={"SKIP_SAVE"}
+    )
+    levels: IntProperty(
+        name="Levels", description="How many powers of the zoom, each with its own prompt", default=6, min=1, max=64
+    )
+    zoom_factor: bpy.props.FloatProperty(**properties.FACTOR)
+    frames_per_level: IntProperty(**properties.SPEED)
+    use_frame_range: BoolProperty(
+        name="Set Frame Range",
+        description="Let the scene's frame range end with the flight, and use the rig's camera",
+        default=True,
+    )
+
+    @classmethod
+    def poll(cls, context):
+        return in_object_mode(cls, context)
+
+    def execute(self, context) -> Result:
+        scene = context.scene
+        target = scene.objects.get(self.target)
+        if self.target and target is None:
+            self.report({"ERROR"}, f"There is no object “{self.target}” in this scene")
+            return {"CANCELLED"}
+        location = target.matrix_world.translation if target else scene.cursor.location
+        root = rig.create_rig(scene, location, self.levels, self.zoom_factor, self.frames_per_level)
+        if self.use_frame_range:
+            render_settings.use_flight(root, scene)
+        select_only(context, root)
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_key_flight(Operator):
+    """Replace the keys of the zoom by a flight of constant speed through all levels"""
+
+    bl_idname = "dreamzoom.key_flight"
+    bl_label = "Key Constant Flight"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        if not has_rig(cls, context):
+            return False
+        if rig.active_rig(context).library is not None:
+            cls.poll_message_set(rig.why_locked(rig.active_rig(context)))
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        root = rig.active_rig(context)
+        rig.key_flight(root, context.scene.frame_start)
+        render_settings.use_flight(root, context.scene)
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_duplicate_rig(Operator):
+    """Copy the rig with all its levels, hidden ones too, as one that is independent of it"""
+
+    bl_idname = "dreamzoom.duplicate_rig"
+    bl_label = "Duplicate Flight"
+    bl_description = (
+        "Copy the rig with all its levels, hidden ones too, as one that is independent of it, at the same place. "
+        "Splats and meshes are shared, so it costs no memory"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        return can_change(cls, context)
+
+    def execute(self, context) -> Result:
+        made = duplicate.duplicate(context.scene, rig.active_rig(context))
+        context.scene.dreamzoom.rig = made
+        select_only(context, made)
+        self.report({"INFO"}, f"{made.name} lies at the same place: press G to move it")
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_delete_rig(Operator):
+    """Delete the rig with its camera, levels and imported content. Objects of your own stay where they are seen now"""
+
+    bl_idname = "dreamzoom.delete_rig"
+    bl_label = "Delete Flight"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        if not can_change(cls, context):
+            return False
+        if current_job.is_busy() and current_job.get().rig_uid == rig.active_rig(context).session_uid:
+            cls.poll_message_set("Its job is under way: cancel it first")
+            return False
+        return True
+
+    def invoke(self, context, event) -> Result:
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, context) -> Result:
+        root = rig.active_rig(context)
+        name, kept = root.name, duplicate.delete(root)
+        stay = f"; {len(kept)} objects of your own stay" if kept else ""
+        self.report({"INFO"}, f"Deleted {name}{stay}")
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_hide_in_the_way(Operator):
+    """Hide the objects that stand in the middle of the flight and belong to no level, in the viewport and in renders"""
+
+    bl_idname = "dreamzoom.hide_in_the_way"
+    bl_label = "Hide"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        return has_rig(cls, context)
+
+    def execute(self, context) -> Result:
+        hidden = occluders.find(rig.active_rig(context), context.scene)
+        for obj in hidden:
+            obj.hide_viewport = obj.hide_render = True
+        self.report({"INFO"}, f"Hidden: {', '.join(obj.name for obj in hidden) or 'nothing'}")
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_render_settings(Operator):
+    """Set the scene up so that a render shows what was dreamed"""
+
+    bl_idname = "dreamzoom.render_settings"
+    bl_label = "Set Up Render"
+    bl_description = (
+        "Set the scene up so that a render shows what was dreamed: unchanged colours, rays that pass all splats, "
+        "the rig's camera and frame range"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+
+    engine: EnumProperty(**properties.RENDER_ENGINE)
+    samples: IntProperty(**properties.RENDER_SAMPLES)
+    output: EnumProperty(**properties.RENDER_OUTPUT, default="KEEP")
+    transparent: BoolProperty(**properties.RENDER_TRANSPARENT)
+
+    @classmethod
+    def poll(cls, context):
+        return has_rig(cls, context)
+
+    def execute(self, context) -> Result:
+        root = rig.active_rig(context)
+        samples = self.samples or render_settings.SAMPLES[self.engine]
+        render_settings.set_up(context.scene, self.engine, samples, self.output, self.transparent)
+        render_settings.use_flight(root, context.scene)
+        self.report({"INFO"}, "The render is set up: press F12, or Ctrl F12 for the flight")
+        return {"FINISHED"}
+
+
+CLASSES = (
+    DREAMZOOM_OT_create_rig,
+    DREAMZOOM_OT_key_flight,
+    DREAMZOOM_OT_duplicate_rig,
+    DREAMZOOM_OT_delete_rig,
+    DREAMZOOM_OT_hide_in_the_way,
+    DREAMZOOM_OT_render_settings,
+)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -1,0 +1,55 @@
+"""Operators that set the machine up."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.types import Operator
+
+from ... import __package__ as base_package
+from ...backend import installation
+from .common import Result
+
+
+class DREAMZOOM_OT_install_server(Operator):
+    """Install what the dreaming needs"""
+
+    bl_idname = "dreamzoom.install_server"
+    bl_label = "Install"
+    bl_description = (
+        "Install what the dreaming needs into a folder of its own, once. Takes a few minutes and some gigabytes; "
+        "Blender stays usable meanwhile"
+    )
+
+    @classmethod
+    def poll(cls, context):
+        if not bpy.app.online_access:
+            cls.poll_message_set("Allow Online Access in the preferences, under System, first")
+            return False
+        if installation.state.running is not None:
+            cls.poll_message_set("It is being installed")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        try:
+            installation.start()
+        except OSError as error:
+            self.report({"ERROR"}, f"The installation can't be started: {error}")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_open_preferences(Operator):
+    """Open Dreamzoom's preferences"""
+
+    bl_idname = "dreamzoom.open_preferences"
+    bl_label = "Open Preferences"
+
+    def execute(self, context) -> Result:
+        bpy.ops.preferences.addon_show(module=str(base_package))
+        return {"FINISHED"}
+
+
+CLASSES = (DREAMZOOM_OT_install_server, DREAMZOOM_OT_open_preferences)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

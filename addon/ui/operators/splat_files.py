@@ -1,0 +1,222 @@
+"""Operators that import and export files of splats: in the File menu, and what is dropped into the viewport."""
+
+from __future__ import annotations
+
+from math import pi
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, StringProperty
+from bpy.types import FileHandler, Operator, OperatorFileListElement
+from bpy_extras.io_utils import ExportHelper, ImportHelper, poll_file_object_drop
+from mathutils import Matrix
+
+from ... import splats
+from ...core import formats
+from ...results import render_settings
+from .common import Result, select_only
+
+PATTERNS = ";".join(f"*{suffix}" for suffix in formats.SUFFIXES)
+"""Of the names of all files of splats, as Blender's file browser has it."""
+
+TURNS = {"MINUS_Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
+"""The turn about X that puts a file upright, by the axis that points up in it."""
+
+AXIS_OF = {"-Y": "MINUS_Y", "Y": "Y", "Z": "Z"}
+"""The choice of `axes` for the axis that a file says, or its format is known to have, upwards."""
+
+SHOWN = {
+    "surfels": ", as quads",
+    "flat": ", as flat Gaussians on quads",
+    "gaussians": ", as Gaussians in spheres",
+    "viewers": ", as viewers show them",
+    "native": ", as Blender's own",
+}
+"""What the report says of the representation."""
+
+NATIVE = (
+    (
+        "native",
+        "Blender's Own",
+        "A point cloud that Blender itself shows as splats: quick in the viewport; needs more samples in Cycles, and "
+        "Apply Transform spoils it",
+    ),
+) * splats.native.available()
+"""One more choice where this Blender has splats of its own, from 5.3 on; none elsewhere."""
+
+AXES = (
+    ("MINUS_Y", "−Y Up", "As in most captures: x right, y down, z forward"),
+    ("Y", "Y Up", "As in SPZ and glTF: x right, y up, z back"),
+    ("Z", "Z Up", "As in Blender, and in Dreamzoom's own files"),
+)
+
+
+class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
+    """Import Gaussian splats that render in Cycles and EEVEE"""
+
+    bl_idname = "dreamzoom.import_splats"
+    bl_label = "Import Splats"
+    bl_options = {"UNDO", "PRESET"}
+
+    filter_glob: StringProperty(default=PATTERNS, options={"HIDDEN"})
+    files: CollectionProperty(type=OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
+    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    representation: EnumProperty(
+        name="Show As",
+        description="What the splats become",
+        items=(
+            ("auto", "Automatic", "The fastest of quads, flat Gaussians and Gaussians that shows the splats well"),
+            ("surfels", "Quads", "The fastest, and the best in EEVEE; shows splats as if they had no thickness"),
+            (
+                "flat",
+                "Flat Gaussians",
+                "Quads whose material evaluates each splat along the ray; twice as fast as Gaussians, and exact for "
+                "splats that are at most an eighth as thick as they are wide",
+            ),
+            (
+                "gaussians",
+                "Gaussians",
+                "Points whose material evaluates each splat along the ray; exact for all in Cycles",
+            ),
+            (
+                "viewers",
+                "As Viewers Do",
+                "Quads that face the camera and blend in sRGB, as web viewers show splats; sets the view transform Raw",
+            ),
+            *NATIVE,
+        ),
+        default="auto",
+    )
+    axes: EnumProperty(
+        name="Axes",
+        description="The axis that points up in the file",
+        items=(("AUTO", "Automatic", "As is usual for the kind of file"), *AXES),
+        default="AUTO",
+    )
+    scale: FloatProperty(name="Scale", description="Size of the object", default=1.0, min=1e-6, soft_max=100.0)
+
+    set_up_render: BoolProperty(
+        name="Set Up Render",
+        description="Let rays pass all splats in Cycles, and leave their colours as they are: view transform Standard",
+        default=True,
+    )
+
+    def invoke(self, context, event) -> Any:
+        return self.invoke_popup(context) if self.directory else ImportHelper.invoke(self, context, event)
+
+    def execute(self, context) -> Result:
+        names = [element.name for element in self.files if element.name]
+        paths = [Path(self.directory) / name for name in names] or [Path(self.filepath)]
+        if paths[0].is_dir():
+            self.report({"ERROR"}, f"Choose a file of splats: {', '.join(formats.SUFFIXES)}")
+            return {"CANCELLED"}
+        done = [path for path in paths if self._import(context, path)]
+        return {"FINISHED"} if done else {"CANCELLED"}
+
+    def _import(self, context, path: Path) -> bool:
+        try:
+            read = formats.read(path)
+            values = read.splats
+            if not len(values):
+                why = f": none of its {read.dropped:,} rows holds usable numbers" if read.dropped else ""
+                raise splats.SplatFileError(f"{path.name} holds no splats{why}")
+            axes = AXIS_OF[read.up] if self.axes == "AUTO" else self.axes
+            shown = splats.usual_representation(values) if self.representation == "auto" else self.representation
+            objects = splats.show_splats(values, path.stem.removesuffix(".compressed"), context.collection, shown)
+        except (OSError, splats.SplatFileError) as error:
+            self.report({"ERROR"}, _told(error))
+            return False
+        except MemoryError:
+            self.report({"ERROR"}, f"{path.name} needs more memory than there is")
+            return False
+        if self.set_up_render:
+            render_settings.show_splats(context.scene)
+        if self.representation == "viewers":
+            context.scene.view_settings.view_transform = "Raw"
+        for obj in objects:
+            obj.rotation_euler.x = TURNS[axes]
+            obj.scale = (self.scale,) * 3
+        select_only(context, *objects)
+        label = SHOWN.get(shown, "")
+        if read.warning:
+            self.report({"WARNING"}, f"{path.name}: {read.warning}")
+        else:
+            self.report({"INFO"}, f"{path.name}: {len(values):,} splats{label}")
+        return True
+
+
+class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """Write the selected splats into one PLY that other programs read, with their transforms applied"""
+
+    bl_idname = "dreamzoom.export_splats"
+    bl_label = "Export Splats"
+    bl_options = {"PRESET"}
+
+    filename_ext = ".ply"
+    filter_glob: StringProperty(default="*.ply", options={"HIDDEN"})
+    axes: EnumProperty(name="Axes", description="The axis that shall point up in the file", items=AXES)
+
+    @classmethod
+    def poll(cls, context):
+        if not any(splats.holds_splats(obj) for obj in context.selected_objects):
+            cls.poll_message_set("Select an object that shows splats first")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        objects = [obj for obj in context.selected_objects if splats.holds_splats(obj)]
+        path = Path(self.filepath)
+        try:
+            count = splats.export_splats(objects, path, Matrix.Rotation(-TURNS[self.axes], 4, "X"))
+        except (OSError, splats.SplatFileError) as error:
+            self.report({"ERROR"}, _told(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"{path.name}: {count:,} splats")
+        return {"FINISHED"}
+
+
+class DREAMZOOM_FH_splats(FileHandler):
+    """Files of splats that are dropped into the viewport."""
+
+    bl_idname = "DREAMZOOM_FH_splats"
+    bl_label = "Gaussian Splats"
+    bl_import_operator = "dreamzoom.import_splats"
+    bl_export_operator = "dreamzoom.export_splats"
+    bl_file_extensions = ";".join(formats.SUFFIXES)
+
+    @classmethod
+    def poll_drop(cls, context):
+        return poll_file_object_drop(context)
+
+
+def _told(error: Exception) -> str:
+    """What is wrong with a file, and what to do, in one line."""
+    return f"{error}; {error.remedy}" if getattr(error, "remedy", "") else str(error)
+
+
+def draw_import(menu, _context) -> None:
+    """The line in File > Import."""
+    menu.layout.operator(DREAMZOOM_OT_import_splats.bl_idname, text=f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+
+
+def draw_export(menu, _context) -> None:
+    """The line in File > Export."""
+    menu.layout.operator(DREAMZOOM_OT_export_splats.bl_idname, text="Gaussian Splats (.ply)")
+
+
+CLASSES = (DREAMZOOM_OT_import_splats, DREAMZOOM_OT_export_splats, DREAMZOOM_FH_splats)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.TOPBAR_MT_file_import.append(draw_import)
+    bpy.types.TOPBAR_MT_file_export.append(draw_export)
+
+
+def unregister() -> None:
+    bpy.types.TOPBAR_MT_file_export.remove(draw_export)
+    bpy.types.TOPBAR_MT_file_import.remove(draw_import)
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,75 @@
+"""The operator that imports a zoom stack as planes under the rig."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, StringProperty
+from bpy.types import Operator
+from bpy_extras.io_utils import ImportHelper
+
+from ... import rig
+from ...core.errors import DreamzoomError
+from ...results import render_settings, zoom_stack_import
+from .common import Result, in_object_mode, report, select_only
+
+
+class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """Import the pictures of a zoom stack as nested planes under the rig: the zoom without 3D"""
+
+    bl_idname = "dreamzoom.import_stack"
+    bl_label = "Import Zoom Stack"
+    bl_options = {"REGISTER", "UNDO", "PRESET"}
+
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+    still: BoolProperty(
+        name="Stop Orbit",
+        description="Set the rig's orbit to zero, so that its camera goes on facing the planes",
+        default=True,
+    )
+    use_frame_range: BoolProperty(
+        name="Set Frame Range",
+        description="Let the scene's frame range end with the flight, and use the rig's camera",
+        default=True,
+    )
+
+    @classmethod
+    def poll(cls, context):
+        return in_object_mode(cls, context)
+
+    def execute(self, context) -> Result:
+        before = rig.active_rig(context)
+        try:
+            root = zoom_stack_import.import_stack(
+                context.scene, Path(bpy.path.abspath(self.filepath)), before, self.still
+            )
+        except DreamzoomError as error:
+            return report(self, error)
+        if self.use_frame_range:
+            render_settings.use_flight(root, context.scene)
+        select_only(context, root)
+        count = len(root.dreamzoom.levels)
+        made = "" if root == before else ", under a new rig"
+        self.report({"INFO"}, f"{count} pictures{made}")
+        return {"FINISHED"}
+
+
+def draw_import(menu, _context) -> None:
+    """The line in File > Import."""
+    menu.layout.operator(DREAMZOOM_OT_import_stack.bl_idname, text=f"Dreamzoom Zoom Stack ({zoom_stack_import.NAME})")
+
+
+CLASSES = (DREAMZOOM_OT_import_stack,)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.TOPBAR_MT_file_import.append(draw_import)
+
+
+def unregister() -> None:
+    bpy.types.TOPBAR_MT_file_import.remove(draw_import)
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

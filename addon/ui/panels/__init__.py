@@ -1,0 +1,17 @@
+"""The Dreamzoom tab of the 3D viewport's sidebar, from top to bottom in the order of the work."""
+
+from __future__ import annotations
+
+from . import diffusion, dream, levels, result, rig
+
+MODULES = (rig, levels, dream, diffusion, result)
+
+
+def register() -> None:
+    for module in MODULES:
+        module.register()
+
+
+def unregister() -> None:
+    for module in reversed(MODULES):
+        module.unregister()

@@ -1,0 +1,115 @@
+"""The panel of the diffusion engine, below Dream: its models and what they are told."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.types import Panel, UILayout
+
+from ... import rig
+from ...backend import current_job, launch, model_library
+from .. import labels
+from .layout import RigPanel, draw_error, paragraph, split
+
+
+class DREAMZOOM_PT_diffusion(RigPanel, Panel):
+    bl_label = "Diffusion"
+    bl_parent_id = "DREAMZOOM_PT_dream"
+
+    @classmethod
+    def poll(cls, context):
+        root = rig.active_rig(context)
+        return root is not None and root.dreamzoom.engine == "diffusion"
+
+    def draw(self, context):
+        layout = self.layout
+        settings = rig.active_rig(context).dreamzoom.diffusion
+        column = split(layout)
+        column.enabled = not current_job.is_busy()
+        column.prop(settings, "model", placeholder="The best there is", icon="IMAGE_DATA")
+        column.prop(settings, "depth_model", placeholder="The one there is", icon="IMAGE_ZDEPTH")
+        if launch.is_set_up():
+            _draw_library(layout)
+        column = split(layout)
+        column.enabled = not current_job.is_busy()
+        column.prop(settings, "style", placeholder="Behind every prompt")
+        column.prop(settings, "steps")
+        column.prop(settings, "guidance")
+
+
+class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
+    bl_label = "More"
+    bl_parent_id = "DREAMZOOM_PT_diffusion"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        layout = self.layout
+        settings = rig.active_rig(context).dreamzoom.diffusion
+        column = split(layout)
+        column.enabled = not current_job.is_busy()
+        column.prop(settings, "scheduler")
+        column.prop(settings, "detail")
+        column.prop(settings, "joint")
+        column.prop(settings, "offload")
+        for index, item in enumerate(settings.loras):
+            row = layout.row(align=True)
+            row.prop(item, "file", text="", placeholder="LoRA")
+            weight = row.row(align=True)
+            weight.ui_units_x = 3.5
+            weight.prop(item, "weight", text="")
+            row.operator("dreamzoom.lora_remove", text="", icon="REMOVE").index = index
+        layout.operator("dreamzoom.lora_add", icon="ADD")
+
+
+def _draw_library(layout: UILayout) -> None:
+    """Which models there are, and the way to more."""
+    library = model_library.library
+    if library.error is not None:
+        draw_error(layout, str(library.error), library.error.remedy, library.error.operator, "dreamzoom.cancel_models")
+    if library.activity == "downloading":
+        _draw_download(layout)
+        return
+    if library.offers:
+        _draw_offer(layout)
+        return
+    if library.entries is not None and not model_library.names("picture"):
+        paragraph(layout, "There is no picture model on this machine yet.", icon="INFO")
+    elif library.entries is not None and not model_library.names("depth"):
+        paragraph(layout, "There is no depth model on this machine yet.", icon="INFO")
+    for name, reason in model_library.unusable():
+        paragraph(layout, f"{name} can't be used: {reason}", icon="ERROR")
+    row = layout.row(align=True)
+    running = {"offering": "Asking for Size and Licence", "listing": "Looking for Models"}
+    row.operator("dreamzoom.get_models", icon="IMPORT", text=running.get(library.activity))
+    row.operator("dreamzoom.refresh_models", icon="FILE_REFRESH", text="")
+    if not bpy.app.online_access:
+        paragraph(layout, "To get models, allow Online Access: Preferences, System, Network.")
+
+
+def _draw_offer(layout: UILayout) -> None:
+    box = layout.box()
+    for offer in model_library.library.offers:
+        box.label(text=offer["repository"], icon="IMPORT" if offer["missing"] else "CHECKMARK")
+        size = f"{offer['missing'] / 1e9:.2f} GB" if offer["missing"] else "Here already"
+        paragraph(box, f"{size}. Licence: {offer['licence'] or 'none is stated'}.")
+    column = box.column(align=True)
+    total = sum(offer["missing"] for offer in model_library.library.offers)
+    column.operator(
+        "dreamzoom.download_models", icon="IMPORT", text=f"Download {total / 1e9:.1f} GB" if total else None
+    )
+    column.operator("dreamzoom.cancel_models", text="Not Now")
+
+
+def _draw_download(layout: UILayout) -> None:
+    library = model_library.library
+    row = layout.row(align=True)
+    row.progress(factor=library.fraction, text=f"{library.fraction * 100:.0f} %")
+    row.operator("dreamzoom.cancel_models", text="", icon="CANCEL")
+    column = layout.column(align=True)
+    column.label(text=library.message or "Starting")
+    if library.seconds_left is not None:
+        column.label(text=f"About {labels.of_seconds(library.seconds_left)} left")
+
+
+CLASSES = (DREAMZOOM_PT_diffusion, DREAMZOOM_PT_diffusion_more)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -1,0 +1,104 @@
+"""The panels of the zoom rig and its flight."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.types import Panel, UILayout
+
+from ... import rig
+from ...scene import occluders
+from .layout import RigPanel, SidebarPanel, paragraph, split
+
+
+class DREAMZOOM_PT_rig(SidebarPanel, Panel):
+    bl_label = "Zoom Rig"
+
+    def draw(self, context):
+        layout = self.layout
+        root = rig.active_rig(context)
+        if root is None:
+            paragraph(layout, "Start with a rig: a camera that zooms through levels of prompts.", icon="INFO")
+            draw_new_rig(context.scene.dreamzoom, layout)
+            return
+        row = layout.row(align=True)
+        row.label(text=root.name, icon="EMPTY_AXIS")
+        row.operator("dreamzoom.duplicate_rig", text="", icon="DUPLICATE", emboss=False)
+        row.operator("dreamzoom.delete_rig", text="", icon="TRASH", emboss=False)
+        locked = rig.why_locked(root)
+        if locked:
+            paragraph(layout, locked, icon="LINKED")
+        column = split(layout)
+        column.prop(root, rig.ZOOM, text="Zoom", slider=True)
+        draw_occluders(layout, root, context.scene)
+
+
+class DREAMZOOM_PT_flight(RigPanel, Panel):
+    bl_label = "Flight"
+    bl_parent_id = "DREAMZOOM_PT_rig"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        layout = self.layout
+        root = rig.active_rig(context)
+        settings = root.dreamzoom
+        column = split(layout)
+        column.prop(settings, "camera")
+        column.prop(root, rig.ORBIT, text="Orbit per Level")
+        column.separator()
+        column.prop(settings, "zoom_factor")
+        column.prop(settings, "frames_per_level", text="Frames / Level")
+        row = column.row()
+        row.active = len(settings.levels) > 1
+        row.prop(settings, "loop")
+        column = layout.column(align=True)
+        column.operator("dreamzoom.key_flight", icon="KEYFRAME")
+        column.operator("dreamzoom.to_camera", icon="OUTLINER_DATA_CAMERA")
+
+
+class DREAMZOOM_PT_new_rig(RigPanel, Panel):
+    bl_label = "Another Rig"
+    bl_parent_id = "DREAMZOOM_PT_rig"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        draw_new_rig(context.scene.dreamzoom, self.layout)
+
+
+def draw_new_rig(new, layout: UILayout) -> None:
+    """What a new rig is to be, and the button that makes it."""
+    column = split(layout)
+    column.prop(new, "target", text="Focus", placeholder="3D Cursor")
+    column.prop(new, "levels")
+    column.prop(new, "zoom_factor")
+    column.prop(new, "frames_per_level", text="Frames / Level")
+    row = layout.row()
+    row.scale_y = 1.4
+    button = row.operator("dreamzoom.create_rig", icon="ADD")
+    button.target = new.target.name if new.target else ""
+    button.levels, button.zoom_factor, button.frames_per_level = new.levels, new.zoom_factor, new.frames_per_level
+    button = layout.operator("dreamzoom.from_camera", icon="OUTLINER_OB_CAMERA")
+    button.camera = ""
+    button.target, button.zoom_factor = new.target.name if new.target else "", new.zoom_factor
+
+
+def draw_occluders(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
+    """Which objects hide the dream, as the cube of a new file does, and the button that hides them."""
+    found = [obj.name for obj in occluders.find(root, scene)]
+    if not found:
+        return
+    names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    box = layout.box()
+    verb = "stands" if len(found) == 1 else "stand"
+    paragraph(
+        box,
+        f"{names} {verb} in the middle of the flight, in front of the dream. Hide it, or add it to a level.",
+        icon="INFO",
+    )
+    row = box.row(align=True)
+    row.operator("dreamzoom.hide_in_the_way", icon="HIDE_ON")
+    row.prop(root.dreamzoom, "let_stand", text="Let Stand", toggle=True)
+
+
+CLASSES = (DREAMZOOM_PT_rig, DREAMZOOM_PT_flight, DREAMZOOM_PT_new_rig)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -1,0 +1,29 @@
+"""The installation of the server, as the Dream panel and the preferences draw it."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.types import UILayout
+
+from ...backend import installation
+from .layout import draw_error, paragraph
+
+
+def draw_set_up(layout: UILayout) -> None:
+    """What to do on a machine where the server has no environment yet, and how its installation goes."""
+    running = installation.state.running
+    box = layout.box()
+    if running is not None:
+        paragraph(box, "Installing. Blender stays usable.", icon="TIME")
+        paragraph(box, running.line)
+        return
+    paragraph(box, "Dreaming needs a few packages first.", icon="INFO")
+    paragraph(box, "They go into a folder of their own, once: some minutes, some gigabytes.")
+    row = box.row()
+    row.scale_y = 1.3
+    row.operator("dreamzoom.install_server", icon="IMPORT")
+    if not bpy.app.online_access:
+        paragraph(box, "Allow Online Access first: Preferences, System, Network.")
+    box.operator("dreamzoom.open_preferences", text="Use a Python of My Own", icon="PREFERENCES")
+    if installation.state.error:
+        draw_error(layout, installation.state.error, "Check the network and press Install again")

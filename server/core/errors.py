@@ -1,0 +1,70 @@
+"""The few errors that users meet. Each says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import errno
+
+
+class DreamzoomError(Exception):
+    """Anything that stops a job for a reason worth telling.
+
+    Args:
+        message: One line: what is wrong and where.
+        remedy: One line: what the artist can do. The panel draws it under the message.
+        operator: The Blender operator that does it; the panel draws it as a button ("dreamzoom.install_server").
+    """
+
+    def __init__(self, message: str, remedy: str = "", operator: str = ""):
+        super().__init__(message)
+        self.remedy = remedy
+        self.operator = operator
+
+
+class BadRequest(DreamzoomError):
+    """The request can't be run as it is. Exit code 2.
+
+    Args:
+        field: Where, as a JSON path without the leading `$.` (`levels[2].prompt`); "request" for the whole.
+        message: What the field must be.
+    """
+
+    def __init__(self, field: str, message: str):
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class Cancelled(DreamzoomError):
+    """The artist pressed Cancel. Exit code 3. The job folder stays resumable."""
+
+    def __init__(self):
+        super().__init__("cancelled", "generate again to go on from where it stopped")
+
+
+class EngineUnavailable(DreamzoomError):
+    """The engine's packages, weights or hardware are missing. Exit code 4."""
+
+
+class ModelMissing(EngineUnavailable):
+    """A model is not on this machine; it can be downloaded, or another one named."""
+
+
+class SplatFileError(DreamzoomError):
+    """A file of splats or points that can't be read or written as it is."""
+
+
+def explained(error: BaseException) -> tuple[str, str]:
+    """Any error as one line that says what is wrong, and one that says what to do (empty where nothing is known)."""
+    remedy = error.remedy if isinstance(error, DreamzoomError) else ""
+    message = str(error)
+    if isinstance(error, OSError):
+        message = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or message
+        if error.errno == errno.ENOSPC:
+            remedy = "free some space on that disk, then generate again: it goes on from where it stopped"
+        elif isinstance(error, PermissionError):
+            remedy = "choose a place that may be written and read"
+    elif isinstance(error, MemoryError):
+        message, remedy = "out of memory", "choose a smaller picture size or a lower quality"
+    elif not isinstance(error, DreamzoomError):
+        message = f"{type(error).__name__}: {message}"
+        remedy = "set the environment variable DREAMZOOM_DEBUG=1 and run it again to see where it comes from"
+    return " ".join(message.split()), remedy

@@ -1,0 +1,176 @@
+"""SuperSplat's compressed PLY: splats in chunks of 256, each value in few bits between the chunk's bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic_files import replacing
+from ..errors import SplatFileError
+from ..gaussians import Gaussians
+from . import ply, quantization
+from .format import Format, SplatFile, without
+
+CHUNK = 256
+POSITION = ["x", "y", "z"]
+SCALE = ["scale_x", "scale_y", "scale_z"]
+COLOUR = ["r", "g", "b"]
+BOUNDS = [f"{end}_{axis}" for group in (POSITION, SCALE, COLOUR) for end in ("min", "max") for axis in group]
+PACKED = ["packed_position", "packed_rotation", "packed_scale", "packed_color"]
+SH_RANGE = np.float32(8)
+"""Harmonics above degree 0 lie in ± half of this, in 8 bits."""
+
+
+def recognises(path: Path, magic: bytes) -> bool:
+    """Whether a file is a PLY whose header promises this layout. Raises SplatFileError for a header that is none."""
+    return magic.startswith(ply.MAGIC) and ply.table_named(ply.tables_of(path), "chunk") is not None
+
+
+def read(path: Path) -> SplatFile:
+    """Read a compressed PLY, in the file's order; splats whose chunk has bounds that are NaN or infinite are left out.
+
+    Raises:
+        SplatFileError: What is wrong with the file, in one sentence.
+        OSError: The file can't be opened.
+    """
+    path = Path(path)
+    tables = ply.tables_of(path)
+    chunks, vertices = ply.table_named(tables, "chunk"), ply.table_named(tables, "vertex")
+    if chunks is None or vertices is None:
+        raise SplatFileError(f"{path.name}: holds no splats: the compressed PLY lacks a table")
+    coloured = "min_r" in chunks.columns
+    for table, names in ((chunks, BOUNDS if coloured else BOUNDS[:12]), (vertices, PACKED)):
+        missing = [name for name in names if name not in table.columns]
+        if missing:
+            raise SplatFileError(f"{path.name}: holds no splats: the compressed PLY has no {missing[0]}")
+        table.check()
+    if len(chunks) != -(-len(vertices) // CHUNK):
+        raise SplatFileError(f"{path.name}: {len(chunks)} chunks do not fit {len(vertices)} splats")
+    if any(vertices.type_of(name) != np.uint32 for name in PACKED):
+        raise SplatFileError(f"{path.name}: the compressed PLY's packed columns are not of type uint")
+    coded = _coded_harmonics(path, ply.table_named(tables, "sh"), len(vertices))
+    with np.errstate(over="ignore", invalid="ignore"):
+        splats = _unpacked(vertices.rows(0, len(vertices)), chunks.rows(0, len(chunks)), coded, coloured)
+        good = np.isfinite(splats.means).all(-1) & np.isfinite(splats.log_scales).all(-1)
+        good &= np.isfinite(splats.sh[:, 0]).all(-1)
+    return without(splats, good, "-Y")
+
+
+def write_splats(path: Path, splats: Gaussians):
+    """Write a compressed PLY, 16 bytes a splat and 9 to 72 for harmonics; the splats are sorted along a space-filling
+    curve, and `extra` is lost.
+    """
+    splats = splats[np.argsort(_morton(splats.means), kind="stable")]
+    groups = (splats.means, np.clip(splats.log_scales, -20, 20), quantization.colour_of(splats.sh))
+    starts = np.arange(0, len(splats), CHUNK)
+    bounds = np.zeros(len(starts), np.dtype([(name, "<f4") for name in BOUNDS]))
+    shares = []
+    for names, values in zip((POSITION, SCALE, COLOUR), groups):
+        low, high = (end.reduceat(values, starts) if len(starts) else values for end in (np.minimum, np.maximum))
+        for axis, name in enumerate(names):
+            bounds[f"min_{name}"], bounds[f"max_{name}"] = low[:, axis], high[:, axis]
+        chunk = np.arange(len(splats)) // CHUNK
+        shares.append((values - low[chunk]) / np.maximum(high - low, 1e-10)[chunk])
+    rows = np.empty(len(splats), np.dtype([(name, "<u4") for name in PACKED]))
+    rows["packed_position"] = _pack(shares[0], (11, 10, 11))
+    rows["packed_scale"] = _pack(shares[1], (11, 10, 11))
+    alpha = quantization.opacity_bytes(splats.logit_opacities)
+    rows["packed_color"] = _pack(shares[2], (8, 8, 8)) << np.uint32(8) | alpha
+    largest, three = quantization.smallest_three(splats.quaternions)
+    rows["packed_rotation"] = largest.astype(np.uint32) << np.uint32(30) | _pack(
+        three * quantization.SQRT_HALF + np.float32(0.5), (10, 10, 10)
+    )
+    harmonics = splats.sh[:, 1:].transpose(0, 2, 1).reshape(len(splats), 3 * (splats.sh.shape[1] - 1))
+    coded = np.clip(np.floor(harmonics * (256 / SH_RANGE) + 128), 0, 255).astype(np.uint8)
+    tables = {"chunk": (len(starts), bounds.dtype), "vertex": (len(splats), rows.dtype)}
+    if coded.shape[1]:
+        tables["sh"] = (len(splats), np.dtype([(f"f_rest_{index}", "u1") for index in range(coded.shape[1])]))
+    with replacing(path) as file:
+        file.write(ply.header_for(tables))
+        file.write(bounds.data)
+        file.write(rows.data)
+        file.write(np.ascontiguousarray(coded).data)
+
+
+def _coded_harmonics(path: Path, table: ply.Table | None, count: int) -> np.ndarray:
+    """The bytes of the harmonics above degree 0, (N, K − 1, 3)."""
+    if table is None:
+        return np.zeros((count, 0, 3), np.uint8)
+    names = [f"f_rest_{index}" for index in range(len(table.columns))]
+    if len(table) != count or len(names) not in (9, 24, 45, 72) or set(names) != set(table.columns):
+        raise SplatFileError(f"{path.name}: the compressed PLY's table of harmonics does not fit its splats")
+    if any(table.type_of(name) != np.uint8 for name in names):
+        raise SplatFileError(f"{path.name}: the compressed PLY's harmonics are not of type uchar")
+    table.check()
+    return ply.column(table.rows(0, count), names).reshape(count, 3, len(names) // 3).transpose(0, 2, 1)
+
+
+def _unpacked(rows: np.ndarray, bounds: np.ndarray, sh_bytes: np.ndarray, coloured: bool) -> Gaussians:
+    chunk = np.arange(len(rows)) // CHUNK
+
+    def between(shares: np.ndarray, names: list[str]) -> np.ndarray:
+        low = ply.column(bounds, [f"min_{name}" for name in names])[chunk].astype(np.float32)
+        high = ply.column(bounds, [f"max_{name}" for name in names])[chunk].astype(np.float32)
+        return low + shares * (high - low)
+
+    words = {name: rows[name].astype(np.uint32) for name in PACKED}
+    rgb = _unpack(words["packed_color"] >> np.uint32(8), (8, 8, 8))
+    rotation = words["packed_rotation"]
+    three = (_unpack(rotation, (10, 10, 10)) - np.float32(0.5)) / quantization.SQRT_HALF
+    coded = sh_bytes.astype(np.float32)
+    middle = np.where(sh_bytes == 0, np.float32(0), np.where(sh_bytes == 255, np.float32(256), coded + np.float32(0.5)))
+    sh = np.empty((len(rows), 1 + sh_bytes.shape[1], 3), np.float32)
+    sh[:, 0] = quantization.constant_of(between(rgb, COLOUR) if coloured else rgb)
+    sh[:, 1:] = (middle / 256 - np.float32(0.5)) * SH_RANGE
+    return Gaussians(
+        between(_unpack(words["packed_position"], (11, 10, 11)), POSITION),
+        between(_unpack(words["packed_scale"], (11, 10, 11)), SCALE),
+        quantization.from_smallest_three((rotation >> np.uint32(30)).astype(np.intp), three),
+        quantization.logits_of(words["packed_color"] & np.uint32(255)),
+        sh,
+    )
+
+
+def _pack(shares: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
+    """Three values in 0..1, (N, 3), side by side in uint32, the first in the highest bits."""
+    packed = np.zeros(len(shares), np.uint32)
+    for axis, width in enumerate(widths):
+        most = (1 << width) - 1
+        coded = np.clip(np.round(shares[:, axis] * most), 0, most).astype(np.uint32)
+        packed = packed << np.uint32(width) | coded
+    return packed
+
+
+def _unpack(packed: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
+    """What `_pack` packed, (N, 3) float32 in 0..1."""
+    shares = np.empty((len(packed), len(widths)), np.float32)
+    shift = 0
+    for axis, width in reversed(list(enumerate(widths))):
+        most = (1 << width) - 1
+        shares[:, axis] = (packed >> np.uint32(shift) & np.uint32(most)).astype(np.float32) / np.float32(most)
+        shift += width
+    return shares
+
+
+def _morton(points: np.ndarray) -> np.ndarray:
+    """Places on a Z-shaped curve through the bounding box, 21 bits an axis, (N,) uint64."""
+    if not len(points):
+        return np.zeros(0, np.uint64)
+    low = points.min(0).astype(np.float64)
+    cells = (points - low) / np.maximum(points.max(0) - low, 1e-30) * ((1 << 21) - 1)
+    code = np.zeros(len(points), np.uint64)
+    for axis, cell in enumerate(cells.astype(np.uint64).T):
+        for shift, mask in (
+            (32, 0x1F00000000FFFF),
+            (16, 0x1F0000FF0000FF),
+            (8, 0x100F00F00F00F00F),
+            (4, 0x10C30C30C30C30C3),
+            (2, 0x1249249249249249),
+        ):
+            cell = (cell | cell << np.uint64(shift)) & np.uint64(mask)
+        code |= cell << np.uint64(axis)
+    return code
+
+
+FORMAT = Format("compressed PLY", ".compressed.ply", recognises, read, write_splats)

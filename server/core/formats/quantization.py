@@ -1,0 +1,59 @@
+"""Numbers in few bits, as the compressed formats share them: opacities, colours, quaternions by three components."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..spherical_harmonics import SH_C0
+
+LEAST_OPACITY = np.float32(1e-6)
+"""Opacity bytes 0 and 255 stand for this much above 0 and below 1, so that the logit stays finite."""
+
+SQRT_HALF = np.float32(np.sqrt(0.5))
+"""No component but the largest of a unit quaternion is larger."""
+
+_OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+
+
+def to_byte(values: np.ndarray) -> np.ndarray:
+    """Round to uint8, clipped."""
+    return np.clip(np.round(values), 0, 255).astype(np.uint8)
+
+
+def opacity_bytes(logits: np.ndarray) -> np.ndarray:
+    """Logit-opacities as bytes of opacity."""
+    return to_byte(255 / (1 + np.exp(-np.clip(logits, -30, 30))))
+
+
+def logits_of(opacity: np.ndarray) -> np.ndarray:
+    """Bytes of opacity as finite logits, float32."""
+    alpha = np.clip(opacity.astype(np.float32) / np.float32(255), LEAST_OPACITY, 1 - LEAST_OPACITY)
+    return np.log(alpha / (1 - alpha))
+
+
+def colour_of(sh: np.ndarray) -> np.ndarray:
+    """The constant coefficient (N, K, 3) as sRGB in 0..1, not clipped, (N, 3)."""
+    return np.float32(0.5) + np.float32(SH_C0) * sh[:, 0]
+
+
+def constant_of(rgb: np.ndarray) -> np.ndarray:
+    """SRGB in 0..1 as the constant coefficient, (N, 3) float32."""
+    return ((rgb - np.float32(0.5)) / np.float32(SH_C0)).astype(np.float32)
+
+
+def smallest_three(quaternions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit quaternions (N, 4) as the index of their largest component (N,) and, of ±q the one where that is positive,
+    the others in order, (N, 3) in ±`SQRT_HALF`.
+    """
+    largest = np.argmax(np.abs(quaternions), -1)
+    sign = np.where(np.take_along_axis(quaternions, largest[:, None], -1) < 0, np.float32(-1), np.float32(1))
+    return largest, np.take_along_axis(quaternions, _OTHERS[largest], -1) * sign
+
+
+def from_smallest_three(largest: np.ndarray, three: np.ndarray) -> np.ndarray:
+    """The unit quaternions (N, 4) that `smallest_three` took apart."""
+    quaternions = np.empty((len(three), 4), np.float32)
+    np.put_along_axis(quaternions, _OTHERS[largest], three, -1)
+    rest = np.sqrt(np.maximum(0, 1 - np.einsum("ni,ni->n", three, three)))
+    np.put_along_axis(quaternions, largest[:, None], rest[:, None], -1)
+    return quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True)

@@ -1,0 +1,38 @@
+"""The names of requests, notifications, stages and artifacts.
+
+A request's parameters, and what its answer holds:
+
+| method | parameters | answer |
+| --- | --- | --- |
+| initialize | | name, version, engines, pid |
+| generate | request, out (the job's folder) | out, result (path of result.json), seconds |
+| cancel | id (of the request) | cancelled |
+| models | | models, sets, memory |
+| models.offer | name | offers |
+| models.get | offers | folders |
+| shutdown | | |
+
+Every notification has the id of the request that it belongs to:
+
+| notification | parameters |
+| --- | --- |
+| progress | stage, level, levels, fraction (0 to 1), seconds_left, message |
+| log | level ("info", "warning" or "error"), message |
+| artifact | kind, level, path (relative to the job's folder) |
+"""
+
+from __future__ import annotations
+
+INITIALIZE, GENERATE, CANCEL, SHUTDOWN = "initialize", "generate", "cancel", "shutdown"
+MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
+
+PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"
+
+STAGES = ("plan", "zoom", "dream", "align", "refine", "splat", "export")
+"""The stages of a job, in order, as progress names them."""
+
+DOWNLOAD = "download"
+"""What progress names in place of a stage while models are downloaded."""
+
+ARTIFACTS = ("image", "cloud", "splats", "preview")
+"""The kinds of files that are told of while a job runs."""

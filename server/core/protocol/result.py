@@ -1,0 +1,101 @@
+"""result.json: by it a finished job tells what is in its folder. The server writes it, both sides read it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any, TypedDict, cast
+
+NAME = "result.json"
+VERSION = 1
+
+
+class LevelResult(TypedDict):
+    """One level. Paths are relative to the job's folder, with "/" on every system.
+
+    Attributes:
+        index: k.
+        prompt, negative_prompt, seed, focus: As they were asked for.
+        image, cloud, splats, preview: The files.
+        points, splat_count: How many are in them.
+    """
+
+    index: int
+    prompt: str
+    negative_prompt: str
+    seed: int
+    focus: list[float]
+    image: str
+    cloud: str
+    splats: str
+    preview: str
+    points: int
+    splat_count: int
+
+
+class Result(TypedDict):
+    """The whole job.
+
+    Attributes:
+        version: `VERSION`.
+        request_digest: SHA-256 of the request that it was made from.
+        seed, quality, zoom_factor, width, height, cameras: As they were asked for.
+        engine: What the pictures depend on: models and their weights' digests.
+        levels: In order.
+        files: SHA-256 of every file for the artist, by its path.
+    """
+
+    version: int
+    request_digest: str
+    seed: int
+    quality: str
+    engine: dict[str, Any]
+    zoom_factor: float
+    width: int
+    height: int
+    levels: list[LevelResult]
+    cameras: list[dict[str, Any]]
+    files: dict[str, str]
+
+
+def read(folder: Path) -> Result:
+    """A job folder's result.
+
+    Raises:
+        FileNotFoundError: There is none: the job is not finished.
+        OSError: It can't be read.
+        ValueError: It is damaged, or leads out of the folder; the message says where.
+    """
+    try:
+        found = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+    return checked(found)
+
+
+def checked(found: Any) -> Result:
+    """What was read, if it has all that showing the levels relies on: their order, their files, and the zoom factor.
+
+    Raises:
+        ValueError: It has not, or names a file outside its folder.
+    """
+    levels = found.get("levels") if isinstance(found, dict) else None
+    if not isinstance(levels, list) or not levels:
+        raise ValueError("it lists no levels")
+    for index, level in enumerate(levels):
+        if not isinstance(level, dict) or level.get("index") != index:
+            raise ValueError(f"level {index} is missing")
+        for name in ("cloud", "splats"):
+            if not isinstance(level.get(name), str):
+                raise ValueError(f"level {index} names no {name}")
+            if not is_inside(level[name]):
+                raise ValueError(f"level {index} names a file outside its folder: {level[name]}")
+    if isinstance(found.get("zoom_factor"), bool) or not isinstance(found.get("zoom_factor"), (int, float)):
+        raise ValueError("it has no zoom factor")
+    return cast("Result", found)
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name is a path that leads down into the folder that it is relative to, on every system."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not name.startswith("/") and not any(p == ".." or ":" in p or "\\" in p for p in parts)
