@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import DreamzoomError
+from ..core.protocol import error_codes, messages
 from . import current_job, error_messages, launch
 from .client import Ended
 from .connection import connection
@@ -66,7 +67,7 @@ def is_busy() -> bool:
 def refresh() -> None:
     """Ask which models there are, where the server can be asked now; else nothing happens."""
     if not is_busy() and not current_job.is_busy() and launch.is_set_up():
-        _ask("models", {}, "listing")
+        _ask(messages.MODELS, {}, "listing")
 
 
 def ask_offer(name: str) -> None:
@@ -77,7 +78,7 @@ def ask_offer(name: str) -> None:
     """
     _check_free()
     shelf.offers = []
-    _ask("models.offer", {"name": name}, "asking")
+    _ask(messages.MODELS_OFFER, {"name": name}, "asking")
 
 
 def download() -> None:
@@ -89,7 +90,7 @@ def download() -> None:
     _check_free()
     offers = [{key: offer[key] for key in ("repository", "revision")} for offer in shelf.offers]
     shelf.fraction, shelf.message, shelf.seconds_left = 0.0, "", None
-    _ask("models.get", {"offers": offers}, "downloading")
+    _ask(messages.MODELS_GET, {"offers": offers}, "downloading")
 
 
 def cancel() -> None:
@@ -116,13 +117,13 @@ def _take(message: dict[str, Any] | Ended) -> None:
     if isinstance(message, Ended):
         shelf.doing, shelf.error = "", error_messages.of_end(message, launch.log_file())
     elif "method" in message:
-        if message["method"] == "progress":
+        if message["method"] == messages.PROGRESS:
             params = message["params"]
             shelf.fraction, shelf.message = params["fraction"], params["message"]
             shelf.seconds_left = params["seconds_left"]
     elif "error" in message:
         shelf.doing = ""
-        if message["error"].get("code") != error_messages.CANCELLED:
+        if message["error"].get("code") != error_codes.CANCELLED:
             shelf.error = error_messages.of_error(message["error"])
     else:
         _take_result(message["result"])
