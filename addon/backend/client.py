@@ -1,7 +1,7 @@
-"""The server's process and its messages. Nothing of Blender; no call here waits for the server.
+"""The server's process and its messages, without Blender; no call here waits for the server.
 
 The messages are those of `core.protocol`, over the process's standard input and output. Three threads do all waiting:
-one reads messages into a queue, one writes, one keeps what the server says on standard error in a bounded log file.
+one reads messages into a queue, one writes, one copies standard error into a log file of limited size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LAST_LINES = 20
 
 @dataclass(frozen=True)
 class Ended:
-    """The last message of every server: its process is gone.
+    """The last message of every server: its process has ended.
 
     Attributes:
         code: Exit code, negative for a signal; None where it could not be started.
@@ -45,7 +45,7 @@ class Client:
     Args:
         command: Program and arguments.
         environment: All environment variables of the process.
-        log: File that receives its standard error; the last megabyte of it.
+        log: File that receives its standard error, of a megabyte at the most.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path):
@@ -58,7 +58,7 @@ class Client:
         try:
             self._process = _start(command, environment)
         except OSError as error:
-            program = command[0] if command else "nothing"
+            program = command[0] if command else "an empty command"
             self._messages.put(Ended(None, f"{program} can't be started: {error.strerror or error}", ()))
             return
         self._log_thread = self._thread(self._keep_log, self._process.stderr)
@@ -67,7 +67,7 @@ class Client:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -76,13 +76,13 @@ class Client:
         return self._process.pid if self._process else None
 
     def request(self, method: str, params: Mapping[str, Any]) -> int:
-        """Send a request; its answer comes among the messages with the id that is returned."""
+        """Send a request and return its id, which its answer among the messages carries too."""
         self._next_id += 1
         self._outgoing.put(encode({"id": self._next_id, "method": method, "params": params}))
         return self._next_id
 
     def messages(self) -> list[dict[str, Any] | Ended]:
-        """What has come since the last call, in order; never waits."""
+        """The messages since the last call, in order; never waits."""
         found = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -90,7 +90,7 @@ class Client:
         return found
 
     def wait_for_message(self, seconds: float) -> bool:
-        """Whether a message is there, waiting up to `seconds` for it. For scripts without a window only."""
+        """Wait up to `seconds` for a message; whether there is one. For scripts without a window only."""
         try:
             message = self._messages.get(timeout=seconds)
         except queue.Empty:
@@ -101,7 +101,7 @@ class Client:
         return True
 
     def close(self, patience: float = 1.5) -> None:
-        """End the server: close its input, which it obeys within a second, and kill it if it does not.
+        """End the server: close its input, upon which it ends within a second, and kill it if it does not.
 
         Args:
             patience: Seconds to wait for it; with 0 a thread does the waiting.
@@ -147,7 +147,7 @@ class Client:
         self._messages.put(Ended(code, reason or _reason(code) + cut_off, tuple(self._last_lines)))
 
     def _keep_log(self, stream: BinaryIO) -> None:
-        """Copy standard error to the log file; a file that has grown too long is begun anew."""
+        """Copy standard error to the log file; a file that has grown too large starts again from empty."""
         file = _open_log(self.log)
         try:
             for line in stream:
@@ -160,7 +160,7 @@ class Client:
                     file.write(line)
                     file.flush()
         except (OSError, ValueError):
-            pass  # the disk is full or the stream was closed: the log is a convenience, the job goes on
+            pass  # the disk is full or the stream was closed: the job goes on without the log
         finally:
             if file:
                 file.close()
@@ -194,5 +194,5 @@ def _open_log(path: Path) -> BinaryIO | None:
 
 def _reason(code: int) -> str:
     if code < 0:
-        return f"the server was ended by signal {-code}"
+        return f"the server was stopped by signal {-code}"
     return f"the server ended with code {code}" if code else "the server ended"

@@ -38,7 +38,7 @@ class Job:
         warning: The latest warning that it logged.
         error: What went wrong, where the job failed.
         request_id: The server's request.
-        prompts: The prompts of the levels, as `changes` stores them.
+        prompts: The prompts of the levels, as `prompt_changes` stores them.
         work: The capture or the import that goes on, None where none does.
     """
 

@@ -1,4 +1,4 @@
-"""What the server reports, in the artist's words."""
+"""Errors of the server as the artist reads them: what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FIELDS = {
     "image": "picture",
     "depth": "depth picture",
     "seed": "seed",
-    "focus": "place of the next level",
+    "focus": "position of the next level",
 }
 
 
 def of_error(error: dict[str, Any]) -> DreamzoomError:
-    """A JSON-RPC error of the server."""
+    """The error for a JSON-RPC error object of the server."""
     data = error.get("data") if isinstance(error.get("data"), dict) else {}
     code, message = error.get("code"), str(error.get("message") or "The job failed")
     if code == BAD_REQUEST and data.get("field"):
@@ -31,33 +31,38 @@ def of_error(error: dict[str, Any]) -> DreamzoomError:
     if data.get("missing") == "model":
         return DreamzoomError(sentence(message), "Get Models", operator="dreamzoom.get_models")
     remedies = {NOT_AVAILABLE: "Choose another engine", BUSY: "Wait for the other job, or cancel it"}
-    remedy = data.get("remedy") or remedies.get(code or 0, "Try again; the server's log tells more")
+    remedy = data.get("remedy") or remedies.get(code or 0, "Try again; the server's log has the details")
     return DreamzoomError(sentence(message), sentence(remedy))
 
 
 def of_end(ended: Ended, log: Path) -> DreamzoomError:
-    """A server that went away in the middle of a job."""
+    """The error for a server that ended during a request.
+
+    Args:
+        ended: How it ended.
+        log: Its log file, which the message names.
+    """
     if ended.code is None:
         return DreamzoomError(
             sentence(ended.reason),
             "Check the server's Python in the preferences",
             operator="dreamzoom.open_preferences",
         )
-    told = next((line.strip() for line in reversed(ended.lines) if line.strip()), "")
-    if "No module named" in told:
+    last = next((line.strip() for line in reversed(ended.lines) if line.strip()), "")
+    if "No module named" in last:
         return DreamzoomError(
-            f"The server's Python lacks a package: {told.partition('No module named')[2].strip()}",
-            "Install what the dreaming needs",
+            f"The server's Python lacks a package: {last.partition('No module named')[2].strip()}",
+            "Install the server's packages",
             operator="dreamzoom.install_server",
         )
-    last = f": {told[:200]}" if told else ""
+    detail = f": {last[:200]}" if last else ""
     return DreamzoomError(
-        f"{sentence(ended.reason)}{last}", f"Press Generate to go on from where it was. Its log: {log}"
+        f"{sentence(ended.reason)}{detail}", f"Press Generate to continue from there. The server's log: {log}"
     )
 
 
 def _field(name: str) -> str:
-    """A field of the request as the panel calls it: `levels[2].prompt` is the prompt of level 2."""
+    """The name of a field of the request as the panel shows it: `levels[2].prompt` is the prompt of level 2."""
     level = re.fullmatch(r"levels\[(\d+)\](?:\.(\w+).*)?", name)
     if level:
         return f"Level {level[1]}: the {FIELDS.get(level[2], level[2])}" if level[2] else f"Level {level[1]}"
@@ -68,6 +73,6 @@ def _field(name: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital letter and without a full stop, as Blender's interface has it."""
+    """The text with a capital letter and without a full stop, as Blender's interface writes messages."""
     text = text.strip().rstrip(".")
     return text[:1].upper() + text[1:]

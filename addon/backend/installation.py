@@ -14,10 +14,10 @@ from . import launch, main_loop
 
 
 class Installation:
-    """The making of the server's environment, in a process of its own.
+    """A process that installs the server's environment.
 
     Attributes:
-        line: What it is doing, for the artist.
+        line: What it is doing, as the panel shows it.
         failure: What went wrong; empty while it runs and after success.
         is_done: Whether it has ended.
     """
@@ -49,7 +49,7 @@ class Installation:
         self._reader.start()
 
     def pump(self) -> None:
-        """Take in what it said since; never waits."""
+        """Read the lines that it has written since; never waits."""
         while not self._lines.empty():
             line = self._lines.get().strip()
             if line:
@@ -62,7 +62,7 @@ class Installation:
                 self.failure = self.line
 
     def stop(self) -> None:
-        """End it; the next start goes on cleanly."""
+        """End the process; the next installation continues from there."""
         if self._process.poll() is not None:
             return
         if os.name == "nt":

@@ -1,4 +1,4 @@
-"""Where the jobs of rigs are stored."""
+"""The job folders of rigs: where they are, and new ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import launch, preferences
 
 
 def _new_folder(root: bpy.types.Object) -> Path:
-    """A folder for a rig's job: beside the .blend file, or in the preferences' folder, or in the user's."""
+    """A new path for a rig's job: beside the .blend file, in the folder of the preferences, or in the user's folder."""
     name = re.sub(r"[^\w.-]+", "_", root.name).strip("._") or "rig"
     home = preferences.get("jobs_folder")
     if bpy.data.filepath and not home:
@@ -26,15 +26,16 @@ def _new_folder(root: bpy.types.Object) -> Path:
 
 def of_rig(root: bpy.types.Object) -> Path | None:
     """The rig's job folder, None where it has none yet."""
-    kept = root.dreamzoom.job_folder
-    return Path(bpy.path.abspath(kept)).absolute() if kept else None
+    stored = root.dreamzoom.job_folder
+    return Path(bpy.path.abspath(stored)).absolute() if stored else None
 
 
 def ensure(root: bpy.types.Object) -> Path:
-    """The rig's job folder, chosen now if it has none, or shares one with the rig that it was copied from.
+    """The rig's job folder, which is created if need be. A rig without one, or with that of the rig it was copied from,
+    gets a new one.
 
     Raises:
-        DreamzoomError: It can't be written.
+        DreamzoomError: The folder can't be created.
     """
     folder = of_rig(root)
     others = {of_rig(obj) for obj in bpy.data.objects if obj != root and obj.dreamzoom.job_folder}
@@ -48,6 +49,6 @@ def ensure(root: bpy.types.Object) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DreamzoomError(
-            f"The job folder can't be made: {error}", "Choose another folder in the Result panel"
+            f"The job folder can't be created: {error}", "Choose another folder in the Result panel"
         ) from error
     return folder

@@ -1,4 +1,4 @@
-"""How the server is started on this machine: which Python, code, folders and environment variables."""
+"""How the server is started on this machine: its Python, code, folders and environment variables."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ def code_folder() -> Path:
 
 
 def user_folder() -> Path:
-    """Where the add-on may write what belongs to this machine."""
+    """The add-on's own folder for files that belong to this machine."""
     if str(base_package).startswith("bl_ext."):
         return Path(bpy.utils.extension_path_user(str(base_package), create=True))
     return Path(bpy.utils.user_resource("DATAFILES", path="dreamzoom", create=True))
 
 
 def environment_folder() -> Path:
-    """Where the install operator makes the server's environment."""
+    """The folder into which the install operator puts the server's environment."""
     return user_folder() / "environment"
 
 
 def server_python() -> Path | None:
-    """The server's Python: the variable DREAMZOOM_SERVER_PYTHON, the preferences, or the installed environment."""
+    """The server's Python: of the variable DREAMZOOM_SERVER_PYTHON, the preferences, or the installed environment."""
     chosen = os.environ.get(PYTHON_VARIABLE) or preferences.get("server_python")
     if chosen:
         return Path(bpy.path.abspath(chosen))
-    made = environment_folder() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    return made if made.is_file() else None
+    installed = environment_folder() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    return installed if installed.is_file() else None
 
 
 def is_set_up() -> bool:
-    """Whether there is something to start the server with."""
+    """Whether the server can be started."""
     return bool(preferences.get("server_command")) or server_python() is not None
 
 
@@ -51,16 +51,16 @@ def command() -> list[str]:
     """The server's command line.
 
     Raises:
-        DreamzoomError: There is no environment for it.
+        DreamzoomError: The server is not installed.
     """
-    whole = preferences.get("server_command")
-    if whole:
-        return shlex.split(whole, posix=os.name != "nt")
+    chosen = preferences.get("server_command")
+    if chosen:
+        return shlex.split(chosen, posix=os.name != "nt")
     python = server_python()
     if python is None:
         raise DreamzoomError(
             "Dreamzoom is not set up on this machine yet",
-            "Install what the dreaming needs, once",
+            "Install the server's packages, once",
             operator="dreamzoom.install_server",
         )
     return [str(python), "-m", "dreamzoom", "serve"]

@@ -1,6 +1,6 @@
-"""The diffusion models of this machine as the panels draw them: which there are, and the download of more.
+"""The diffusion models of this machine, as the panels draw them: which there are, and the download of more.
 
-All of it runs on the main thread and nothing waits: the server is asked, and its answers come by the main loop.
+The server lists and downloads them; its answers arrive on the main thread, by `connection`.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ SETS = {
     "12gb": "For a Card of 12 GB",
     "24gb": "For a Card of 24 GB",
 }
-"""The server's sets of a picture model and a depth model, by the card that holds them."""
+"""The server's sets of a picture model and a depth model, by the graphics card that they fit."""
 
 
 @dataclass
-class Shelf:
-    """What is known of models, and the one download that may be under way.
+class ModelLibrary:
+    """What is known of models, and the request that is under way.
 
     Attributes:
-        entries: The models on this machine, as the server's `models` lists them; None before it was asked.
-        memory: GB of the card, or of main memory where there is none.
-        offers: What a download would bring, while the artist thinks about it.
-        doing: "", "listing", "asking" or "downloading".
-        fraction, message, seconds_left: Of the download.
-        error: What went wrong last.
+        entries: The models on this machine, as the server's method `models` lists them; None before the first listing.
+        memory: GB of the graphics card, or of main memory where there is none.
+        offers: Size and licence of each model of a download that the artist has not yet agreed to.
+        activity: "listing", "offering" or "downloading"; empty where no request is under way.
+        fraction, message, seconds_left: Progress of the download.
+        error: What went wrong with the last request.
+        request_id: The last request.
     """
 
     entries: list[dict[str, Any]] | None = None
     memory: float = 0.0
     offers: list[dict[str, Any]] = field(default_factory=list)
-    doing: str = ""
+    activity: str = ""
     fraction: float = 0.0
     message: str = ""
     seconds_left: float | None = None
@@ -46,95 +47,95 @@ class Shelf:
     request_id: int = -1
 
 
-shelf = Shelf()
+library = ModelLibrary()
 
 
 def names(use: str) -> list[str]:
-    """Names of the models on this machine that can be used, "picture" or "depth"."""
-    return [entry["name"] for entry in shelf.entries or [] if entry["use"] == use]
+    """Names of the models on this machine that can be used as "picture" or "depth" model."""
+    return [entry["name"] for entry in library.entries or [] if entry["use"] == use]
 
 
 def unusable() -> list[tuple[str, str]]:
-    """Names of models that can't be used, and why."""
-    return [(entry["name"], entry["reason"]) for entry in shelf.entries or [] if entry["reason"]]
+    """Names of the models that can't be used, each with the reason."""
+    return [(entry["name"], entry["reason"]) for entry in library.entries or [] if entry["reason"]]
 
 
 def is_busy() -> bool:
-    """Whether the server works on something of this module."""
-    return bool(shelf.doing)
+    """Whether a request about models is under way."""
+    return bool(library.activity)
 
 
 def refresh() -> None:
-    """Ask which models there are, where the server can be asked now; else nothing happens."""
+    """List the models anew, if the server is installed and not busy."""
     if not is_busy() and not current_job.is_busy() and launch.is_set_up():
-        _ask(messages.MODELS, {}, "listing")
+        _request(messages.MODELS, {}, "listing")
 
 
-def ask_offer(name: str) -> None:
-    """Ask what the download of a set or a model would bring.
+def request_offer(name: str) -> None:
+    """Ask the server for the size and licence of a set or a model.
 
     Raises:
-        DreamzoomError: The server can't be asked now.
+        DreamzoomError: The server is busy.
     """
     _check_free()
-    shelf.offers = []
-    _ask(messages.MODELS_OFFER, {"name": name}, "asking")
+    library.offers = []
+    _request(messages.MODELS_OFFER, {"name": name}, "offering")
 
 
 def download() -> None:
-    """Download what was offered.
+    """Download the models of the offer.
 
     Raises:
-        DreamzoomError: The server can't be asked now.
+        DreamzoomError: The server is busy.
     """
     _check_free()
-    offers = [{key: offer[key] for key in ("repository", "revision")} for offer in shelf.offers]
-    shelf.fraction, shelf.message, shelf.seconds_left = 0.0, "", None
-    _ask(messages.MODELS_GET, {"offers": offers}, "downloading")
+    offers = [{key: offer[key] for key in ("repository", "revision")} for offer in library.offers]
+    library.fraction, library.message, library.seconds_left = 0.0, "", None
+    _request(messages.MODELS_GET, {"offers": offers}, "downloading")
 
 
 def cancel() -> None:
-    """Stop the download, what has arrived stays; or forget the offer."""
+    """Stop the request, keeping what has been downloaded; without a request, forget the offer."""
     if is_busy():
-        connection.cancel(shelf.request_id)
+        connection.cancel(library.request_id)
     else:
-        shelf.offers, shelf.error = [], None
+        library.offers, library.error = [], None
 
 
 def _check_free() -> None:
     if is_busy() or current_job.is_busy():
-        raise DreamzoomError("The server is busy", "Wait for it, or cancel what it does")
+        raise DreamzoomError("The server is busy", "Wait for it, or cancel what it is doing")
 
 
-def _ask(method: str, params: dict[str, Any], doing: str) -> None:
-    shelf.error = None
-    shelf.request_id = connection.request(method, params, _take)
-    shelf.doing = doing
+def _request(method: str, params: dict[str, Any], activity: str) -> None:
+    library.error = None
+    library.request_id = connection.request(method, params, _receive)
+    library.activity = activity
 
 
-def _take(message: dict[str, Any] | Ended) -> None:
-    """What the server says to the last question."""
+def _receive(message: dict[str, Any] | Ended) -> None:
+    """Take a message of the server for the last request."""
     if isinstance(message, Ended):
-        shelf.doing, shelf.error = "", error_messages.of_end(message, launch.log_file())
+        library.activity, library.error = "", error_messages.of_end(message, launch.log_file())
     elif "method" in message:
         if message["method"] == messages.PROGRESS:
             params = message["params"]
-            shelf.fraction, shelf.message = params["fraction"], params["message"]
-            shelf.seconds_left = params["seconds_left"]
+            library.fraction, library.message = params["fraction"], params["message"]
+            library.seconds_left = params["seconds_left"]
     elif "error" in message:
-        shelf.doing = ""
+        library.activity = ""
         if message["error"].get("code") != error_codes.CANCELLED:
-            shelf.error = error_messages.of_error(message["error"])
+            library.error = error_messages.of_error(message["error"])
     else:
         _take_result(message["result"])
 
 
 def _take_result(result: dict[str, Any]) -> None:
-    done, shelf.doing = shelf.doing, ""
+    done, library.activity = library.activity, ""
     if done == "listing":
-        shelf.entries, shelf.memory = result["models"], result["memory"]
-    elif done == "asking":
-        shelf.offers = result["offers"]
+        library.entries, library.memory = result["models"], result["memory"]
+    elif done == "offering":
+        library.offers = result["offers"]
     elif done == "downloading":
-        shelf.offers = []
+        library.offers = []
         refresh()

@@ -16,7 +16,7 @@ from ..backend.current_job import Job
 from ..core.errors import DreamzoomError
 from ..core.protocol import error_codes, messages
 from ..scene import prompt_changes
-from ..scene.scene_capture import Looking
+from ..scene.scene_capture import SceneCapture
 from . import importing
 
 
@@ -41,15 +41,15 @@ def generate(
     """
     current_job.check_free()
     launch.command()  # raises where there is no server, before any work
-    capture = Looking(root, scene, view_layer, seconds)
+    capture = SceneCapture(root, scene, view_layer, seconds)
     settings = root.dreamzoom
     job = Job(root.session_uid, Path(), settings.import_when_done, levels=len(settings.levels))
-    job.prompts = prompt_changes.words_of(settings)
+    job.prompts = prompt_changes.prompts_of(settings)
     if seconds < math.inf:
         job.work = capture
         main_loop.start(partial(_capture, job, capture))
     else:
-        capture.to_the_end()
+        capture.run()
         _send(job, capture)
     current_job.replace(job)
     return job
@@ -67,7 +67,7 @@ def cancel() -> None:
         connection.cancel(job.request_id)
 
 
-def _capture(job: Job, capture: Looking) -> float | None:
+def _capture(job: Job, capture: SceneCapture) -> float | None:
     """Capture the scene for a slice of time; at the end the job goes to the server."""
     if job.work is not capture:
         return None  # cancelled
@@ -83,10 +83,10 @@ def _capture(job: Job, capture: Looking) -> float | None:
     return None if job.work is None else main_loop.BREATH
 
 
-def _send(job: Job, capture: Looking) -> None:
+def _send(job: Job, capture: SceneCapture) -> None:
     """Send the captured request to the server."""
     job.status, job.fraction, job.folder = "starting", 0.0, capture.folder
-    params = {"request": capture.found, "out": str(capture.folder)}
+    params = {"request": capture.request, "out": str(capture.folder)}
     job.request_id = connection.request(messages.GENERATE, params, partial(_receive, job))
 
 

@@ -17,7 +17,7 @@ def end_all() -> None:
         job.status = "cancelled"
     current_job.replace(None)
     connection.close()
-    model_library.shelf.__init__()
+    model_library.library.__init__()
 
 
 def register() -> None:

@@ -1,4 +1,4 @@
-"""A job's result to objects under the rig. Level after level, so that Blender can draw in between."""
+"""Import of a job's result as objects under the rig, level by level, so that Blender can draw in between."""
 
 from __future__ import annotations
 
@@ -27,9 +27,13 @@ def read_result(folder: Path) -> result.Result:
 
 
 def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, int]]:
-    """Bring points and splats of every level under the rig, in place of what an earlier import brought.
+    """Import points and splats of every level, in place of those of an earlier import.
 
-    Yields (levels done, levels) after each level. Raises DreamzoomError as `read_result` does, and for a bad file.
+    Yields:
+        After each level: how many levels are done, and how many there are.
+
+    Raises:
+        DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_result`.
     """
     found = read_result(folder)
     count = len(found["levels"])
@@ -39,32 +43,33 @@ def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, i
         )
     if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
-    rig.sync_levels(root)  # levels that the artist deleted by hand come back
+    rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
     rig_uid, done = root.session_uid, set()
     for entry in found["levels"]:
-        root = _found(rig_uid, done)
-        homes = _collection(root, "points_collection", "Points"), _collection(root, "splats_collection", "Splats")
-        done |= {obj.session_uid for obj in _import_level(root, Path(folder), entry, *homes)}
+        root = _resolve(rig_uid, done)
+        points = _collection(root, "points_collection", "Points")
+        surfels = _collection(root, "splats_collection", "Splats")
+        done |= {obj.session_uid for obj in _import_level(root, Path(folder), entry, points, surfels)}
         yield entry["index"] + 1, count
-    _found(rig_uid, done)
+    _resolve(rig_uid, done)
 
 
-def _found(rig_uid: int, done: set[int]) -> bpy.types.Object:
-    """The rig as it is now: undo puts other objects into the place of those from before.
+def _resolve(rig_uid: int, done: set[int]) -> bpy.types.Object:
+    """The rig as it is now, by its `session_uid`: undo replaces objects by others.
 
     Raises:
-        DreamzoomError: The rig is gone, or what was imported so far.
+        DreamzoomError: The rig, or an object of the set `done` that was imported so far, no longer exists.
     """
-    there = {obj.session_uid: obj for obj in bpy.data.objects}
-    if rig_uid not in there:
+    present = {obj.session_uid: obj for obj in bpy.data.objects}
+    if rig_uid not in present:
         raise DreamzoomError("The rig of this job is gone", "Undo its removal, then press Import")
-    if not done <= there.keys():
-        raise DreamzoomError("The import was undone before its end", "Press Import to begin again")
-    return there[rig_uid]
+    if not done <= present.keys():
+        raise DreamzoomError("The import was undone before it was complete", "Press Import to begin again")
+    return present[rig_uid]
 
 
 def import_job(root: bpy.types.Object, folder: Path) -> None:
-    """Import all levels at once. Raises DreamzoomError."""
+    """Import all levels at once. Raises DreamzoomError as `import_levels` does."""
     for _ in import_levels(root, folder):
         pass
 
@@ -72,7 +77,7 @@ def import_job(root: bpy.types.Object, folder: Path) -> None:
 def _import_level(
     root: bpy.types.Object, folder: Path, entry: result.LevelResult, points, surfels
 ) -> list[bpy.types.Object]:
-    """Bring one level in; the new objects."""
+    """Import one level and return the new objects; `points` and `surfels` are the collections that get them."""
     level = entry["index"]
     rig.remove_content(rig.level_empties(root)[level])
     name = f"{root.name} {level}"
@@ -87,7 +92,7 @@ def _import_level(
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A file of the job folder; a result can't point out of it."""
+    """The path of a file in the job folder. Raises DreamzoomError for a path that leads out of the folder."""
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise DreamzoomError(f"The result names a file outside its folder: {name}", "Do not use this job folder")
@@ -95,7 +100,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _collection(root: bpy.types.Object, attribute: str, name: str) -> bpy.types.Collection:
-    """The rig's collection for one kind of content. Points show in neither view nor render until asked for."""
+    """The rig's collection for one kind of content. The artist has to show that of the points."""
     settings = root.dreamzoom
     found = getattr(settings, attribute)
     if found is None:

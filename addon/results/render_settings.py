@@ -1,4 +1,4 @@
-"""The scene's render settings under which a render shows what was fitted."""
+"""The scene's render settings with which a render shows the splats as they were fitted."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import bpy
 from .. import rig
 
 TRANSPARENT_BOUNCES = 256
-"""Splats that a ray may pass. Ended earlier, or at random, paths cost 15 to 25 dB of noise."""
-
+"""How many splats a ray may pass. If paths end earlier, or at random, the noise costs 15 to 25 dB."""
 
 SAMPLES = {"CYCLES": 16, "EEVEE": 64}
-"""Samples per pixel that are enough: splats shine by themselves."""
+"""Samples per pixel that suffice, since splats emit their light."""
 
-SEEN = 0.2
-"""Alpha from which a splat counts for depth, normal and index: with more, soft places have none; with less, the faint
-rims of splats before the surface count (median of the depth's error on a level 0.6 %, at 0 0.9 %).
+PASS_ALPHA = 0.2
+"""Alpha from which a splat counts for the passes depth, normal and index. With a larger value soft regions have no
+depth; with a smaller one the faint rims of splats in front of the surface count (median error of a level's depth: 0.6 %
+at 0.2, 0.9 % at 0).
 """
 
-FRAMES, FILM = "//render/flight_", "//render/flight.mp4"
-NO_PLACE = ("", "/tmp/", "/tmp\\", "//")
-"""Output paths that nobody chose."""
+FRAMES_PATH, FILM_PATH = "//render/flight_", "//render/flight.mp4"
+DEFAULT_PATHS = ("", "/tmp/", "/tmp\\", "//")
+"""Output paths that the artist did not choose."""
 
 
 def set_up(
@@ -30,13 +30,13 @@ def set_up(
     output: str = "KEEP",
     transparent: bool = False,
 ) -> None:
-    """Choose the engine, let rays pass all splats, leave the colours as they are, and choose what is written.
+    """Set the engine, let rays pass all splats, keep colours unchanged, and set the output.
 
     Args:
         engine: "CYCLES" or "EEVEE".
         samples: Samples per pixel of the render.
-        output: "PNG" or "EXR" pictures, "LAYERS" for compositing, a "VIDEO", or "KEEP" what is set up.
-        transparent: Whether what was never dreamed is see-through, not black.
+        output: "PNG" or "EXR" pictures, "LAYERS" for compositing, a "VIDEO", or "KEEP" the present output.
+        transparent: Whether regions without splats are transparent instead of black.
     """
     scene.render.engine = "CYCLES" if engine == "CYCLES" else eevee_id()
     scene.render.film_transparent = transparent
@@ -54,13 +54,13 @@ def set_up(
 
 
 def show_splats(scene: bpy.types.Scene) -> None:
-    """The least under which splats look as they should: rays pass all of them, and their colours stay."""
+    """Set only what splats need to look right: rays pass all of them, and colours are unchanged."""
     _let_rays_pass(scene.cycles)
     _set_colours(scene)
 
 
 def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
-    """Take the frame range of the rig's flight, and its camera."""
+    """Use the rig's camera and the frame range of its flight."""
     frames = rig.frame_range(root)
     if frames is not None:
         scene.frame_start, scene.frame_end = frames
@@ -69,7 +69,7 @@ def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
 
 
 def eevee_id() -> str:
-    """What EEVEE is called in this Blender."""
+    """EEVEE's identifier in this Blender."""
     return "BLENDER_EEVEE" if bpy.app.version >= (5, 0) else "BLENDER_EEVEE_NEXT"
 
 
@@ -94,7 +94,7 @@ def _let_rays_pass(cycles) -> None:
 
 
 def _set_output(render: bpy.types.RenderSettings, output: str, transparent: bool) -> None:
-    """What is written, and into the folder `render` beside the .blend unless the artist chose another place."""
+    """Set what is written, into the folder `render` beside the .blend unless the artist has chosen another path."""
     settings = render.image_settings
     if hasattr(settings, "media_type"):  # Blender 5.0 and later
         settings.media_type = {"VIDEO": "VIDEO", "LAYERS": "MULTI_LAYER_IMAGE"}.get(output, "IMAGE")
@@ -107,15 +107,15 @@ def _set_output(render: bpy.types.RenderSettings, output: str, transparent: bool
         settings.file_format = {"EXR": "OPEN_EXR", "LAYERS": "OPEN_EXR_MULTILAYER"}.get(output, "PNG")
         settings.color_mode = "RGBA" if transparent or output == "LAYERS" else "RGB"
         settings.color_depth = {"EXR": "16", "LAYERS": "32"}.get(output, "8")
-    if render.filepath in (*NO_PLACE, FRAMES, FILM):
-        render.filepath = FILM if output == "VIDEO" else FRAMES
+    if render.filepath in (*DEFAULT_PATHS, FRAMES_PATH, FILM_PATH):
+        render.filepath = FILM_PATH if output == "VIDEO" else FRAMES_PATH
 
 
 def _set_passes(layer: bpy.types.ViewLayer) -> None:
-    """What a compositor lays other things into the picture with."""
+    """Enable the passes that compositing needs."""
     layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = True
     layer.use_pass_cryptomatte_object = True
-    layer.pass_alpha_threshold = SEEN
+    layer.pass_alpha_threshold = PASS_ALPHA
 
 
 def _is_untouched(world: bpy.types.World) -> bool:
@@ -130,7 +130,7 @@ def _background(world: bpy.types.World):
 
 
 def _black_world() -> bpy.types.World:
-    """A world that gives no light: what was never dreamed stays black, as in the dreamed pictures."""
+    """A world without light: regions without splats stay black, as in the dreamed pictures."""
     world = bpy.data.worlds.get("Dreamzoom Black")
     if world is None:
         world = bpy.data.worlds.new("Dreamzoom Black")

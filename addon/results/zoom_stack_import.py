@@ -1,8 +1,8 @@
-"""A zoom stack (`dreamzoom zoomstack`) as nested planes under a rig: the zoom without 3D, in native Blender objects.
+"""Import of a zoom stack (`dreamzoom zoomstack`) as nested planes under a rig: the zoom without 3D.
 
-Every plane faces the rig's camera and is parallel to the others, so that each picture fills the camera at its own
-zoom as the film shows it, and the next lies in it at its place. A coarser plane stands a hair farther back, larger by
-as much: seen from the camera it looks the same, and the finer one is always in front.
+All planes face the rig's camera, so that at its own zoom each picture fills the camera as in the film, and contains the
+next one at its position. Each plane lies slightly behind its level's focus and is larger by the same factor: from the
+camera it looks the same, and the plane of a finer level is always in front.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from ..core.errors import DreamzoomError
 from ..splats.node_builder import Graph
 
 STACK = "dreamzoom_stack"
+"""Custom property of the objects, materials and the collection of an imported stack."""
+
 NAME = "zoomstack.json"
 BEHIND = 2e-4
-"""How far behind its focus a plane stands, as a share of the camera's distance: less than a tenth of a pixel shows."""
+"""Distance of a plane behind its focus, as a share of the camera's distance: less than a tenth of a pixel."""
 
 FEATHER = 1 / 16
-"""How wide the soft border of a finer picture is, as a share of its side; the film's is the same."""
+"""Width of the soft border of a finer picture, as a share of its side, as in the film."""
 
-MOST_LEVELS = 64
+MAX_LEVELS = 64
 AGAIN = "Run dreamzoom zoomstack again, and choose the folder that it wrote"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One level: its picture's file, its prompt, and the pixel (x, y) where the middle of the next level's lies."""
+    """One level: its picture's file, its prompt, and the pixel (x, y) where the next level's picture is centred."""
 
     file: Path
     prompt: str
@@ -43,14 +45,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Stack:
-    """What `zoomstack.json` says.
+    """The content of `zoomstack.json`.
 
     Attributes:
         factor: How much larger the world appears from one level to the next.
-        size: (width, height) in pixels of what the camera sees.
-        picture: (width, height) of the pictures, which are wider all around.
+        size: (width, height) in pixels of the camera's view.
+        picture: (width, height) in pixels of the pictures, which extend beyond the view on all sides.
         levels: From far to near.
-        loop: Whether the first level comes again after the last.
+        loop: Whether the first level follows the last.
     """
 
     factor: float
@@ -61,7 +63,7 @@ class Stack:
 
 
 def read_stack(path: Path) -> Stack:
-    """The stack of a folder, or of the `zoomstack.json` in it.
+    """Read the stack of a folder, or of the `zoomstack.json` in it.
 
     Raises:
         DreamzoomError: There is none, it is damaged, or a picture is missing.
@@ -74,30 +76,30 @@ def read_stack(path: Path) -> Stack:
     except (OSError, ValueError) as error:
         raise DreamzoomError(f"{file} can't be read: {error}", AGAIN) from None
     try:
-        return _checked(raw, file.parent)
+        return _parsed(raw, file.parent)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise DreamzoomError(f"{file} is no zoom stack of Dreamzoom's", AGAIN) from None
+        raise DreamzoomError(f"{file} is not a valid zoom stack", AGAIN) from None
 
 
 def import_stack(scene: bpy.types.Scene, path: Path, root: bpy.types.Object | None = None, still: bool = True):
-    """Bring a stack under a rig, in place of an earlier one.
+    """Import a stack under a rig, in place of an earlier one.
 
     Args:
-        scene: Where it goes; its proportions are the camera's.
+        scene: Contains the rig; its aspect ratio is the camera's.
         path: The folder, or the `zoomstack.json` in it.
-        root: The rig, if it has the stack's levels and zoom factor; a new one is made else.
-        still: Stop the rig's orbit, so that its camera goes on facing the planes.
+        root: The rig, if it has the stack's count of levels and zoom factor; otherwise a new rig is created.
+        still: Stop the rig's orbit, so that its camera keeps facing the planes.
 
     Returns:
         The rig.
 
     Raises:
-        DreamzoomError: The folder is bad; nothing is left of it then.
+        DreamzoomError: The stack can't be imported; nothing was changed.
     """
     stack = read_stack(path)
     fitting = root is not None and fits(root, stack)
     if fitting:
-        _View(scene, root, stack)  # refuses before anything is changed
+        _CameraFrame(scene, root, stack)  # raises before anything is changed
     images = _load([level.file for level in stack.levels], stack.picture)
     if not fitting:
         root = rig.create_rig(scene, scene.cursor.location, len(stack.levels), stack.factor)
@@ -106,17 +108,17 @@ def import_stack(scene: bpy.types.Scene, path: Path, root: bpy.types.Object | No
     if still:
         root["orbit"] = 0.0
         root.update_tag()
-    view = _View(scene, root, stack)
+    frame = _CameraFrame(scene, root, stack)
     home = _collection(root)
     for level, (item, picture, image) in enumerate(zip(root.dreamzoom.levels, stack.levels, images)):
         item.prompt = item.prompt or picture.prompt
         if picture.centre is not None:
-            focus = view.focus(picture.centre)
+            focus = frame.focus(picture.centre)
             if (focus - Vector(item.focus)).length > 1e-5:
                 item.focus = focus
         _remove(rig.level_empties(root)[level])
         soft = level > 0 or stack.loop
-        obj = bpy.data.objects.new(f"{root.name} {level} picture", view.mesh(f"{root.name} {level} picture"))
+        obj = bpy.data.objects.new(f"{root.name} {level} picture", frame.mesh(f"{root.name} {level} picture"))
         obj.data.materials.append(_material(image, soft))
         obj[STACK] = True
         home.objects.link(obj)
@@ -125,13 +127,13 @@ def import_stack(scene: bpy.types.Scene, path: Path, root: bpy.types.Object | No
 
 
 def fits(root: bpy.types.Object, stack: Stack) -> bool:
-    """Whether a rig has a stack's levels and zoom factor."""
+    """Whether a rig has a stack's count of levels and its zoom factor."""
     settings = root.dreamzoom
     return len(settings.levels) == len(stack.levels) and math.isclose(settings.zoom_factor, stack.factor, rel_tol=1e-6)
 
 
-class _View:
-    """How a picture has to lie in a level's frame to fill the rig's camera at the level's own zoom."""
+class _CameraFrame:
+    """The position of a picture in a level's frame that fills the rig's camera at the level's own zoom."""
 
     def __init__(self, scene: bpy.types.Scene, root: bpy.types.Object, stack: Stack):
         camera = root.dreamzoom.camera
@@ -152,31 +154,33 @@ class _View:
         self.picture, self.factor = stack.picture, stack.factor
 
     def focus(self, centre: tuple[float, float]) -> Vector:
-        """Where the next level's frame begins in this one's, if the middle of its picture lies at pixel `centre`."""
+        """The origin of the next level's frame in this level's, if its picture is centred at pixel `centre`."""
         right, down = (at - side / 2 for at, side in zip(centre, self.picture))
-        place = self.middle + Vector((right * self.pixel, -down * self.pixel, 0))
-        return self.pose @ place - (self.pose @ self.middle) / self.factor
+        point = self.middle + Vector((right * self.pixel, -down * self.pixel, 0))
+        return self.pose @ point - (self.pose @ self.middle) / self.factor
 
     def mesh(self, name: str) -> bpy.types.Mesh:
-        """The plane, a hair behind the focus."""
+        """The plane of a picture, slightly behind the focus."""
         back = 1 + BEHIND
         x, y = (side * self.pixel / 2 for side in self.picture)
-        corners = [self.pose @ ((self.middle + Vector(at)) * back) for at in _signs(x, y)]
+        corners = [self.pose @ ((self.middle + Vector(at)) * back) for at in _rectangle(x, y)]
         mesh = bpy.data.meshes.new(name)
         mesh.from_pydata(corners, [], [(0, 1, 2, 3)])
         layer = mesh.uv_layers.new(name="UVMap")
-        for index, corner in enumerate(_signs(0.5, 0.5)):
+        for index, corner in enumerate(_rectangle(0.5, 0.5)):
             layer.uv[index].vector = (corner[0] + 0.5, corner[1] + 0.5)
         return mesh
 
 
-def _signs(x: float, y: float) -> list[tuple[float, float, float]]:
+def _rectangle(x: float, y: float) -> list[tuple[float, float, float]]:
+    """The corners of a rectangle whose sides are 2x and 2y."""
     return [(-x, -y, 0), (x, -y, 0), (x, y, 0), (-x, y, 0)]
 
 
-def _checked(raw: dict[str, Any], folder: Path) -> Stack:
+def _parsed(raw: dict[str, Any], folder: Path) -> Stack:
+    """The stack of a JSON object. Raises KeyError, TypeError, ValueError or OverflowError where it is invalid."""
     factor, count = float(raw["zoom_factor"]), len(raw["levels"])
-    if not (1 < factor <= 16 and 1 <= count <= MOST_LEVELS):
+    if not (1 < factor <= 16 and 1 <= count <= MAX_LEVELS):
         raise ValueError
     names = ("width", "height", "picture_width", "picture_height")
     width, height, wide, high = (int(raw[name]) for name in names)
@@ -204,20 +208,20 @@ def _level(entry: dict[str, Any], folder: Path) -> Picture:
 
 
 def _load(files: list[Path], size: tuple[int, int]) -> list[bpy.types.Image]:
-    """The pictures, each once; all or none."""
+    """Load the pictures, each once; if one can't be loaded, none is kept."""
     before = set(bpy.data.images)
     found: list[bpy.types.Image] = []
-    try:
-        for file in files:
+    for file in files:
+        try:
             image = bpy.data.images.load(str(file), check_existing=True)
             found.append(image)
             if tuple(image.size) != size:
                 raise RuntimeError("it is damaged, or of another size than the others")
-            image.buffers_free()
-            image.colorspace_settings.name = "sRGB"
-    except RuntimeError as error:
-        bpy.data.batch_remove([image for image in set(found) if image not in before])
-        raise DreamzoomError(f"The picture {file} can't be shown: {str(error).strip()}", AGAIN) from None
+        except RuntimeError as error:
+            bpy.data.batch_remove([image for image in set(found) if image not in before])
+            raise DreamzoomError(f"The picture {file} can't be shown: {str(error).strip()}", AGAIN) from None
+        image.buffers_free()
+        image.colorspace_settings.name = "sRGB"
     return found
 
 
@@ -233,7 +237,7 @@ def _collection(root: bpy.types.Object) -> bpy.types.Collection:
 
 
 def _remove(empty: bpy.types.Object) -> None:
-    """Take away a level's plane of an earlier import, with what nobody else uses."""
+    """Remove a level's plane of an earlier import, with its mesh and materials if nothing else uses them."""
     for obj in [child for child in empty.children if STACK in child]:
         mesh, materials = obj.data, list(obj.data.materials)
         bpy.data.objects.remove(obj)
@@ -242,8 +246,8 @@ def _remove(empty: bpy.types.Object) -> None:
 
 
 def _material(image: bpy.types.Image, soft: bool) -> bpy.types.Material:
-    """The picture as light, whatever lamps there are; a finer one fades in by the alpha of the object's colour, and its
-    border is soft.
+    """A material that emits the picture. If it is soft, the alpha of the object's colour fades it, and its border is
+    transparent towards the edge.
     """
     material = bpy.data.materials.new(image.name)
     if not material.node_tree:
@@ -258,15 +262,15 @@ def _material(image: bpy.types.Image, soft: bool) -> bpy.types.Material:
     graph.add("OutputMaterial", {"Surface": shown})
     material[STACK] = True
     material.surface_render_method = "DITHERED"
-    material.cycles.emission_sampling = "NONE"  # else every plane becomes a lamp
+    material.cycles.emission_sampling = "NONE"  # otherwise Cycles samples every plane as a lamp
     return material
 
 
 def _alpha(graph: Graph):
-    """The alpha of the object's colour, falling to 0 over the border: the nearer side's distance over FEATHER."""
+    """The alpha of the object's colour, which falls to 0 linearly over the border of width FEATHER."""
     shown = graph.add("ObjectInfo").outputs["Alpha"]
     across, along, _ = graph.apart(graph.add("TexCoord").outputs["UV"])
-    for place in (across, along):
-        edge = graph.math("DIVIDE", graph.math("PINGPONG", place, 0.5), FEATHER)
+    for coordinate in (across, along):
+        edge = graph.math("DIVIDE", graph.math("PINGPONG", coordinate, 0.5), FEATHER)
         shown = graph.math("MULTIPLY", shown, graph.math("MINIMUM", edge, 1.0))
     return shown

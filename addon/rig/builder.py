@@ -1,9 +1,9 @@
-"""The rig: the hierarchy of Blender objects that turns the zoom into motion. It works without the add-on.
+"""Builds the rig: the hierarchy of Blender objects that turns the zoom into motion. It works without the add-on.
 
-Dreamzoom            empty at the focus, carries `zoom` and `orbit`; its space is the gauge
-├── Orbit            empty that `orbit` turns slowly, driven by the zoom
+Dreamzoom            empty at the focus with the properties `zoom` and `orbit`; its space is the gauge
+├── Orbit            empty whose rotation is driven: `orbit` times the zoom
 │   └── Camera       stays about three units from the focus, free to be keyed
-├── Level 0          empty whose scale is p^(u-0), driven; what was imported for level 0 hangs under it
+├── Level 0          empty whose scale is driven: p^(u-0); the imported content of level 0 is parented to it
 ├── Level 1          ...
 """
 
@@ -29,7 +29,7 @@ def create_rig(
     factor: float = 2.0,
     frames_per_level: int = 48,
 ) -> bpy.types.Object:
-    """Build a rig with its camera, levels and a flight of constant speed through all of them.
+    """Create a rig with its camera, its levels and a flight of constant speed through all of them.
 
     Args:
         scene: Gets the rig's collection.
@@ -58,7 +58,7 @@ def create_rig(
 
 
 def sync_levels(root: bpy.types.Object) -> None:
-    """Make the level empties and all drivers fit the settings: count, zoom factor and focuses."""
+    """Update the level empties and all drivers to the settings: count of levels, zoom factor and focuses."""
     settings = root.dreamzoom
     count = len(settings.levels)
     for empty in [empty for empty in level_empties(root) if empty[LEVEL] >= count]:
@@ -76,23 +76,23 @@ def sync_levels(root: bpy.types.Object) -> None:
 
 
 def sync_showing(root: bpy.types.Object) -> None:
-    """Let what was imported cast shadows and hold out as the settings say; its pass index is its level, from 1."""
+    """Set shadows, holdout and pass index (the level, counted from 1) of all imported objects as the settings say."""
     for empty in level_empties(root):
         for obj in contents(empty):
-            _show(root, obj, empty[LEVEL])
+            _set_visibility(root, obj, empty[LEVEL])
 
 
 def attach(root: bpy.types.Object, obj: bpy.types.Object, level: int, superseded: bool) -> None:
-    """Hang an imported object under its level, shown and faded by the zoom."""
+    """Parent an imported object to its level and add the drivers of its opacity and visibility."""
     obj[CONTENT] = "superseded" if superseded else "main"
     obj.parent = level_empties(root)[level]
     obj.matrix_parent_inverse.identity()
     drive_content(root, obj, level)
-    _show(root, obj, level)
+    _set_visibility(root, obj, level)
 
 
 def remove_content(empty: bpy.types.Object) -> None:
-    """Take away what was imported under a level; what the artist placed there stays."""
+    """Remove the imported objects of a level; the artist's own objects stay."""
     for obj in contents(empty):
         data = obj.data
         bpy.data.objects.remove(obj)
@@ -100,7 +100,7 @@ def remove_content(empty: bpy.types.Object) -> None:
             bpy.data.batch_remove([data])
 
 
-def _show(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:
+def _set_visibility(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:
     obj.visible_shadow, obj.is_holdout = root.dreamzoom.cast_shadows, root.dreamzoom.holdout
     obj.pass_index = level + 1
 
@@ -108,7 +108,7 @@ def _show(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:
 def _add_custom_properties(root: bpy.types.Object) -> None:
     root["zoom"] = 0.0
     root.id_properties_ui("zoom").update(
-        description="How deep the camera is: one level per unit. Key it; straight keys are a zoom of constant speed",
+        description="How deep the camera is, one level per unit. Key it: linear keys are a zoom of constant speed",
         step=0.1,
         precision=3,
     )
@@ -142,7 +142,7 @@ def _add_camera(root: bpy.types.Object, home: bpy.types.Collection) -> bpy.types
 
 def _add_level(root: bpy.types.Object, level: int) -> bpy.types.Object:
     empty = bpy.data.objects.new(f"{root.name} Level {level}", None)
-    empty.empty_display_size = 0.03  # of what grows to many times its size
+    empty.empty_display_size = 0.03  # small, since the level grows to many times its size
     empty[LEVEL] = level
     empty.parent = root
     _home(root).objects.link(empty)
@@ -150,7 +150,7 @@ def _add_level(root: bpy.types.Object, level: int) -> bpy.types.Object:
 
 
 def _home(root: bpy.types.Object) -> bpy.types.Collection:
-    """The rig's collection; a new one where the artist deleted it."""
+    """The rig's collection; a new one if the artist has deleted it."""
     settings = root.dreamzoom
     if settings.collection is None:
         settings.collection = bpy.data.collections.new(root.name)

@@ -14,40 +14,40 @@ LENS = ("lens", "shift_x", "shift_y", "sensor_width", "sensor_height", "clip_sta
 
 
 @dataclass(frozen=True)
-class Moment:
+class CameraSample:
     """A camera at one frame.
 
     Attributes:
         frame: Of the scene.
-        world: (4, 4) float64, Blender's camera axes to world.
-        data: The evaluated values of LENS.
-        focal: Focal length in half sides of the picture, the longer one.
-        focal_pixels: The same in pixels of the render.
-        focus_distance: What its depth of field is set to, along the view, in the world.
-        fstop: Of its depth of field.
-        base: (4, 4), the matrix of the object beside which the camera is looked at; the identity without one.
-        zoom: The zoom of that object where it is a rig, else 0.
+        world: (4, 4) float64, from Blender's camera axes to the world.
+        lens: The evaluated values of the properties LENS.
+        focal: Focal length in units of half the longer side of the picture.
+        focal_pixels: Focal length in pixels of the render.
+        focus_distance: Of the depth of field, along the view axis, in the world's unit.
+        fstop: Of the depth of field.
+        root: (4, 4) float64, the world matrix of the rig's root; the identity where no root was sampled.
+        zoom: Of that root; 0 without one.
     """
 
     frame: int
     world: np.ndarray
-    data: dict[str, float]
+    lens: dict[str, float]
     focal: float
     focal_pixels: float
     focus_distance: float
     fstop: float
-    base: np.ndarray
+    root: np.ndarray
     zoom: float
 
 
-def moments(
+def sample_camera(
     scene: bpy.types.Scene,
     view_layer: bpy.types.ViewLayer,
     camera: bpy.types.Object,
     frames: Sequence[int],
-    base: bpy.types.Object | None = None,
-) -> Iterator[Moment]:
-    """The camera at each of `frames`, one after another; the scene is at its own frame again when it ends.
+    root: bpy.types.Object | None = None,
+) -> Iterator[CameraSample]:
+    """Sample a camera, and the root of its rig, at each of `frames`; the scene's frame is restored at the end.
 
     Raises:
         DreamzoomError: The camera is not a perspective one.
@@ -57,13 +57,15 @@ def moments(
         for frame in frames:
             scene.frame_set(frame)
             graph = view_layer.depsgraph
-            yield _moment(scene, frame, camera.evaluated_get(graph), base and base.evaluated_get(graph))
+            yield _sample(scene, frame, camera.evaluated_get(graph), root and root.evaluated_get(graph))
     finally:
         scene.frame_set(before[0], subframe=before[1])
 
 
-def _moment(scene: bpy.types.Scene, frame: int, camera: bpy.types.Object, base: bpy.types.Object | None) -> Moment:
-    """`camera` and `base` are evaluated."""
+def _sample(
+    scene: bpy.types.Scene, frame: int, camera: bpy.types.Object, root: bpy.types.Object | None
+) -> CameraSample:
+    """Sample the current frame; `camera` and `root` are evaluated objects."""
     scale = scene.render.resolution_percentage / 100
     width, height = (round(side * scale) for side in (scene.render.resolution_x, scene.render.resolution_y))
     view = cameras.intrinsics_of(camera.data, scene.render, width, height)
@@ -73,7 +75,7 @@ def _moment(scene: bpy.types.Scene, frame: int, camera: bpy.types.Object, base: 
     if dof.focus_object is not None:
         forward = -world[:3, 2] / np.linalg.norm(world[:3, 2])
         distance = abs(float(forward @ (np.array(dof.focus_object.matrix_world.translation) - world[:3, 3])))
-    return Moment(
+    return CameraSample(
         frame,
         world,
         {name: getattr(camera.data, name) for name in LENS},
@@ -81,6 +83,6 @@ def _moment(scene: bpy.types.Scene, frame: int, camera: bpy.types.Object, base: 
         max(view.fx, view.fy),
         distance,
         dof.aperture_fstop,
-        np.eye(4) if base is None else np.array(base.matrix_world, np.float64),
-        0.0 if base is None else float(base.get("zoom", 0.0)),
+        np.eye(4) if root is None else np.array(root.matrix_world, np.float64),
+        0.0 if root is None else float(root.get("zoom", 0.0)),
     )

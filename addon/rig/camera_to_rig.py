@@ -1,8 +1,8 @@
 """A keyframed camera to a rig that shows the same pictures, and a rig to a plain keyframed camera.
 
-The camera at C, looking anywhere, sees the world as it does from s·(C − F) in a world that is s times larger about the
-focus F. So s is chosen to keep the picture's width at the focus the same all the way: s = focal length / distance, and
-the zoom is its logarithm. What is left for the camera to do in the gauge is of order 1 at any depth.
+A camera at C sees the world as it does from s·(C − F) in a world that is s times larger about the focus F. So s is
+chosen to keep the picture's width at the focus constant: s = focal length / distance, and the zoom is its logarithm.
+The motion that remains for the camera in the gauge is of order 1 at any depth.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from mathutils import Matrix, Vector
 from ..core.errors import DreamzoomError
 from . import cameras, keyframes, zoom_path
 from .builder import create_rig
-from .camera_sampling import Moment
+from .camera_sampling import CameraSample
 from .lookup import ZOOM, level_empties
 
-MOST_LEVELS = 64
+MAX_LEVELS = 64
 EXACT_PIXELS = 0.05
-"""How far a plain camera may be off, in pixels, for being stored in single precision."""
+"""The largest error, in pixels, that a plain camera may have since Blender stores it in single precision."""
 
 ROUNDING = 2.0**-24
+"""Relative rounding error of float32."""
 
 
 def find_focus(
@@ -34,11 +35,11 @@ def find_focus(
     camera: bpy.types.Object,
     target: bpy.types.Object | None = None,
 ) -> Vector:
-    """What the camera flies to, in the world, as on the last frame: the chosen `target`, else what it focuses on or
-    tracks, else what lies in the middle of the picture, else the 3D cursor if it is in the picture.
+    """The point in the world that the camera flies to, on the last frame: the chosen `target`, else what it focuses on
+    or tracks, else what lies in the middle of the picture, else the 3D cursor if it is in the picture.
 
     Raises:
-        DreamzoomError: None of these.
+        DreamzoomError: There is none of these.
     """
     before = scene.frame_current, scene.frame_subframe
     try:
@@ -51,17 +52,17 @@ def find_focus(
 
 
 def _focus_now(scene: bpy.types.Scene, graph: bpy.types.Depsgraph, camera: bpy.types.Object) -> Vector:
-    seen = camera.evaluated_get(graph)
-    if seen.data.dof.focus_object is not None:
-        return seen.data.dof.focus_object.matrix_world.translation.copy()
+    evaluated = camera.evaluated_get(graph)
+    if evaluated.data.dof.focus_object is not None:
+        return evaluated.data.dof.focus_object.matrix_world.translation.copy()
     for constraint in camera.constraints:
         if constraint.type in ("TRACK_TO", "DAMPED_TRACK", "LOCKED_TRACK") and constraint.target is not None:
             return constraint.target.evaluated_get(graph).matrix_world.translation.copy()
-    pose = seen.matrix_world.normalized()
-    hit, place, *_ = scene.ray_cast(graph, pose.translation, pose.to_3x3() @ Vector((0, 0, -1)))
+    pose = evaluated.matrix_world.normalized()
+    hit, point, *_ = scene.ray_cast(graph, pose.translation, pose.to_3x3() @ Vector((0, 0, -1)))
     if hit:
-        return place
-    x, y, depth = world_to_camera_view(scene, seen, scene.cursor.location)
+        return point
+    x, y, depth = world_to_camera_view(scene, evaluated, scene.cursor.location)
     if depth > 0 and 0 < x < 1 and 0 < y < 1:
         return scene.cursor.location.copy()
     raise DreamzoomError(
@@ -73,33 +74,33 @@ def _focus_now(scene: bpy.types.Scene, graph: bpy.types.Depsgraph, camera: bpy.t
 def rig_from_camera(
     scene: bpy.types.Scene,
     camera: bpy.types.Object,
-    seen: Sequence[Moment],
+    samples: Sequence[CameraSample],
     focus: Sequence[float],
     factor: float = 2.0,
 ) -> bpy.types.Object:
-    """A rig whose camera shows, frame for frame, what `camera` shows; at its widest view the world lies as before.
+    """A rig whose camera shows, frame for frame, what `camera` shows; at the widest view the world keeps its size.
 
     Args:
-        camera: Stays as it is; a copy of its lens is used.
-        seen: The camera at each frame.
-        focus: In the world.
-        factor: p.
+        camera: Stays unchanged; the rig's camera gets a copy of its lens.
+        samples: The camera at each frame.
+        focus: Point in the world.
+        factor: p, the zoom factor.
 
     Raises:
-        DreamzoomError: The camera can't be used; nothing was changed.
+        DreamzoomError: The camera can't be converted; nothing was changed.
     """
-    frames = [moment.frame for moment in seen]
-    magnified = _magnifications(camera, seen, np.asarray(focus, np.float64))
-    widest = magnified.min()
-    zooms = (np.log(magnified / widest) / math.log(factor)).astype(np.float32).astype(np.float64)
+    frames = [sample.frame for sample in samples]
+    magnifications = _magnifications(camera, samples, np.asarray(focus, np.float64))
+    widest = magnifications.min()
+    zooms = (np.log(magnifications / widest) / math.log(factor)).astype(np.float32).astype(np.float64)
     levels = max(math.ceil(zooms.max() - 1e-4) + 1, 1)
-    if levels > MOST_LEVELS:
+    if levels > MAX_LEVELS:
         raise DreamzoomError(
-            f"“{camera.name}” comes {levels - 1} levels deep; there can be {MOST_LEVELS - 1}",
+            f"“{camera.name}” comes {levels - 1} levels deep; there can be {MAX_LEVELS - 1}",
             "Choose a larger zoom factor, or a Focus that it does not come as near to",
         )
     placed = Matrix.LocRotScale(Vector(focus), None, Vector.Fill(3, 1 / widest))
-    poses = [cameras.pose_in_gauge(moment.world, np.array(placed)) for moment in seen]
+    poses = [cameras.pose_in_gauge(sample.world, np.array(placed)) for sample in samples]
     ratios = factor**zooms
     for pose, ratio in zip(poses, ratios):
         pose[:3, 3] *= ratio
@@ -110,18 +111,21 @@ def rig_from_camera(
     keyframes.set_keys(root, ZOOM, frames, zooms)
     made = root.dreamzoom.camera
     _use_lens(made, camera.data)
-    _bake_pose(made, frames, poses)
-    _bake_lens(made.data, seen, ratios)
+    _key_pose(made, frames, poses)
+    _key_lens(made.data, samples, ratios)
     return root
 
 
-def take_along(root: bpy.types.Object, objects: Sequence[bpy.types.Object], camera: bpy.types.Object) -> int:
-    """Hang objects of the world under level 0, so that they grow with it; how many. The scene's frame means nothing.
+def parent_to_level_0(root: bpy.types.Object, objects: Sequence[bpy.types.Object], camera: bpy.types.Object) -> int:
+    """Parent objects of the world to level 0, so that they grow with it, whatever the current frame.
 
-    Whole hierarchies come; not the rig itself, nor what `camera` hangs under.
+    Whole hierarchies are parented, but neither the rig itself nor a parent of `camera`.
+
+    Returns:
+        How many hierarchies.
     """
-    stay = {root, *root.children_recursive, *_with_parents(camera)}
-    tops = {_with_parents(obj)[-1] for obj in objects} - stay
+    excluded = {root, *root.children_recursive, *_with_parents(camera)}
+    tops = {_with_parents(obj)[-1] for obj in objects} - excluded
     home = level_empties(root)[0]
     placed = Matrix.LocRotScale(root.location, root.rotation_euler, root.scale)
     for obj in tops:
@@ -130,62 +134,69 @@ def take_along(root: bpy.types.Object, objects: Sequence[bpy.types.Object], came
     return len(tops)
 
 
-def camera_from_rig(scene: bpy.types.Scene, root: bpy.types.Object, seen: Sequence[Moment]) -> bpy.types.Object:
-    """A plain camera that shows, in the rig's world as it lies at zoom 0, what the rig shows on its flight.
+def camera_from_rig(
+    scene: bpy.types.Scene, root: bpy.types.Object, samples: Sequence[CameraSample]
+) -> bpy.types.Object:
+    """A plain camera that shows what the rig shows on its flight, in the rig's world as it is at zoom 0.
 
     Args:
-        seen: The rig's camera at each frame, beside its root.
+        scene: Gets the camera.
+        root: The rig.
+        samples: The rig's camera and root at each frame.
 
     Raises:
         DreamzoomError: The flight goes deeper than single precision allows; nothing was changed.
     """
     settings = root.dreamzoom
     focuses = [tuple(level.focus) for level in settings.levels]
-    frames = [moment.frame for moment in seen]
+    frames = [sample.frame for sample in samples]
     worlds, ratios = [], []
-    for moment in seen:
-        pose = cameras.pose_in_gauge(moment.world, moment.base)
-        scale, origin = zoom_path.in_gauge(settings.zoom_factor, focuses, 0, moment.zoom)
-        reach = float(np.linalg.norm(pose[:3, 3])) / scale
+    for sample in samples:
+        pose = cameras.pose_in_gauge(sample.world, sample.root)
+        scale, origin = zoom_path.in_gauge(settings.zoom_factor, focuses, 0, sample.zoom)
+        distance = float(np.linalg.norm(pose[:3, 3])) / scale
         pose[:3, 3] = (pose[:3, 3] - origin) / scale
-        worlds.append(cameras.camera_world(pose, moment.base) @ cameras.FLIP)
+        worlds.append(cameras.camera_world(pose, sample.root) @ cameras.FLIP)
         ratios.append(1 / scale)
-        _check_depth(moment, worlds[-1], reach)
+        _check_depth(sample, worlds[-1], distance)
     source = settings.camera
     made = bpy.data.objects.new(f"{root.name} Plain Camera", source.data)
     scene.collection.objects.link(made)
     _use_lens(made, source.data, own=False)
-    _bake_pose(made, frames, worlds)
-    _bake_lens(made.data, seen, np.array(ratios))
+    _key_pose(made, frames, worlds)
+    _key_lens(made.data, samples, np.array(ratios))
     return made
 
 
-def _check_depth(moment: Moment, world: np.ndarray, reach: float) -> None:
-    """Whether single precision places a camera well; `reach` is how far it is from the focus, in units of level 0."""
-    unit = float(np.cbrt(np.linalg.det(moment.base[:3, :3])))
-    largest = max(unit, np.abs(world[:3, 3]).max(), np.abs(moment.base[:3, 3]).max())
-    wrong = moment.focal_pixels * ROUNDING * largest / (reach * unit)
-    if wrong > EXACT_PIXELS:
+def _check_depth(sample: CameraSample, world: np.ndarray, distance: float) -> None:
+    """Raise DreamzoomError where single precision is too coarse for a camera at `distance`, in units of level 0, from
+    the focus.
+    """
+    unit = float(np.cbrt(np.linalg.det(sample.root[:3, :3])))
+    largest = max(unit, np.abs(world[:3, 3]).max(), np.abs(sample.root[:3, 3]).max())
+    error = sample.focal_pixels * ROUNDING * largest / (distance * unit)
+    if error > EXACT_PIXELS:
         raise DreamzoomError(
-            f"At frame {moment.frame} the zoom is {moment.zoom:.1f}: so deep a plain camera would be {wrong:.2g} "
-            "pixels off, since Blender keeps its place in single precision",
-            "Keep the rig, end the frame range earlier, or move the rig to the middle of the world",
+            f"At frame {sample.frame} the zoom is {sample.zoom:.1f}: so deep a plain camera would be {error:.2g} "
+            "pixels off, since Blender stores its position in single precision",
+            "Keep the rig, end the frame range earlier, or move the rig to the world's origin",
         )
 
 
-def _magnifications(camera: bpy.types.Object, seen: Sequence[Moment], focus: np.ndarray) -> np.ndarray:
-    """How many half pictures one unit of the world spans at the focus, per frame."""
-    distances = np.array([np.linalg.norm(moment.world[:3, 3] - focus) for moment in seen])
+def _magnifications(camera: bpy.types.Object, samples: Sequence[CameraSample], focus: np.ndarray) -> np.ndarray:
+    """The size of one unit of the world at the focus, in half pictures, (frames,)."""
+    distances = np.array([np.linalg.norm(sample.world[:3, 3] - focus) for sample in samples])
     least = 1e-5 * max(np.abs(focus).max(), distances.max(), 1e-9)
     if distances.min() < least:
         raise DreamzoomError(
-            f"“{camera.name}” comes to its focus itself at frame {seen[int(distances.argmin())].frame}",
+            f"“{camera.name}” reaches its focus at frame {samples[int(distances.argmin())].frame}",
             "Choose a Focus that lies beyond where it flies",
         )
-    return np.array([moment.focal for moment in seen]) / distances
+    return np.array([sample.focal for sample in samples]) / distances
 
 
 def _with_parents(obj: bpy.types.Object) -> list[bpy.types.Object]:
+    """The object, its parent, and so on up to the top."""
     found = [obj]
     while found[-1].parent is not None:
         found.append(found[-1].parent)
@@ -193,7 +204,7 @@ def _with_parents(obj: bpy.types.Object) -> list[bpy.types.Object]:
 
 
 def _use_lens(made: bpy.types.Object, source: bpy.types.Camera, own: bool = True) -> None:
-    """Give a camera a copy of another's lens, without its keys and drivers; with `own`, its former one goes."""
+    """Give a camera a copy of another's lens, without keys and drivers; with `own`, its former lens is removed."""
     former = made.data
     made.data = source.copy()
     made.data.name = made.name
@@ -203,8 +214,8 @@ def _use_lens(made: bpy.types.Object, source: bpy.types.Camera, own: bool = True
         bpy.data.cameras.remove(former)
 
 
-def _bake_pose(made: bpy.types.Object, frames: Sequence[int], poses: Sequence[np.ndarray]) -> None:
-    """Key a camera at poses of the server's axes, in the space of its parent."""
+def _key_pose(made: bpy.types.Object, frames: Sequence[int], poses: Sequence[np.ndarray]) -> None:
+    """Key a camera at poses (4, 4) with the server's axes, in the space of its parent."""
     turns = [Matrix((pose @ cameras.FLIP)[:3, :3]).to_quaternion() for pose in poses]
     for before, after in zip(turns, turns[1:]):
         after.make_compatible(before)
@@ -213,15 +224,15 @@ def _bake_pose(made: bpy.types.Object, frames: Sequence[int], poses: Sequence[np
     keyframes.set_keys(made, "rotation_quaternion", frames, np.array(turns))
 
 
-def _bake_lens(lens: bpy.types.Camera, seen: Sequence[Moment], ratios: np.ndarray) -> None:
-    """Set and key what a lens does, in a world that is `ratios` times larger; depth of field looks the same there."""
-    frames = [moment.frame for moment in seen]
+def _key_lens(lens: bpy.types.Camera, samples: Sequence[CameraSample], ratios: np.ndarray) -> None:
+    """Set and key the lens in a world that is `ratios` (frames,) times larger, where depth of field looks the same."""
+    frames = [sample.frame for sample in samples]
     for name in ("lens", "shift_x", "shift_y", "sensor_width", "sensor_height"):
-        keyframes.set_values(lens, name, frames, [moment.data[name] for moment in seen])
-    starts = [moment.data["clip_start"] * min(ratio, 1.0) for moment, ratio in zip(seen, ratios)]
+        keyframes.set_values(lens, name, frames, [sample.lens[name] for sample in samples])
+    starts = [sample.lens["clip_start"] * min(ratio, 1.0) for sample, ratio in zip(samples, ratios)]
     keyframes.set_values(lens, "clip_start", frames, starts)
-    lens.clip_end = max(moment.data["clip_end"] for moment in seen)
+    lens.clip_end = max(sample.lens["clip_end"] for sample in samples)
     if lens.dof.use_dof:
-        distances = [moment.focus_distance * ratio for moment, ratio in zip(seen, ratios)]
+        distances = [sample.focus_distance * ratio for sample, ratio in zip(samples, ratios)]
         keyframes.set_values(lens, "dof.focus_distance", frames, distances)
-        keyframes.set_values(lens, "dof.aperture_fstop", frames, [m.fstop / ratio for m, ratio in zip(seen, ratios)])
+        keyframes.set_values(lens, "dof.aperture_fstop", frames, [s.fstop / ratio for s, ratio in zip(samples, ratios)])

@@ -1,4 +1,4 @@
-"""Blender's cameras and the server's: the one place where their conventions meet.
+"""Conversion between Blender's cameras and the server's.
 
 Blender: x right, y up, -z forward; lens in millimetres, sensor fit, shift, pixel aspect. Server (OpenCV): x right,
 y down, z forward; focal lengths and centre in pixels, pixel (row i, column j) has its centre at (j + 0.5, i + 0.5).
@@ -19,7 +19,7 @@ FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """Focal lengths and centre in pixels of a picture of `width` × `height`."""
+    """Focal lengths and principal point, in pixels of a picture of `width` × `height`."""
 
     width: int
     height: int
@@ -30,14 +30,14 @@ class Intrinsics:
 
 
 def picture_size(render: bpy.types.RenderSettings, longest: int) -> tuple[int, int]:
-    """The even width and height of a picture with the render's proportions whose longest side is `longest` pixels."""
+    """Even width and height of a picture with the render's aspect ratio whose longer side has `longest` pixels."""
     width, height = render.resolution_x, render.resolution_y
     scale = longest / max(width, height)
     return max(16, 2 * round(width * scale / 2)), max(16, 2 * round(height * scale / 2))
 
 
 def intrinsics_of(camera: bpy.types.Camera, render: bpy.types.RenderSettings, width: int, height: int) -> Intrinsics:
-    """The camera's intrinsics for the same view in `width` × `height` pixels.
+    """The camera's intrinsics for its view in `width` × `height` pixels.
 
     Raises:
         DreamzoomError: The camera is not a perspective one.
@@ -59,7 +59,7 @@ def intrinsics_of(camera: bpy.types.Camera, render: bpy.types.RenderSettings, wi
 
 
 def set_intrinsics(camera: bpy.types.Camera, render: bpy.types.RenderSettings, view: Intrinsics) -> None:
-    """Make the camera and the render show exactly this view; the sensor and its fit stay as they are."""
+    """Make the camera and the render show exactly this view; the sensor and its fit are kept."""
     camera.type = "PERSP"
     render.resolution_x, render.resolution_y, render.resolution_percentage = view.width, view.height, 100
     ratio = view.fx / view.fy
@@ -73,11 +73,11 @@ def set_intrinsics(camera: bpy.types.Camera, render: bpy.types.RenderSettings, v
 
 
 def pose_in_gauge(camera_world: np.ndarray, rig_world: np.ndarray) -> np.ndarray:
-    """Server-axes camera to gauge, (4, 4) float64, rigid.
+    """Pose in the gauge of a camera with the server's axes, (4, 4) float64, rigid.
 
     Args:
-        camera_world: (4, 4) Blender camera to world; its scale means nothing, as in a render.
-        rig_world: (4, 4) rig to world; its rotation and uniform scale are those of the gauge.
+        camera_world: (4, 4), Blender camera to world; its scale is ignored, as in a render.
+        rig_world: (4, 4), rig to world; its rotation and uniform scale are those of the gauge.
 
     Raises:
         DreamzoomError: The rig is scaled differently along its axes, sheared or mirrored.
@@ -88,21 +88,21 @@ def pose_in_gauge(camera_world: np.ndarray, rig_world: np.ndarray) -> np.ndarray
         raise DreamzoomError("The rig's scale differs between its axes", "Give the rig one scale on all three axes")
     pose = np.linalg.inv(rig) @ np.array(camera_world, np.float64) @ FLIP
     left, _, right = np.linalg.svd(pose[:3, :3])
-    pose[:3, :3] = left @ right  # the nearest rotation: what is left are single-precision crumbs and the camera's scale
+    pose[:3, :3] = left @ right  # the nearest rotation: removes rounding errors and the camera's scale
     if np.linalg.det(pose[:3, :3]) < 0:
         raise DreamzoomError("The camera is mirrored by its own or a parent's scale", "Make all its scales positive")
     return pose
 
 
 def camera_world(pose: np.ndarray, rig_world: np.ndarray) -> np.ndarray:
-    """The way back: server-axes camera to gauge, as a Blender camera's matrix in the world, without scale."""
+    """The inverse of `pose_in_gauge`: the world matrix (4, 4) of a Blender camera, without scale."""
     world = np.array(rig_world, np.float64) @ np.asarray(pose, np.float64) @ FLIP
     world[:3, :3] /= np.linalg.norm(world[:3, :3], axis=0)
     return world
 
 
 def _sensor_fit(camera: bpy.types.Camera, width: float, height: float) -> str:
-    """The side that the sensor's size is measured along, as Blender resolves AUTO."""
+    """The side along which the sensor's size is measured, as Blender resolves AUTO."""
     if camera.sensor_fit != "AUTO":
         return camera.sensor_fit
     return "HORIZONTAL" if width >= height else "VERTICAL"

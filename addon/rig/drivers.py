@@ -1,6 +1,6 @@
-"""The drivers that let levels and their content follow the zoom.
+"""The drivers by which levels and their content follow the zoom.
 
-All are simple expressions: they run with Python auto-execution off, without the add-on, and cost next to nothing.
+All are what Blender calls simple expressions: they run without the add-on and with Python auto-execution off, fast.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from .lookup import CONTENT, ORBIT, PIVOT, ZOOM
 
 
 def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:
-    """Drive the fade (the alpha of the object's colour) and the window in which the object shows."""
+    """Drive an imported object's opacity (the alpha of its colour) and its visibility."""
     superseded = obj[CONTENT] == "superseded"
-    u = _own_zoom(root, level)
-    shown = fading.expression(level, u, superseded, first=level == 0 and not loops(root))
+    u = _level_zoom(root, level)
+    opacity = fading.expression(level, u, superseded, first=level == 0 and not loops(root))
     obj.driver_remove("color", 3)
-    if shown:
-        _drive(root, obj, "color", shown, 3)
+    if opacity:
+        _drive(root, obj, "color", opacity, 3)
     count = len(root.dreamzoom.levels) if loops(root) else None
     first, last = zoom_path.window(root.dreamzoom.zoom_factor, level, superseded, count)
     hidden = ([f"{u} <= {first:g}"] if math.isfinite(first) else []) + [f"{u} >= {last:.6g}"]
@@ -31,10 +31,10 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
 
 
 def drive_level(root: bpy.types.Object, empty: bpy.types.Object, level: int) -> None:
-    """Drive a level's scale, and its place where focuses drift."""
+    """Drive a level's scale, and its location where a level's focus is not at its origin."""
     settings = root.dreamzoom
     factor = settings.zoom_factor
-    size = f"pow({factor:.9g}, {_own_zoom(root, level)} - {level})"
+    size = f"pow({factor:.9g}, {_level_zoom(root, level)} - {level})"
     for axis in range(3):
         _drive(root, empty, "scale", size, axis)
         empty.driver_remove("location", axis)
@@ -43,23 +43,22 @@ def drive_level(root: bpy.types.Object, empty: bpy.types.Object, level: int) -> 
     if not any(any(focus) for focus in focuses):
         return
     count = len(focuses)
-    keys = (
-        zoom_path.drift(factor, 3 * focuses, level + count, count)
-        if loops(root)
-        else zoom_path.drift(factor, focuses, level)
-    )
+    if loops(root):
+        keys = zoom_path.drift(factor, 3 * focuses, level + count, count)
+    else:
+        keys = zoom_path.drift(factor, focuses, level)
     for axis in range(3):
         curve = _drive(root, empty, "location", size, axis)
         curve.keyframe_points.add(len(keys))
-        for point, (s, place) in zip(curve.keyframe_points, keys):
-            point.co = (s, place[axis])
+        for point, (s, position) in zip(curve.keyframe_points, keys):
+            point.co = (s, position[axis])
             point.interpolation = "LINEAR"
         curve.extrapolation = "LINEAR"
         curve.update()
 
 
 def drive_orbit(root: bpy.types.Object) -> None:
-    """Turn the camera with the zoom; in a loop to and fro, as fast at the ends, so that it is back where it began."""
+    """Turn the camera with the zoom. In a loop it swings back, with the same speed at both ends, to where it began."""
     pivot = next((child for child in root.children if PIVOT in child), None)
     if pivot is not None:
         count = len(root.dreamzoom.levels)
@@ -67,9 +66,9 @@ def drive_orbit(root: bpy.types.Object) -> None:
         _drive(root, pivot, "rotation_euler", swing if loops(root) else "orbit * u", 2, orbit=ORBIT)
 
 
-def _own_zoom(root: bpy.types.Object, level: int) -> str:
-    """The zoom as a level's drivers see it. In a loop a level comes again as soon as its last window is over: its own
-    zoom runs from where it opens and starts anew after as many zooms as there are levels.
+def _level_zoom(root: bpy.types.Object, level: int) -> str:
+    """The expression for the zoom in a level's drivers. In a loop each level is shown again after as many zooms as
+    there are levels: there the zoom is wrapped into a range of that length that begins where the level opens.
     """
     count = len(root.dreamzoom.levels)
     start = level - 1 + fading.OPENS_FROM
@@ -77,7 +76,11 @@ def _own_zoom(root: bpy.types.Object, level: int) -> str:
 
 
 def _drive(root, obj: bpy.types.Object, name: str, expression: str, index: int = -1, **others: str):
-    """Drive a property by an expression of `u`, the zoom, and of other properties of the rig; the driver's curve."""
+    """Drive a property by an expression of the zoom `u` and of other properties of the rig.
+
+    Returns:
+        The driver's curve.
+    """
     obj.driver_remove(name, index)
     curve = obj.driver_add(name, index)
     for modifier in list(curve.modifiers):

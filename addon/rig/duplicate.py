@@ -1,39 +1,44 @@
-"""A rig as a whole, with all that hangs under it: copied, and taken away."""
+"""Duplicating and deleting a rig with all of its children."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import bpy
 
 
 def duplicate(scene: bpy.types.Scene, root: bpy.types.Object) -> bpy.types.Object:
-    """A second rig beside the first, at the same place, independent of it; hidden levels too.
+    """Copy a rig with all of its children, hidden ones too, to the same position.
 
-    Keys, drivers, constraints and collections are its own; splats, meshes and materials are shared.
+    The copy has its own keys, drivers, constraints and collections; splats, meshes and materials are shared.
+
+    Returns:
+        The root of the copy.
     """
-    copies: dict[bpy.types.ID, bpy.types.ID] = {}
+    copies: dict[Any, Any] = {}
     for obj in [root, *root.children_recursive]:
         copies[obj] = obj.copy()
         if obj.type in ("CAMERA", "LIGHT") and obj.data is not None:
             copies[obj].data = obj.data.copy()
-            _own_action(copies[obj].data)
-        _own_action(copies[obj])
+            _copy_action(copies[obj].data)
+        _copy_action(copies[obj])
     home = root.dreamzoom.collection
     if home is not None:
         _copy_collections(scene, home, copies)
     for original, made in [pair for pair in copies.items() if isinstance(pair[0], bpy.types.Object)]:
         for collection in original.users_collection:
             copies.get(collection, collection).objects.link(made)
-        _follow(made, copies)
-    return copies[root]  # pyright: ignore[reportReturnType]  # an object's copy is an object
+        _remap_references(made, copies)
+    return copies[root]
 
 
 def delete(root: bpy.types.Object) -> list[bpy.types.Object]:
-    """Take a rig away with its camera, its imported content, and what nobody else uses then.
+    """Delete a rig with its camera, its imported content, and the data that is unused then.
 
-    What the artist hung under it stays where it is seen now, without parent.
+    The artist's own objects under it keep their position in the world and lose their parent.
 
     Returns:
-        The objects that stayed.
+        The objects that were kept.
     """
     own = {obj for obj in [root, *root.children_recursive] if _is_own(root, obj)}
     kept = [obj for obj in root.children_recursive if obj not in own]
@@ -41,25 +46,25 @@ def delete(root: bpy.types.Object) -> list[bpy.types.Object]:
     collections = [] if home is None else [*home.children_recursive, home]
     for obj in kept:
         if obj.parent in own:
-            place = obj.matrix_world.copy()
+            matrix = obj.matrix_world.copy()
             obj.parent = None
-            obj.matrix_world = place
+            obj.matrix_world = matrix
     for obj in {obj for collection in collections for obj in collection.objects} - own:
         parents = [parent for parent in bpy.data.collections if home is not None and home.name in parent.children]
-        _leave(obj, collections, parents)
-    loose = {obj.data for obj in own} | {_action(obj) for obj in own} | {_action(obj.data) for obj in own}
+        _keep_in_scene(obj, collections, parents)
+    data = {obj.data for obj in own} | {_action(obj) for obj in own} | {_action(obj.data) for obj in own}
     bpy.data.batch_remove([*own, *collections])
-    bpy.data.batch_remove([data for data in loose if data is not None and data.users == 0])
+    bpy.data.batch_remove([block for block in data if block is not None and block.users == 0])
     return kept
 
 
 def _is_own(root: bpy.types.Object, obj: bpy.types.Object) -> bool:
-    """Whether an object of the hierarchy is part of the rig, not the artist's."""
+    """Whether an object is part of the rig, not one of the artist's own."""
     return obj in (root, root.dreamzoom.camera) or any(name.startswith("dreamzoom_") for name in obj.keys())  # noqa: SIM118
 
 
-def _leave(obj: bpy.types.Object, collections: list, parents: list) -> None:
-    """Keep an object in the scene whose collections go."""
+def _keep_in_scene(obj: bpy.types.Object, collections: list, parents: list) -> None:
+    """Link an object elsewhere if all of its collections are going to be removed."""
     if all(collection in collections for collection in obj.users_collection):
         scenes = [scene for scene in bpy.data.scenes if obj.name in scene.objects]
         for collection in parents or [scene.collection for scene in scenes]:
@@ -71,8 +76,8 @@ def _action(owner: bpy.types.ID | None) -> bpy.types.Action | None:
     return animation.action if animation else None
 
 
-def _own_action(made: bpy.types.ID) -> None:
-    """Keys of its own for a copy, which shares those of the original."""
+def _copy_action(made: bpy.types.ID) -> None:
+    """Give a copy its own keys; it shares those of the original."""
     action = _action(made)
     if action is not None:
         slot = made.animation_data.action_slot
@@ -82,7 +87,7 @@ def _own_action(made: bpy.types.ID) -> None:
 
 
 def _copy_collections(scene: bpy.types.Scene, home: bpy.types.Collection, copies: dict) -> None:
-    """The rig's collections again, empty, shown and hidden likewise, beside the first."""
+    """Copy the rig's collections, empty and with the same visibility, and link them beside the originals."""
     for collection in [home, *home.children_recursive]:
         made = copies[collection] = bpy.data.collections.new(collection.name)
         made.hide_viewport, made.hide_render = collection.hide_viewport, collection.hide_render
@@ -95,8 +100,8 @@ def _copy_collections(scene: bpy.types.Scene, home: bpy.types.Collection, copies
         parent.children.link(copies[home])
 
 
-def _follow(made: bpy.types.Object, copies: dict) -> None:
-    """Let all that a copy refers to be the copies."""
+def _remap_references(made: bpy.types.Object, copies: dict) -> None:
+    """Let a copy refer to the copies of what the original refers to."""
     if made.parent in copies:
         inverse = made.matrix_parent_inverse.copy()
         made.parent = copies[made.parent]
@@ -105,7 +110,7 @@ def _follow(made: bpy.types.Object, copies: dict) -> None:
     if made.type == "CAMERA":
         structs.append(made.data.dof)
     for struct in structs:
-        _swap_pointers(struct, copies)
+        _remap_pointers(struct, copies)
     for owner in (made, made.data):
         animation = getattr(owner, "animation_data", None)
         for curve in animation.drivers if animation and owner is not None else ():
@@ -115,7 +120,7 @@ def _follow(made: bpy.types.Object, copies: dict) -> None:
                         target.id = copies[target.id]
 
 
-def _swap_pointers(struct: bpy.types.bpy_struct, copies: dict) -> None:
+def _remap_pointers(struct: bpy.types.bpy_struct, copies: dict) -> None:
     for prop in struct.bl_rna.properties:
         if prop.type == "POINTER" and not prop.is_readonly:
             value = getattr(struct, prop.identifier)

@@ -1,4 +1,4 @@
-"""The flight: the keys of a rig's zoom, and the frames that they span."""
+"""The flight: the keys of a rig's zoom and the frames that they span."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from .lookup import ZOOM
 
 
 def loops(root: bpy.types.Object) -> bool:
-    """Whether the last level leads back into the first; a single level can't."""
+    """Whether the last level leads back into the first; a rig with a single level does not loop."""
     settings = root.dreamzoom
     return settings.loop and len(settings.levels) > 1
 
 
 def flight_depth(root: bpy.types.Object) -> float:
-    """The zoom at which the flight ends: at the last level, or in a loop where the first comes again."""
+    """The zoom at which the flight ends: the last level, or in a loop where the first level is reached again."""
     count = len(root.dreamzoom.levels)
     return float(count if loops(root) else count - 1)
 
 
 def key_flight(root: bpy.types.Object, start: int) -> None:
-    """Key a flight of constant speed from the first level to the last, in a loop to where the first comes again and on
-    without end; earlier keys of the zoom go.
+    """Replace the keys of the zoom by a flight of constant speed from the first level to the last. In a loop it ends
+    where the first level is reached again, and the curve is extrapolated.
     """
     settings = root.dreamzoom
     last = max(flight_depth(root), 0.5)
     curve = zoom_curve(root)
     if curve is not None and root.animation_data.action.library is not None:
-        root.animation_data.action = None  # an override keys its zoom in an action of its own
+        root.animation_data.action = None  # a library override gets an action of its own
     elif curve is not None:
         curve.keyframe_points.clear()
     for frame, zoom in ((start, 0.0), (start + round(last * settings.frames_per_level), last)):
@@ -43,9 +43,9 @@ def key_flight(root: bpy.types.Object, start: int) -> None:
 
 
 def stretch_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
-    """Key the flight anew after the count of levels or the speed changed, unless the artist keyed another one.
+    """Key the flight again after the count of levels or the speed has changed, unless the artist keyed another one.
 
-    The scene's frame range follows where it was that of the flight.
+    If the scene's frame range was that of the flight, it is changed too.
     """
     curve = zoom_curve(root)
     if curve is None or len(curve.keyframe_points) != 2:
@@ -73,7 +73,7 @@ def flight_range(root: bpy.types.Object) -> tuple[int, int] | None:
 
 
 def frame_range(root: bpy.types.Object) -> tuple[int, int] | None:
-    """The frames to render: those of the flight; of a loop all but the last, which shows what the first does."""
+    """The frames to render: those of the flight, in a loop without the last, which shows the same as the first."""
     frames = flight_range(root)
     if frames is None or not loops(root):
         return frames

@@ -1,4 +1,4 @@
-"""Animation curves and keys of any property, in whichever form this Blender stores its actions."""
+"""Animation curves and keys of properties."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from bpy_extras import anim_utils
 
 LINEAR = 1
-"""Blender's number of that interpolation."""
+"""Blender's number for linear interpolation."""
 
 
 def curve_of(owner: bpy.types.ID, data_path: str, index: int = 0) -> bpy.types.FCurve | None:
-    """The animation curve of a property, in whichever form its action is."""
+    """The animation curve of a property; None where it has no keys."""
     animation = owner.animation_data
     if animation is None or animation.action is None or animation.action_slot is None:
         return None
@@ -22,9 +22,12 @@ def curve_of(owner: bpy.types.ID, data_path: str, index: int = 0) -> bpy.types.F
 
 
 def set_keys(owner: bpy.types.ID, data_path: str, frames: Sequence[int], values: np.ndarray) -> None:
-    """Replace a property's keys by one per frame, with straight lines between them.
+    """Replace a property's keys by one key per frame, interpolated linearly.
 
     Args:
+        owner: Whose property it is.
+        data_path: Of the property.
+        frames: The frames that are keyed.
         values: (frames,) or (frames, components).
     """
     owner.keyframe_insert(data_path, frame=frames[0])
@@ -39,7 +42,7 @@ def set_keys(owner: bpy.types.ID, data_path: str, frames: Sequence[int], values:
 
 
 def set_values(owner: bpy.types.ID, data_path: str, frames: Sequence[int], values: Sequence[float]) -> None:
-    """Set a number, keyed only where it changes; its earlier keys and driver are gone."""
+    """Set a number, with keys only if it changes from frame to frame. The property must have no keys yet."""
     holder, _, name = data_path.rpartition(".")
     setattr(owner.path_resolve(holder) if holder else owner, name, float(values[0]))
     if any(value != values[0] for value in values):

@@ -1,14 +1,23 @@
-"""What a rig is made of and how it is found: the names of its custom properties, its level empties, its content."""
+"""Finding a rig and its parts: the custom properties that mark them, the level empties, the imported content."""
 
 from __future__ import annotations
 
 import bpy
 
 ZOOM = '["zoom"]'
+"""Data path of the root's zoom u."""
+
 ORBIT = '["orbit"]'
+"""Data path of the root's orbit, in radians per level."""
+
 LEVEL = "dreamzoom_level"
+"""Custom property of a level's empty: which level it is."""
+
 CONTENT = "dreamzoom_content"
+"""Custom property of an imported object: "main", or "superseded" where a finer level replaces it."""
+
 PIVOT = "dreamzoom_orbit"
+"""Custom property of the empty that the orbit turns."""
 
 
 def is_rig(obj: bpy.types.Object | None) -> bool:
@@ -17,7 +26,7 @@ def is_rig(obj: bpy.types.Object | None) -> bool:
 
 
 def rig_of(obj: bpy.types.Object | None) -> bpy.types.Object | None:
-    """The rig that the object is or hangs under."""
+    """The root of the rig that an object belongs to, itself or by its parents; None where it belongs to none."""
     while obj is not None and not is_rig(obj):
         obj = obj.parent
     return obj
@@ -33,7 +42,7 @@ def why_locked(root: bpy.types.Object) -> str:
 
 
 def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The rig of the active object, else the scene's last used one, else any of the scene."""
+    """The rig of the active object, else the one that was used last in the scene, else any rig of the scene."""
     scene = context.scene
     found = rig_of(context.view_layer.objects.active) if context.view_layer else None
     if found is None and is_rig(scene.dreamzoom.rig) and scene.dreamzoom.rig.name in scene.objects:
@@ -47,5 +56,5 @@ def level_empties(root: bpy.types.Object) -> list[bpy.types.Object]:
 
 
 def contents(empty: bpy.types.Object) -> list[bpy.types.Object]:
-    """What was imported under a level."""
+    """The imported objects of a level."""
     return [child for child in empty.children if CONTENT in child]

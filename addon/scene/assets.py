@@ -1,7 +1,7 @@
-"""The artist's own objects under the levels, written as splats in the level's frame for the dream to see.
+"""Assets: the artist's own objects under the levels, written as splats in the level's frame for the server.
 
-Splats are written as they are; whatever else has a surface is sampled to surfels in the colours of its materials. Light
-and shadow are no part of it.
+Splats are written unchanged; anything else that has a surface is sampled to surfels in the base colours of its
+materials, without light and shadow.
 """
 
 from __future__ import annotations
@@ -23,38 +23,39 @@ from ..core.formats import ply, splat_ply
 from ..core.gaussians import Gaussians
 from ..core.spherical_harmonics import SH_C0
 from . import surface_sampling
-from .meshes import Copies
-from .time_slicing import Place, Slice, Sliced, finished
+from .meshes import MeshCopies
+from .time_slicing import RigReference, SlicedWork, TimeSlice, run_to_end
 
 FOLDER = ".assets"
-"""Within the job's folder; a folder that holds nothing else still counts as empty there."""
+"""Within the job folder; a job folder that holds nothing else still counts as empty."""
 
-MARK = "dreamzoom_"
-"""What the names of custom properties of the rig's own objects begin with."""
+PREFIX = "dreamzoom_"
+"""Prefix of the custom properties that mark the rig's own objects."""
 
-MOST = 300_000
-"""Surfels of one level at the most."""
+MAX_SURFELS = 300_000
+"""Of one level."""
 
 SAMPLES_PER_PIXEL = 2.0
 SIGMA = 0.75
-"""Size of a surfel, in distances of samples."""
+"""Standard deviation of a surfel, in units of the distance between samples."""
 
 LOGIT_OPACITY = 6.0
-NAMES = (
+COLUMNS = (
     *("x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"),
     *("scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
 )
 
 
 def of_level(root: bpy.types.Object, level: int) -> list[bpy.types.Object]:
-    """The artist's objects under a level that a render shows, with all that hangs under them."""
+    """The artist's objects under a level, at any depth, that a render shows."""
     empties = [empty for empty in rig.level_empties(root) if empty[rig.LEVEL] == level]
     return [obj for empty in empties for obj in _own(empty) if not obj.hide_render]
 
 
 def _own(parent: bpy.types.Object) -> Iterator[bpy.types.Object]:
+    """The children of an object, at any depth, that the rig did not create."""
     for child in parent.children:
-        if not any(name.startswith(MARK) for name in child.keys()):  # noqa: SIM118
+        if not any(name.startswith(PREFIX) for name in child.keys()):  # noqa: SIM118
             yield child
             yield from _own(child)
 
@@ -66,26 +67,31 @@ def write(
     folder: Path,
     request: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write the assets of every level beside the job, as they lie now, and name them in the request.
+    """Write the assets of all levels into the job folder and add their paths to the request.
 
     Args:
         root: The rig.
-        scene: Where it is.
-        view_layer: What is to be seen of it.
-        folder: The job's.
-        request: As `build_request` made it; returned with `assets` in its levels.
+        scene: Which contains it.
+        view_layer: Of the scene; only what it shows is written.
+        folder: The job folder.
+        request: From `build_request`.
+
+    Returns:
+        The request, with `assets` in its levels.
 
     Raises:
-        DreamzoomError: They can't be written.
+        DreamzoomError: A file can't be written.
     """
-    return finished(look(Place(root, scene, view_layer), folder, request, Slice()))
+    return run_to_end(capture(RigReference(root, scene, view_layer), folder, request, TimeSlice()))
 
 
-def look(place: Place, folder: Path, request: dict[str, Any], turn: Slice) -> Sliced[dict[str, Any]]:
-    """The same in slices: objects are copied from Blender one by one; a thread works on the copies and writes.
+def capture(
+    reference: RigReference, folder: Path, request: dict[str, Any], time_slice: TimeSlice
+) -> SlicedWork[dict[str, Any]]:
+    """`write` in time slices: objects are copied from Blender one by one; a thread samples the copies and writes.
 
     Raises:
-        DreamzoomError: As `write`, or the rig or its levels are gone meanwhile.
+        DreamzoomError: As `write`, or the rig or its levels were removed meanwhile.
     """
     home, count = folder / FOLDER, len(request["levels"])
     spacing = 2.0 / max(request["width"], request["height"]) / np.sqrt(SAMPLES_PER_PIXEL)
@@ -93,11 +99,11 @@ def look(place: Place, folder: Path, request: dict[str, Any], turn: Slice) -> Sl
     try:
         with ThreadPoolExecutor(1) as thread:
             for index, level in enumerate(request["levels"]):
-                copies = yield from _copied(place, index, count, turn)
+                copies = yield from _copy_level(reference, index, count, time_slice)
                 names = []
                 if copies is not None:
                     writing = thread.submit(copies.write, home, index, spacing)
-                    while not turn.is_endless and not writing.done():
+                    while not time_slice.is_unlimited and not writing.done():
                         yield (index + 0.5) / count
                     names = writing.result()
                 kept |= set(names)
@@ -111,31 +117,36 @@ def look(place: Place, folder: Path, request: dict[str, Any], turn: Slice) -> Sl
 
 
 @dataclass
-class _Copies:
-    """What is copied of one level's objects: meshes, and splats as what makes them of the copied arrays."""
+class _LevelCopies:
+    """Copies of one level's objects.
 
-    meshes: Copies = field(default_factory=Copies)
+    Attributes:
+        meshes: Of objects with a surface.
+        splats: By the object's `session_uid`, functions that make splats of arrays that have been copied.
+    """
+
+    meshes: MeshCopies = field(default_factory=MeshCopies)
     splats: dict[int, Callable[[], Gaussians]] = field(default_factory=dict)
 
-    def go_on(self, chosen: list[bpy.types.Object], view_layer, empty: bpy.types.Object, turn: Slice) -> bool:
-        """Copy until the slice is over; whether all is copied. The level has its own size now."""
+    def copy(self, chosen: list[bpy.types.Object], view_layer, empty: bpy.types.Object, time_slice: TimeSlice) -> bool:
+        """Copy until the time slice is over; whether all is copied. The zoom must be that of the level."""
         graph = view_layer.depsgraph
         into = np.linalg.inv(np.array(empty.evaluated_get(graph).matrix_world, np.float64))
         shown = [obj for obj in chosen if splats.holds_splats(obj)]
         for obj in shown:
             if obj.session_uid not in self.splats:
                 self.splats[obj.session_uid] = splats.taken(obj, into)
-                if turn.is_over:
+                if time_slice.is_over:
                     return False
-        return self.meshes.go_on(graph, {obj for obj in chosen if obj not in shown}, into, turn)
+        return self.meshes.copy(graph, {obj for obj in chosen if obj not in shown}, into, time_slice)
 
     def write(self, home: Path, level: int, spacing: float) -> list[Path]:
-        """The files of the level's objects; none where they have neither splats nor a surface.
+        """Write the files of the level's objects; their paths, none if the objects have neither splats nor a surface.
 
         Args:
-            home: Their folder.
-            level: Which.
-            spacing: Of samples near the level's middle, in its units.
+            home: The folder of the files.
+            level: The level's number.
+            spacing: Distance of samples near the level's origin, in its units.
         """
         parts = [make() for make in self.splats.values()]
         faces = self.meshes.faces()
@@ -147,33 +158,36 @@ class _Copies:
             splat_ply.write_parts(names[-1], parts)
         if faces is not None:
             names.append(home / f"level_{level:03d}_surfaces.ply")
-            _write_ply(names[-1], _table(surface_sampling.sample(faces, spacing, MOST)))
+            _write_ply(names[-1], _surfel_rows(surface_sampling.sample(faces, spacing, MAX_SURFELS)))
         return names
 
 
-def _copied(place: Place, index: int, count: int, turn: Slice) -> Sliced[_Copies | None]:
-    """Copies of one level's objects; None where there are none."""
-    copies = _Copies()
+def _copy_level(
+    reference: RigReference, index: int, count: int, time_slice: TimeSlice
+) -> SlicedWork[_LevelCopies | None]:
+    """Copies of the objects of level `index` of `count`; None where it has none."""
+    copies = _LevelCopies()
     while True:
-        root, _, view_layer = place.find()
+        root, _, view_layer = reference.resolve()
         if len(root.dreamzoom.levels) != count:
             raise DreamzoomError("Levels were added or removed meanwhile", "Press Generate again")
         chosen = of_level(root, index) if root.dreamzoom.see_assets else []
         chosen = [obj for obj in chosen if obj.name in view_layer.objects]
         if not chosen:
             return None
-        with _free_zoom(root, view_layer) as set_zoom:
+        with _zoom_override(root, view_layer) as set_zoom:
             set_zoom(index)
-            if copies.go_on(chosen, view_layer, rig.level_empties(root)[index], turn):
+            if copies.copy(chosen, view_layer, rig.level_empties(root)[index], time_slice):
                 return copies
         yield index / count
 
 
 @contextmanager
-def _free_zoom(root: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Iterator[Callable[[float], None]]:
-    """Let the rig be set to any zoom meanwhile, whatever its keys say.
+def _zoom_override(root: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Iterator[Callable[[float], None]]:
+    """A function that sets the rig's zoom in spite of its keys; afterwards all is as before.
 
-    Each level is looked at where it has its own size: there its objects are most exact, and the same from any frame.
+    Each level is captured at its own zoom, where its scale is 1: there its objects are most exact, and the same from
+    any frame.
     """
     curve, before = rig.zoom_curve(root), root["zoom"]
     muted = curve.mute if curve is not None else False
@@ -193,23 +207,23 @@ def _free_zoom(root: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Itera
         set_zoom(before)
 
 
-def _table(samples: surface_sampling.Samples) -> np.ndarray:
-    """Samples as the rows of a 3DGS PLY, (N, 17) float32."""
+def _surfel_rows(samples: surface_sampling.Samples) -> np.ndarray:
+    """Samples as rows of a 3DGS PLY: (N, 17) float32, in the order of COLUMNS."""
     sigma = np.log(SIGMA * samples.spacing)
-    flat = sigma + np.log(1e-3)
+    thickness = sigma + np.log(1e-3)
     columns = [
         samples.positions,
         samples.normals,
         (samples.rgb - 0.5) / SH_C0,
         np.full((len(sigma), 1), LOGIT_OPACITY),
-        np.stack([sigma, sigma, flat], -1),
-        surface_sampling.turned_to(samples.normals),
+        np.stack([sigma, sigma, thickness], -1),
+        surface_sampling.quaternions_from_normals(samples.normals),
     ]
     return np.concatenate(columns, -1).astype("<f4")
 
 
 def _write_ply(path: Path, table: np.ndarray) -> None:
-    """Write whole or not at all."""
+    """Write the rows of a 3DGS PLY, (N, 17), all or nothing."""
     with replacing(path) as file:
-        file.write(ply.header_for({"vertex": (len(table), np.dtype([(name, "<f4") for name in NAMES]))}))
+        file.write(ply.header_for({"vertex": (len(table), np.dtype([(name, "<f4") for name in COLUMNS]))}))
         file.write(table.data)

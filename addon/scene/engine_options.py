@@ -46,7 +46,7 @@ def _diffusion(settings, levels) -> dict[str, Any]:
 
 
 def _model(value: str) -> str:
-    """A folder relative to the .blend as a whole path; all else as it is."""
+    """A folder as an absolute path; the name of a model unchanged."""
     folder = Path(bpy.path.abspath(value))
     return str(folder) if value.startswith("//") or folder.is_dir() else value
 
@@ -54,5 +54,5 @@ def _model(value: str) -> str:
 def _lora(value: str) -> str:
     file = Path(bpy.path.abspath(value))
     if not file.is_file():
-        raise DreamzoomError(f"The LoRA is not there: {file}", "Choose it again, or remove it from the list")
+        raise DreamzoomError(f"The LoRA is missing: {file}", "Choose it again, or remove it from the list")
     return str(file)

@@ -1,4 +1,4 @@
-"""What Generate will do again: the words of the levels now, against those of the job that was made."""
+"""Which levels Generate will dream again: the prompts of a rig now, compared with those of its last finished job."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import json
 from ..core import reach
 
 
-def words_of(settings) -> str:
-    """What the levels say, as it is kept with a finished job: JSON."""
+def prompts_of(settings) -> str:
+    """The prompts and seeds of a rig's `RigSettings`, as JSON; stored with the rig when a job has finished."""
     levels = [[item.prompt, item.negative_prompt, item.seed if item.use_seed else None] for item in settings.levels]
     return json.dumps([settings.seed, levels], ensure_ascii=False)
 
 
-def told(settings) -> str:
-    """Which levels Generate will dream again since their words have changed, as a sentence; empty for none."""
+def notice(settings) -> str:
+    """A sentence about the levels that Generate will dream again because of changed prompts; empty for none."""
     if not settings.dreamed:
         return ""
     seed, before = json.loads(settings.dreamed)
-    _, now = json.loads(words_of(settings))
+    _, now = json.loads(prompts_of(settings))
     count = len(now)
     changed = {k for k in range(count) if k >= len(before) or before[k] != now[k]}
     if seed != settings.seed or len(before) > count:
@@ -33,4 +33,4 @@ def told(settings) -> str:
     which = "all levels" if len(again) == count else f"levels {again[0]} to {again[-1]}"
     if len(again) == 1 < count:
         which = f"level {again[0]}"
-    return f"New words: {what} changed and can be seen in others, so Generate redoes {which}."
+    return f"New prompts: {what} changed and can be seen in others, so Generate redoes {which}."

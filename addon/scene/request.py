@@ -1,4 +1,4 @@
-"""The scene to the server's request: the levels as written, the camera and the zoom as every frame evaluates."""
+"""The server's request: the levels of a rig as written, its camera and its zoom as Blender evaluates each frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .. import rig
 from ..core.errors import DreamzoomError
 from ..rig import cameras
 from . import engine_options
-from .time_slicing import Place, Slice, Sliced, finished
+from .time_slicing import RigReference, SlicedWork, TimeSlice, run_to_end
 
 VERSION = 1
 
@@ -26,16 +26,16 @@ def build_request(root: bpy.types.Object, scene: bpy.types.Scene, view_layer: bp
     Raises:
         DreamzoomError: The camera or the zoom can't be used as they are.
     """
-    return finished(look(Place(root, scene, view_layer), Slice()))
+    return run_to_end(capture(RigReference(root, scene, view_layer), TimeSlice()))
 
 
-def look(place: Place, turn: Slice) -> Sliced[dict[str, Any]]:
-    """The same in slices: the settings as they are at the beginning, the cameras frame after frame.
+def capture(reference: RigReference, time_slice: TimeSlice) -> SlicedWork[dict[str, Any]]:
+    """`build_request` in time slices: the settings as they are at the beginning, the cameras frame by frame.
 
     Raises:
-        DreamzoomError: As `build_request`, or the rig is gone meanwhile.
+        DreamzoomError: As `build_request`, or the rig was removed meanwhile.
     """
-    root, scene, _ = place.find()
+    root, scene, _ = reference.resolve()
     settings = root.dreamzoom
     width, height = cameras.picture_size(scene.render, settings.size)
     loops = rig.loops(root)
@@ -50,24 +50,32 @@ def look(place: Place, turn: Slice) -> Sliced[dict[str, Any]]:
         "width": width,
         "height": height,
     }
-    keys = yield from camera_keys(place, width, height, turn)
+    keys = yield from camera_keys(reference, width, height, time_slice)
     levels = len(request["levels"])
-    keys = _first_pass(keys, levels) if loops else keys
+    keys = _first_loop(keys, levels) if loops else keys
     _check_zooms(keys, levels)
     return request | {"cameras": keys}
 
 
-def camera_keys(place: Place, width: int, height: int, turn: Slice) -> Sliced[list[dict[str, Any]]]:
-    """One evaluated camera per frame of the scene's range; after each slice the current frame is as before.
+def camera_keys(
+    reference: RigReference, width: int, height: int, time_slice: TimeSlice
+) -> SlicedWork[list[dict[str, Any]]]:
+    """One evaluated camera per frame of the scene's range; after each slice the current frame is restored.
+
+    Args:
+        reference: The rig and its scene.
+        width: Of the dreamed pictures, in pixels.
+        height: Of the dreamed pictures, in pixels.
+        time_slice: When to yield.
 
     Raises:
-        DreamzoomError: There is no usable camera, or the rig is gone.
+        DreamzoomError: There is no usable camera, or the rig was removed.
     """
-    _, scene, _ = place.find()
+    _, scene, _ = reference.resolve()
     frames = range(scene.frame_start, scene.frame_end + 1)
     keys: list[dict[str, Any]] = []
     while len(keys) < len(frames):
-        root, scene, view_layer = place.find()
+        root, scene, view_layer = reference.resolve()
         camera = root.dreamzoom.camera
         if camera is None or camera.type != "CAMERA" or camera.name not in view_layer.objects:
             raise DreamzoomError("The rig has no camera in this scene", "Choose one in the Flight panel")
@@ -76,7 +84,7 @@ def camera_keys(place: Place, width: int, height: int, turn: Slice) -> Sliced[li
                 scene.frame_set(frame)
                 graph = view_layer.depsgraph
                 keys.append(_camera_key(root.evaluated_get(graph), camera.evaluated_get(graph), scene, width, height))
-                if turn.is_over:
+                if time_slice.is_over:
                     break
         yield len(keys) / len(frames)
     return keys
@@ -84,7 +92,7 @@ def camera_keys(place: Place, width: int, height: int, turn: Slice) -> Sliced[li
 
 @contextmanager
 def _kept_frame(scene: bpy.types.Scene) -> Iterator[None]:
-    """The scene's current frame is as before afterwards."""
+    """Restore the scene's current frame afterwards."""
     before = scene.frame_current, scene.frame_subframe
     try:
         yield
@@ -92,8 +100,8 @@ def _kept_frame(scene: bpy.types.Scene) -> Iterator[None]:
         scene.frame_set(before[0], subframe=before[1])
 
 
-def _first_pass(keys: list[dict[str, Any]], levels: int) -> list[dict[str, Any]]:
-    """The keys of a loop up to where it begins anew, their zooms counted from its beginning."""
+def _first_loop(keys: list[dict[str, Any]], levels: int) -> list[dict[str, Any]]:
+    """The keys of a looping flight up to where it begins again, with zooms counted from its beginning."""
     passed = math.floor(keys[0]["zoom"] / levels + 1e-4) * levels
     kept = [key | {"zoom": key["zoom"] - passed} for key in keys]
     return [key for key in kept if key["zoom"] <= levels]
@@ -122,14 +130,14 @@ def _check_zooms(keys: list[dict[str, Any]], levels: int) -> None:
 
 
 def _level(item, index: int) -> dict[str, Any]:
-    """A level of the list as the request writes it; what is not set is left out."""
+    """A level of the list as the request has it; what is not set is left out."""
     level: dict[str, Any] = {"prompt": item.prompt}
     if item.negative_prompt:
         level["negative_prompt"] = item.negative_prompt
     if item.image:
         image = Path(bpy.path.abspath(item.image))
         if not image.is_file():
-            raise DreamzoomError(f"The picture of level {index} is not there: {image}", "Choose it again, or clear it")
+            raise DreamzoomError(f"The picture of level {index} is missing: {image}", "Choose it again, or clear it")
         level["image"] = str(image)
     if item.use_seed:
         level["seed"] = item.seed

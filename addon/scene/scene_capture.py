@@ -1,4 +1,4 @@
-"""The look at the scene with which a job begins: its cameras frame after frame, then the artist's own objects."""
+"""The capture of the scene with which a job begins: its cameras frame by frame, then the artist's own objects."""
 
 from __future__ import annotations
 
@@ -11,67 +11,68 @@ import bpy
 from ..backend import job_folders
 from ..core.errors import DreamzoomError
 from . import assets, request
-from .time_slicing import Place, Slice, Sliced, finished, is_in_hand
+from .time_slicing import RigReference, SlicedWork, TimeSlice, is_scene_in_use, run_to_end
 
-CAMERAS = 0.5
-"""The share of it that goes to the cameras."""
+CAMERA_SHARE = 0.5
+"""The share of the progress that the cameras take."""
 
 
-class Looking:
-    """One look, all at once or in slices between which Blender stays usable.
+class SceneCapture:
+    """One capture, either all at once or in time slices between which Blender stays usable.
 
     Args:
         root: The rig.
-        scene: Where it is.
-        view_layer: What is to be seen of it.
+        scene: Which contains it.
+        view_layer: Of the scene; only what it shows is captured.
         seconds: How long a slice may take, unless a frame takes longer.
 
     Attributes:
-        fraction: 0 to 1.
-        folder: The job's, in which the objects were written; as soon as it is known.
-        found: The request, at the end.
+        fraction: Progress, 0 to 1.
+        folder: The job folder, into which the objects are written; known once the cameras have been captured.
+        request: The server's request, None until the end.
     """
 
     def __init__(self, root: bpy.types.Object, scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer, seconds: float):
         self.fraction, self.folder = 0.0, Path()
-        self.found: dict[str, Any] | None = None
-        self._place, self._turn = Place(root, scene, view_layer), Slice(seconds)
-        self._work = self._look()
+        self.request: dict[str, Any] | None = None
+        self._reference, self._time_slice = RigReference(root, scene, view_layer), TimeSlice(seconds)
+        self._work = self._capture()
 
-    def to_the_end(self) -> dict[str, Any]:
-        """The request, at once. Raises DreamzoomError: The scene can't be sent as it is."""
-        self.found = finished(self._work)
-        return self.found
+    def run(self) -> dict[str, Any]:
+        """Capture all at once and return the request. Raises DreamzoomError: The scene can't be sent as it is."""
+        self.request = run_to_end(self._work)
+        return self.request
 
     def step(self) -> bool:
-        """One slice, but nothing while the artist holds something; whether it has come to its end.
+        """Capture for one slice, or do nothing while the scene is in use; whether the capture is complete.
 
         Raises:
             DreamzoomError: The scene can't be sent as it is, or was changed meanwhile so that it makes no sense.
         """
-        if is_in_hand():
+        if is_scene_in_use():
             return False
-        self._turn.begin()
+        self._time_slice.begin()
         try:
             self.fraction = next(self._work)
         except StopIteration as end:
-            self.found = end.value
+            self.request = end.value
         except ReferenceError as error:
-            raise DreamzoomError("The scene was changed while it was looked at", "Press Generate again") from error
-        return self.found is not None
+            raise DreamzoomError("The scene was changed while it was captured", "Press Generate again") from error
+        return self.request is not None
 
     def close(self) -> None:
-        """Give it up."""
+        """Give the capture up."""
         self._work.close()
 
-    def _look(self) -> Sliced[dict[str, Any]]:
-        found = yield from _scaled(request.look(self._place, self._turn), 0.0, CAMERAS)
-        self.folder = job_folders.ensure(self._place.find()[0])
-        return (yield from _scaled(assets.look(self._place, self.folder, found, self._turn), CAMERAS, 1.0))
+    def _capture(self) -> SlicedWork[dict[str, Any]]:
+        found = yield from _scaled(request.capture(self._reference, self._time_slice), 0.0, CAMERA_SHARE)
+        self.folder = job_folders.ensure(self._reference.resolve()[0])
+        objects = assets.capture(self._reference, self.folder, found, self._time_slice)
+        return (yield from _scaled(objects, CAMERA_SHARE, 1.0))
 
 
-def _scaled(work: Sliced[dict[str, Any]], start: float, end: float) -> Sliced[dict[str, Any]]:
-    """The same, whose fractions are a part of the whole."""
+def _scaled(work: SlicedWork[dict[str, Any]], start: float, end: float) -> SlicedWork[dict[str, Any]]:
+    """The same work with its progress mapped from 0..1 to `start`..`end`."""
     with closing(work):
         while True:
             try:

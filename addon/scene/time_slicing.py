@@ -1,4 +1,4 @@
-"""Long work on the main thread in slices, between which Blender draws and the artist works on."""
+"""Long work on the main thread, split into time slices between which Blender draws and the artist goes on working."""
 
 from __future__ import annotations
 
@@ -12,61 +12,61 @@ import bpy
 
 from ..core.errors import DreamzoomError
 
-SECONDS = 0.05
-"""How long a slice takes, unless its least piece takes longer."""
+SLICE_SECONDS = 0.05
+"""How long a slice takes, unless its smallest piece of work takes longer."""
 
-HELD = ("TRANSFORM_OT_", "SCULPT_OT_", "PAINT_OT_")
-"""Operators, as their names begin, that follow the mouse."""
+MOUSE_OPERATORS = ("TRANSFORM_OT_", "SCULPT_OT_", "PAINT_OT_")
+"""Prefixes of the names of operators that follow the mouse."""
 
 Result = TypeVar("Result")
-Sliced = Generator[float, None, Result]
-"""Work that yields, between slices, how far it is (0 to 1), and returns its result. While it is between slices the
-scene is as the artist left it, and may be changed."""
+SlicedWork = Generator[float, None, Result]
+"""Work that yields its progress (0 to 1) after each slice and returns its result. Between two slices the scene is as
+the artist left it, and may be changed."""
 
 
 @dataclass
-class Slice:
-    """The slice that goes on; without `seconds` there is but one, for scripts.
+class TimeSlice:
+    """The time that work may take before it yields.
 
     Attributes:
-        seconds: How long it may take.
+        seconds: Length of a slice; infinite where all is done in one slice, as in scripts.
     """
 
     seconds: float = math.inf
-    _begun: float = field(default_factory=time.perf_counter)
+    _start: float = field(default_factory=time.perf_counter)
 
     def begin(self) -> None:
-        """A new slice begins."""
-        self._begun = time.perf_counter()
+        """Begin a new slice."""
+        self._start = time.perf_counter()
 
     @property
     def is_over(self) -> bool:
-        """Whether it is time to yield."""
-        return time.perf_counter() - self._begun >= self.seconds
+        """Whether the work should yield."""
+        return time.perf_counter() - self._start >= self.seconds
 
     @property
-    def is_endless(self) -> bool:
-        """Whether nothing else waits."""
+    def is_unlimited(self) -> bool:
+        """Whether the work never needs to yield."""
         return self.seconds == math.inf
 
 
-class Place:
-    """A rig in a scene: found anew in each slice, since undo puts other objects into their place.
+class RigReference:
+    """Refers to a rig, its scene and a view layer; looked up again in each slice, since undo replaces the objects.
 
     Args:
         root: The rig.
-        scene: Where it is.
-        view_layer: Which of the scene's.
+        scene: Which contains it.
+        view_layer: Of that scene.
     """
 
     def __init__(self, root: bpy.types.Object, scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer):
         self._root, self._scene, self._view_layer = root.session_uid, scene.session_uid, view_layer.name
 
-    def find(self) -> tuple[bpy.types.Object, bpy.types.Scene, bpy.types.ViewLayer]:
-        """The three, as they are now.
+    def resolve(self) -> tuple[bpy.types.Object, bpy.types.Scene, bpy.types.ViewLayer]:
+        """The rig's root, the scene and the view layer as they are now.
 
         Raises:
-            DreamzoomError: One of them is gone.
+            DreamzoomError: One of them was removed.
         """
         scene = next((scene for scene in bpy.data.scenes if scene.session_uid == self._scene), None)
         view_layer = scene.view_layers.get(self._view_layer) if scene else None
@@ -78,8 +78,8 @@ class Place:
         return root, scene, view_layer
 
 
-def finished(work: Sliced[Result]) -> Result:
-    """Do it all at once."""
+def run_to_end(work: SlicedWork[Result]) -> Result:
+    """Run all slices at once and return the result."""
     while True:
         try:
             next(work)
@@ -87,9 +87,9 @@ def finished(work: Sliced[Result]) -> Result:
             return end.value
 
 
-def is_in_hand() -> bool:
-    """Whether the artist holds something, or a render reads the scene: it must not be changed then, if only briefly."""
+def is_scene_in_use() -> bool:
+    """Whether an operator follows the mouse or a render reads the scene: then not even its frame may be changed."""
     if any(bpy.app.is_job_running(kind) for kind in ("RENDER", "OBJECT_BAKE")):
         return True
     windows = bpy.context.window_manager.windows
-    return any(held.bl_idname.startswith(HELD) for window in windows for held in window.modal_operators)
+    return any(op.bl_idname.startswith(MOUSE_OPERATORS) for window in windows for op in window.modal_operators)

@@ -102,7 +102,7 @@ def _layout_changed(settings: RigSettings, context: bpy.types.Context) -> None:
 
 
 def _engine_changed(settings: RigSettings, context: bpy.types.Context) -> None:
-    if settings.engine == "diffusion" and model_library.shelf.entries is None:
+    if settings.engine == "diffusion" and model_library.library.entries is None:
         model_library.refresh()
 
 

@@ -34,7 +34,8 @@ from dreamzoom.pipeline.generate import generate
 from dreamzoom.request import validation
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import plan
-from dreamzoom.stages.export import FEATHER
+from dreamzoom.stages.base.quality import settings
+from dreamzoom.stages.levels import FEATHER
 
 from .shared.table import Table
 
@@ -184,7 +185,7 @@ def _switch(flight: Flight, truth: Truth, level: int) -> float:
 
 def _seen_by(flight: Flight, truth: Truth, zoom: float, level: int) -> np.ndarray:
     """The pixels (H, W) of the frame at a zoom whose surface a level's anchor sees, within its feathered border."""
-    camera = plan.anchor(flight.path, level, plan.settings(flight.request)).camera
+    camera = plan.anchor(flight.path, level, settings(flight.request)).camera
     seen = truth.at(zoom).seen
     points = flight.path.between(0, level).apply(seen.camera.unproject(seen.depth))
     pixels, depth = camera.project(points)

@@ -163,6 +163,7 @@ def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     from dreamzoom.pipeline.generate import generate
     from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
+    from dreamzoom.stages.base import layout
 
     _only(params, messages.GENERATE, "request", "out")
     out = params.get("out")
@@ -174,7 +175,7 @@ def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     job.levels = len(request.levels)
     folder = Folder(Path(out))
     summary = generate(request, folder, cast("Sink", job), job.cancel)
-    return {"out": str(folder.root), "result": str(folder.path("result.json")), "seconds": summary.seconds}
+    return {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
 
 
 def _models(job: _Job, params: dict[str, Any]) -> dict[str, Any]:

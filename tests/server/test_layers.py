@@ -15,7 +15,7 @@ SERVER = (
     ("geometry", "sampling", "splats"),
     ("request",),
     ("engines",),
-    ("pipeline.folder", "pipeline.steps"),
+    ("stages.base",),
     ("stages",),
     ("pipeline",),
     ("render", "machine"),
@@ -29,9 +29,10 @@ ADDON = (
     ("core",),
     ("splats",),
     ("backend",),
-    ("scene",),
     ("rig",),
+    ("scene",),
     ("results",),
+    ("jobs",),
     ("ui",),
     ("addon",),
 )
@@ -76,6 +77,8 @@ def imported(name: str) -> frozenset[str]:
                 base = ".".join([*parents, *([node.module] if node.module else [])])
             base = base.removeprefix("addon.") if base == "addon.core" or base.startswith("addon.core.") else base
             for alias in node.names:
+                if alias.name.startswith("__"):  # of a package that is imported anyway
+                    continue
                 inner = f"{base}.{alias.name}".replace("addon.core", "core")
                 found.add(inner if inner in modules() or inner == "core" else base)
     return frozenset(found - {name})

@@ -13,33 +13,33 @@ from ...core.errors import DreamzoomError
 from ...results import render_settings
 from ...rig import camera_sampling, camera_to_rig
 from .. import properties
-from .common import in_object_mode, report, select_only
+from .common import Result, in_object_mode, report, select_only
 
 AT_ONCE = 50
-"""So many frames are looked at without a progress bar."""
+"""Fewer frames than this are sampled without a progress bar."""
 
 STEP_SECONDS, LONGEST_STEP = 0.03, 0.25
-"""How long it looks at frames between two drawings of the window; longer where drawing is slow."""
+"""How long frames are sampled between two redraws of the window; longer where drawing is slow."""
 
 
-class Baking:
-    """An operator that looks at a camera at every frame of the scene: in small steps where there is a window.
+class CameraSamplingOperator:
+    """An operator that samples a camera at every frame of the scene, in small steps where there is a window.
 
-    Who inherits says with `start` which camera, and does with `finish` what there is to do with all moments.
+    A subclass chooses the camera in `start` and uses the samples in `finish`.
     """
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         try:
-            return self._finished(context, list(self._moments(context)))
+            return self._finished(context, list(self._sampling(context)))
         except DreamzoomError as error:
             return report(self, error)
 
-    def invoke(self, context, event):
+    def invoke(self, context, event) -> Result:
         scene = context.scene
         if context.window is None or scene.frame_end - scene.frame_start < AT_ONCE:
             return self.execute(context)
         try:
-            self._waiting, self._seen, self._left = self._moments(context), [], time.monotonic()
+            self._remaining, self._samples, self._step_end = self._sampling(context), [], time.monotonic()
         except DreamzoomError as error:
             return report(self, error)
         manager = context.window_manager
@@ -48,56 +48,55 @@ class Baking:
         manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
-    def modal(self, context, event):
+    def modal(self, context, event) -> Result:
         if event.type == "ESC":
             self._end(context)
             return {"CANCELLED"}
         if event.type != "TIMER":
             return {"RUNNING_MODAL"}
-        drawn = time.monotonic() - self._left
-        until = time.monotonic() + min(max(drawn, STEP_SECONDS), LONGEST_STEP)
+        drawing = time.monotonic() - self._step_end
+        until = time.monotonic() + min(max(drawing, STEP_SECONDS), LONGEST_STEP)
         try:
             while time.monotonic() < until:
-                moment = next(self._waiting, None)
-                if moment is None:
+                sample = next(self._remaining, None)
+                if sample is None:
                     self._end(context)
-                    return self._finished(context, self._seen)
-                self._seen.append(moment)
+                    return self._finished(context, self._samples)
+                self._samples.append(sample)
         except DreamzoomError as error:
             self._end(context)
             return report(self, error)
-        self._left = time.monotonic()
-        context.window_manager.progress_update(len(self._seen))
-        context.workspace.status_text_set(f"Looking at frame {self._seen[-1].frame}. Esc: stop")
+        self._step_end = time.monotonic()
+        context.window_manager.progress_update(len(self._samples))
+        context.workspace.status_text_set(f"Sampling frame {self._samples[-1].frame}. Esc: stop")
         return {"RUNNING_MODAL"}
 
     def _end(self, context):
-        self._waiting.close()
+        self._remaining.close()
         context.window_manager.event_timer_remove(self._timer)
         context.window_manager.progress_end()
         context.workspace.status_text_set(None)
 
-    def _moments(self, context):
-        camera, base = self.start(context)
+    def _sampling(self, context):
+        camera, root = self.start(context)
         scene = context.scene
-        return camera_sampling.moments(
-            scene, context.view_layer, camera, range(scene.frame_start, scene.frame_end + 1), base
-        )
+        frames = range(scene.frame_start, scene.frame_end + 1)
+        return camera_sampling.sample_camera(scene, context.view_layer, camera, frames, root)
 
-    def _finished(self, context, seen):
-        made = self.finish(context, seen)
+    def _finished(self, context, samples) -> Result:
+        made = self.finish(context, samples)
         select_only(context, made)
         return {"FINISHED"}
 
 
-class DREAMZOOM_OT_from_camera(Baking, Operator):
+class DREAMZOOM_OT_from_camera(CameraSamplingOperator, Operator):
     """Turn a keyframed camera into a rig that shows the same pictures, frame for frame"""
 
     bl_idname = "dreamzoom.from_camera"
     bl_label = "From Camera"
     bl_description = (
-        "Turn a keyframed camera into a rig that shows the same pictures, frame for frame. All that moves the camera "
-        "or its lens is kept: keys, parents, constraints, drivers. The camera itself stays as it is"
+        "Turn a keyframed camera into a rig that shows the same pictures, frame for frame. All motion of the camera "
+        "and its lens is kept, by keys, parents, constraints or drivers. The camera itself stays unchanged"
     )
     bl_options = {"REGISTER", "UNDO"}
 
@@ -106,13 +105,13 @@ class DREAMZOOM_OT_from_camera(Baking, Operator):
     )
     target: StringProperty(
         name="Focus",
-        description="The object that it flies to. Empty: what it focuses on or tracks, what its last frame shows in "
-        "the middle, or the 3D cursor",
+        description="The object that the camera flies to. Empty: what it focuses on or tracks, what its last frame "
+        "shows in the middle, or the 3D cursor",
     )
     zoom_factor: FloatProperty(**properties.FACTOR)
     take_selected: BoolProperty(
         name="Take Selected Along",
-        description="Hang the selected objects under level 0, so that they look the same on every frame",
+        description="Parent the selected objects to level 0, so that they look the same on every frame",
         default=True,
     )
 
@@ -137,26 +136,26 @@ class DREAMZOOM_OT_from_camera(Baking, Operator):
         self._camera = camera
         return camera, None
 
-    def finish(self, context, seen):
+    def finish(self, context, samples):
         scene = context.scene
         chosen = list(context.selected_objects) if self.take_selected else []
-        root = camera_to_rig.rig_from_camera(scene, self._camera, seen, self._focus, self.zoom_factor)
-        taken = camera_to_rig.take_along(root, chosen, self._camera)
+        root = camera_to_rig.rig_from_camera(scene, self._camera, samples, self._focus, self.zoom_factor)
+        count = camera_to_rig.parent_to_level_0(root, chosen, self._camera)
         render_settings.use_flight(root, scene)
-        along = f"; {taken} objects go along under level 0" if taken else ""
+        along = f"; {count} objects are now parented to level 0" if count else ""
         deepest = rig.zoom_curve(root).evaluate(scene.frame_end)
         self.report({"INFO"}, f"{root.name}: {len(root.dreamzoom.levels)} levels, ends at zoom {deepest:.2f}{along}")
         return root
 
 
-class DREAMZOOM_OT_to_camera(Baking, Operator):
-    """Make a plain keyframed camera that shows what the rig shows, in the world as it lies at zoom 0"""
+class DREAMZOOM_OT_to_camera(CameraSamplingOperator, Operator):
+    """Make a plain keyframed camera that shows what the rig shows, in the world as it is at zoom 0"""
 
     bl_idname = "dreamzoom.to_camera"
     bl_label = "To Camera"
     bl_description = (
-        "Make a plain keyframed camera that flies as the rig does, in the world as it lies at zoom 0: for objects that "
-        "do not grow, and for other programs. Only as deep as single precision allows, about 10 doublings"
+        "Make a plain keyframed camera that flies as the rig does, in the world as it is at zoom 0: for objects that "
+        "do not grow, and for other programs. Single precision limits the depth to about 10 doublings"
     )
     bl_options = {"REGISTER", "UNDO"}
 
@@ -172,8 +171,8 @@ class DREAMZOOM_OT_to_camera(Baking, Operator):
         self._root = rig.active_rig(context)
         return self._root.dreamzoom.camera, self._root
 
-    def finish(self, context, seen):
-        made = camera_to_rig.camera_from_rig(context.scene, self._root, seen)
+    def finish(self, context, samples):
+        made = camera_to_rig.camera_from_rig(context.scene, self._root, samples)
         self.report({"INFO"}, f"{made.name} flies as {self._root.name} does, in the world at zoom 0")
         return made
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import bpy
 from bpy.types import Operator
 
 from ... import rig
 from ...core.errors import DreamzoomError
+
+Result = set[Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]]
+"""What an operator returns."""
 
 
 def has_rig(cls: type[Operator], context: bpy.types.Context) -> bool:
@@ -44,7 +49,7 @@ def select_only(context: bpy.types.Context, *objects: bpy.types.Object) -> None:
     context.view_layer.objects.active = objects[0]
 
 
-def report(operator: Operator, error: DreamzoomError, kind: str = "ERROR"):
+def report(operator: Operator, error: DreamzoomError, kind: Literal["ERROR", "WARNING"] = "ERROR") -> Result:
     """Report an error with its remedy; what the operator returns then."""
     operator.report({kind}, f"{error}. {error.remedy}" if error.remedy else str(error))
     return {"CANCELLED"}

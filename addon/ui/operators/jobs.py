@@ -12,8 +12,8 @@ from ...backend import current_job, installation, job_folders
 from ...core.errors import DreamzoomError
 from ...core.protocol import result
 from ...jobs import generation, importing
-from ...scene.time_slicing import SECONDS
-from .common import can_change, has_rig, report
+from ...scene.time_slicing import SLICE_SECONDS
+from .common import Result, can_change, has_rig, report
 
 
 class DREAMZOOM_OT_generate(Operator):
@@ -31,15 +31,15 @@ class DREAMZOOM_OT_generate(Operator):
             return False
         return True
 
-    def invoke(self, context, event):
+    def invoke(self, context, event) -> Result:
         """From a button: Blender stays usable while the scene is looked at."""
-        return self._generate(context, SECONDS)
+        return self._generate(context, SLICE_SECONDS)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         """From a script: when this returns the scene has been looked at."""
         return self._generate(context, math.inf)
 
-    def _generate(self, context, seconds: float):
+    def _generate(self, context, seconds: float) -> Result:
         try:
             generation.generate(rig.active_rig(context), context.scene, context.view_layer, seconds=seconds)
         except DreamzoomError as error:
@@ -60,7 +60,7 @@ class DREAMZOOM_OT_cancel(Operator):
             return False
         return current_job.get().status != "cancelling"
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         generation.cancel()
         return {"FINISHED"}
 
@@ -84,7 +84,7 @@ class DREAMZOOM_OT_import_job(Operator):
             return False
         return True
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         try:
             importing.start_import(rig.active_rig(context))
         except DreamzoomError as error:
@@ -108,7 +108,7 @@ class DREAMZOOM_OT_open_job_folder(Operator):
             return False
         return True
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         bpy.ops.wm.path_open(filepath=str(job_folders.of_rig(rig.active_rig(context))))
         return {"FINISHED"}
 
@@ -119,14 +119,14 @@ class DREAMZOOM_OT_dismiss(Operator):
     bl_idname = "dreamzoom.dismiss"
     bl_label = "Dismiss"
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         if not current_job.is_busy():
             current_job.replace(None)
         installation.state.error = ""
         return {"FINISHED"}
 
 
-def _refuse(operator: Operator, error: DreamzoomError):
+def _refuse(operator: Operator, error: DreamzoomError) -> Result:
     """Show why it can't be done, in the panel and in the status bar."""
     current_job.refuse(error)
     return report(operator, error, "WARNING")

@@ -7,9 +7,9 @@ from bpy.props import EnumProperty
 from bpy.types import Operator
 
 from ... import rig
-from .common import can_change
+from .common import Result, can_change
 
-MOST_LEVELS = 64
+MAX_LEVELS = 64
 
 
 class DREAMZOOM_OT_level_add(Operator):
@@ -24,12 +24,12 @@ class DREAMZOOM_OT_level_add(Operator):
         root = rig.active_rig(context)
         if not can_change(cls, context):
             return False
-        if len(root.dreamzoom.levels) >= MOST_LEVELS:
-            cls.poll_message_set(f"There can be {MOST_LEVELS} levels at most")
+        if len(root.dreamzoom.levels) >= MAX_LEVELS:
+            cls.poll_message_set(f"There can be {MAX_LEVELS} levels at most")
             return False
         return True
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         root = rig.active_rig(context)
         settings = root.dreamzoom
         settings.levels.add()
@@ -57,7 +57,7 @@ class DREAMZOOM_OT_level_remove(Operator):
             return False
         return True
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         root = rig.active_rig(context)
         settings = root.dreamzoom
         settings.levels.remove(min(settings.active_level, len(settings.levels) - 1))
@@ -82,7 +82,7 @@ class DREAMZOOM_OT_level_move(Operator):
     def poll(cls, context):
         return can_change(cls, context) and len(rig.active_rig(context).dreamzoom.levels) > 1
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         root = rig.active_rig(context)
         settings = root.dreamzoom
         place = settings.active_level + (1 if self.direction == "DOWN" else -1)
@@ -114,7 +114,7 @@ class DREAMZOOM_OT_level_place(Operator):
             return False
         return True
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         root = rig.active_rig(context)
         settings = root.dreamzoom
         level = min(settings.active_level, len(settings.levels) - 1)
@@ -135,7 +135,7 @@ def _placeable(context: bpy.types.Context) -> list[bpy.types.Object]:
     return [obj for obj in chosen if obj.parent not in chosen and rig.rig_of(obj) is None and obj.type != "CAMERA"]
 
 
-def _levels_changed(root: bpy.types.Object, scene: bpy.types.Scene) -> set[str]:
+def _levels_changed(root: bpy.types.Object, scene: bpy.types.Scene) -> Result:
     rig.sync_levels(root)
     rig.stretch_flight(root, scene)
     return {"FINISHED"}

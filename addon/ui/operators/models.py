@@ -9,7 +9,7 @@ from bpy.types import Operator
 from ... import rig
 from ...backend import current_job, launch, model_library
 from ...core.errors import DreamzoomError
-from .common import can_change, report
+from .common import Result, can_change, report
 
 ANOTHER = "another"
 CHOICES = (
@@ -47,7 +47,7 @@ class DREAMZOOM_OT_refresh_models(Operator):
     def poll(cls, context):
         return _can_ask(cls)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         model_library.refresh()
         return {"FINISHED"}
 
@@ -67,7 +67,7 @@ class DREAMZOOM_OT_get_models(Operator):
     def poll(cls, context):
         return _can_download(cls)
 
-    def invoke(self, context, event):
+    def invoke(self, context, event) -> Result:
         return context.window_manager.invoke_props_dialog(self, width=340, confirm_text="Ask for Size and Licence")
 
     def draw(self, context):
@@ -77,12 +77,12 @@ class DREAMZOOM_OT_get_models(Operator):
         row.active = self.choice == ANOTHER
         row.prop(self, "repository", placeholder="owner/name")
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         name = self.repository.strip() if self.choice == ANOTHER else self.choice
         if not name:
             self.report({"WARNING"}, "Write the name of the model, as owner/name")
             return {"CANCELLED"}
-        return _done(self, lambda: model_library.ask_offer(name))
+        return _done(self, lambda: model_library.request_offer(name))
 
 
 class DREAMZOOM_OT_download_models(Operator):
@@ -93,9 +93,9 @@ class DREAMZOOM_OT_download_models(Operator):
 
     @classmethod
     def poll(cls, context):
-        return bool(model_library.shelf.offers) and _can_download(cls)
+        return bool(model_library.library.offers) and _can_download(cls)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         return _done(self, model_library.download)
 
 
@@ -105,7 +105,7 @@ class DREAMZOOM_OT_cancel_models(Operator):
     bl_idname = "dreamzoom.cancel_models"
     bl_label = "Cancel"
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         model_library.cancel()
         return {"FINISHED"}
 
@@ -126,7 +126,7 @@ class DREAMZOOM_OT_lora_add(Operator):
             return False
         return True
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         rig.active_rig(context).dreamzoom.diffusion.loras.add()
         return {"FINISHED"}
 
@@ -144,7 +144,7 @@ class DREAMZOOM_OT_lora_remove(Operator):
     def poll(cls, context):
         return can_change(cls, context)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         loras = rig.active_rig(context).dreamzoom.diffusion.loras
         if self.index >= len(loras):
             return {"CANCELLED"}
@@ -152,7 +152,7 @@ class DREAMZOOM_OT_lora_remove(Operator):
         return {"FINISHED"}
 
 
-def _done(operator: Operator, work) -> set[str]:
+def _done(operator: Operator, work) -> Result:
     try:
         work()
     except DreamzoomError as error:

@@ -12,7 +12,7 @@ from ...results import render_settings
 from ...rig import duplicate
 from ...scene import occluders
 from .. import properties
-from .common import can_change, has_rig, in_object_mode, select_only
+from .common import Result, can_change, has_rig, in_object_mode, select_only
 
 
 class DREAMZOOM_OT_create_rig(Operator):
@@ -40,7 +40,7 @@ class DREAMZOOM_OT_create_rig(Operator):
     def poll(cls, context):
         return in_object_mode(cls, context)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         scene = context.scene
         target = scene.objects.get(self.target)
         if self.target and target is None:
@@ -70,7 +70,7 @@ class DREAMZOOM_OT_key_flight(Operator):
             return False
         return True
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         root = rig.active_rig(context)
         rig.key_flight(root, context.scene.frame_start)
         render_settings.use_flight(root, context.scene)
@@ -92,7 +92,7 @@ class DREAMZOOM_OT_duplicate_rig(Operator):
     def poll(cls, context):
         return can_change(cls, context)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         made = duplicate.duplicate(context.scene, rig.active_rig(context))
         context.scene.dreamzoom.rig = made
         select_only(context, made)
@@ -116,10 +116,10 @@ class DREAMZOOM_OT_delete_rig(Operator):
             return False
         return True
 
-    def invoke(self, context, event):
+    def invoke(self, context, event) -> Result:
         return context.window_manager.invoke_confirm(self, event)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         root = rig.active_rig(context)
         name, kept = root.name, duplicate.delete(root)
         stay = f"; {len(kept)} objects of your own stay" if kept else ""
@@ -138,8 +138,8 @@ class DREAMZOOM_OT_hide_in_the_way(Operator):
     def poll(cls, context):
         return has_rig(cls, context)
 
-    def execute(self, context):
-        hidden = occluders.in_the_way(rig.active_rig(context), context.scene)
+    def execute(self, context) -> Result:
+        hidden = occluders.find(rig.active_rig(context), context.scene)
         for obj in hidden:
             obj.hide_viewport = obj.hide_render = True
         self.report({"INFO"}, f"Hidden: {', '.join(obj.name for obj in hidden) or 'nothing'}")
@@ -166,7 +166,7 @@ class DREAMZOOM_OT_render_settings(Operator):
     def poll(cls, context):
         return has_rig(cls, context)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         root = rig.active_rig(context)
         samples = self.samples or render_settings.SAMPLES[self.engine]
         render_settings.set_up(context.scene, self.engine, samples, self.output, self.transparent)

@@ -7,6 +7,7 @@ from bpy.types import Operator
 
 from ... import __package__ as base_package
 from ...backend import installation
+from .common import Result
 
 
 class DREAMZOOM_OT_install_server(Operator):
@@ -29,7 +30,7 @@ class DREAMZOOM_OT_install_server(Operator):
             return False
         return True
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         try:
             installation.start()
         except OSError as error:
@@ -44,7 +45,7 @@ class DREAMZOOM_OT_open_preferences(Operator):
     bl_idname = "dreamzoom.open_preferences"
     bl_label = "Open Preferences"
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         bpy.ops.preferences.addon_show(module=str(base_package))
         return {"FINISHED"}
 

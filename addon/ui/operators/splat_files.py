@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import pi
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, StringProperty
@@ -14,7 +15,7 @@ from mathutils import Matrix
 from ... import splats
 from ...core import formats
 from ...results import render_settings
-from .common import select_only
+from .common import Result, select_only
 
 PATTERNS = ";".join(f"*{suffix}" for suffix in formats.SUFFIXES)
 """Of the names of all files of splats, as Blender's file browser has it."""
@@ -101,10 +102,10 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         default=True,
     )
 
-    def invoke(self, context, event):
+    def invoke(self, context, event) -> Any:
         return self.invoke_popup(context) if self.directory else ImportHelper.invoke(self, context, event)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         names = [element.name for element in self.files if element.name]
         paths = [Path(self.directory) / name for name in names] or [Path(self.filepath)]
         if paths[0].is_dir():
@@ -145,7 +146,7 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         return True
 
 
-class DREAMZOOM_OT_export_splats(Operator, ExportHelper):
+class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Write the selected splats into one PLY that other programs read, with their transforms applied"""
 
     bl_idname = "dreamzoom.export_splats"
@@ -163,7 +164,7 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):
             return False
         return True
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         objects = [obj for obj in context.selected_objects if splats.holds_splats(obj)]
         path = Path(self.filepath)
         try:

@@ -12,10 +12,10 @@ from bpy_extras.io_utils import ImportHelper
 from ... import rig
 from ...core.errors import DreamzoomError
 from ...results import render_settings, zoom_stack_import
-from .common import in_object_mode, report, select_only
+from .common import Result, in_object_mode, report, select_only
 
 
-class DREAMZOOM_OT_import_stack(Operator, ImportHelper):
+class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Import the pictures of a zoom stack as nested planes under the rig: the zoom without 3D"""
 
     bl_idname = "dreamzoom.import_stack"
@@ -38,7 +38,7 @@ class DREAMZOOM_OT_import_stack(Operator, ImportHelper):
     def poll(cls, context):
         return in_object_mode(cls, context)
 
-    def execute(self, context):
+    def execute(self, context) -> Result:
         before = rig.active_rig(context)
         try:
             root = zoom_stack_import.import_stack(

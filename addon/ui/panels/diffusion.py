@@ -28,7 +28,7 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         column.prop(settings, "model", placeholder="The best there is", icon="IMAGE_DATA")
         column.prop(settings, "depth_model", placeholder="The one there is", icon="IMAGE_ZDEPTH")
         if launch.is_set_up():
-            _draw_shelf(layout)
+            _draw_library(layout)
         column = split(layout)
         column.enabled = not current_job.is_busy()
         column.prop(settings, "style", placeholder="Behind every prompt")
@@ -60,26 +60,26 @@ class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
         layout.operator("dreamzoom.lora_add", icon="ADD")
 
 
-def _draw_shelf(layout: UILayout) -> None:
+def _draw_library(layout: UILayout) -> None:
     """Which models there are, and the way to more."""
-    shelf = model_library.shelf
-    if shelf.error is not None:
-        draw_error(layout, str(shelf.error), shelf.error.remedy, shelf.error.operator, "dreamzoom.cancel_models")
-    if shelf.doing == "downloading":
+    library = model_library.library
+    if library.error is not None:
+        draw_error(layout, str(library.error), library.error.remedy, library.error.operator, "dreamzoom.cancel_models")
+    if library.activity == "downloading":
         _draw_download(layout)
         return
-    if shelf.offers:
+    if library.offers:
         _draw_offer(layout)
         return
-    if shelf.entries is not None and not model_library.names("picture"):
+    if library.entries is not None and not model_library.names("picture"):
         paragraph(layout, "There is no picture model on this machine yet.", icon="INFO")
-    elif shelf.entries is not None and not model_library.names("depth"):
+    elif library.entries is not None and not model_library.names("depth"):
         paragraph(layout, "There is no depth model on this machine yet.", icon="INFO")
     for name, reason in model_library.unusable():
         paragraph(layout, f"{name} can't be used: {reason}", icon="ERROR")
     row = layout.row(align=True)
-    asking = {"asking": "Asking for Size and Licence", "listing": "Looking"}
-    row.operator("dreamzoom.get_models", icon="IMPORT", text=asking.get(shelf.doing))
+    running = {"offering": "Asking for Size and Licence", "listing": "Looking for Models"}
+    row.operator("dreamzoom.get_models", icon="IMPORT", text=running.get(library.activity))
     row.operator("dreamzoom.refresh_models", icon="FILE_REFRESH", text="")
     if not bpy.app.online_access:
         paragraph(layout, "To get models, allow Online Access: Preferences, System, Network.")
@@ -87,12 +87,12 @@ def _draw_shelf(layout: UILayout) -> None:
 
 def _draw_offer(layout: UILayout) -> None:
     box = layout.box()
-    for offer in model_library.shelf.offers:
+    for offer in model_library.library.offers:
         box.label(text=offer["repository"], icon="IMPORT" if offer["missing"] else "CHECKMARK")
         size = f"{offer['missing'] / 1e9:.2f} GB" if offer["missing"] else "Here already"
         paragraph(box, f"{size}. Licence: {offer['licence'] or 'none is stated'}.")
     column = box.column(align=True)
-    total = sum(offer["missing"] for offer in model_library.shelf.offers)
+    total = sum(offer["missing"] for offer in model_library.library.offers)
     column.operator(
         "dreamzoom.download_models", icon="IMPORT", text=f"Download {total / 1e9:.1f} GB" if total else None
     )
@@ -100,14 +100,14 @@ def _draw_offer(layout: UILayout) -> None:
 
 
 def _draw_download(layout: UILayout) -> None:
-    shelf = model_library.shelf
+    library = model_library.library
     row = layout.row(align=True)
-    row.progress(factor=shelf.fraction, text=f"{shelf.fraction * 100:.0f} %")
+    row.progress(factor=library.fraction, text=f"{library.fraction * 100:.0f} %")
     row.operator("dreamzoom.cancel_models", text="", icon="CANCEL")
     column = layout.column(align=True)
-    column.label(text=shelf.message or "Starting")
-    if shelf.seconds_left is not None:
-        column.label(text=f"About {labels.of_seconds(shelf.seconds_left)} left")
+    column.label(text=library.message or "Starting")
+    if library.seconds_left is not None:
+        column.label(text=f"About {labels.of_seconds(library.seconds_left)} left")
 
 
 CLASSES = (DREAMZOOM_PT_diffusion, DREAMZOOM_PT_diffusion_more)

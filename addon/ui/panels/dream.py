@@ -41,9 +41,9 @@ def draw_job(layout: UILayout, settings) -> None:
     if current is not None and current.is_active:
         _draw_progress(layout, current)
         return
-    again = prompt_changes.told(settings)
-    if again:
-        paragraph(layout, again, icon="FILE_REFRESH")
+    notice = prompt_changes.notice(settings)
+    if notice:
+        paragraph(layout, notice, icon="FILE_REFRESH")
     row = layout.row()
     row.scale_y = 1.5
     row.operator("dreamzoom.generate", icon="PLAY")

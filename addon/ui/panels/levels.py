@@ -15,7 +15,7 @@ class DREAMZOOM_UL_levels(UIList):
 
     bl_idname = "DREAMZOOM_UL_levels"
 
-    def draw_item(self, context, layout, data, item, icon, active_data, active_propname, index=0):
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index, flt_flag):
         root = item.id_data
         here = min(max(round(root.get("zoom", 0.0)), 0), len(data.levels) - 1) == index
         row = layout.row(align=True)

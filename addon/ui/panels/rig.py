@@ -29,7 +29,7 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
             paragraph(layout, locked, icon="LINKED")
         column = split(layout)
         column.prop(root, rig.ZOOM, text="Zoom", slider=True)
-        draw_in_the_way(layout, root, context.scene)
+        draw_occluders(layout, root, context.scene)
 
 
 class DREAMZOOM_PT_flight(RigPanel, Panel):
@@ -81,9 +81,9 @@ def draw_new_rig(new, layout: UILayout) -> None:
     button.target, button.zoom_factor = new.target.name if new.target else "", new.zoom_factor
 
 
-def draw_in_the_way(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
-    """What hides the dream, as the cube of a new file does, and the button that hides it."""
-    found = [obj.name for obj in occluders.in_the_way(root, scene)]
+def draw_occluders(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
+    """Which objects hide the dream, as the cube of a new file does, and the button that hides them."""
+    found = [obj.name for obj in occluders.find(root, scene)]
     if not found:
         return
     names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")

@@ -24,8 +24,9 @@ from dreamzoom.geometry.view import DepthKind, DepthMap, View
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import run
+from dreamzoom.pipeline.steps import build
 from dreamzoom.request import validation
-from dreamzoom.stages import graph
+from dreamzoom.stages.base import layout
 
 PROMPT = "a continent from orbit, coasts and rivers"
 LEVELS = 3
@@ -109,9 +110,9 @@ class _Truth:
 def made(request: wire.Request, engine: _Truth, root: Path) -> Flight:
     """The flight through the job that the pipeline makes of the request in a folder, with that engine."""
     folder = Folder(root)
-    run(graph.build(request, engine), folder)
+    run(build(request, engine), folder)
     path = request.path()
-    names = [folder.path(f"{graph.place(level)}/splats.ply") for level in range(path.levels)]
+    names = [folder.path(layout.SPLATS.path(level)) for level in range(path.levels)]
     return Flight(request, path, [read_splats(name) for name in names])
 
 

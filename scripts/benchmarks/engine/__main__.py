@@ -31,10 +31,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from dreamzoom.engines import registry
 from dreamzoom.example import example
 from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.records import records
 from dreamzoom.pipeline.runner import run
+from dreamzoom.pipeline.steps import build
 from dreamzoom.report import Report
 from dreamzoom.request import validation
-from dreamzoom.stages import graph
+from dreamzoom.stages.base import layout
 
 from . import flow_table
 
@@ -114,13 +116,12 @@ def measure(steps: int, true_size: bool) -> dict:
         asked = _timed(engine, ("paint", "depth"))
         folder = Folder(place / "job")
         with folder.lock():
-            folder.write("request.json", validation.encode_request(request))
+            folder.write(layout.REQUEST, validation.encode_request(request))
             began = _now()
-            run(graph.build(request, engine), folder)
+            run(build(request, engine), folder)
             whole = _now() - began
         stages = defaultdict(float)
-        for file in folder.path("stages").glob("*.json"):
-            record = folder.read_json(f"stages/{file.name}")
+        for record in records(folder):
             stages[record["stage"]] += record["seconds"]
     asked["sampling"] = stages["zoom"]
     return {"seconds": whole, "stages": dict(stages), "clock": clock, "asked": sum(asked.values())}

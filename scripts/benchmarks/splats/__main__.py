@@ -33,7 +33,7 @@ from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.target import Target
 from dreamzoom.splats.terms import FINE
 from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE, camera_arrays, see
-from dreamzoom.stages.plan import QUALITIES
+from dreamzoom.stages.base.quality import QUALITIES
 
 from .. import splat_files
 from ..shared.table import Table

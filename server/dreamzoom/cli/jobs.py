@@ -52,6 +52,28 @@ def resume(options: argparse.Namespace) -> None:
     _run_job(read_request(folder), folder)
 
 
+def prepare(options: argparse.Namespace) -> None:
+    """Begin a request's job without running it, and list its steps."""
+    from dreamzoom.cli.terminal import Terminal
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.run_step import prepare as begin
+
+    with Terminal(sys.stderr) as terminal:
+        names = begin(read_request(options.request), Folder(options.out), terminal)
+    print_text("".join(f"{name}\n" for name in names))
+
+
+def run_step(options: argparse.Namespace) -> None:
+    """Run one step of a job that was begun."""
+    from dreamzoom.cli.terminal import Terminal, cancel_on_interrupt
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.run_step import run_step as run
+
+    with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
+        ran = run(Folder(options.job), options.step, terminal, cancel, force=options.force)
+    sys.stderr.write(f"{options.step} {'done' if ran else 'was done before'}\n")
+
+
 def inspect(options: argparse.Namespace) -> None:
     """Show a job's levels, sizes and times."""
     from dreamzoom.pipeline import inspect as inspection
@@ -83,10 +105,11 @@ def read_request(name: str) -> Request:
 def _run_job(request: Request, folder: Folder) -> None:
     from dreamzoom.cli.terminal import Terminal, cancel_on_interrupt
     from dreamzoom.pipeline.generate import generate
+    from dreamzoom.stages.base import layout
 
     with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
         summary = generate(request, folder, terminal, cancel)
     done = f"{len(summary.ran)} steps done"
     kept = f", {len(summary.skipped)} were done before" if summary.skipped else ""
     sys.stderr.write(f"{done}{kept}, {summary.seconds:.1f} s\n")
-    print_text(f"{folder.path('result.json')}\n")
+    print_text(f"{folder.path(layout.RESULT.path())}\n")

@@ -39,6 +39,15 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("resume", jobs.resume, "go on with a job that was stopped")
     command.add_argument("job", type=Path)
 
+    command = add("prepare", jobs.prepare, "begin a request's job without running it, and list its steps")
+    command.add_argument("request", help="a JSON file, or - for standard input")
+    command.add_argument("--out", type=Path, required=True, metavar="JOB", help="the job's folder")
+
+    command = add("run-step", jobs.run_step, "run one step of a job that was begun")
+    command.add_argument("job", type=Path)
+    command.add_argument("step", help="its name, as in levels/000/dream")
+    command.add_argument("--force", action="store_true", help="run it even if it is done")
+
     command = add("inspect", jobs.inspect, "show a job's levels, sizes and times")
     command.add_argument("job", type=Path)
     command.add_argument("--json", action="store_true")

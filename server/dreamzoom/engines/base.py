@@ -21,13 +21,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap, View
+from dreamzoom.geometry.view import DepthMap, View
 from dreamzoom.report import Report
 
 if TYPE_CHECKING:
     from dreamzoom.zoom.denoiser import Denoiser
-
-__all__ = ["COARSE", "KNOWN", "UNKNOWN", "Denoises", "DepthKind", "DepthMap", "Engine", "View"]
 
 
 class Engine(Protocol):

@@ -13,8 +13,6 @@ import torch
 from dreamzoom.engines.diffusion.loading import Placement
 
 TOKENS = 77
-TRAINED = 1000
-"""Steps that the scheduler divides a schedule into."""
 
 
 @dataclass(frozen=True)

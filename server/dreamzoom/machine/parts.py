@@ -340,9 +340,10 @@ def job(bench: Bench) -> Figures:
     """A whole job of a few levels: seconds a level by stage."""
     from dreamzoom.example import example
     from dreamzoom.pipeline.folder import Folder
-    from dreamzoom.pipeline.runner import records, run
+    from dreamzoom.pipeline.records import records
+    from dreamzoom.pipeline.runner import run
+    from dreamzoom.pipeline.steps import build
     from dreamzoom.request import validation
-    from dreamzoom.stages import graph
 
     levels, quality = 3, "preview" if bench.size.side > 256 else "draft"
     request = validation.convert_request(example(levels, (bench.size.side, bench.size.side)) | {"quality": quality})
@@ -354,7 +355,7 @@ def job(bench: Bench) -> Figures:
         folder.root.mkdir()
         timer.start()
         try:
-            run(graph.build(request, bench.engine), folder, None, stop)
+            run(build(request, bench.engine), folder, None, stop)
         except Exception as error:  # also a cancel: what was done by then is told
             ended = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         timer.cancel()

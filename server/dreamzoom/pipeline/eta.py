@@ -54,8 +54,8 @@ class Eta:
     def finish(self, step: Step) -> None:
         """Count a step that ran to its end."""
         if self._now is not None:
-            self._weight[step.stage] += step.weight
-            self._spent[step.stage] += self._time() - self._now[1]
+            self._weight[step.stage.shown_as] += step.weight
+            self._spent[step.stage.shown_as] += self._time() - self._now[1]
         self._now = None
         self.skip(step)
 
@@ -65,14 +65,15 @@ class Eta:
         if self._now:
             step, began, fraction = self._now
             if fraction > 0.05:
-                weight[step.stage] = weight.get(step.stage, 0.0) + fraction * step.weight
-                spent[step.stage] = spent.get(step.stage, 0.0) + self._time() - began
+                weight[step.stage.shown_as] = weight.get(step.stage.shown_as, 0.0) + fraction * step.weight
+                spent[step.stage.shown_as] = spent.get(step.stage.shown_as, 0.0) + self._time() - began
         if not sum(weight.values()):
             return None
         overall = sum(spent.values()) / sum(weight.values())
         left = 0.0
         for step in self._waiting.values():
             share = 1 - self._now[2] if self._now and self._now[0] is step else 1.0
-            rate = spent[step.stage] / weight[step.stage] if weight.get(step.stage) else overall
+            stage = step.stage.shown_as
+            rate = spent[stage] / weight[stage] if weight.get(stage) else overall
             left += share * step.weight * rate
         return left

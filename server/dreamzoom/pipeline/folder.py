@@ -1,4 +1,4 @@
-"""A job's folder: the only place that touches its files. What has a final name is whole, whenever we are killed."""
+"""A job's folder: files are written whole or not at all, so that a process may be killed at any moment."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from core.atomic_files import TEMPORARY, beside
 from core.errors import DreamzoomError
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.files import Format
 
-LOCK = ".lock"
+T = TypeVar("T")
 
 
 class FolderBusy(DreamzoomError):
@@ -64,6 +66,14 @@ class Folder:
         with beside(target) as temporary:
             writer(temporary)
 
+    def load(self, format_: Format[T], name: str) -> T:
+        """The value in a file. Raises FileNotFoundError."""
+        return format_.read(self.path(name))
+
+    def save(self, format_: Format[T], name: str, value: T) -> None:
+        """Write a value; whole or not at all, and durably."""
+        self.write_with(name, lambda path: format_.write(path, value))
+
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         self.path(name).unlink(missing_ok=True)
@@ -79,7 +89,7 @@ class Folder:
 
     def is_job(self) -> bool:
         """Whether a job was begun here."""
-        return self.exists("request.json")
+        return self.exists(layout.REQUEST)
 
     def is_free(self) -> bool:
         """Whether a new job may be begun here: nothing there but hidden files and what file managers leave."""
@@ -89,7 +99,7 @@ class Folder:
         return all(entry.name.startswith(".") or entry.name.lower() in litter for entry in self.root.iterdir())
 
     def sweep(self) -> None:
-        """Remove what a killed process left half written. Only for who holds the lock."""
+        """Remove what a killed process left half written. The caller holds the lock."""
         for temporary in self.root.rglob(TEMPORARY + "*"):
             temporary.unlink(missing_ok=True)
 
@@ -101,7 +111,7 @@ class Folder:
             FolderBusy: Another process, or another job of this one, holds it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / LOCK).open("a+b") as file:
+        with (self.root / layout.LOCK).open("a+b") as file:
             if not _try_lock(file.fileno()):
                 raise FolderBusy(
                     f"another process works in {self.root}", "wait for it, cancel it, or choose another folder"

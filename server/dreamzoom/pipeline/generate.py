@@ -1,9 +1,11 @@
-"""A whole job in a folder: who may begin there, its request, its engine, its steps."""
+"""A whole job in a folder: its request, its engine, its steps; and the results of a finished one."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,8 +14,12 @@ from dreamzoom import compiled, wire
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import Summary, run
-from dreamzoom.pipeline.steps import digest_of
 from dreamzoom.request import validation
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.digest import digest_of
+
+if TYPE_CHECKING:
+    from dreamzoom.pipeline.steps import Step
 
 
 def generate(
@@ -25,19 +31,26 @@ def generate(
         DreamzoomError: The folder holds something else; `FolderBusy` if another process works there.
         BadRequest, EngineUnavailable, Cancelled: As their names say.
     """
-    check_place(folder)
     sink = sink or Sink()
+    with begin(request, folder, sink) as steps:
+        return run(steps, folder, sink, cancel)
+
+
+@contextlib.contextmanager
+def begin(request: wire.Request, folder: Folder, sink: Sink) -> Iterator[list[Step]]:
+    """Hold a folder for a request, and give the steps of its job; raises as `generate`."""
+    check_place(folder)
     with folder.lock():
         _write_request(folder, request)
         from dreamzoom.engines import registry
-        from dreamzoom.pipeline import input_copies
-        from dreamzoom.stages import graph
+        from dreamzoom.pipeline.input_copies import keep
+        from dreamzoom.pipeline.steps import build
 
         if compiled.is_first_start():
             told = "the first job after installation takes a minute longer: code is compiled for this machine"
             sink.log(told, "info")
-        files = input_copies.keep(folder, request, lambda message: sink.log(message, "warning"))
-        return run(graph.build(request, registry.make(request), files), folder, sink, cancel)
+        inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
+        yield build(request, registry.make(request), inputs)
 
 
 def read_request(folder: Folder) -> wire.Request:
@@ -51,27 +64,26 @@ def read_request(folder: Folder) -> wire.Request:
         raise DreamzoomError(
             f"{folder.root} holds no job", "name a folder that `dreamzoom generate` was told with --out"
         )
-    return validation.decode_request(folder.read("request.json"))
+    return validation.decode_request(folder.read(layout.REQUEST))
 
 
 def read_result(folder: Folder) -> dict[str, Any]:
-    """What a finished job says of itself: result.json, with at least each level's index and splats.
+    """The content of a finished job's result.json, with at least each level's index and splats.
 
     Raises:
         DreamzoomError: No finished job is there, or its result was damaged.
     """
     remedy = f'run "dreamzoom resume" on {folder.root}'
-    if not folder.exists("result.json"):
+    if not folder.exists(layout.RESULT.path()):
         raise DreamzoomError(f"{folder.root} holds no finished job", remedy)
     try:
-        result = folder.read_json("result.json")
+        result = folder.read_json(layout.RESULT.path())
         levels = [(level["index"], folder.path(level["splats"])) for level in result["levels"]]
-        whole = [index for index, _ in levels] == list(range(len(read_request(folder).levels)))
+        if [index for index, _ in levels] == list(range(len(read_request(folder).levels))):
+            return result
     except (ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        raise DreamzoomError(f"{folder.path('result.json')} is damaged", remedy)
-    return result
+        pass
+    raise DreamzoomError(f"{folder.path(layout.RESULT.path())} is damaged", remedy)
 
 
 def check_place(folder: Folder) -> None:
@@ -86,12 +98,12 @@ def check_place(folder: Folder) -> None:
 def _write_request(folder: Folder, request: wire.Request) -> None:
     """Write the request; a result of another one goes first, so that the two never contradict each other."""
     data = validation.encode_request(request)
-    if folder.is_job() and folder.read("request.json") == data:
+    if folder.is_job() and folder.read(layout.REQUEST) == data:
         return
     try:
-        stale = folder.read_json("result.json")["request_digest"] != digest_of(msgspec.to_builtins(request))
+        stale = folder.read_json(layout.RESULT.path())["request_digest"] != digest_of(msgspec.to_builtins(request))
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         stale = True
     if stale:
-        folder.remove("result.json")
-    folder.write("request.json", data)
+        folder.remove(layout.RESULT.path())
+    folder.write(layout.REQUEST, data)

@@ -11,9 +11,8 @@ from typing import Any
 from core.errors import BadRequest
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.request.inputs import Input, check, digest_of_file, named_files
+from dreamzoom.stages.base import layout
 from dreamzoom.wire import Request
-
-INDEX = "inputs.json"
 
 
 def keep(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[str, Input]:
@@ -41,8 +40,8 @@ def keep(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[s
     found = {field: Input(folder.path(entry["file"]), entry["sha256"]) for field, entry in kept.items()}
     if kept != before:
         check(found)
-        folder.write_json(INDEX, kept)
-    for path in folder.path("inputs").glob("*/*"):
+        folder.write_json(layout.INPUT_INDEX, kept)
+    for path in folder.path(layout.INPUTS).glob("*/*"):
         if path not in {one.path for one in found.values()}:
             path.unlink(missing_ok=True)
     return found
@@ -51,7 +50,7 @@ def keep(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[s
 def _index(folder: Folder) -> dict[str, Any]:
     """What was copied before: by field the "source", the "file" within the folder, and its "sha256"."""
     try:
-        index = folder.read_json(INDEX)
+        index = folder.read_json(layout.INPUT_INDEX)
     except (FileNotFoundError, ValueError):
         return {}
     return index if isinstance(index, dict) else {}
@@ -69,7 +68,7 @@ def _copied(folder: Folder, field: str, source: Path) -> dict[str, str]:
     """Copy a file, unless that was done; returns its entry in the index."""
     digest = digest_of_file(field, source)
     plain = re.sub(r"[:\\]", "_", source.name)
-    name = f"inputs/{digest[:16]}/{plain}"
+    name = f"{layout.INPUTS}/{digest[:16]}/{plain}"
     if not folder.exists(name) or folder.digest(name) != digest:
         folder.write_with(name, lambda temporary: shutil.copyfile(source, temporary))
         if folder.digest(name) != digest:

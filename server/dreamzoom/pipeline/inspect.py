@@ -6,7 +6,8 @@ from typing import Any
 
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request, read_result
-from dreamzoom.pipeline.runner import records
+from dreamzoom.pipeline.records import records
+from dreamzoom.stages.base import layout
 
 
 def inspect(folder: Folder) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def inspect(folder: Folder) -> dict[str, Any]:
         )
     return {
         "folder": str(folder.root),
-        "finished": folder.exists("result.json"),
+        "finished": folder.exists(layout.RESULT.path()),
         "engine": request.engine.__struct_config__.tag,
         "quality": request.quality,
         "seed": request.seed,
@@ -59,7 +60,7 @@ def inspect(folder: Folder) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The same for people."""
+    """The same as text for a terminal."""
     width, height = found["size"]
     state = "finished" if found["finished"] else "not finished: `dreamzoom resume` goes on with it"
     lines = [
@@ -91,14 +92,14 @@ def table(found: dict[str, Any]) -> str:
 
 def _counts(folder: Folder) -> dict[int, dict[str, Any]]:
     """Counts of points and splats by level, as the finished job's result tells them."""
-    if not folder.exists("result.json"):
+    if not folder.exists(layout.RESULT.path()):
         return {}
     return {level["index"]: level for level in read_result(folder)["levels"]}
 
 
 def _refined(folder: Folder, count: int) -> list[dict[str, Any]]:
     """What each group of levels gained from the second pass; that lies with the group's first level."""
-    names = [f"levels/{level:03d}/parts/refine.json" for level in range(count)]
+    names = [layout.AGREEMENT.path(level) for level in range(count)]
     return [folder.read_json(name) for name in names if folder.exists(name)]
 
 

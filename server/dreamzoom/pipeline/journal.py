@@ -8,19 +8,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dreamzoom.pipeline.folder import Folder
-
-NAME = "journal.jsonl"
+from dreamzoom.stages.base import layout
 
 
 class Journal:
-    """Appends to a job's journal. Only for who holds the folder's lock."""
+    """Appends to a job's journal. The caller holds the folder's lock."""
 
     def __init__(self, folder: Folder):
-        path = folder.path(NAME)
+        path = folder.path(layout.JOURNAL)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
-        if path.stat().st_size and not folder.read(NAME).endswith(b"\n"):
-            self._file.write(b"\n")  # a line torn by a crash stays alone and is skipped by who reads
+        if path.stat().st_size and not folder.read(layout.JOURNAL).endswith(b"\n"):
+            self._file.write(b"\n")  # a line torn by a crash stays a line of its own, which `read` skips
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; durable on return."""
@@ -30,16 +29,16 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 def read(folder: Folder) -> list[dict[str, Any]]:
     """Every whole event, oldest first; lines torn by a crash are left out."""
-    if not folder.exists(NAME):
+    if not folder.exists(layout.JOURNAL):
         return []
     events = []
-    for line in folder.read(NAME).splitlines():
+    for line in folder.read(layout.JOURNAL).splitlines():
         try:
             event = json.loads(line)
         except ValueError:

@@ -10,15 +10,14 @@ import numpy as np
 
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.report import PREVIEW_SIDE
-
-LIVE = "live.png"
+from dreamzoom.stages.base import layout
 
 
 class LivePicture:
     """Writes the newest picture that it was given; one that is overtaken while it waits is left out.
 
     Args:
-        folder: Of the job; the picture is `LIVE` in it.
+        folder: Of the job; the picture is `layout.LIVE_PREVIEW` in it.
         written: Called by the thread after each picture, with the level that it was given with.
         failed: Called by the thread when a picture can't be written, with the reason.
     """
@@ -39,7 +38,7 @@ class LivePicture:
                 self._thread.start()
             self._changed.notify_all()
 
-    def settle(self) -> None:
+    def wait_written(self) -> None:
         """Wait until the newest picture is written."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting is None and not self._busy)
@@ -51,7 +50,7 @@ class LivePicture:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
-        self._folder.remove(LIVE)
+        self._folder.remove(layout.LIVE_PREVIEW)
 
     def _work(self) -> None:
         while True:
@@ -61,9 +60,9 @@ class LivePicture:
                     return
                 (rgb, level), self._waiting, self._busy = self._waiting, None, True
             try:
-                self._folder.write(LIVE, encoded(rgb))
+                self._folder.write(layout.LIVE_PREVIEW, encoded(rgb))
                 self._written(level)
-            except Exception as error:  # a full disk, or nobody who listens: no reason to stop the step
+            except Exception as error:  # a full disk, or a listener that is gone: no reason to stop the step
                 self._failed(f"the live picture could not be shown: {error}")
             finally:
                 with self._changed:

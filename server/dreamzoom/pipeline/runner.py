@@ -7,21 +7,21 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from core.errors import Cancelled
 from dreamzoom.pipeline.eta import Eta
 from dreamzoom.pipeline.events import Progress, Sink
+from dreamzoom.pipeline.executors import Executor, InProcess
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.journal import Journal
-from dreamzoom.pipeline.live_preview import LIVE, LivePicture
-from dreamzoom.pipeline.steps import Step, digests
+from dreamzoom.pipeline.live_preview import LivePicture
+from dreamzoom.pipeline.records import forget, is_done, records, write_record
+from dreamzoom.pipeline.steps import Step
 from dreamzoom.report import PREVIEW_INTERVAL, Report
+from dreamzoom.stages.base import layout
 
-KINDS = {"image.png": "image", "cloud.ply": "cloud", "splats.ply": "splats", "preview.png": "preview"}
 PROGRESS_INTERVAL = 0.1  # seconds
 
 
@@ -35,122 +35,98 @@ class Summary:
 
 
 def run(
-    steps: Sequence[Step], folder: Folder, sink: Sink | None = None, cancel: threading.Event | None = None
+    steps: Sequence[Step],
+    folder: Folder,
+    sink: Sink | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    executor: Executor | None = None,
+    again: bool = False,
 ) -> Summary:
-    """Run, in order, the steps that are not done yet. Whoever calls holds the folder's lock.
+    """Run, in order, the steps that are not done yet. The caller holds the folder's lock.
 
     A step is done when the record of its digest is there and its outputs still are what the record says.
 
+    Args:
+        steps: In an order in which they can run.
+        folder: The job's.
+        sink: Receives progress, log lines and artifacts.
+        cancel: Set it to stop.
+        executor: Does the steps' work; in this process where None.
+        again: Whether steps that are done run too.
+
     Raises:
         Cancelled: `cancel` was set. Finished steps stay finished.
-        ValueError: The graph is wrong (`steps.digests`).
         Exception: Whatever a step raised; it is in the journal too.
     """
-    sink, cancel = sink or Sink(), cancel or threading.Event()
-    by_name = digests(steps)
+    sink, cancel, executor = sink or Sink(), cancel or threading.Event(), executor or InProcess()
     folder.sweep()
-    journal = Journal(folder)
-    eta = Eta(steps)
-    live = LivePicture(
-        folder,
-        lambda level: sink.artifact("preview", level, LIVE),
-        lambda reason: sink.log(reason, "warning"),
-    )
+    eta, ran, skipped = Eta(steps), [], []
     known = records(folder)
-    ran, skipped = [], []
-    try:
+    with contextlib.closing(Journal(folder)) as journal, _live_preview(folder, sink) as live:
         for step in steps:
             if cancel.is_set():
-                journal.write("cancelled", step=step.name, digest=by_name[step.name])
+                journal.write("cancelled", step=step.name, digest=step.digest)
                 raise Cancelled
-            digest = by_name[step.name]
-            if is_done(folder, digest):
-                journal.write("skipped", step=step.name, digest=digest)
+            if not again and is_done(folder, step):
+                journal.write("skipped", step=step.name, digest=step.digest)
                 eta.skip(step)
                 skipped.append(step.name)
             else:
-                report = _StepReport(step, eta, sink, cancel, live)
-                _run_step(step, digest, folder, journal, report)
-                live.settle()
-                _forget(folder, [old for old in known if old["step"] == step.name and old["digest"] != digest])
+                _run_step(step, folder, journal, executor, _StepReport(step, eta, sink, cancel, live))
+                live.wait_written()
+                forget(folder, step, known)
                 eta.finish(step)
                 ran.append(step.name)
             _show(step, sink)
-        last = steps[-1] if steps else None
-        sink.progress(Progress(last.stage if last else "", None, 1.0, 0.0, "done"))
-    finally:
-        journal.close()
-        with contextlib.suppress(PermissionError):  # on Windows, while someone looks at it
-            live.close()
+        sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
     return Summary(tuple(ran), tuple(skipped), eta.seconds)
 
 
-def is_done(folder: Folder, digest: str) -> bool:
-    """Whether the step of this digest was finished and its outputs still have the recorded size and hash."""
+@contextlib.contextmanager
+def _live_preview(folder: Folder, sink: Sink):
+    """The live picture of a run; it is taken away at the end."""
+    live = LivePicture(
+        folder,
+        lambda level: sink.artifact("preview", level, layout.LIVE_PREVIEW),
+        lambda reason: sink.log(reason, "warning"),
+    )
     try:
-        outputs = folder.read_json(_record(digest))["outputs"]
-        return all(
-            folder.exists(name) and folder.size(name) == entry["bytes"] and folder.digest(name) == entry["sha256"]
-            for name, entry in outputs.items()
-        )
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
-        return False  # a record that can't be read is no record: the step runs again and writes it anew
+        yield live
+    finally:
+        with contextlib.suppress(PermissionError):  # on Windows, while someone looks at it
+            live.close()
 
 
-def records(folder: Folder) -> list[dict[str, Any]]:
-    """The records of finished steps, in the order of their finishing; what is no record is left out."""
-    found = []
-    for path in folder.path("stages").glob("*.json"):
-        with contextlib.suppress(ValueError):
-            record = folder.read_json(f"stages/{path.name}")
-            if isinstance(record, dict) and {"step", "digest", "finished"} <= record.keys():
-                found.append(record)
-    return sorted(found, key=lambda record: record["finished"])
-
-
-def _run_step(step: Step, digest: str, folder: Folder, journal: Journal, report: _StepReport) -> None:
-    journal.write("start", step=step.name, digest=digest)
+def _run_step(step: Step, folder: Folder, journal: Journal, executor: Executor, report: _StepReport) -> None:
+    journal.write("start", step=step.name, digest=step.digest)
     began = time.monotonic()
     try:
         report.progress(0.0, _title(step))
-        step.run(folder, report)
-        missing = [name for name in step.outputs if not folder.exists(name)]
+        executor.execute(step, folder, report)
+        missing = [file.name for file in step.files if not folder.exists(file.name)]
         if missing:
             raise FileNotFoundError(f"step {step.name} did not write {', '.join(missing)}")
     except Cancelled:
-        journal.write("cancelled", step=step.name, digest=digest)
+        journal.write("cancelled", step=step.name, digest=step.digest)
         raise
     except BaseException as error:
-        journal.write("failed", step=step.name, digest=digest, error=f"{type(error).__name__}: {error}")
+        journal.write("failed", step=step.name, digest=step.digest, error=f"{type(error).__name__}: {error}")
         raise
     seconds = time.monotonic() - began
-    outputs = {name: {"bytes": folder.size(name), "sha256": folder.digest(name)} for name in step.outputs}
-    record = {"step": step.name, "stage": step.stage, "level": step.level, "version": step.version, "digest": digest}
-    folder.write_json(
-        _record(digest), record | {"outputs": outputs, "seconds": round(seconds, 3), "finished": time.time()}
-    )
-    journal.write("done", step=step.name, digest=digest, seconds=round(seconds, 3))
-
-
-def _forget(folder: Folder, old: Sequence[dict[str, Any]]) -> None:
-    """Remove records whose outputs have just been overwritten by another digest's."""
-    for record in old:
-        folder.remove(_record(record["digest"]))
-
-
-def _record(digest: str) -> str:
-    return f"stages/{digest}.json"
+    write_record(folder, step, seconds)
+    journal.write("done", step=step.name, digest=step.digest, seconds=round(seconds, 3))
 
 
 def _title(step: Step) -> str:
-    return step.stage if step.level is None else f"{step.stage}, level {step.level}"
+    stage = step.stage.shown_as
+    return stage if step.level is None else f"{stage}, level {step.level}"
 
 
 def _show(step: Step, sink: Sink) -> None:
-    for name in step.outputs:
-        kind = KINDS.get(PurePosixPath(name).name)
-        if kind:
-            sink.artifact(kind, step.level, name)
+    for file in step.files:
+        if file.entry.artifact:
+            sink.artifact(file.entry.artifact, step.level, file.name)
 
 
 class _StepReport(Report):
@@ -171,7 +147,7 @@ class _StepReport(Report):
         self._message = message or self._message
         eta = self._eta
         self._sink.progress(
-            Progress(self._step.stage, self._step.level, eta.fraction, eta.seconds_left(), self._message)
+            Progress(self._step.stage.shown_as, self._step.level, eta.fraction, eta.seconds_left(), self._message)
         )
 
     def check(self) -> None:

@@ -25,7 +25,7 @@ def see(splats: Gaussians, camera: Camera, opacities: np.ndarray, tau: float, ne
 def tabulate(
     splats: Gaussians, camera: Camera, opacities: np.ndarray, tau: float, near: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What pixels need of every splat: table (N, COLUMNS) float32 and boxes (N, 4) int32, as `project` makes them."""
+    """What pixels need of every splat (`project`): the table (N, COLUMNS) float32 and boxes (N, 4) int32."""
     count = len(splats)
     table, box = np.zeros((count, COLUMNS), np.float32), np.zeros((count, 4), np.int32)
     means, log_scales, quaternions, sh, opacities = (

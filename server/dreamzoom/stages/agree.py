@@ -1,199 +1,237 @@
-"""The steps that make the levels' pictures of an engine that only paints agree, and what they read and write.
+"""Surround and agree: the pictures of an engine that only paints are made to show one place at all scales.
 
-First `levels/k/surround`, for every level that shows a next one: how the next picture shows in its middle, and the ring
-about that painted again. Then `levels/k/agree`: the final picture, with the next level's in its middle, the one after
-in the middle of that, and so on until a level is smaller than a pixel. So a picture depends on the levels that can be
-seen in it and on no finer ones.
+`surround`, for every level that shows a next one, finds how the next picture shows in its middle, and paints a ring
+about that again. Then `agree` makes the final picture, with the next level's in its middle, the one after in the middle
+of that, and so on until a level is smaller than a pixel. So a picture depends on the levels that can be seen in it and
+on no finer ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from core.camera import Similarity
 from core.colour import to_bytes
-from dreamzoom.engines.base import Denoises, Engine
-from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.pipeline.folder import Folder
-from dreamzoom.pipeline.steps import Step
 from dreamzoom.report import Report
-from dreamzoom.stages import files, paste, plan
-from dreamzoom.stages.dream import Dreamed
-from dreamzoom.stages.zoom import centred
-
-if TYPE_CHECKING:
-    from dreamzoom.stages.graph import Job
-
-Given = Callable[[int, Report], np.ndarray | None]
-
-
-def wanted(engine: Engine) -> bool:
-    """Whether an engine's pictures must be made to agree: they neither show one place nor are sampled jointly."""
-    return not engine.multiview_consistent and not isinstance(engine, Denoises)
+from dreamzoom.stages import paste, plan
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.context import Context
+from dreamzoom.stages.base.stage import ENGINE, Inputs, Outputs, Scope, Stage, Write, each, own
+from dreamzoom.stages.base.values import DreamedView, FinalPictures
+from dreamzoom.stages.given import GivenPixels, given_pixels, is_given
+from dreamzoom.stages.levels import LevelPrompt, level_prompt
 
 
-def first_picture(level: int) -> str:
-    """Where a level's picture lies as it was painted, before the finer levels are in it."""
-    return f"{_place(level)}/parts/painted.png"
+def _next(context: Context, scope: Scope) -> Sequence[int]:
+    """The level that is seen in the middle of this one, if there is one; in a loop it counts on past the last."""
+    after = context.next_level(scope.first)
+    return () if after is None else (after,)
 
 
-def step_of(level: int) -> str:
-    """The name of the step that writes a level's final picture."""
-    return f"{_place(level)}/agree"
+def _with_next(context: Context) -> list[int]:
+    """The levels in which a next one is seen."""
+    return [level for level in range(context.path.levels) if context.next_level(level) is not None]
 
 
-def build(job: Job, given: Given) -> list[Step]:
-    """All levels' steps.
+@dataclass(frozen=True)
+class SurroundParameters:
+    """What a level's surroundings depend on beside the two pictures.
 
-    Args:
-        job: Its steps up to the levels' clouds come before these.
-        given: The artist's own picture of a level, (h, w, 3) float32 sRGB, about the middle of its anchor view.
+    Attributes:
+        prompt: Prompts and seed of the level.
+        factor: The zoom factor.
+        given: What the artist gives of the level's picture, which nothing is pasted over.
+        after: The next level.
+        move: From its frame to the level's.
     """
-    levels = range(job.path.levels)
-    steps = [_surround_step(job, level, given) for level in levels if _next(job, level) is not None]
-    return steps + [_agree_step(job, level, given) for level in _order(job)]
+
+    prompt: LevelPrompt
+    factor: float
+    given: GivenPixels
+    after: int
+    move: Similarity
 
 
-def read_level(folder: Folder, level: int) -> tuple[Cloud, list[Dreamed]]:
-    """A level's points and views in their final colours."""
-    cloud, dreamed = _dreamed(folder, level)
-    stored = files.read_arrays(folder, f"{_place(level)}/parts/agreed.npz")
-    pictures = [stored[str(number)].astype(np.float32) / np.float32(255) for number in range(len(dreamed))]
-    return paste.repainted(cloud, dreamed, pictures)
+def _surround_parameters(context: Context, scope: Scope) -> SurroundParameters:
+    level = scope.first
+    return SurroundParameters(
+        level_prompt(context, level),
+        context.path.factor,
+        given_pixels(context, level),
+        level + 1,
+        context.path.between(level + 1, level),
+    )
 
 
-def _place(level: int) -> str:
-    return f"levels/{level:03d}"
+def _surround(inputs: Inputs, parameters: SurroundParameters, report: Report) -> Outputs:
+    coarse, fine = inputs["views"][0], inputs["finer"][parameters.after][0]
+    held = held_pixels(parameters.given, coarse, report)
+    middle = paste.middle_of(coarse, fine, parameters.move, held)
+    rgb = paste.surroundings(inputs["engine"], coarse, fine.rgb, middle, parameters.factor, parameters.prompt, report)
+    report.preview(rgb)
+    return {"surroundings": packed_surroundings(rgb, middle)}
 
 
-def _next(job: Job, level: int) -> int | None:
-    """The level that is seen in the middle of this one."""
-    after = level + 1
-    return after if after < job.path.levels else 0 if job.path.loop else None
+SURROUND = Stage(
+    name="surround",
+    version=1,
+    reads={"engine": ENGINE, "views": own(layout.VIEWS), "finer": each(layout.VIEWS, _next)},
+    writes={"surroundings": layout.SURROUNDINGS},
+    parameters=_surround_parameters,
+    run=_surround,
+    shown_as="refine",
+    scopes=_with_next,
+    when=lambda context: context.pasted,
+    level_by_level=lambda context: False,
+    weight=2,
+)
 
 
-def _chain(job: Job, level: int) -> list[int]:
-    """A level and the finer ones that are seen in its picture, in turn; in a loop some may come again."""
-    camera = plan.anchor(job.path, level, job.limits).camera
-    found = [level]
-    for _ in range(paste.visible_levels(camera.width, camera.height, job.path.factor)):
-        after = _next(job, found[-1])
-        if after is None:
-            break
-        found.append(after)
-    return found
+@dataclass(frozen=True)
+class AgreeParameters:
+    """What a level's final picture depends on beside what it reads.
+
+    Attributes:
+        shown: The level and the finer ones that are seen in its picture, in turn.
+        given: What the artist gives of the level's picture.
+        follows: The coarser level that says what the picture has to change by; None where none does.
+        leads: Whether the next level's picture has to follow this one's.
+        given_after, move, share: There: what the artist gives of the next picture, from that level's frame to this
+            one's, and how much of the level's own change it takes over.
+    """
+
+    shown: Sequence[int]
+    given: GivenPixels
+    follows: int | None
+    leads: bool
+    given_after: GivenPixels | None
+    move: Similarity | None
+    share: float
 
 
-def _dreamed(folder: Folder, level: int) -> tuple[Cloud, list[Dreamed]]:
-    base = _place(level)
-    return files.read_points(folder, f"{base}/parts/points.npz"), files.read_views(folder, f"{base}/parts/views.npz")
+def _agree_parameters(context: Context, scope: Scope) -> AgreeParameters:
+    level, leads = scope.first, _leads(context, scope.first)
+    after = (level + 1) % context.path.levels
+    return AgreeParameters(
+        _shown(context, scope),
+        given_pixels(context, level),
+        _leader(context, level),
+        leads,
+        given_pixels(context, after) if leads else None,
+        context.path.between(level + 1, level) if leads else None,
+        _share(context, after),
+    )
 
 
-def _surround_step(job: Job, level: int, given: Given) -> Step:
-    base, after, item = _place(level), _next(job, level), job.request.levels[level]
-    assert after is not None
-    move, seed = job.path.between(level + 1, level), job.request.level_seed(level)
-    parameters: dict[str, Any] = {
-        "engine": job.engine.identity(),
-        "engine_needs": job.engine.dependencies(level),
-        "prompt": item.prompt,
-        "negative_prompt": item.negative_prompt,
-        "seed": seed,
-        "image": job.picture_key(level),
-        "finer": [move.scale, *move.offset.tolist()],
-    }
-
-    def run(folder: Folder, report: Report) -> None:
-        coarse, fine = (files.read_views(folder, f"{_place(k)}/parts/views.npz")[0] for k in (level, after))
-        middle = paste.middle_of(coarse, fine, move, _held(given, level, coarse.rgb, report))
-        words = item.prompt, item.negative_prompt, seed, report
-        rgb = paste.surroundings(job.engine, coarse, fine.rgb, middle, job.path.factor, *words)
-        _write_around(folder, level, rgb, middle)
-        report.preview(rgb)
-
-    needs = (f"{base}/dream", f"{_place(after)}/dream")
-    outputs = (f"{base}/parts/around.npz",)
-    return Step(f"{base}/surround", "refine", level, 1, parameters, needs, outputs, run, weight=2)
+def _shown(context: Context, scope: Scope) -> range:
+    """A level and the finer ones that are seen in its picture; in a loop they count on, and some may come again."""
+    level = scope.first
+    camera = plan.anchor(context.path, level, context.quality).camera
+    count = paste.visible_levels(camera.width, camera.height, context.path.factor)
+    last = level + count if context.path.loop else min(level + count, context.path.levels - 1)
+    return range(level, last + 1)
 
 
-def _agree_step(job: Job, level: int, given: Given) -> Step:
-    base, chain = _place(level), _chain(job, level)
-    before, after = _leader(job, level), _next(job, level)
-    leads = after is not None and _leader(job, after) == level
-
-    def run(folder: Folder, report: Report) -> None:
-        cloud, dreamed = _dreamed(folder, level)
-        rgb, finer, middle = _composed(folder, chain)
-        change = np.zeros(rgb.shape, np.float32)
-        if before is not None:
-            change = files.read_arrays(folder, _follow_name(before))["change"].astype(np.float32)
-            change[_held(given, level, rgb, report)] = 0
-        if leads:
-            assert after is not None and middle is not None and finer is not None
-            fine = _dreamed(folder, after)[1][0]
-            field = paste.gap(middle, rgb, finer, change * _share(job, after))
-            held = _held(given, after, fine.rgb, report)
-            field = paste.lifted(field, middle, dreamed[0], fine, job.path.between(level + 1, level), held)
-            files.write_arrays(folder, _follow_name(level), {"change": field.astype(np.float16)})
-        pictures = paste.all_pictures(cloud, dreamed, np.clip(rgb + change, 0, 1))
-        arrays = {str(number): to_bytes(picture) for number, picture in enumerate(pictures)}
-        files.write_arrays(folder, f"{base}/parts/agreed.npz", arrays)
-        files.write_picture(folder, f"{base}/image.png", pictures[0])
-        report.preview(pictures[0])
-
-    needs = [f"{base}/dream", *(f"{_place(k)}/surround" for k in chain[:-1]), f"{_place(chain[-1])}/dream"]
-    needs += [] if before is None else [step_of(before)]
-    outputs = (f"{base}/parts/agreed.npz", f"{base}/image.png", *([_follow_name(level)] if leads else []))
-    parameters = {"shown": len(chain) - 1, "follows": before, "leads": leads, "share": _share(job, after or 0)}
-    return Step(step_of(level), "refine", level, 1, parameters, tuple(dict.fromkeys(needs)), outputs, run, weight=0.3)
+def _order(context: Context) -> list[int]:
+    """The levels, coarse to fine; in a loop from the first one of which the artist gave pixels."""
+    levels = range(context.path.levels)
+    first = next((level for level in levels if is_given(context, level)), 0) if context.path.loop else 0
+    return [*levels[first:], *levels[:first]]
 
 
-def _composed(folder: Folder, chain: list[int]) -> tuple[np.ndarray, np.ndarray | None, paste.Middle | None]:
+def _leader(context: Context, level: int) -> int | None:
+    """The coarser level whose given pixels, or those of coarser ones yet, this one's picture has to follow."""
+    order = _order(context)
+    coarser = order[: order.index(level)]
+    return coarser[-1] if any(is_given(context, other) for other in coarser) else None
+
+
+def _leads(context: Context, level: int) -> bool:
+    """Whether the next level's picture has to follow this one's."""
+    after = context.next_level(level)
+    return after is not None and _leader(context, after % context.path.levels) == level
+
+
+def _share(context: Context, level: int) -> float:
+    """How much of a coarser level's own change a level takes over. In a loop it falls evenly to nothing, since the
+    level that begins is seen in the middle of the last one, too.
+    """
+    left = context.path.levels - _order(context).index(level)
+    return left / (left + 1) if context.path.loop else 1.0
+
+
+def _agree(inputs: Inputs, parameters: AgreeParameters, report: Report) -> Outputs:
+    cloud, views = inputs["points"], inputs["views"]
+    rgb, finer, middle = _composed(inputs, parameters.shown)
+    change = np.zeros(rgb.shape, np.float32)
+    if parameters.follows is not None:
+        change = inputs["following"][parameters.follows]["change"].astype(np.float32)
+        change[held_pixels(parameters.given, views[0], report)] = 0
+    found = {}
+    if parameters.leads:
+        assert middle is not None and finer is not None and parameters.given_after is not None
+        fine, move = inputs["finer"][parameters.shown[1]][0], parameters.move
+        assert move is not None
+        field = paste.gap(middle, rgb, finer, change * parameters.share)
+        held = held_pixels(parameters.given_after, fine, report)
+        field = paste.lifted(field, middle, views[0], fine, move, held)
+        found["following"] = {"change": field.astype(np.float16)}
+    pictures = paste.all_pictures(cloud, views, np.clip(rgb + change, 0, 1))
+    report.preview(pictures[0])
+    return found | {"pictures": FinalPictures(pictures, by_difference=True), "picture": pictures[0]}
+
+
+def _composed(inputs: Inputs, shown: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None, paste.Middle | None]:
     """A level's picture with the next ones in its middle, the next one's by itself, and how that shows in it."""
-    rgb, finer, middle = files.read_views(folder, f"{_place(chain[-1])}/parts/views.npz")[0].rgb, None, None
-    for level in reversed(chain[:-1]):  # the finest first, one at a time in memory
-        around, middle = _read_around(folder, level)
+    rgb, finer, middle = inputs["finest"][shown[-1]][0].rgb, None, None
+    for level in reversed(shown[:-1]):  # the finest first, one at a time in memory
+        around, middle = read_surroundings(inputs["surroundings"][level])
         rgb, finer = middle.paste(around, rgb), rgb
     return rgb, finer, middle
 
 
-def _order(job: Job) -> list[int]:
-    """The levels, coarse to fine; in a loop from the first one of which the artist gave pixels."""
-    levels = range(job.path.levels)
-    first = next((level for level in levels if job.picture_key(level)), 0) if job.path.loop else 0
-    return [*levels[first:], *levels[:first]]
+def _following(context: Context, scope: Scope) -> Sequence[int]:
+    leader = _leader(context, scope.first)
+    return () if leader is None else (leader,)
 
 
-def _leader(job: Job, level: int) -> int | None:
-    """The coarser level whose given pixels, or those of coarser ones yet, this one's picture has to follow."""
-    order = _order(job)
-    coarser = order[: order.index(level)]
-    return coarser[-1] if any(job.picture_key(other) for other in coarser) else None
+AGREE = Stage(
+    name="agree",
+    version=1,
+    reads={
+        "points": own(layout.POINTS),
+        "views": own(layout.VIEWS),
+        "surroundings": each(layout.SURROUNDINGS, lambda context, scope: _shown(context, scope)[:-1]),
+        "finest": each(layout.VIEWS, lambda context, scope: _shown(context, scope)[-1:]),
+        "following": each(layout.FOLLOWING_CHANGE, _following),
+        "finer": each(layout.VIEWS, lambda c, scope: _next(c, scope) if _leads(c, scope.first) else ()),
+    },
+    writes={
+        "following": Write(layout.FOLLOWING_CHANGE, lambda c, scope: scope.levels if _leads(c, scope.first) else ()),
+        "pictures": layout.FINAL_PICTURES,
+        "picture": layout.PICTURE,
+    },
+    parameters=_agree_parameters,
+    run=_agree,
+    shown_as="refine",
+    when=lambda context: context.pasted,
+    level_by_level=lambda context: False,
+    weight=0.3,
+)
 
 
-def _share(job: Job, level: int) -> float:
-    """How much of a coarser level's own change a level takes over. In a loop it falls evenly to nothing, since the
-    level that begins is seen in the middle of the last one, too.
-    """
-    left = job.path.levels - _order(job).index(level)
-    return left / (left + 1) if job.path.loop else 1.0
-
-
-def _follow_name(level: int) -> str:
-    """Where it stands what the next level's picture changes by to agree with what the artist gave."""
-    return f"{_place(level)}/parts/follow.npz"
-
-
-def _held(given: Given, level: int, rgb: np.ndarray, report: Report) -> np.ndarray:
+def held_pixels(given: GivenPixels, item: DreamedView, report: Report) -> np.ndarray:
     """The pixels (H, W) bool of a level's anchor view that the artist gave."""
-    photo = given(level, report)
-    return np.zeros(rgb.shape[:2], bool) if photo is None else np.isfinite(centred(photo, rgb.shape[:2])[..., 0])
+    mask = given.mask(report)
+    return np.zeros(item.depth.shape, bool) if mask is None else mask
 
 
-def _write_around(folder: Folder, level: int, rgb: np.ndarray, middle: paste.Middle) -> None:
+def packed_surroundings(rgb: np.ndarray, middle: paste.Middle) -> dict[str, np.ndarray]:
+    """A level's picture (H, W, 3) with its surroundings painted again, and how the next one shows in it, as arrays."""
     means = middle.means
     arrays = {
         "rgb": to_bytes(rgb),
@@ -201,13 +239,11 @@ def _write_around(folder: Folder, level: int, rgb: np.ndarray, middle: paste.Mid
         "given": middle.given,
         "width": np.array((means.shape or (0, 0))[1]),
     }
-    arrays |= {"data": means.data, "indices": means.indices, "indptr": means.indptr}
-    files.write_arrays(folder, f"{_place(level)}/parts/around.npz", arrays)
+    return arrays | {"data": means.data, "indices": means.indices, "indptr": means.indptr}
 
 
-def _read_around(folder: Folder, level: int) -> tuple[np.ndarray, paste.Middle]:
-    """A level's picture with its surroundings painted again, (H, W, 3) float32, and how the next one shows in it."""
-    stored = files.read_arrays(folder, f"{_place(level)}/parts/around.npz")
-    shape = len(stored["indptr"]) - 1, int(stored["width"])
-    means = csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=shape)
-    return stored["rgb"].astype(np.float32) / np.float32(255), paste.Middle(means, stored["shown"], stored["given"])
+def read_surroundings(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, paste.Middle]:
+    """What `packed_surroundings` was given."""
+    shape = len(arrays["indptr"]) - 1, int(arrays["width"])
+    means = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+    return arrays["rgb"].astype(np.float32) / np.float32(255), paste.Middle(means, arrays["shown"], arrays["given"])

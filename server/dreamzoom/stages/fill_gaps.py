@@ -1,4 +1,4 @@
-"""Close: the small gaps of a level that its own flight still looks through. Values in, values out.
+"""Fill gaps: the small gaps of a level through which its own flight still looks.
 
 Side views fill what is large enough to be worth a picture. What is left are slits beside edges, specks where a fit has
 thinned out, and the seam to the level above. Each becomes the farthest of the surfaces around it: what a slit shows is
@@ -40,7 +40,7 @@ ALIKE = 0.97
 """Depths of one surface, about: the lesser as a share of the greater."""
 
 
-def closed(splats: Gaussians, around: list[Gaussians], cameras: Sequence[Camera], report: Report) -> Gaussians:
+def filled(splats: Gaussians, around: list[Gaussians], cameras: Sequence[Camera], report: Report) -> Gaussians:
     """Add surfels, until no gap is seen through from any of the cameras.
 
     Args:
@@ -52,7 +52,7 @@ def closed(splats: Gaussians, around: list[Gaussians], cameras: Sequence[Camera]
     known, added = joined([splats, *around]), []
     for index, camera in enumerate(cameras):
         report.progress(index / len(cameras), f"gaps, place {index + 1} of {len(cameras)}")
-        found = gaps(joined([known, *added]), _shifted(camera, index))
+        found = surfels_in_gaps(joined([known, *added]), _shifted(camera, index))
         if found is not None:
             added.append(found)
     if not added:
@@ -63,10 +63,10 @@ def closed(splats: Gaussians, around: list[Gaussians], cameras: Sequence[Camera]
     return replace(joined([splats, _with_terms(more, splats.sh.shape[1])]), extra=extra)
 
 
-def gaps(splats: Gaussians, camera: Camera) -> Gaussians | None:
+def surfels_in_gaps(splats: Gaussians, camera: Camera) -> Gaussians | None:
     """The surfels that close what a camera sees through; None where there is no gap."""
     raster = rasterize(splats, camera, linear=True)
-    rows, columns, reach = _gaps(raster.alpha < OPEN)
+    rows, columns, reach = _gap_pixels(raster.alpha < OPEN)
     if not len(rows):
         return None
     depth = np.where(raster.alpha >= SOLID, raster.depth, -np.inf).astype(np.float32)
@@ -89,7 +89,7 @@ def _shifted(camera: Camera, index: int) -> Camera:
     return replace(camera, cx=camera.cx + x, cy=camera.cy + y)
 
 
-def _gaps(opening: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _gap_pixels(opening: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The pixels of the openings (H, W) bool that are gaps: rows and columns (N,), and within how many pixels (N,) both
     sides of its gap are seen, or in the midst of wide ones one side.
     """

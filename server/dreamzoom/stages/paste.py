@@ -1,4 +1,4 @@
-"""Agree: the pictures of an engine that only paints, made to show one place at all scales. Values in, values out.
+"""Paste: a finer level's picture put into the middle of a coarser one's, for the engines that only paint.
 
 The contract of `engines.base`: the middle of x_k is D(x_{k+1}). The finer level's picture is warped through its depth
 into the coarser one's pixels, each the mean of the finer ones in it, and pasted there; a ring around that is painted
@@ -17,14 +17,16 @@ from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import lsqr
 
 from core.camera import Similarity
-from dreamzoom.engines.base import COARSE, KNOWN, Engine, View
+from dreamzoom.engines.base import Engine
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.harmonic import solve
 from dreamzoom.geometry.project import project
+from dreamzoom.geometry.view import COARSE, KNOWN, View
 from dreamzoom.report import Report
-from dreamzoom.stages.dream import Dreamed
+from dreamzoom.stages.base.values import DreamedView, FinalPictures
+from dreamzoom.stages.levels import LevelPrompt, repainted
 from dreamzoom.stages.zoom import paint
-from dreamzoom.zoom.warp import Seen, cells, make_warp
+from dreamzoom.zoom.warp import Seen, make_warp
 
 SURFACE = 0.03
 """A view shows a point of the cloud where it lies within this share of the depth that it sees."""
@@ -68,7 +70,7 @@ def visible_levels(width: int, height: int, factor: float) -> int:
     return max(math.floor(math.log(max(width, height)) / math.log(factor) + 1e-9), 1)
 
 
-def middle_of(coarse: Dreamed, fine: Dreamed, move: Similarity, given: np.ndarray) -> Middle:
+def middle_of(coarse: DreamedView, fine: DreamedView, move: Similarity, given: np.ndarray) -> Middle:
     """Where and how a finer anchor view shows in a coarser one.
 
     Args:
@@ -85,13 +87,11 @@ def middle_of(coarse: Dreamed, fine: Dreamed, move: Similarity, given: np.ndarra
 
 def surroundings(
     engine: Engine,
-    item: Dreamed,
+    item: DreamedView,
     finer: np.ndarray,
     middle: Middle,
     factor: float,
-    prompt: str,
-    negative_prompt: str,
-    seed: int,
+    prompt: LevelPrompt,
     report: Report,
 ) -> np.ndarray:
     """A level's picture with the finer one in its middle, and a ring around that painted again.
@@ -105,7 +105,7 @@ def surroundings(
         finer: (h, w, 3) float32 sRGB, the finer level's picture.
         middle: Where it shows.
         factor: p.
-        prompt, negative_prompt, seed: Of the level.
+        prompt: Prompts and seed of the level.
         report: Progress and cancel.
 
     Returns:
@@ -119,7 +119,7 @@ def surroundings(
     rgb = np.where(ring[..., None], _carried(item, rgb - item.rgb, pasted, ring), rgb)
     mask = np.where(ring, COARSE, KNOWN).astype(np.uint8)
     view = replace(item.view, name=_again(item.view))
-    return paint(engine, view, rgb, mask, prompt, negative_prompt, seed, report)
+    return paint(engine, view, rgb, mask, prompt, report)
 
 
 def _again(view: View) -> str:
@@ -127,7 +127,7 @@ def _again(view: View) -> str:
     return view.name.replace("/anchor", "/again/anchor")
 
 
-def _carried(item: Dreamed, change: np.ndarray, pasted: np.ndarray, ring: np.ndarray) -> np.ndarray:
+def _carried(item: DreamedView, change: np.ndarray, pasted: np.ndarray, ring: np.ndarray) -> np.ndarray:
     """The picture (H, W, 3) where what the pasted pixels changed is carried on through the ring, falling to nothing
     at its outer border: harmonic, and not across edges of depth.
     """
@@ -170,7 +170,7 @@ def gap(middle: Middle, coarse: np.ndarray, fine: np.ndarray, change: np.ndarray
 
 
 def lifted(
-    field: np.ndarray, middle: Middle, coarse: Dreamed, fine: Dreamed, move: Similarity, held: np.ndarray
+    field: np.ndarray, middle: Middle, coarse: DreamedView, fine: DreamedView, move: Similarity, held: np.ndarray
 ) -> np.ndarray:
     """L: a change of the finer picture (h, w, 3) float32 whose D is `field`; smooth, and 0 where pixels are held.
 
@@ -191,25 +191,14 @@ def lifted(
     return (change + more.reshape(change.shape)).astype(np.float32)
 
 
-def repainted(cloud: Cloud, dreamed: Sequence[Dreamed], pictures: Sequence[np.ndarray]) -> tuple[Cloud, list[Dreamed]]:
-    """A level's points and views with other pictures: each point changes as the pixel that it was lifted from."""
-    rgb = cloud.rgb.copy()
-    for number, (item, picture) in enumerate(zip(dreamed, pictures)):
-        own = np.flatnonzero(cloud.view == number)
-        pixel, _ = item.view.camera.project(cloud.position[own].astype(np.float64))
-        row, column, _ = cells(pixel, item.depth.shape)
-        rgb[own] = np.clip(rgb[own] + (picture - item.rgb)[row, column], 0, 1)
-    return replace(cloud, rgb=rgb), [replace(item, rgb=picture) for item, picture in zip(dreamed, pictures)]
-
-
-def all_pictures(cloud: Cloud, dreamed: Sequence[Dreamed], anchor: np.ndarray) -> list[np.ndarray]:
+def all_pictures(cloud: Cloud, views: Sequence[DreamedView], anchor: np.ndarray) -> list[np.ndarray]:
     """The pictures of all views of a level, when its anchor's is `anchor`: in the others, what was taken over from the
     cloud changes as the cloud does, and what they added stays.
     """
-    first = [anchor, *(item.rgb for item in dreamed[1:])]
-    after, _ = repainted(cloud, dreamed, first)
+    first = [anchor, *(item.rgb for item in views[1:])]
+    after, _ = repainted(cloud, views, FinalPictures(first, by_difference=True))
     change = replace(cloud, rgb=after.rgb - cloud.rgb)
-    for number, item in enumerate(dreamed[1:], 1):
+    for number, item in enumerate(views[1:], 1):
         seen = project(change, item.view.camera)
         with np.errstate(invalid="ignore"):
             taken = ~item.fresh & (np.abs(seen.depth - item.depth) < SURFACE * item.depth)

@@ -1,4 +1,4 @@
-"""Align: a dreamed view's depth fitted to the cloud, and to the focus. Values in, values out."""
+"""A view's depth, fitted to the cloud and to the focus; and the points that it gives."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from core.camera import Camera
-from dreamzoom.engines.base import KNOWN, DepthKind, DepthMap
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.edges import Edges, find_edges
+from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.photometric import Picture, depth_correction
 from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.seam import Aligned, align
+from dreamzoom.geometry.view import KNOWN, DepthKind, DepthMap
+from dreamzoom.stages.base.values import DreamedView, FittedView
 
 SMOOTH = 0.12
 """How smooth an anchor view's correction is, as a share of the picture's longer side."""
@@ -43,8 +45,8 @@ def align_view(depth: DepthMap, seen: Projection, camera: Camera, *, pin: bool) 
     if pin and inside:
         found = found * np.exp(TRUST * _smooth(aligned.correction) - aligned.correction)
         found = found * focus_correction(found, row, column, float(distance))
-    settled, edges = settle(found, camera)
-    return replace(aligned, depth=settled, edges=edges)
+    assigned, edges = assign_mixed(found, camera)
+    return replace(aligned, depth=assigned, edges=edges)
 
 
 def align_by_pictures(depth: DepthMap, view: Picture, others: Sequence[Picture]) -> Aligned:
@@ -60,8 +62,8 @@ def align_by_pictures(depth: DepthMap, view: Picture, others: Sequence[Picture])
         scaled = _at_focus(depth.values, camera)
         found = scaled * np.exp(depth_correction(view, scaled, others))
     aligned = align(DepthMap(found, DepthKind.METRIC), project(Cloud.empty(), camera), camera)
-    settled, edges = settle(aligned.depth, camera)
-    return replace(aligned, depth=settled, edges=edges)
+    assigned, edges = assign_mixed(aligned.depth, camera)
+    return replace(aligned, depth=assigned, edges=edges)
 
 
 def _at_focus(values: np.ndarray, camera: Camera) -> np.ndarray:
@@ -96,8 +98,9 @@ def with_given(depth: np.ndarray, seen: Projection, camera: Camera) -> Projectio
     )
 
 
-def settle(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Edges]:
-    """Give every pixel between two surfaces to the nearer pixel's surface, so that no outline stays unlifted.
+def assign_mixed(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Edges]:
+    """Assign every pixel between two surfaces to the surface of the nearest pixel that is on one, so that no outline
+    is left without points.
 
     Returns:
         The depth (H, W) float32 and its edges, none of them mixed.
@@ -135,3 +138,34 @@ def focus_correction(depth: np.ndarray, row: int, column: int, distance: float) 
     y, x = np.ogrid[:height, :width]
     bump = np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * (0.5 * height) ** 2))
     return np.exp(wrong * bump).astype(np.float32)
+
+
+def lifted_points(item: DreamedView, fitted: FittedView, number: int) -> Cloud:
+    """The new points of a view, in the level's frame.
+
+    Args:
+        item: The view with its depth.
+        fitted: The same view as it was fitted: confidence and edges.
+        number: Its place among the level's views.
+    """
+    return lift(
+        item.view.camera,
+        item.depth,
+        item.rgb,
+        view=number,
+        keep=item.fresh,
+        confidence=fitted.confidence,
+        edges=fitted.edges,
+    )
+
+
+def fresh_pixels(seen: Projection, depth: np.ndarray, beyond: np.ndarray | None) -> np.ndarray:
+    """The pixels that give new points, (H, W) bool.
+
+    Args:
+        seen: What the view shows of what is known.
+        depth: (H, W) z-depth of the view.
+        beyond: (H, W) z-depth; points arise only behind it. None for anywhere.
+    """
+    unseen = seen.mask != KNOWN
+    return unseen if beyond is None else unseen & (depth > beyond)

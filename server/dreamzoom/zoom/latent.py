@@ -26,9 +26,8 @@ Merge = Callable[[list[torch.Tensor], list[Nest | None], list[Known | None], tup
 
 @dataclass
 class Cost:
-    """What a run called: model evaluations (latents), codec runs (pictures)."""
+    """What a run took: pictures that the codec decoded and encoded, and the most levels at once in memory."""
 
-    evaluations: int = 0
     decodes: int = 0
     encodes: int = 0
     peak_levels: int = 0

@@ -137,7 +137,7 @@ class _SecondPass:
         for part in self._batches(z):
             shots = [self.shots[k] for k in self.open[part]]
             words = [s.prompt for s in shots], [s.negative for s in shots], [s.guidance for s in shots]
-            answers += guided(self.denoiser, z[part], [ratio] * len(shots), *words, self.options.batch)[0]
+            answers += guided(self.denoiser, z[part], [ratio] * len(shots), *words, self.options.batch)
         return answers
 
     def _held(self, guesses: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -110,18 +110,18 @@ def hub(root, server_python, monkeypatch, tmp_path):
     for name in ("HF_HUB_OFFLINE", "HF_HUB_CACHE", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    model_library.shelf.__init__()
+    model_library.library.__init__()
     yield tmp_path / "cache"
     running.shutdown()
     running.server_close()
     thread.join()
-    model_library.shelf.__init__()
+    model_library.library.__init__()
 
 
 def pump_until(condition, seconds=60):
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, model_library.shelf
+        assert time.monotonic() < until, model_library.library
         main_loop.pump()
         connection.wait(0.05)
 
@@ -133,32 +133,32 @@ def ready():
 class TestModels:
     def test_choosing_diffusion_looks_for_models(self, root, hub):
         root.dreamzoom.engine = "diffusion"
-        assert model_library.shelf.doing == "listing"
+        assert model_library.library.activity == "listing"
         pump_until(ready)
-        assert model_library.shelf.entries == []
-        assert model_library.shelf.memory > 0
+        assert model_library.library.entries == []
+        assert model_library.library.memory > 0
 
     def test_offer_then_download(self, root, hub):
         if not bpy.app.online_access:
             bpy.context.preferences.system.use_online_access = True
         assert bpy.ops.dreamzoom.get_models(choice="another", repository="someone/tiny") == {"FINISHED"}
         pump_until(ready)
-        assert model_library.shelf.error is None
-        [offer] = model_library.shelf.offers
+        assert model_library.library.error is None
+        [offer] = model_library.library.offers
         assert (offer["licence"], offer["bytes"]) == ("openrail", sum(map(len, FILES.values())))
         assert not list(hub.rglob("*.safetensors"))
         assert bpy.ops.dreamzoom.download_models() == {"FINISHED"}
-        pump_until(lambda: ready() and model_library.shelf.entries is not None)
-        assert model_library.shelf.error is None and not model_library.shelf.offers
+        pump_until(lambda: ready() and model_library.library.entries is not None)
+        assert model_library.library.error is None and not model_library.library.offers
         assert len(list(hub.rglob("*.safetensors"))) == 1
         assert [name for name, _ in model_library.unusable()] == ["someone/tiny"]  # its class is none of the tables'
 
     def test_a_name_that_is_none_is_told(self, root, hub):
-        model_library.ask_offer("nothing")
+        model_library.request_offer("nothing")
         pump_until(ready)
-        assert "nothing" in str(model_library.shelf.error)
+        assert "nothing" in str(model_library.library.error)
         bpy.ops.dreamzoom.cancel_models()
-        assert model_library.shelf.error is None
+        assert model_library.library.error is None
 
     def test_generate_without_a_model_leads_to_the_download(self, root, hub, tmp_path):
         root.dreamzoom.engine, root.dreamzoom.job_folder = "diffusion", str(tmp_path / "job")
@@ -171,4 +171,4 @@ class TestModels:
         model_library.refresh()
         connection.client._process.kill()
         pump_until(ready)
-        assert model_library.shelf.error is not None
+        assert model_library.library.error is not None

@@ -205,13 +205,13 @@ class TestBadFolders:
     @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"zoom_factor": 2, "levels": []}', '"\\ud800"'])
     def test_a_damaged_description(self, folder, text):
         (folder / "zoomstack.json").write_text(text)
-        self.refused(folder, "zoom stack of Dreamzoom's|can't be read")
+        self.refused(folder, "not a valid zoom stack|can't be read")
 
     @pytest.mark.parametrize(
         "change", [{"zoom_factor": 1.0}, {"zoom_factor": "x"}, {"width": 0}, {"picture_width": 10}, {"levels": [1]}]
     )
     def test_numbers_that_can_not_be(self, tmp_path, dreamzoom, change):
-        self.refused(make_stack(tmp_path / "stack", 2, **change), "no zoom stack")
+        self.refused(make_stack(tmp_path / "stack", 2, **change), "not a valid zoom stack")
 
     def test_a_missing_picture(self, folder):
         (folder / "levels/001.png").unlink()

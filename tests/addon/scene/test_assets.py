@@ -157,13 +157,13 @@ class TestSurfaces:
         big = [(x * 1000, y * 1000, z) for x, y, z in SQUARE[0]]
         place(root, 0, big, SQUARE[1])
         (own,) = read(write(root, tmp_path), 0)
-        assert len(own) <= assets.MOST + 1
+        assert len(own) <= assets.MAX_SURFELS + 1
         near = np.linalg.norm(own.means, axis=-1) < 1
         assert near.sum() > 4000
 
     def test_normals_stand_on_the_surface(self):
         normals = np.array([(0, 0, 1), (0, 0, -1), (1, 0, 0), (0.6, -0.8, 0)], float)
-        w, x, y, z = surface_sampling.turned_to(normals).T
+        w, x, y, z = surface_sampling.quaternions_from_normals(normals).T
         third = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], -1)
         assert np.allclose(third, normals, atol=1e-6)
 

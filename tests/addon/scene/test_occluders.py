@@ -14,7 +14,7 @@ def cube(root):
 
 def found(root):
     bpy.context.view_layer.update()
-    return occluders.in_the_way(root, bpy.context.scene)
+    return occluders.find(root, bpy.context.scene)
 
 
 def test_a_new_file_s_cube_is_in_the_way(root, cube):

@@ -1,4 +1,4 @@
-"""The panel says before Generate which levels a change of words will redo, and the server redoes just those."""
+"""The panel says before Generate which levels a change of prompts will redo, and the server redoes just those."""
 
 import bpy
 import pytest
@@ -14,30 +14,31 @@ def settings(dreamzoom):
     for index, item in enumerate(settings.levels):
         item.prompt = f"prompt {index}"
     settings.engine, settings.size = "procedural", 256
-    settings.dreamed = prompt_changes.words_of(settings)
+    settings.dreamed = prompt_changes.prompts_of(settings)
     return settings
 
 
 def test_nothing_is_said_where_nothing_changed_or_nothing_was_dreamed(settings):
-    assert prompt_changes.told(settings) == ""
+    assert prompt_changes.notice(settings) == ""
     settings.levels[2].prompt, settings.dreamed = "other", ""
-    assert prompt_changes.told(settings) == ""
+    assert prompt_changes.notice(settings) == ""
 
 
 def test_a_changed_level_is_named_with_those_in_which_it_is_seen(settings):
     settings.levels[5].prompt = "other"
     assert list(reach.seen_from(3, 6, 16.0, 256))[-1] == 5
-    assert "level 5 has changed" in prompt_changes.told(settings) and "levels 2 to 5" in prompt_changes.told(settings)
+    notice = prompt_changes.notice(settings)
+    assert "level 5 has changed" in notice and "levels 2 to 5" in notice
 
 
 def test_the_seed_and_other_engines_redo_all(settings):
     settings.seed += 1
-    assert "all levels" in prompt_changes.told(settings)
+    assert "all levels" in prompt_changes.notice(settings)
     settings.seed -= 1
     settings.engine, settings.levels[5].prompt = "spectral", "other"
-    assert "all levels" in prompt_changes.told(settings)
+    assert "all levels" in prompt_changes.notice(settings)
 
 
 def test_a_new_level_is_one_that_changed(settings):
     settings.levels.add().prompt = "new"
-    assert "level 6 has changed" in prompt_changes.told(settings)
+    assert "level 6 has changed" in prompt_changes.notice(settings)

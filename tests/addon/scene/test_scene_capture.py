@@ -1,4 +1,4 @@
-"""Generate looks at the scene in slices, between which the scene is the artist's; the same as at once."""
+"""Generate captures the scene in slices, between which the scene is the artist's; the same as at once."""
 
 import time
 from pathlib import Path
@@ -12,15 +12,15 @@ from addon.backend import current_job, main_loop
 from addon.backend.connection import connection
 from addon.core.errors import DreamzoomError
 from addon.jobs import generation
-from addon.scene.scene_capture import Looking
-from addon.scene.time_slicing import SECONDS
+from addon.scene.scene_capture import SceneCapture
+from addon.scene.time_slicing import SLICE_SECONDS
 
 from ..splat_pictures import random_splats
 from .test_assets import SQUARE, place
 
 
-def look(root, seconds=0.0):
-    return Looking(root, bpy.context.scene, bpy.context.view_layer, seconds)
+def capture_of(root, seconds=0.0):
+    return SceneCapture(root, bpy.context.scene, bpy.context.view_layer, seconds)
 
 
 @pytest.fixture
@@ -40,28 +40,28 @@ def files(found):
     return {path: Path(path).read_bytes() for level in found["levels"] for path in level.get("assets", ())}
 
 
-class TestLooking:
+class TestSceneCapture:
     def test_in_slices_is_as_at_once(self, furnished):
-        whole = look(furnished, float("inf")).to_the_end()
+        whole = capture_of(furnished, float("inf")).run()
         written = files(whole)
         assert len(written) == 3
         for path in written:
             Path(path).unlink()
-        looking, steps, fractions = look(furnished), 0, [0.0]
-        while not looking.step():
+        capture, steps, fractions = capture_of(furnished), 0, [0.0]
+        while not capture.step():
             steps += 1
-            fractions.append(looking.fraction)
+            fractions.append(capture.fraction)
         assert steps > len(whole["cameras"]) + 4
         assert fractions == sorted(fractions) and fractions[-1] <= 1
-        assert looking.found == whole
-        assert files(looking.found) == written
+        assert capture.request == whole
+        assert files(capture.request) == written
 
     def test_between_slices_the_scene_is_as_before(self, furnished):
         scene, curve = bpy.context.scene, rig.zoom_curve(furnished)
         scene.frame_set(7, subframe=0.25)
         before = furnished["zoom"], np.array(furnished.dreamzoom.camera.matrix_world)
-        looking = look(furnished)
-        while not looking.step():
+        capture = capture_of(furnished)
+        while not capture.step():
             assert (scene.frame_current, scene.frame_subframe) == (7, 0.25)
             assert (furnished["zoom"], curve.mute) == (pytest.approx(before[0]), False)
             assert np.allclose(furnished.dreamzoom.camera.matrix_world, before[1], atol=1e-6)
@@ -75,8 +75,8 @@ class TestLooking:
 
         bpy.app.handlers.frame_change_post.append(slow)
         try:
-            looking = look(root, 0.035)
-            looking.step()
+            capture = capture_of(root, 0.035)
+            capture.step()
         finally:
             bpy.app.handlers.frame_change_post.remove(slow)
         assert seen[0] == 1 and seen[-1] == bpy.context.scene.frame_current
@@ -86,13 +86,13 @@ class TestLooking:
         bpy.ops.ed.undo_push(message="before")
         bpy.context.scene.collection.objects.link(bpy.data.objects.new("other", None))
         bpy.ops.ed.undo_push(message="after")
-        looking = look(root)
+        capture = capture_of(root)
         for _ in range(5):
-            looking.step()
+            capture.step()
         bpy.ops.ed.undo()
-        while not looking.step():
+        while not capture.step():
             pass
-        assert len(looking.found["cameras"]) == 37
+        assert len(capture.request["cameras"]) == 37
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -103,25 +103,25 @@ class TestLooking:
         ],
     )
     def test_a_scene_that_makes_no_sense_any_more_is_named(self, root, change, message):
-        looking = look(root)
+        capture = capture_of(root)
         for _ in range(5):
-            looking.step()
+            capture.step()
         bpy.context.scene.frame_set(9)
         change(root)
         now = bpy.context.scene.frame_current
         with pytest.raises(DreamzoomError, match=message) as caught:
-            while not looking.step():
+            while not capture.step():
                 pass
         assert caught.value.remedy
         assert bpy.context.scene.frame_current == now
 
     def test_levels_removed_meanwhile_are_named(self, furnished):
-        looking = look(furnished)
-        while looking.fraction < 0.55:
-            looking.step()
+        capture = capture_of(furnished)
+        while capture.fraction < 0.55:
+            capture.step()
         bpy.ops.dreamzoom.level_remove()
         with pytest.raises(DreamzoomError, match="Levels were added or removed"):
-            while not looking.step():
+            while not capture.step():
                 pass
 
 
@@ -130,7 +130,7 @@ class TestGenerate:
     def pressed(self, furnished, monkeypatch, server_python):
         """The rig, Generate just pressed: what the operator's `invoke` does, which Blender calls in a window only."""
         monkeypatch.setenv("DREAMZOOM_SERVER_PYTHON", server_python)
-        generation.generate(furnished, bpy.context.scene, bpy.context.view_layer, seconds=SECONDS / 10)
+        generation.generate(furnished, bpy.context.scene, bpy.context.view_layer, seconds=SLICE_SECONDS / 10)
         return furnished
 
     def test_the_button_returns_at_once_and_tells_how_far_it_is(self, pressed):

@@ -1,4 +1,4 @@
-"""Models off the disk, checked before (`check`): concrete classes, safetensors, no network, no code of the model's."""
+"""Loads checked models (`check`) from disk: concrete classes, safetensors, no network, no code of the model's."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def slit():
 
 
 def closed(splats, cameras=(CAMERA,), around=()):
-    return fill_gaps.closed(splats, list(around), list(cameras), Report())
+    return fill_gaps.filled(splats, list(around), list(cameras), Report())
 
 
 class TestClosed:

@@ -1,0 +1,137 @@
+"""Align: the depths of a level's views corrected together over all overlaps, and their points merged to one cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.joint import Posed, align_jointly
+from dreamzoom.geometry.merge import glue, thin
+from dreamzoom.geometry.project import project
+from dreamzoom.geometry.view import View
+from dreamzoom.report import Report
+from dreamzoom.stages import plan
+from dreamzoom.stages.assets import AssetFiles, Assets
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.context import Context
+from dreamzoom.stages.base.stage import Inputs, Outputs, Scope, Stage, each, own
+from dreamzoom.stages.base.values import DreamedView, FittedLevel, FittedView
+from dreamzoom.stages.dream import behind_assets
+from dreamzoom.stages.given import asset_files
+from dreamzoom.stages.levels import CoarserLevel, coarser_levels, known_points, parents, shown_finer
+from dreamzoom.stages.view_depth import assign_mixed, fresh_pixels, lifted_points
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the level's cloud depends on beside its views.
+
+    Attributes:
+        anchor: The anchor view.
+        coarser: How the coarser levels lie whose points are seen.
+        assets: The artist's own objects.
+        most: Points at the most; beyond that the surest of each cell stay.
+    """
+
+    anchor: View
+    coarser: Mapping[int, CoarserLevel]
+    assets: AssetFiles
+    most: int
+
+
+def _parameters(context: Context, scope: Scope) -> Parameters:
+    level = scope.first
+    return Parameters(
+        plan.anchor(context.path, level, context.quality),
+        coarser_levels(context, level, context.parents(level)),
+        asset_files(context, level),
+        context.quality.points,
+    )
+
+
+def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
+    level: FittedLevel = inputs["fitted"]
+    if len(level.views) > 1:
+        report.progress(0.0, "fit all views together")
+        known = known_points(inputs["parents"], parameters.coarser)
+        outside = known[~shown_finer(known.position, parameters.anchor.camera)]
+        cloud, level = merged(level, outside, parameters.assets.load())
+    else:
+        cloud = lifted_points(level.views[0].dreamed, level.views[0], 0)
+    views = [without_assets(view) for view in level.views]
+    return {"points": thin(cloud, parameters.most), "views": views, "depth": {"depth": views[0].depth}}
+
+
+ALIGN = Stage(
+    name="align",
+    version=1,
+    reads={"fitted": own(layout.FITTED_VIEWS), "parents": each(layout.POINTS, parents)},
+    writes={"points": layout.POINTS, "views": layout.VIEWS, "depth": layout.DEPTH},
+    parameters=_parameters,
+    run=_run,
+    shown_as="align",
+    weight=0.5,
+)
+
+
+def merged(level: FittedLevel, parents: Cloud, assets: Assets) -> tuple[Cloud, FittedLevel]:
+    """Correct all views' depths at once over all overlaps, and join them anew to one cloud.
+
+    What the models said is corrected, not what each view's own fit made of it: that carries the bend of a strip
+    through the picture. A view adds points only where nothing as fine is there yet.
+
+    Args:
+        level: The views in order, the anchor first, each fitted by itself.
+        parents: What stays of the coarser levels, in the level's frame; seen, not returned.
+        assets: The artist's own objects; likewise.
+
+    Returns:
+        The level's own points, whose `view` counts the views from 0; and the views with corrected depths.
+    """
+    first, *others = level.views
+    corrections = align_jointly(_posed(level.views, fixed=level.anchor_fixed))
+    beyond = behind_assets(first)
+    item = replace(first.dreamed, depth=first.dreamed.depth * np.exp(corrections[0]))
+    found = [replace(first, dreamed=item)]
+    cloud = lifted_points(item, first, 0)
+    for number, (view, correction) in enumerate(zip(others, corrections[1:]), 1):
+        item, camera = view.dreamed, view.dreamed.view.camera
+        seen = project(Cloud.joined([cloud, parents]), camera)
+        if not view.behind:
+            seen, _ = assets.over(seen, camera)
+        corrected = item.depth * np.exp(correction - _bend(view))
+        depth, edges = assign_mixed(glue(corrected, seen, camera), camera)
+        item = replace(item, depth=depth, fresh=fresh_pixels(seen, depth, beyond if view.behind else None))
+        found.append(replace(view, dreamed=item, edges=edges))
+        cloud = Cloud.joined([cloud, lifted_points(item, found[-1], number)])
+    return cloud, replace(level, views=found)
+
+
+def without_assets(view: FittedView) -> DreamedView:
+    """A view as the splats are fitted to it: without depth where it shows the artist's own objects."""
+    return replace(view.dreamed, depth=np.where(view.covered, np.float32(np.nan), view.dreamed.depth))
+
+
+def _posed(views: Sequence[FittedView], *, fixed: bool) -> list[Posed]:
+    """The views for the joint solve: the anchor first, the others without the bend of their own fits."""
+    others = [Posed(view.dreamed.view.camera, without_assets(view).depth * np.exp(-_bend(view))) for view in views[1:]]
+    return [_posed_anchor(views[0], fixed), *others]
+
+
+def _bend(view: FittedView) -> np.ndarray:
+    """What a view's own fit did to its depth beside a factor, (H, W): the logarithm of it."""
+    return view.correction - np.median(view.correction)
+
+
+def _posed_anchor(view: FittedView, fixed: bool) -> Posed:
+    """The anchor view for the joint solve: as it is, or free to bend about the focus."""
+    item = view.dreamed
+    (x, y), distance = item.view.camera.project(np.zeros(3))
+    row, column = int(np.floor(y)), int(np.floor(x))
+    height, width = item.depth.shape
+    if fixed or view.covered.any() or not (distance > 0 and 0 <= row < height and 0 <= column < width):
+        return Posed(item.view.camera, without_assets(view).depth, log_scale_std=1e-4, warp=0.0)
+    return Posed(item.view.camera, item.depth, log_scale_std=0.05, held=(row, column))
