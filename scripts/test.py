@@ -1,9 +1,10 @@
 """Run every check: lint, the server's tests, the add-on's in three Blenders, and those through the installed zip.
 
-    python scripts/test.py [--only NAME,NAME] [PYTEST ARGUMENTS]
+    python scripts/test.py [--quick] [--only NAME,NAME] [PYTEST ARGUMENTS]
 
 Makes the environments that it needs. The add-on's tests in Blender 5.0 run only when named: `--only addon-5.0`. Paths
 among the arguments choose the suites that they lie in; all other arguments go to pytest as they are (`-k words`, `-x`).
+`--quick` leaves out what is marked slow, the older Blenders and the zip: about a minute for most of the code.
 Ends with the counts, and with exit code 0 only where nothing failed.
 """
 
@@ -34,11 +35,13 @@ class Suite:
     arguments: tuple = ()
     only_named: bool = False
     """Whether it runs only where `--only` names it."""
+    quick: bool = False
+    """Whether `--quick` runs it, without the tests marked slow."""
 
 
 SUITES = (
-    Suite("lint", "server"),
-    Suite("server", "server", ("tests/server", "tests/core"), ("-n", "2", "--dist", "loadfile")),
+    Suite("lint", "server", quick=True),
+    Suite("server", "server", ("tests/server", "tests/core"), ("-n", "2", "--dist", "loadfile"), quick=True),
     Suite("addon-4.5", "bpy45", ("tests/addon", "tests/core")),
     Suite("addon-5.0", "bpy50", ("tests/addon", "tests/core"), only_named=True),
     Suite("addon-5.2", "bpy52", ("tests/addon", "tests/core")),
@@ -47,6 +50,9 @@ SUITES = (
     Suite("zip-5.2", "bpy52", ("tests/end_to_end",)),
     Suite("zip-5.3", "bpy53", ("tests/end_to_end",)),
 )
+
+SLOWEST = 20
+"""So many files of tests are told with their time."""
 
 
 @dataclass
@@ -59,6 +65,8 @@ class Outcome:
     skipped: int = 0
     seconds: float = 0.0
     notes: list = field(default_factory=list)
+    durations: dict = field(default_factory=dict)
+    """Seconds of each file of tests."""
 
 
 def main() -> int:
@@ -84,7 +92,10 @@ def _options(arguments: list) -> tuple:
     rest = []
     remaining = iter(arguments)
     for argument in remaining:
-        if argument == "--only" or argument.startswith("--only="):
+        if argument == "--quick":
+            only |= {suite.name for suite in SUITES if suite.quick}
+            rest += ["-m", "not slow"]
+        elif argument == "--only" or argument.startswith("--only="):
             only |= set((argument.partition("=")[2] or next(remaining, "")).split(","))
         else:
             rest.append(argument)
@@ -178,6 +189,8 @@ def _count(report: Path, code: int, outcome: Outcome) -> None:
     outcome.skipped = counts["skipped"]
     outcome.passed = counts["tests"] - outcome.failed - outcome.skipped
     for case in (case for suite in suites for case in suite.iter("testcase")):
+        place = case.get("classname", "").split(".Test")[0]
+        outcome.durations[place] = outcome.durations.get(place, 0.0) + float(case.get("time", 0))
         skip = case.find("skipped")
         if skip is not None:
             outcome.notes.append(f"skipped {case.get('name')}: {skip.get('message')}")
@@ -192,6 +205,10 @@ def _summary(outcomes: list, seconds: float) -> int:
     print("\nsuite        passed  failed  skipped  seconds")
     for o in outcomes:
         print(f"{o.name:<12} {o.passed:>6}  {o.failed:>6}  {o.skipped:>7}  {o.seconds:>7.1f}")
+    print("\nfiles of tests that took longest:")
+    found = ((seconds, o.name, place) for o in outcomes for place, seconds in o.durations.items())
+    for seconds, name, place in sorted(found, reverse=True)[:SLOWEST]:
+        print(f"{seconds:8.1f} s  {name:<10} {place}")
     for outcome in outcomes:
         for note in outcome.notes:
             print(f"{outcome.name}: {note}")

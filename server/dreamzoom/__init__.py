@@ -1,9 +1,13 @@
 """Dreamzoom's pipeline: prompts and a camera path in, point clouds and Gaussian splats out. Never imports bpy."""
 
+import tomllib
 from pathlib import Path
 
 from dreamzoom.compiled import choose_folder
 
-__version__ = "0.1.0"
+_HERE = Path(__file__).resolve().parent
 
-choose_folder(Path(__file__).parent)
+__version__: str = tomllib.loads((_HERE.parents[1] / "blender_manifest.toml").read_text(encoding="utf-8"))["version"]
+"""The extension's: its manifest lies beside the server's folder, in a clone and in the installed zip."""
+
+choose_folder(_HERE)
