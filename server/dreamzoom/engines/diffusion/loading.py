@@ -1,4 +1,4 @@
-"""Loads models off the disk that `check` has passed: concrete classes, safetensors, no network, no foreign code."""
+"""Loads models that `check` has passed: concrete classes, safetensors, no network, no code of their own."""
 
 from __future__ import annotations
 
