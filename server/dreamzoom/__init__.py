@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dreamzoom.compiled import choose_folder
+from dreamzoom.numba_cache import choose_folder
 
 __version__ = "0.1.0"
 

@@ -8,11 +8,11 @@ import pytest
 from core.errors import BadRequest
 from core.formats.splat_ply import read_splats, write_splats
 from core.gaussians import SH_C0, Gaussians
-from dreamzoom.example import example
-from dreamzoom.geometry.project import project
+from dreamzoom.geometry.point_rendering import project
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.steps import build
+from dreamzoom.request.example import example
 from dreamzoom.request.inputs import Input, located
 from dreamzoom.request.validation import convert_request
 from dreamzoom.stages import assets
