@@ -9,16 +9,16 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from core.camera import look_at
-from dreamzoom.example import example
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import build
+from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
+from dreamzoom.sampling.level_resampling import make_nest
 from dreamzoom.stages import paste, plan, zoom
 from dreamzoom.stages.base import files, layout
 from dreamzoom.stages.base.quality import settings
 from dreamzoom.stages.levels import repainted
-from dreamzoom.zoom.stack import make_nest
 
 
 def content(levels=3, size=(64, 48), *, flat=False, loop=False, **changes):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from core.camera import Camera, look_at
-from dreamzoom.geometry.project import Projection
+from dreamzoom.geometry.point_rendering import Projection
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind
 
 SIZE = 96

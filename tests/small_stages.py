@@ -2,10 +2,10 @@
 
 import json
 
-from dreamzoom.example import example
 from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.events import Progress, Sink
 from dreamzoom.pipeline.steps import bind
+from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
 from dreamzoom.stages.base.context import make_context
 from dreamzoom.stages.base.files import Format

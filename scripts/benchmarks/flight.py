@@ -24,15 +24,14 @@ from scipy.ndimage import gaussian_filter
 from core.camera import look_at
 from core.colour import linear_to_srgb, srgb_to_linear
 from core.gaussians import moved
-from dreamzoom import wire
-from dreamzoom.consistency import carried, change, high_band, psnr
 from dreamzoom.engines.procedural.engine import ProceduralEngine
-from dreamzoom.evaluate import TrueFlight
-from dreamzoom.flight import Flight, open_flight, truthful
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
-from dreamzoom.request import validation
+from dreamzoom.render.consistency import carried, change, high_band, psnr
+from dreamzoom.render.evaluate import TrueFlight
+from dreamzoom.render.flight import Flight, open_flight, truthful
+from dreamzoom.request import schema, validation
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import plan
 from dreamzoom.stages.base.quality import settings
@@ -74,7 +73,7 @@ def zooms(path: ZoomPath, step: float) -> list[float]:
     return [float(zoom) for zoom in np.arange(low, high + 1e-6, step)]
 
 
-def request_of(factor: float, distortion: bool, prompts=PROMPTS, size=SIZE, quality: str = "draft") -> wire.Request:
+def request_of(factor: float, distortion: bool, prompts=PROMPTS, size=SIZE, quality: str = "draft") -> schema.Request:
     """A straight zoom with a still camera, three units from the focus, through all the prompts."""
     width, height = size
     focal = width * 50 / 36

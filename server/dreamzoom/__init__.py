@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from dreamzoom.compiled import choose_folder
+from dreamzoom.numba_cache import choose_folder
 
 _HERE = Path(__file__).resolve().parent
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.protocol.framing import Reader
-from dreamzoom.example import example
+from dreamzoom.request.example import example
 
 SERVER = Path(__file__).parents[2] / "server"
 POSE = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]

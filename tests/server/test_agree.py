@@ -28,13 +28,13 @@ from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import build, digests
 from dreamzoom.request.validation import convert_request
+from dreamzoom.sampling.depth_warp import cells
+from dreamzoom.sampling.level_resampling import make_nest
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import agree, paste, plan
 from dreamzoom.stages.base import files, layout
 from dreamzoom.stages.base.quality import QUALITIES
 from dreamzoom.stages.base.values import DreamedView
-from dreamzoom.zoom.stack import make_nest
-from dreamzoom.zoom.warp import cells
 
 torch.set_num_threads(1)
 

@@ -21,7 +21,7 @@ from agreement import (
 from painting import Painting
 
 from core.errors import Cancelled
-from dreamzoom.engines.diffusion import check, places
+from dreamzoom.engines.diffusion import model_cache, model_validation
 from dreamzoom.engines.diffusion.engine import DiffusionEngine
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
@@ -56,7 +56,7 @@ class Land(DiffusionEngine):
     """A real painter, without joint sampling, before a relief whose depth is known: random networks know none."""
 
     def __init__(self, request, relief):
-        super().__init__(request, check.picture_model(places.find(request.engine.model)))
+        super().__init__(request, model_validation.picture_model(model_cache.find(request.engine.model)))
         self.depth = Painting(request.path(), relief).depth
 
 

@@ -9,11 +9,11 @@ from core.errors import BadRequest
 from core.formats.splat_ply import read_splats, write_splats
 from core.gaussians import Gaussians
 from core.spherical_harmonics import SH_C0
-from dreamzoom.example import example
-from dreamzoom.geometry.project import project
+from dreamzoom.geometry.point_rendering import project
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.steps import build
+from dreamzoom.request.example import example
 from dreamzoom.request.inputs import Input, located
 from dreamzoom.request.validation import convert_request
 from dreamzoom.stages import assets

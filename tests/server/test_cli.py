@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from dreamzoom import cli, wire
+from dreamzoom import cli
 from dreamzoom.cli.terminal import Terminal, clock
-from dreamzoom.example import example
 from dreamzoom.pipeline.events import Progress
 from dreamzoom.pipeline.folder import Folder
-from dreamzoom.request import validation
+from dreamzoom.request import schema, validation
+from dreamzoom.request.example import example
 
 SERVER = Path(__file__).parents[2] / "server"
 
@@ -97,7 +97,7 @@ class TestSchema:
     def test_knows_every_field_of_a_request(self, capfd):
         code, out, _ = dreamzoom(capfd, "schema")
         assert code == 0
-        assert set(json.loads(out)["$defs"]["Request"]["properties"]) == set(wire.Request.__struct_fields__)
+        assert set(json.loads(out)["$defs"]["Request"]["properties"]) == set(schema.Request.__struct_fields__)
 
 
 class TestGenerate:

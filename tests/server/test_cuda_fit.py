@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from core.camera import Camera, look_at
-from dreamzoom.geometry.lift import lift
-from dreamzoom.report import Report
-from dreamzoom.splats import loss as cpu_loss
-from dreamzoom.splats import relocate as cpu_relocate
-from dreamzoom.splats.cpu_fit import CpuFit
-from dreamzoom.splats.cuda import fit, loss, pictures, surfels
-from dreamzoom.splats.initial import initial
-from dreamzoom.splats.optimise import Rates
-from dreamzoom.splats.target import Target
+from dreamzoom.geometry.unproject import lift
+from dreamzoom.progress import Report
+from dreamzoom.splats.cuda import fit, image_operations, loss, surfels
+from dreamzoom.splats.fitting import loss as cpu_loss
+from dreamzoom.splats.fitting import relocate as cpu_relocate
+from dreamzoom.splats.fitting.adam import Rates
+from dreamzoom.splats.fitting.cpu_fit import CpuFit
+from dreamzoom.splats.fitting.initial import initial
+from dreamzoom.splats.fitting.target import Target
 
 NAMES = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
 
@@ -72,9 +72,12 @@ class TestLoss:
         from dreamzoom.splats.supersampling import averaged, repeated
 
         rgb = np.random.default_rng(1).uniform(0, 1, (6, 4, 3)).astype(np.float32)
-        for ours, cpus in ((pictures.srgb_to_linear, srgb_to_linear), (pictures.linear_to_srgb, linear_to_srgb)):
+        for ours, cpus in (
+            (image_operations.srgb_to_linear, srgb_to_linear),
+            (image_operations.linear_to_srgb, linear_to_srgb),
+        ):
             assert np.allclose(ours(torch.tensor(rgb)).numpy(), cpus(rgb), atol=1e-6)
-        for ours, cpus in ((pictures.averaged, averaged), (pictures.repeated, repeated)):
+        for ours, cpus in ((image_operations.averaged, averaged), (image_operations.repeated, repeated)):
             assert np.allclose(ours(torch.tensor(rgb), 2).numpy(), cpus(rgb, 2), atol=1e-7)
 
 

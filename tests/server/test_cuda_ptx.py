@@ -18,10 +18,10 @@ def test_the_texts_were_compiled_from_these_sources():
 
 
 def test_a_changed_constant_or_line_of_a_borrowed_function_changes_the_digest(monkeypatch):
-    from dreamzoom.splats import project
+    from dreamzoom.splats import splat_projection
 
     before = kernels.digest()
-    monkeypatch.setattr(project, "CUT", project.CUT + 1)
+    monkeypatch.setattr(splat_projection, "CUT", splat_projection.CUT + 1)
     assert kernels.digest() != before
 
 

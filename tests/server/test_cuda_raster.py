@@ -8,10 +8,10 @@ import torch
 from core.camera import Camera, look_at
 from core.gaussians import Gaussians
 from core.spherical_harmonics import SH_C0
-from dreamzoom.splats import cpu
+from dreamzoom.splats import cpu_rasterizer
+from dreamzoom.splats.backward import gradients
 from dreamzoom.splats.cuda import raster
 from dreamzoom.splats.cuda.layout import KEPT, NEAREST
-from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.view_table import PIXEL_VARIANCE, camera_arrays, see
 
 NEAR = 1e-2
@@ -55,7 +55,7 @@ def both(splats, view, tau=PIXEL_VARIANCE, frozen=0):
     """What the CPU and the kernels see, with the gradients of a random loss: pairs by name."""
     card = cuda_simulator.SimulatedCard()
     hits = see(splats, view, splats.opacities, tau, NEAR)
-    expected = cpu.blend_hits(hits, BACKGROUND)
+    expected = cpu_rasterizer.blend_hits(hits, BACKGROUND)
     rng = np.random.default_rng(7)
     by_rgb, by_alpha = (rng.normal(size=part.shape).astype(np.float32) for part in expected[:2])
     by_rgb[:2], by_alpha[:2] = 0, 0
@@ -106,7 +106,7 @@ class TestAgainstTheCpu:
         for degree in (1, 2, 3):
             splats = scattered(12, degree, degree=degree)
             got = raster.rasterize(card, splats, AHEAD, splats.opacities, BACKGROUND, 0.0, NEAR)
-            want = cpu.blend_hits(see(splats, AHEAD, splats.opacities, 0.0, NEAR), BACKGROUND)
+            want = cpu_rasterizer.blend_hits(see(splats, AHEAD, splats.opacities, 0.0, NEAR), BACKGROUND)
             assert np.abs(got[0] - want[0]).max() <= 1e-4
 
     def test_splats_across_the_whole_picture_and_more_hits_than_are_kept(self):
@@ -173,6 +173,10 @@ class TestColours:
         weight = rng.random((HEIGHT, WIDTH)).astype(np.float32)
         sums = seen.spread(len(splats), torch.tensor(residual), torch.tensor(weight)).numpy()
         want = np.concatenate(
-            [part.reshape(len(splats), -1) for part in cpu.spread_colour(hits, residual, weight, len(splats))], 1
+            [
+                part.reshape(len(splats), -1)
+                for part in cpu_rasterizer.spread_colour(hits, residual, weight, len(splats))
+            ],
+            1,
         )
         assert np.abs(sums - want).max() <= 1e-4 * np.abs(want).max()

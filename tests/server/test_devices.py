@@ -14,14 +14,14 @@ from core.camera import Camera, look_at
 from dreamzoom.engines import registry
 from dreamzoom.engines.diffusion import memory
 from dreamzoom.engines.spectral import SpectralEngine
-from dreamzoom.example import example
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 from dreamzoom.request import validation
-from dreamzoom.zoom.gaussian import Field, FieldDenoiser, pixel_power
-from dreamzoom.zoom.levels import sample_levels
-from dreamzoom.zoom.second import Again, Shot, refine_views
-from dreamzoom.zoom.warp import Seen, make_link
+from dreamzoom.request.example import example
+from dreamzoom.sampling.depth_warp import Seen, make_link
+from dreamzoom.sampling.gaussian_fields import Field, FieldDenoiser, pixel_power
+from dreamzoom.sampling.levels import sample_levels
+from dreamzoom.sampling.second_pass import Again, Shot, refine_views
 
 torch.set_num_threads(1)
 PROMPTS = ["a forest", "a leaf", "a cell"]

@@ -14,10 +14,10 @@ import torch
 
 from dreamzoom import cli
 from dreamzoom.engines import registry
-from dreamzoom.example import example
 from dreamzoom.geometry.view import UNKNOWN, DepthKind, View
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 from dreamzoom.request import validation
+from dreamzoom.request.example import example
 from dreamzoom.request.inputs import located
 
 torch.set_num_threads(1)

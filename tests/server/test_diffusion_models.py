@@ -252,10 +252,10 @@ class TestPlan:
     def test_a_small_card_gets_offload_and_a_large_one_none(self, made, monkeypatch):
         import torch
 
-        from dreamzoom.engines.diffusion import check
+        from dreamzoom.engines.diffusion import model_validation
         from dreamzoom.engines.diffusion.loading import Placement
 
-        model = check.picture_model(made / "sd")
+        model = model_validation.picture_model(made / "sd")
         sizes = memory.part_bytes(model, torch.float16)
         assert sizes["unet"] == 2 * sum(
             parameter.numel() for parameter in models._unet(4, 64).parameters()

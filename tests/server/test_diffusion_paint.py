@@ -14,10 +14,10 @@ from core.errors import BadRequest, Cancelled, DreamzoomError
 from dreamzoom.engines import registry
 from dreamzoom.engines.base import Denoises
 from dreamzoom.engines.diffusion import canvas
-from dreamzoom.example import example
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 from dreamzoom.request import validation
+from dreamzoom.request.example import example
 
 torch.set_num_threads(1)
 

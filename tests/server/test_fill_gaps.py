@@ -7,9 +7,9 @@ import pytest
 
 from core.camera import Camera, Similarity, look_at
 from core.gaussians import joined
-from dreamzoom.geometry.lift import lift
-from dreamzoom.report import Report
-from dreamzoom.splats.initial import initial
+from dreamzoom.geometry.unproject import lift
+from dreamzoom.progress import Report
+from dreamzoom.splats.fitting.initial import initial
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import export, fill_gaps
 

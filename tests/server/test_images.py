@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from core.errors import BadRequest
-from dreamzoom import images
+from dreamzoom.request import images
 
 
 def quiet(message: str) -> None:

@@ -9,13 +9,13 @@ from PIL import Image
 
 from core.errors import BadRequest
 from dreamzoom.engines import registry
-from dreamzoom.example import example
 from dreamzoom.pipeline import steps
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate, read_request
 from dreamzoom.pipeline.input_copies import keep
 from dreamzoom.request import validation
+from dreamzoom.request.example import example
 from dreamzoom.stages.base import files
 
 WIDTH, HEIGHT = 48, 32

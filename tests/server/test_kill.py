@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from core import reach
-from dreamzoom.example import example
 from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.runner import Summary
+from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
 
 SERVER = Path(__file__).parents[2] / "server"

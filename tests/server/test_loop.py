@@ -5,11 +5,11 @@ import pytest
 
 from core.camera import look_at
 from core.errors import BadRequest
-from dreamzoom.example import example
-from dreamzoom.flight import open_flight
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
+from dreamzoom.render.flight import open_flight
+from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
 
 LEVELS = 3

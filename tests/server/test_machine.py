@@ -12,7 +12,7 @@ from core.errors import BadRequest
 from dreamzoom import cli
 from dreamzoom.machine import facts
 from dreamzoom.machine.check import check, lines
-from dreamzoom.machine.parts import PARTS
+from dreamzoom.machine.measurements import PARTS
 
 torch.set_num_threads(1)
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from dreamzoom import flight
-from dreamzoom.example import example
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
+from dreamzoom.render import flight
 from dreamzoom.request import validation
+from dreamzoom.request.example import example
 
 
 @pytest.mark.parametrize("preset", ["rotate360", "lookdown", "back_and_forth"])

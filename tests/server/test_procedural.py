@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from core.camera import Camera, look_at
-from dreamzoom.consistency import carried
 from dreamzoom.engines import registry
-from dreamzoom.engines.procedural import recipe as R
+from dreamzoom.engines.procedural import parameters as R
 from dreamzoom.engines.procedural import vocabulary
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.engine import ProceduralEngine
 from dreamzoom.engines.procedural.world import World
-from dreamzoom.evaluate import TrueFlight
 from dreamzoom.geometry.view import KNOWN, UNKNOWN, DepthKind, View
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
+from dreamzoom.render.consistency import carried
+from dreamzoom.render.evaluate import TrueFlight
 
 CELLS = 192
 

@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 
 from core.errors import BadRequest, Cancelled
-from dreamzoom.example import example
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import read_cloud
 from dreamzoom.pipeline.events import Sink
@@ -25,6 +24,7 @@ from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.inspect import inspect, table
 from dreamzoom.pipeline.steps import build
+from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
 from dreamzoom.stages import refine
 from dreamzoom.stages.base import files
@@ -156,7 +156,7 @@ class TestResume:
         (tmp_path / "request.json").write_text(json.dumps(request()))
         code = (
             "import os, signal, sys; import torch; torch.set_num_threads(1)\n"
-            "from dreamzoom.zoom import second\n"
+            "from dreamzoom.sampling import second\n"
             "ask = second._SecondPass._predict\n"
             "def stop(self, z, ratio):\n"
             "    if ratio < 0.2: os.kill(os.getpid(), signal.SIGKILL)\n"

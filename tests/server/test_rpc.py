@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.protocol import error_codes
 from core.protocol.framing import FrameError, Reader
-from dreamzoom.rpc import Writer, parse
+from dreamzoom.rpc.streams import Writer, parse
 
 
 class TestReader:

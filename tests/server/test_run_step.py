@@ -10,10 +10,10 @@ import pytest
 
 from core.errors import BadRequest, DreamzoomError
 from dreamzoom import cli
-from dreamzoom.example import example
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.run_step import prepare, run_step
+from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
 
 SERVER = Path(__file__).parents[2] / "server"

@@ -181,7 +181,7 @@ class TestKilled:
         """A process that is killed while it writes goes on where it stopped, and repeats nothing that was finished."""
         program = (
             "import sys, time; from pathlib import Path\n"
-            "from dreamzoom.example import example; from dreamzoom.request.validation import convert_request\n"
+            "from dreamzoom.request.example import example; from dreamzoom.request.validation import convert_request\n"
             "from dreamzoom.pipeline.folder import Folder; from dreamzoom.pipeline.runner import run\n"
             "from dreamzoom.pipeline.steps import bind; from dreamzoom.pipeline.rng import rng\n"
             "from dreamzoom.stages.base.context import make_context\n"

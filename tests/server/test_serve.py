@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.protocol import error_codes, messages
-from dreamzoom.example import example
+from dreamzoom.request.example import example
 
 GENEROUS = 4.0  # seconds: a loaded machine is slower than an artist's
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dreamzoom.consistency import high_band
+from dreamzoom.render.consistency import high_band
 from dreamzoom.stages.splat import sharpened
 
 

@@ -7,17 +7,17 @@ import pytest
 
 from core.camera import Camera, look_at
 from core.errors import Cancelled
-from dreamzoom.evaluate import psnr
-from dreamzoom.geometry.lift import lift
-from dreamzoom.report import Report
-from dreamzoom.splats import loss
+from dreamzoom.geometry.unproject import lift
+from dreamzoom.progress import Report
+from dreamzoom.render.evaluate import psnr
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.fit import fit
-from dreamzoom.splats.initial import initial
-from dreamzoom.splats.optimise import Surfels
+from dreamzoom.splats.fitting import loss
+from dreamzoom.splats.fitting.adam import Surfels
+from dreamzoom.splats.fitting.fit import fit
+from dreamzoom.splats.fitting.initial import initial
+from dreamzoom.splats.fitting.relocate import relocate
+from dreamzoom.splats.fitting.target import Target
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.splats.relocate import relocate
-from dreamzoom.splats.target import Target
 
 
 def view(size=64, centre=(0.1, -1.4, 1.8)):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from core.camera import Camera, Similarity, look_at
 from core.gaussians import Gaussians
 from core.spherical_harmonics import SH_C0
-from dreamzoom.splats import cpu, reference
+from dreamzoom.splats import cpu_rasterizer, torch_reference
+from dreamzoom.splats.backward import gradients
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.gradient import gradients
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.view_table import PIXEL_VARIANCE, camera_arrays, see
 
@@ -57,7 +57,7 @@ def ahead(size=33):
 def by_harmonics(means, sh, view, by_rgb_linear):
     """The gradients by means and sh of what only the colours (N, 3) depend on, by the twin's own harmonics."""
     away = torch.nn.functional.normalize(means - torch.tensor(view.centre), dim=-1)
-    rgb = reference.decoded(reference.harmonics(sh, away))
+    rgb = torch_reference.decoded(torch_reference.harmonics(sh, away))
     found = torch.autograd.grad(rgb, (means, sh), torch.tensor(by_rgb_linear, dtype=rgb.dtype), allow_unused=True)
     return [np.zeros(part.shape) if by is None else by.numpy() for part, by in zip((means, sh), found)]
 
@@ -66,9 +66,9 @@ def both_ways(splats, view, tau):
     """Pictures and gradients of a random loss: ours, the twin's (float64)."""
     names = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
     leaves = [torch.tensor(getattr(splats, name), dtype=torch.float64, requires_grad=True) for name in names]
-    twin = reference.rasterize(*leaves, view, background=BACKGROUND, tau=tau, near=NEAR)
+    twin = torch_reference.rasterize(*leaves, view, background=BACKGROUND, tau=tau, near=NEAR)
     hits = see(splats, view, splats.opacities, tau, NEAR)
-    rgb, alpha, _ = cpu.blend_hits(hits, np.array(BACKGROUND, np.float32))
+    rgb, alpha, _ = cpu_rasterizer.blend_hits(hits, np.array(BACKGROUND, np.float32))
     rng = np.random.default_rng(7)
     by_rgb, by_alpha = (rng.normal(size=part.shape).astype(np.float32) for part in (rgb, alpha))
     ((twin[0] * torch.tensor(by_rgb)).sum() + (twin[1] * torch.tensor(by_alpha)).sum()).backward()

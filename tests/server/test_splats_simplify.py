@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from core.camera import Camera, look_at
 from core.gaussians import Gaussians
 from core.spherical_harmonics import SH_C0
-from dreamzoom.evaluate import psnr
-from dreamzoom.splats import simplify
+from dreamzoom.render.evaluate import psnr
+from dreamzoom.splats.fitting import simplify
+from dreamzoom.splats.fitting.simplify import simplified
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.splats.simplify import simplified
 
 
 def ahead(size=40):

@@ -7,14 +7,14 @@ import pytest
 from painting import Painting
 
 from dreamzoom.engines import registry
-from dreamzoom.example import example
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.inspect import inspect
 from dreamzoom.pipeline.records import records
 from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import bind, build
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
+from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
 from dreamzoom.stages import align, all_stages, splat
 from dreamzoom.stages.base import layout

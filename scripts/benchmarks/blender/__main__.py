@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamzoom.evaluate import psnr
-from dreamzoom.flight import open_flight
+from dreamzoom.render.evaluate import psnr
+from dreamzoom.render.flight import open_flight
 
 from . import fade, files, native, pictures, viewer
 from .session import FLIGHT, RAYS, Bench, served, served_as_eevee

@@ -15,17 +15,16 @@ import numpy as np
 from core.camera import Camera
 from core.colour import linear_to_srgb, srgb_to_linear
 from core.formats.splat_ply import read_splats
-from dreamzoom import wire
 from dreamzoom.engines.procedural.world import World
-from dreamzoom.evaluate import psnr
-from dreamzoom.example import example
-from dreamzoom.flight import Flight
 from dreamzoom.geometry.view import DepthKind, DepthMap, View
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import build
-from dreamzoom.request import validation
+from dreamzoom.render.evaluate import psnr
+from dreamzoom.render.flight import Flight
+from dreamzoom.request import schema, validation
+from dreamzoom.request.example import example
 from dreamzoom.stages.base import layout
 
 PROMPT = "a continent from orbit, coasts and rivers"
@@ -107,7 +106,7 @@ class _Truth:
         return DepthMap(depth.astype(np.float32), DepthKind.METRIC)
 
 
-def made(request: wire.Request, engine: _Truth, root: Path) -> Flight:
+def made(request: schema.Request, engine: _Truth, root: Path) -> Flight:
     """The flight through the job that the pipeline makes of the request in a folder, with that engine."""
     folder = Folder(root)
     run(build(request, engine), folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.colour import linear_to_srgb
-from dreamzoom.evaluate import psnr
+from dreamzoom.render.evaluate import psnr
 from dreamzoom.splats.rasterize import rasterize
 
 from . import files

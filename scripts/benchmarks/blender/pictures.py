@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from core.colour import linear_to_srgb, to_bytes
-from dreamzoom.flight import open_flight
+from dreamzoom.render.flight import open_flight
 
 from . import files, viewer
 from .session import Bench, served

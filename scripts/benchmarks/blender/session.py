@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from core.colour import linear_to_srgb, srgb_to_linear
-from dreamzoom.flight import Flight
+from dreamzoom.render.flight import Flight
 
 from ..shared.table import Table
 

@@ -29,13 +29,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dreamzoom.engines import registry
-from dreamzoom.example import example
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.records import records
 from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import build
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 from dreamzoom.request import validation
+from dreamzoom.request.example import example
 from dreamzoom.stages.base import layout
 
 from . import flow_table

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from dreamzoom.engines.spectral import SpectralEngine
-from dreamzoom.zoom.blend import Blend
-from dreamzoom.zoom.gaussian import FieldDenoiser, from_clean
-from dreamzoom.zoom.levels import sample_levels
-from dreamzoom.zoom.schedule import Flow, Prediction, VariancePreserving
+from dreamzoom.sampling.blend import Blend
+from dreamzoom.sampling.gaussian_fields import FieldDenoiser, from_clean
+from dreamzoom.sampling.levels import sample_levels
+from dreamzoom.sampling.schedule import Flow, Prediction, VariancePreserving
 
 from ..zoom import models
 from ..zoom.agreement import agreement

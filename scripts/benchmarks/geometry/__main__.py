@@ -22,13 +22,13 @@ import numpy as np
 import torch
 
 from dreamzoom.engines.procedural.distortion import distort
-from dreamzoom.geometry import views
-from dreamzoom.geometry.clean import clean
+from dreamzoom.geometry import view_planning
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.lift import lift
-from dreamzoom.geometry.project import project
-from dreamzoom.geometry.scale import fit_scale
-from dreamzoom.geometry.seam import align
+from dreamzoom.geometry.depth_alignment import align
+from dreamzoom.geometry.depth_cleaning import clean
+from dreamzoom.geometry.depth_scale import fit_scale
+from dreamzoom.geometry.point_rendering import project
+from dreamzoom.geometry.unproject import lift
 from dreamzoom.geometry.view import UNKNOWN, DepthKind, DepthMap
 from dreamzoom.geometry.zoom_path import ZoomPath
 
@@ -70,7 +70,7 @@ def measure_scale(prompt: str, seed: int) -> dict[str, float]:
 def measure_loop(prompt: str, size: int, seed: int) -> dict[str, float]:
     """Median relative difference of the first view and the cloud of all others, after 20 views around."""
     world, camera = scenes.scene(prompt, size, seed)
-    views_ = scenes.sequence(world, [k.camera for k in views.rotate360(camera, 20)], closed=True)
+    views_ = scenes.sequence(world, [k.camera for k in view_planning.rotate360(camera, 20)], closed=True)
     factor, kind, doubt = scenes.FACTORS["½ to 2"]
     rng = np.random.default_rng([seed, 3])
     values = scenes.predicted(views_.depths, rng, factor)
@@ -94,11 +94,11 @@ def measure_coverage(prompt: str, size: int, seed: int) -> dict[str, float]:
     """Share of pixels that the cloud hits, along paths whose views were planned; frames between the keys count too."""
     found = {}
     world, camera = scenes.scene(prompt, size, seed)
-    turn = views.lookaround(camera, 12, yaw=60)
-    shift = views.translation(camera, (0.5, 0.0, -0.5), 8)
-    both = [views.Key(a.frame, 0.0, a.camera) for a in views.translation(camera, (0.4, 0, -0.4), 8)]
-    both = [views.rotate360(key.camera, 24)[number // 2].camera for number, key in enumerate(both)]
-    both = [views.Key(number + 1, 0.0, camera) for number, camera in enumerate(both)]
+    turn = view_planning.lookaround(camera, 12, yaw=60)
+    shift = view_planning.translation(camera, (0.5, 0.0, -0.5), 8)
+    both = [view_planning.Key(a.frame, 0.0, a.camera) for a in view_planning.translation(camera, (0.4, 0, -0.4), 8)]
+    both = [view_planning.rotate360(key.camera, 24)[number // 2].camera for number, key in enumerate(both)]
+    both = [view_planning.Key(number + 1, 0.0, camera) for number, camera in enumerate(both)]
     for name, keys in (("rotate", turn), ("translate", shift), ("both", both)):
         found[name] = _coverage(world, keys, seed)
     return found
@@ -110,7 +110,7 @@ def _coverage(world, keys, seed: int) -> float:
     picture, depth = world.render(keys[0].camera, 0)
     cloud = lift(keys[0].camera, clean(distort(depth, rng, factor=(1, 1)), keys[0].camera), picture, view=0)
     for _ in range(3):
-        wanted = views.side_views(path, 0, cloud, limit=0.01, most=24)
+        wanted = view_planning.side_views(path, 0, cloud, limit=0.01, most=24)
         for view in wanted:
             picture, depth = world.render(view.camera, 0)
             seen = project(cloud, view.camera)
@@ -120,7 +120,7 @@ def _coverage(world, keys, seed: int) -> float:
         if not wanted:
             break
     cameras = [key.camera for key in keys]
-    frames = cameras + views.bridges(cameras)
+    frames = cameras + view_planning.bridges(cameras)
     return float(np.mean([(project(cloud, frame).mask != UNKNOWN).mean() for frame in frames]))
 
 
@@ -135,7 +135,7 @@ def measure_bleed(prompt: str, size: int, seed: int) -> dict[str, float]:
     noisy = clean(distort(depth, np.random.default_rng([seed, 4]), factor=(1, 1), warp=0), camera)
     exact, cleaned = (lift(camera, one, picture, view=0) for one in (depth, noisy))
     for shift in ((0.2, 0, 0), (0.0, -0.1, 0.0), (-0.1, 0, 0.2)):
-        moved = views.translation(camera, shift, 2)[1].camera
+        moved = view_planning.translation(camera, shift, 2)[1].camera
         true = world.render(moved, 0)[1]
         pixels, z = camera.project(moved.unproject(true))
         column, row = (np.floor(pixels[..., n]).astype(int).clip(0, size - 1) for n in (0, 1))
@@ -169,7 +169,7 @@ def measure_time(prompt: str, seed: int) -> dict[str, float]:
     """
     torch.set_num_threads(1)
     world, camera = scenes.scene(prompt, 512, seed)
-    turned = views.rotate360(camera, 10)[1].camera
+    turned = view_planning.rotate360(camera, 10)[1].camera
     picture, depth = world.render(camera, 0)
     values = distort(world.render(turned, 0)[1], np.random.default_rng([seed, 1]))
     seen = project(lift(camera, depth, picture, view=0), turned)

@@ -11,8 +11,8 @@ from scipy.interpolate import griddata
 from scipy.ndimage import binary_dilation
 
 from core.camera import Camera
-from dreamzoom.geometry.project import Projection
-from dreamzoom.geometry.scale import weighted_median
+from dreamzoom.geometry.depth_scale import weighted_median
+from dreamzoom.geometry.point_rendering import Projection
 from dreamzoom.geometry.view import UNKNOWN
 
 STEPS, RATE = 100, 1e-3

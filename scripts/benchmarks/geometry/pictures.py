@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 from core.colour import to_bytes
-from dreamzoom.geometry import views
+from dreamzoom.geometry import view_planning
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.lift import lift
-from dreamzoom.geometry.project import project
+from dreamzoom.geometry.point_rendering import project
+from dreamzoom.geometry.unproject import lift
 from dreamzoom.geometry.view import COARSE, KNOWN
 
 from . import baselines, regions, scenes
@@ -43,7 +43,7 @@ def write(folder: Path, prompt: str, seed: int) -> None:
     joint = regions.refined(sequence, values, None, chained, kind, doubt)
     found |= {"ours, view by view": chained, "ours, joint": regions.glued_chain(sequence, joint)[0]}
     _save(folder / "geometry_align.jpg", _under([_errors(depths, sequence.depths) for depths in found.values()]))
-    between = views.translation(views.bridges(cameras)[PAIR], (0.3, 0, 0), 2)[1].camera
+    between = view_planning.translation(view_planning.bridges(cameras)[PAIR], (0.3, 0, 0), 2)[1].camera
     true = world.render(between, 0)[0]
     _save(folder / "geometry_views.jpg", _beside([true, *(_seen(sequence, d, between) for d in found.values())]))
 
@@ -52,7 +52,7 @@ def _moved(world, camera) -> list[np.ndarray]:
     """The picture; from a moved camera its points scattered, the same with a z-buffer, and the mask."""
     picture, depth = world.render(camera, 0)
     cloud = lift(camera, depth, picture, view=0)
-    moved = views.translation(camera, (0.25, 0, 0.25), 2)[1].camera
+    moved = view_planning.translation(camera, (0.25, 0, 0.25), 2)[1].camera
     pixels, z = moved.project(cloud.position)
     x, y = np.floor(pixels).astype(int).T
     good = (z > 0) & (x >= 0) & (x < SIZE) & (y >= 0) & (y < SIZE)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from dreamzoom.geometry.clean import clean
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.joint import Posed, align_jointly
-from dreamzoom.geometry.lift import lift
+from dreamzoom.geometry.depth_alignment import align
+from dreamzoom.geometry.depth_cleaning import clean
+from dreamzoom.geometry.depth_scale import fit_scale
+from dreamzoom.geometry.joint_depth_alignment import Posed, align_jointly
 from dreamzoom.geometry.merge import glue, merge
-from dreamzoom.geometry.project import project
-from dreamzoom.geometry.scale import fit_scale
-from dreamzoom.geometry.seam import align
+from dreamzoom.geometry.point_rendering import project
+from dreamzoom.geometry.unproject import lift
 from dreamzoom.geometry.view import UNKNOWN, DepthKind, DepthMap
 
 from . import baselines, scenes

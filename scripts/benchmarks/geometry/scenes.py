@@ -10,7 +10,7 @@ import numpy as np
 from core.camera import Camera, look_at
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World
-from dreamzoom.geometry import views
+from dreamzoom.geometry import view_planning
 from dreamzoom.geometry.view import DepthKind
 
 PROMPTS = ("mountains with a forest", "city", "moss and rock")
@@ -46,14 +46,18 @@ def scene(prompt: str, size: int, seed: int = 1) -> tuple[World, Camera]:
 
 def paths(camera: Camera) -> dict[str, list[Camera]]:
     """LucidDreamer's three paths: 10, 14 and 11 views."""
-    keys = (views.rotate360(camera, 10), views.lookdown(camera, 14), views.translation(camera, (0, 0, -1), 11))
+    keys = (
+        view_planning.rotate360(camera, 10),
+        view_planning.lookdown(camera, 14),
+        view_planning.translation(camera, (0, 0, -1), 11),
+    )
     return {name: [key.camera for key in path] for name, path in zip(PATHS, keys, strict=True)}
 
 
 def sequence(world: World, cameras: list[Camera], *, closed: bool = False, between: bool = True) -> Sequence:
     """Render a path's views, and those half-way between."""
     seen = [world.render(camera, 0) for camera in cameras]
-    middle = views.bridges(cameras, closed=closed) if between else []
+    middle = view_planning.bridges(cameras, closed=closed) if between else []
     return Sequence(
         cameras,
         [rgb for rgb, _ in seen],

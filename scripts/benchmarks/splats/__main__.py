@@ -22,16 +22,17 @@ from scipy.ndimage import binary_erosion
 from core.camera import Camera, look_at
 from core.colour import linear_to_srgb
 from core.gaussians import Gaussians
-from dreamzoom.evaluate import psnr
-from dreamzoom.report import Report
-from dreamzoom.splats import cpu, loss, reference
+from dreamzoom.progress import Report
+from dreamzoom.render.evaluate import psnr
+from dreamzoom.splats import cpu_rasterizer, torch_reference
+from dreamzoom.splats.backward import gradients
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.fit import fit
-from dreamzoom.splats.gradient import gradients
-from dreamzoom.splats.project import CUT
+from dreamzoom.splats.fitting import loss
+from dreamzoom.splats.fitting.fit import fit
+from dreamzoom.splats.fitting.target import Target
+from dreamzoom.splats.fitting.terms import FINE
 from dreamzoom.splats.rasterize import rasterize
-from dreamzoom.splats.target import Target
-from dreamzoom.splats.terms import FINE
+from dreamzoom.splats.splat_projection import CUT
 from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE, camera_arrays, see
 from dreamzoom.stages.base.quality import QUALITIES
 
@@ -67,12 +68,12 @@ def both_gradients(splats: Gaussians, camera: Camera, seed: int, kind=torch.floa
     black = np.zeros(3, np.float32)
     start = time.perf_counter()
     hits = see(splats, camera, splats.opacities, PIXEL_VARIANCE, NEAR)
-    cpu.blend_hits(hits, black)
+    cpu_rasterizer.blend_hits(hits, black)
     ours = gradients(splats, hits, camera_arrays(camera), PIXEL_VARIANCE, NEAR, black, by_rgb, by_alpha)
     seconds = time.perf_counter() - start
     leaves = [torch.tensor(getattr(splats, name), dtype=kind, requires_grad=True) for name in NAMES]
     start = time.perf_counter()
-    rgb, alpha, _ = reference.rasterize(*leaves, camera, tau=PIXEL_VARIANCE, near=NEAR)
+    rgb, alpha, _ = torch_reference.rasterize(*leaves, camera, tau=PIXEL_VARIANCE, near=NEAR)
     ((rgb * torch.tensor(by_rgb)).sum() + (alpha * torch.tensor(by_alpha)).sum()).backward()
     twin_seconds = time.perf_counter() - start
     mine = {name: getattr(ours, name) for name in NAMES[:4]}
@@ -109,7 +110,7 @@ def _seconds(splats: Gaussians, camera: Camera) -> float:
     by_rgb, by_alpha, black = np.ones((*shape, 3), np.float32), np.ones(shape, np.float32), np.zeros(3, np.float32)
     start = time.perf_counter()
     hits = see(splats, camera, splats.opacities, PIXEL_VARIANCE, NEAR)
-    cpu.blend_hits(hits, black)
+    cpu_rasterizer.blend_hits(hits, black)
     gradients(splats, hits, camera_arrays(camera), PIXEL_VARIANCE, NEAR, black, by_rgb, by_alpha)
     return time.perf_counter() - start
 

@@ -23,12 +23,12 @@ from core.colour import linear_to_srgb, srgb_to_linear
 from core.gaussians import Gaussians
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.lift import lift
-from dreamzoom.geometry.project import project
+from dreamzoom.geometry.point_rendering import project
+from dreamzoom.geometry.unproject import lift
 from dreamzoom.geometry.view import KNOWN, UNKNOWN, View
-from dreamzoom.geometry.views import bridges, support_cameras
-from dreamzoom.splats.initial import initial
-from dreamzoom.splats.target import Target
+from dreamzoom.geometry.view_planning import bridges, support_cameras
+from dreamzoom.splats.fitting.initial import initial
+from dreamzoom.splats.fitting.target import Target
 from dreamzoom.stages.splat import cover
 
 PROMPTS = ["mountains with snow", "a forest valley"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dreamzoom.zoom.stack import make_nest
+from dreamzoom.sampling.level_resampling import make_nest
 
 
 def psnr(error: torch.Tensor) -> float:

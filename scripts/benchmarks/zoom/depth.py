@@ -10,10 +10,10 @@ import torch
 from core.camera import Camera, Similarity, look_at
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.engines.spectral import SpectralEngine
-from dreamzoom.report import Report
-from dreamzoom.zoom.second import Again, Shot, refine_views
-from dreamzoom.zoom.stack import make_nest
-from dreamzoom.zoom.warp import Link, Seen, make_link, make_warp, reprojection_db
+from dreamzoom.progress import Report
+from dreamzoom.sampling.depth_warp import Link, Seen, make_link, make_warp, reprojection_db
+from dreamzoom.sampling.level_resampling import make_nest
+from dreamzoom.sampling.second_pass import Again, Shot, refine_views
 
 
 def measure_warp():

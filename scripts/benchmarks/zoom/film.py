@@ -13,9 +13,9 @@ from PIL import Image
 from scipy import ndimage
 
 from dreamzoom.engines.spectral import SpectralEngine
-from dreamzoom.report import Report
-from dreamzoom.zoom.levels import sample_levels
-from dreamzoom.zoomstack import Film
+from dreamzoom.progress import Report
+from dreamzoom.render.zoom_stack_film import Film
+from dreamzoom.sampling.levels import sample_levels
 
 from .agreement import agreement, psnr
 

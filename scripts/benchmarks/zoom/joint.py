@@ -5,10 +5,10 @@ from __future__ import annotations
 from scipy import stats
 
 from dreamzoom.engines.spectral import SpectralEngine
-from dreamzoom.report import Report
-from dreamzoom.zoom.blend import Blend
-from dreamzoom.zoom.levels import sample_levels
-from dreamzoom.zoom.sampler import Coupling, JointSampler, Plan
+from dreamzoom.progress import Report
+from dreamzoom.sampling.blend import Blend
+from dreamzoom.sampling.levels import sample_levels
+from dreamzoom.sampling.sampler import Coupling, JointSampler, Plan
 
 from . import models
 from .agreement import agreement

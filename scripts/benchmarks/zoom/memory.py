@@ -8,8 +8,8 @@ import sys
 import time
 
 from dreamzoom.engines.spectral import SpectralEngine
-from dreamzoom.report import Report
-from dreamzoom.zoom.sampler import JointSampler, Plan
+from dreamzoom.progress import Report
+from dreamzoom.sampling.sampler import JointSampler, Plan
 
 
 def run_deep(levels: int) -> dict:

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from dreamzoom.engines.spectral import SpectralEngine
-from dreamzoom.report import Report
-from dreamzoom.zoom.blend import Blend, conform
-from dreamzoom.zoom.codec import PixelCodec, VaeCodec
-from dreamzoom.zoom.gaussian import Field, FieldDenoiser, to_waves
-from dreamzoom.zoom.levels import sample_levels
-from dreamzoom.zoom.sampler import JointSampler, Plan
-from dreamzoom.zoom.schedule import Flow, Prediction, VariancePreserving
-from dreamzoom.zoom.stack import make_nest
+from dreamzoom.progress import Report
+from dreamzoom.sampling.blend import Blend, conform
+from dreamzoom.sampling.codec import PixelCodec, VaeCodec
+from dreamzoom.sampling.gaussian_fields import Field, FieldDenoiser, to_waves
+from dreamzoom.sampling.level_resampling import make_nest
+from dreamzoom.sampling.levels import sample_levels
+from dreamzoom.sampling.sampler import JointSampler, Plan
+from dreamzoom.sampling.schedule import Flow, Prediction, VariancePreserving
 
 
 class UnclippedSampler(JointSampler):

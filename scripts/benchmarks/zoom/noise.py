@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from dreamzoom.zoom import noise as noises
-from dreamzoom.zoom.stack import make_nest
+from dreamzoom.sampling import noise as noises
+from dreamzoom.sampling.level_resampling import make_nest
 
 
 def measure_noise():

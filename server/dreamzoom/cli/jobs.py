@@ -12,13 +12,13 @@ from dreamzoom.cli.output import print_json, print_text
 
 if TYPE_CHECKING:
     from dreamzoom.pipeline.folder import Folder
-    from dreamzoom.wire import Request
+    from dreamzoom.request.schema import Request
 
 
 def example(options: argparse.Namespace) -> None:
     """Print a valid request."""
-    from dreamzoom.example import example
     from dreamzoom.request import validation
+    from dreamzoom.request.example import example
 
     levels = options.levels
     if levels is None:

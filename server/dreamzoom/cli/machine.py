@@ -31,6 +31,6 @@ def check(options: argparse.Namespace) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """Answer JSON-RPC on standard input and output."""
-    from dreamzoom.serve import serve as answer
+    from dreamzoom.rpc.server import serve as answer
 
     return answer()

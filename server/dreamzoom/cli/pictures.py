@@ -11,8 +11,8 @@ from dreamzoom.cli.output import print_json, print_text
 
 def render(options: argparse.Namespace) -> None:
     """Write the flight along a finished job as pictures."""
-    from dreamzoom import flight
     from dreamzoom.cli.terminal import Terminal
+    from dreamzoom.render import flight
 
     with Terminal(sys.stderr) as terminal:
         count = flight.render(options.job, options.out, options.frames, options.size, terminal.report("render"))
@@ -21,8 +21,8 @@ def render(options: argparse.Namespace) -> None:
 
 def reference(options: argparse.Namespace) -> None:
     """Write the procedural engine's true pictures and depths on the path."""
-    from dreamzoom import flight
     from dreamzoom.cli.terminal import Terminal
+    from dreamzoom.render import flight
 
     request = read_request(options.request)
     with Terminal(sys.stderr) as terminal:
@@ -33,7 +33,7 @@ def reference(options: argparse.Namespace) -> None:
 def zoomstack(options: argparse.Namespace) -> None:
     """Write the level images and the zoom through them."""
     from dreamzoom.cli.terminal import Terminal
-    from dreamzoom.zoomstack import zoomstack as write
+    from dreamzoom.render.zoom_stack_film import zoomstack as write
 
     request = read_request(options.request)
     with Terminal(sys.stderr) as terminal:
@@ -43,8 +43,8 @@ def zoomstack(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure a finished job against the procedural engine's truth."""
-    from dreamzoom import evaluate as evaluation
     from dreamzoom.cli.terminal import Terminal
+    from dreamzoom.render import evaluate as evaluation
 
     with Terminal(sys.stderr) as terminal:
         found = evaluation.evaluate(options.job, terminal.report("evaluate"))

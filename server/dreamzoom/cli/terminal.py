@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from dreamzoom.pipeline.events import Progress, Sink
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 
 BAR = 24  # characters
 

@@ -7,7 +7,7 @@ warps through it. A finer level adds detail, never other content, so going over 
 kinds of engine keep the contract in three ways:
 
 - `Engine.multiview_consistent`: by construction. The stages neither paste nor sample again.
-- `Denoises`: all levels are sampled jointly (`zoom.sampler`), and again through depth (`stages.refine`).
+- `Denoises`: all levels are sampled jointly (`sampling.sampler`), and again through depth (`stages.refine`).
 - Others only paint: the finer picture's D is pasted into the coarser one's middle, and what surrounds it is painted
   again (`stages.agree`).
 
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from dreamzoom.geometry.view import DepthMap, View
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 
 if TYPE_CHECKING:
-    from dreamzoom.zoom.denoiser import Denoiser
+    from dreamzoom.sampling.denoiser import Denoiser
 
 
 class Engine(Protocol):
@@ -80,12 +80,12 @@ class Engine(Protocol):
 
 @runtime_checkable
 class Denoises(Protocol):
-    """What an engine offers beside, when its pictures can be sampled jointly over all levels (`zoom.sampler`)."""
+    """What an engine offers beside, when its pictures can be sampled jointly over all levels (`sampling.sampler`)."""
 
     def denoiser(self, report: Report) -> Denoiser:
         """The model as a callable with its schedule, prediction and codec; prompts come with each call."""
         ...
 
     def sampling(self) -> dict[str, Any]:
-        """Keyword arguments for `zoom.levels.stream_levels`: steps, guidance, window."""
+        """Keyword arguments for `sampling.levels.stream_levels`: steps, guidance, window."""
         ...

@@ -10,7 +10,7 @@ from core.errors import EngineUnavailable
 
 if TYPE_CHECKING:
     from dreamzoom.engines.base import Engine
-    from dreamzoom.wire import Request
+    from dreamzoom.request.schema import Request
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ def _missing(*packages: str) -> tuple[str, str]:
 
 
 def _make_procedural(request: Request) -> Engine:
-    from dreamzoom import wire
     from dreamzoom.engines.procedural.engine import ProceduralEngine
+    from dreamzoom.request import schema
 
     count, path, own = len(request.levels), request.path(), request.engine
-    assert isinstance(own, wire.ProceduralEngine)
+    assert isinstance(own, schema.ProceduralEngine)
     return ProceduralEngine(
         [level.prompt for level in request.levels],
         [request.level_seed(index) for index in range(count)],
@@ -51,11 +51,11 @@ def _make_procedural(request: Request) -> Engine:
 
 
 def _make_spectral(request: Request) -> Engine:
-    from dreamzoom import wire
     from dreamzoom.engines.spectral import SpectralEngine
+    from dreamzoom.request import schema
 
     own = request.engine
-    assert isinstance(own, wire.SpectralEngine)
+    assert isinstance(own, schema.SpectralEngine)
     return SpectralEngine(own.contrast, own.relief, own.steps)
 
 

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap, View
-from dreamzoom.report import Report
-from dreamzoom.zoom.denoiser import Denoiser
-from dreamzoom.zoom.gaussian import Field, FieldDenoiser, Prompt, from_waves, pixel_power, to_waves
-from dreamzoom.zoom.noise import draw
+from dreamzoom.progress import Report
+from dreamzoom.sampling.denoiser import Denoiser
+from dreamzoom.sampling.gaussian_fields import Field, FieldDenoiser, Prompt, from_waves, pixel_power, to_waves
+from dreamzoom.sampling.noise import draw
 
 VERSION = 1
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from core.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.edges import find_edges
-from dreamzoom.geometry.lift import lift
-from dreamzoom.geometry.project import Projection, project
-from dreamzoom.geometry.seam import correction
+from dreamzoom.geometry.depth_alignment import correction
+from dreamzoom.geometry.depth_edges import find_edges
+from dreamzoom.geometry.point_rendering import Projection, project
+from dreamzoom.geometry.unproject import lift
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 
 GLUE = 0.08
@@ -45,7 +45,7 @@ def merge(
 
     Args:
         cameras, depths, pictures: One a view: (H, W) z-depth that already fits
-            (`joint.align_jointly`), (H, W, 3) sRGB.
+            (`joint_depth_alignment.align_jointly`), (H, W, 3) sRGB.
         confidences: (H, W) in 0..1 each; 1 where None.
         around: Older points, that are seen but neither changed nor returned.
     """

@@ -70,8 +70,8 @@ def lines(entry: dict[str, Any]) -> list[str]:
 
 def _bench(parts: Sequence[str], size: str, deadline: float):
     from dreamzoom.engines.diffusion import loading
-    from dreamzoom.machine.networks import SIZES
-    from dreamzoom.machine.parts import PARTS, Bench
+    from dreamzoom.machine.measurements import PARTS, Bench
+    from dreamzoom.machine.random_networks import SIZES
 
     unknown = [name for name in parts if name not in PARTS]
     if unknown:

@@ -86,9 +86,9 @@ def _memory() -> dict[str, Any]:
 
 
 def _disk() -> dict[str, Any]:
-    from dreamzoom.engines.diffusion import places
+    from dreamzoom.engines.diffusion import model_cache
 
-    folders = {"here": Path.cwd(), "temporary files": Path(tempfile.gettempdir()), "models": places.cache_folder()}
+    folders = {"here": Path.cwd(), "temporary files": Path(tempfile.gettempdir()), "models": model_cache.cache_folder()}
     free = {}
     for name, folder in folders.items():
         there = next(path for path in (folder, *folder.parents) if path.exists())
@@ -150,6 +150,6 @@ def _models() -> list[str]:
 
 
 def _kernels() -> str:
-    from dreamzoom.compiled import is_first_start
+    from dreamzoom.numba_cache import is_first_start
 
     return "not compiled yet: the first job takes a minute longer" if is_first_start() else "compiled"

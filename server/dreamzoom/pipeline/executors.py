@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.steps import File, Source, Step
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 
 
 class Executor(Protocol):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from core.errors import DreamzoomError
-from dreamzoom import compiled, wire
+from dreamzoom import numba_cache
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import Summary, run
-from dreamzoom.request import validation
+from dreamzoom.request import schema, validation
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.digest import digest_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def generate(
-    request: wire.Request, folder: Folder, sink: Sink | None = None, cancel: threading.Event | None = None
+    request: schema.Request, folder: Folder, sink: Sink | None = None, cancel: threading.Event | None = None
 ) -> Summary:
     """Run a request in a folder, or go on with it. Another request's job there is continued: what fits is kept.
 
@@ -37,7 +37,7 @@ def generate(
 
 
 @contextlib.contextmanager
-def begin(request: wire.Request, folder: Folder, sink: Sink) -> Iterator[list[Step]]:
+def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[Step]]:
     """Hold a folder for a request, and give the steps of its job; raises as `generate`."""
     check_place(folder)
     with folder.lock():
@@ -46,14 +46,14 @@ def begin(request: wire.Request, folder: Folder, sink: Sink) -> Iterator[list[St
         from dreamzoom.pipeline.input_copies import keep
         from dreamzoom.pipeline.steps import build
 
-        if compiled.is_first_start():
+        if numba_cache.is_first_start():
             told = "the first job after installation takes a minute longer: code is compiled for this machine"
             sink.log(told, "info")
         inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
         yield build(request, registry.make(request), inputs)
 
 
-def read_request(folder: Folder) -> wire.Request:
+def read_request(folder: Folder) -> schema.Request:
     """The request of a job folder.
 
     Raises:
@@ -95,7 +95,7 @@ def check_place(folder: Folder) -> None:
         raise DreamzoomError(f"{folder.root} holds other files and no job", remedy)
 
 
-def _write_request(folder: Folder, request: wire.Request) -> None:
+def _write_request(folder: Folder, request: schema.Request) -> None:
     """Write the request; a result of another one goes first, so that the two never contradict each other."""
     data = validation.encode_request(request)
     if folder.is_job() and folder.read(layout.REQUEST) == data:

@@ -11,8 +11,8 @@ from typing import Any
 from core.errors import BadRequest
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.request.inputs import Input, check, digest_of_file, named_files
+from dreamzoom.request.schema import Request
 from dreamzoom.stages.base import layout
-from dreamzoom.wire import Request
 
 
 def keep(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[str, Input]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dreamzoom.pipeline.folder import Folder
-from dreamzoom.report import PREVIEW_SIDE
+from dreamzoom.progress import PREVIEW_SIDE
 from dreamzoom.stages.base import layout
 
 

@@ -12,7 +12,7 @@ from dreamzoom.pipeline.generate import begin, read_request
 from dreamzoom.pipeline.records import is_done
 from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import Step
-from dreamzoom.wire import Request
+from dreamzoom.request.schema import Request
 
 
 def prepare(request: Request, folder: Folder, sink: Sink | None = None) -> list[str]:

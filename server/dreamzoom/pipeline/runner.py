@@ -19,7 +19,7 @@ from dreamzoom.pipeline.journal import Journal
 from dreamzoom.pipeline.live_preview import LivePicture
 from dreamzoom.pipeline.records import forget, is_done, records, write_record
 from dreamzoom.pipeline.steps import Step
-from dreamzoom.report import PREVIEW_INTERVAL, Report
+from dreamzoom.progress import PREVIEW_INTERVAL, Report
 from dreamzoom.stages.base import layout
 
 PROGRESS_INTERVAL = 0.1  # seconds

@@ -10,12 +10,12 @@ from typing import Any
 
 from dreamzoom.engines.base import Engine
 from dreamzoom.request.inputs import Input
+from dreamzoom.request.schema import Request
 from dreamzoom.stages import all_stages
 from dreamzoom.stages.base.context import Context, make_context
 from dreamzoom.stages.base.digest import digest_of
 from dreamzoom.stages.base.layout import Entry
 from dreamzoom.stages.base.stage import Read, Scope, Stage, Write
-from dreamzoom.wire import Request
 
 
 @dataclass(frozen=True)

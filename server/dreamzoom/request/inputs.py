@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from core.errors import BadRequest, SplatFileError
-from dreamzoom import images, wire
-from dreamzoom.wire import Request
+from dreamzoom.request import images, schema
+from dreamzoom.request.schema import Request
 
 SAME_ASPECT = 0.02
 """A depth map may differ from its picture's aspect by so much: what rounding to whole pixels does to small ones."""
@@ -116,9 +116,9 @@ def located(request: Request, base: Path) -> Request:
     return msgspec.structs.replace(request, levels=levels, engine=_engine_located(request.engine, base))
 
 
-def _engine_located(engine: wire.Engine, base: Path) -> wire.Engine:
+def _engine_located(engine: schema.Engine, base: Path) -> schema.Engine:
     """Folders of models and files of LoRAs likewise; a model's name that is no folder there stays a name."""
-    if not isinstance(engine, wire.DiffusionEngine):
+    if not isinstance(engine, schema.DiffusionEngine):
         return engine
 
     def found(name: str) -> str:

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 
 from core.errors import BadRequest
-from dreamzoom.refusal import got, refusal, spoken
-from dreamzoom.wire import Request
+from dreamzoom.request.schema import Request
+from dreamzoom.request.validation_errors import got, refusal, spoken
 
 MAX_REQUEST_BYTES = 64 << 20
 

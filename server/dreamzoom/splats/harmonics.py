@@ -12,7 +12,7 @@ from core.spherical_harmonics import C1 as _C1
 from core.spherical_harmonics import C2 as _C2
 from core.spherical_harmonics import C3 as _C3
 from core.spherical_harmonics import SH_C0
-from dreamzoom.splats.project import compiled
+from dreamzoom.splats.splat_projection import compiled
 
 
 @compiled

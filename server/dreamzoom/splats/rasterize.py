@@ -14,7 +14,7 @@ import numpy as np
 from core.camera import Camera
 from core.colour import linear_to_srgb, srgb_to_linear
 from core.gaussians import Gaussians
-from dreamzoom.splats import cpu
+from dreamzoom.splats import cpu_rasterizer
 from dreamzoom.splats.cuda import probe
 from dreamzoom.splats.supersampling import averaged
 from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE, see
@@ -75,7 +75,7 @@ def rasterize(
     elif backend == "torch":
         rgb, alpha, depth = _by_twin(splats, fine, opacities, background, tau, near)
     else:
-        rgb, alpha, depth = cpu.blend_hits(see(splats, fine, opacities, tau, near), background)
+        rgb, alpha, depth = cpu_rasterizer.blend_hits(see(splats, fine, opacities, tau, near), background)
     if samples > 1:
         rgb, alpha, depth = _averaged(rgb, alpha, depth, samples)
     return Raster(rgb if linear else linear_to_srgb(rgb), alpha, depth)
@@ -98,16 +98,16 @@ def _card(backend: str, splats: Gaussians, camera: Camera):
 
 
 def _by_twin(splats, camera, opacities, background, tau, near):
-    """The same by `reference`, in float64."""
+    """The same by `torch_reference`, in float64."""
     import torch
 
-    from dreamzoom.splats import reference
+    from dreamzoom.splats import torch_reference
 
     means, log_scales, quaternions, alphas, sh = (
         torch.tensor(np.asarray(array), dtype=torch.float64)
         for array in (splats.means, splats.log_scales, splats.quaternions, opacities, splats.sh)
     )
-    got = reference.rasterize(
+    got = torch_reference.rasterize(
         means, log_scales, quaternions, torch.logit(alphas), sh, camera,
         background=tuple(background.tolist()), tau=tau, near=near,
     )  # fmt: skip

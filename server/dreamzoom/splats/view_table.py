@@ -6,9 +6,9 @@ import numpy as np
 
 from core.camera import Camera
 from core.gaussians import Gaussians
-from dreamzoom.splats import cpu
+from dreamzoom.splats import cpu_rasterizer
 from dreamzoom.splats.harmonics import shade
-from dreamzoom.splats.project import COLUMNS, project
+from dreamzoom.splats.splat_projection import COLUMNS, project
 from dreamzoom.splats.threads import run_chunks
 
 NEAR = 1e-2
@@ -17,15 +17,15 @@ PIXEL_VARIANCE = 1 / 12
 """Variance of a square pixel, in pixels²: the antialiasing filter."""
 
 
-def see(splats: Gaussians, camera: Camera, opacities: np.ndarray, tau: float, near: float) -> cpu.Hits:
+def see(splats: Gaussians, camera: Camera, opacities: np.ndarray, tau: float, near: float) -> cpu_rasterizer.Hits:
     """Every pixel's hits; opacities (N,) in 0..1, tau the variance of the pixel filter in pixels²."""
-    return cpu.find_hits(*tabulate(splats, camera, opacities, tau, near), camera.width, camera.height, near)
+    return cpu_rasterizer.find_hits(*tabulate(splats, camera, opacities, tau, near), camera.width, camera.height, near)
 
 
 def tabulate(
     splats: Gaussians, camera: Camera, opacities: np.ndarray, tau: float, near: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What pixels need of every splat (`project`): the table (N, COLUMNS) float32 and boxes (N, 4) int32."""
+    """What pixels need of every splat (`splat_projection`): the table (N, COLUMNS) float32 and boxes (N, 4) int32."""
     count = len(splats)
     table, box = np.zeros((count, COLUMNS), np.float32), np.zeros((count, 4), np.int32)
     means, log_scales, quaternions, sh, opacities = (

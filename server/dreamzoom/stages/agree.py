@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 
 from core.camera import Similarity
 from core.colour import to_bytes
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 from dreamzoom.stages import paste, plan
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.context import Context

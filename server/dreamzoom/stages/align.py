@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.joint import Posed, align_jointly
+from dreamzoom.geometry.joint_depth_alignment import Posed, align_jointly
 from dreamzoom.geometry.merge import glue, thin
-from dreamzoom.geometry.project import project
+from dreamzoom.geometry.point_rendering import project
 from dreamzoom.geometry.view import View
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 from dreamzoom.stages import plan
 from dreamzoom.stages.assets import AssetFiles, Assets
 from dreamzoom.stages.base import layout

@@ -16,7 +16,7 @@ from core.colour import linear_to_srgb
 from core.formats.splat_ply import read_splats, third_axes
 from core.gaussians import Gaussians, joined
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.project import Projection
+from dreamzoom.geometry.point_rendering import Projection
 from dreamzoom.geometry.view import KNOWN, UNKNOWN
 from dreamzoom.request.inputs import Input
 from dreamzoom.splats.rasterize import rasterize

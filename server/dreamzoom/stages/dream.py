@@ -12,12 +12,12 @@ from core.camera import Camera
 from core.errors import DreamzoomError
 from dreamzoom.engines.base import Engine
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.photometric import Picture
-from dreamzoom.geometry.project import Projection, project
-from dreamzoom.geometry.seam import Aligned
+from dreamzoom.geometry.depth_alignment import Aligned
+from dreamzoom.geometry.photometric_depth import Picture
+from dreamzoom.geometry.point_rendering import Projection, project
 from dreamzoom.geometry.view import View
-from dreamzoom.geometry.views import MOST_PLACES, along, views_of_holes
-from dreamzoom.report import Report
+from dreamzoom.geometry.view_planning import MOST_PLACES, along, views_of_holes
+from dreamzoom.progress import Report
 from dreamzoom.stages import plan
 from dreamzoom.stages.assets import AssetFiles, Assets
 from dreamzoom.stages.base import layout

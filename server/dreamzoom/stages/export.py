@@ -12,7 +12,7 @@ import numpy as np
 from core.camera import Camera, Similarity
 from core.gaussians import Gaussians, moved
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import plan
 from dreamzoom.stages.assets import AssetFiles

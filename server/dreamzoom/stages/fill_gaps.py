@@ -19,9 +19,9 @@ from core.camera import Camera
 from core.colour import linear_to_srgb
 from core.gaussians import Gaussians, joined
 from core.spherical_harmonics import SH_C0
-from dreamzoom.report import Report
-from dreamzoom.splats.initial import START_OPACITY, quaternions_of
-from dreamzoom.splats.optimise import FLATNESS
+from dreamzoom.progress import Report
+from dreamzoom.splats.fitting.adam import FLATNESS
+from dreamzoom.splats.fitting.initial import START_OPACITY, quaternions_of
 from dreamzoom.splats.rasterize import rasterize
 
 OPEN = 0.7

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.camera import Camera
-from dreamzoom import images
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
+from dreamzoom.request import images
 from dreamzoom.request.inputs import Input, asset_fields
 from dreamzoom.stages import plan
 from dreamzoom.stages.assets import AssetFiles, PlacedFile, in_reach

@@ -10,11 +10,11 @@ import numpy as np
 from core.camera import Camera, Similarity
 from core.gaussians import Gaussians, joined, moved
 from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.sampling.depth_warp import cells
 from dreamzoom.stages import plan
 from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.stage import Inputs, Scope
 from dreamzoom.stages.base.values import DreamedView, FinalPictures
-from dreamzoom.zoom.warp import cells
 
 FEATHER = 0.08
 """The share of an anchor view's half size, at its border, over which its splats thin out (`export`)."""

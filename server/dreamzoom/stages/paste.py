@@ -19,14 +19,14 @@ from scipy.sparse.linalg import lsqr
 from core.camera import Similarity
 from dreamzoom.engines.base import Engine
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.harmonic import solve
-from dreamzoom.geometry.project import project
+from dreamzoom.geometry.laplace_solver import solve
+from dreamzoom.geometry.point_rendering import project
 from dreamzoom.geometry.view import COARSE, KNOWN, View
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
+from dreamzoom.sampling.depth_warp import Seen, make_warp
 from dreamzoom.stages.base.values import DreamedView, FinalPictures
 from dreamzoom.stages.levels import LevelPrompt, repainted
 from dreamzoom.stages.zoom import paint
-from dreamzoom.zoom.warp import Seen, make_warp
 
 SURFACE = 0.03
 """A view shows a point of the cloud where it lies within this share of the depth that it sees."""

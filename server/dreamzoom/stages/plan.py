@@ -9,10 +9,10 @@ import numpy as np
 
 from core import fading
 from core.camera import Camera
-from dreamzoom.geometry import views
+from dreamzoom.geometry import view_planning
 from dreamzoom.geometry.view import View
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.quality import QualitySettings
@@ -34,7 +34,7 @@ def overscan(path: ZoomPath, limits: QualitySettings) -> float:
 
 def anchor(path: ZoomPath, level: int, limits: QualitySettings) -> View:
     """A_k: the path's camera at u = k, widened by the overscan, in the frame of level k."""
-    return views.anchor(path, level, overscan(path, limits))
+    return view_planning.anchor(path, level, overscan(path, limits))
 
 
 def anchor_in(context: Context, level: int, frame: int) -> Camera:
@@ -57,7 +57,7 @@ def gap_cameras(path: ZoomPath, level: int, limits: QualitySettings) -> list[Cam
 
 def _spread(path: ZoomPath, level: int, limits: QualitySettings) -> list[Camera]:
     """Those about one coming of a level: as many as the quality says, and more where the camera turns."""
-    cameras = [camera for _, camera in views.along(path, level, 4 * MOST_PLACES, before=GAPS_FROM)]
+    cameras = [camera for _, camera in view_planning.along(path, level, 4 * MOST_PLACES, before=GAPS_FROM)]
     turns = [np.arccos(np.clip(a.rotation[:, 2] @ b.rotation[:, 2], -1, 1)) for a, b in zip(cameras, cameras[1:])]
     count = min(limits.places + round(sum(turns) / TURN), MOST_PLACES, len(cameras))
     return [cameras[n] for n in np.linspace(0, len(cameras) - 1, count).round().astype(int)]

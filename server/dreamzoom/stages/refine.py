@@ -12,17 +12,17 @@ import numpy as np
 
 from dreamzoom.engines.base import Denoises
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
+from dreamzoom.sampling.denoiser import Prompt
+from dreamzoom.sampling.depth_warp import Link, Seen, make_link, reprojection_db
+from dreamzoom.sampling.levels import complete_prompts
+from dreamzoom.sampling.second_pass import Again, Shot, refine_views
 from dreamzoom.stages import plan
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.stage import ENGINE, Inputs, Scope, Stage, Write, each
 from dreamzoom.stages.base.values import DreamedView, FinalPictures
 from dreamzoom.stages.given import GivenPixels, given_pixels
-from dreamzoom.zoom.denoiser import Prompt
-from dreamzoom.zoom.levels import complete_prompts
-from dreamzoom.zoom.second import Again, Shot, refine_views
-from dreamzoom.zoom.warp import Link, Seen, make_link, reprojection_db
 
 STRENGTH = 0.5
 """How far back the second pass starts, in log noise ratio: the layout stays, what depth moves is drawn anew."""
@@ -70,7 +70,7 @@ def groups(count: int, views: int, pixels: int) -> list[range]:
 
 
 def options(sampling: dict[str, Any]) -> Again:
-    """The second pass of an engine whose joint sampling takes these arguments (`zoom.levels.stream_levels`)."""
+    """The second pass of an engine whose joint sampling takes these arguments (`sampling.levels.stream_levels`)."""
     kept = {name: sampling[name] for name in ("batch", "eta", "order") if name in sampling}
     return Again(STRENGTH, max(round(sampling.get("steps", 50) * STEPS), 2), **kept)
 

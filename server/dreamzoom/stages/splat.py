@@ -11,14 +11,14 @@ from scipy.ndimage import gaussian_filter
 from core.camera import Camera
 from core.gaussians import Gaussians
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.edges import behind_edges, find_edges
-from dreamzoom.geometry.project import project
+from dreamzoom.geometry.depth_edges import behind_edges, find_edges
+from dreamzoom.geometry.point_rendering import project
 from dreamzoom.geometry.view import UNKNOWN
-from dreamzoom.geometry.views import bridges, support_cameras
-from dreamzoom.report import Report
-from dreamzoom.splats.fit import fit
-from dreamzoom.splats.initial import initial
-from dreamzoom.splats.target import Target
+from dreamzoom.geometry.view_planning import bridges, support_cameras
+from dreamzoom.progress import Report
+from dreamzoom.splats.fitting.fit import fit
+from dreamzoom.splats.fitting.initial import initial
+from dreamzoom.splats.fitting.target import Target
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.stage import Inputs, Outputs, Scope, Stage, each, own

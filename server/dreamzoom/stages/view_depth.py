@@ -10,11 +10,11 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from core.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.edges import Edges, find_edges
-from dreamzoom.geometry.lift import lift
-from dreamzoom.geometry.photometric import Picture, depth_correction
-from dreamzoom.geometry.project import Projection, project
-from dreamzoom.geometry.seam import Aligned, align
+from dreamzoom.geometry.depth_alignment import Aligned, align
+from dreamzoom.geometry.depth_edges import Edges, find_edges
+from dreamzoom.geometry.photometric_depth import Picture, depth_correction
+from dreamzoom.geometry.point_rendering import Projection, project
+from dreamzoom.geometry.unproject import lift
 from dreamzoom.geometry.view import KNOWN, DepthKind, DepthMap
 from dreamzoom.stages.base.values import DreamedView, FittedView
 

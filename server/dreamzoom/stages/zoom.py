@@ -10,17 +10,17 @@ import numpy as np
 
 from dreamzoom.engines.base import Denoises, Engine
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.project import Projection, project
+from dreamzoom.geometry.point_rendering import Projection, project
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
+from dreamzoom.sampling.levels import stream_levels
 from dreamzoom.stages import plan
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.stage import ENGINE, Inputs, Outputs, Scope, Stage, each, own, whole_job
 from dreamzoom.stages.given import GivenPixels, centred, given_pixels
 from dreamzoom.stages.levels import CoarserLevel, LevelPrompt, coarser_levels, known_points, level_prompt, parents
-from dreamzoom.zoom.levels import stream_levels
 
 
 def level_image(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import EngineUnavailable, ModelMissing
-from dreamzoom.engines.diffusion import check, places
-from dreamzoom.engines.diffusion.check import Model
+from dreamzoom.engines.diffusion import model_cache, model_validation
+from dreamzoom.engines.diffusion.model_validation import Model
 
 GIB = 1 << 30
 
@@ -75,12 +75,12 @@ def best(use: str) -> Path:
     offered = [offer for offer in OFFERS.values() if offer.use == use]
     fitting = [offer for offer in offered if offer.card <= memory] + [offer for offer in offered if offer.card > memory]
     for offer in fitting:
-        folder = places.snapshot_of(offer.repository)
+        folder = model_cache.snapshot_of(offer.repository)
         if folder is not None:
             return folder
-    for _, folder in places.cached():
+    for _, folder in model_cache.cached():
         try:
-            check.picture_model(folder) if use == "picture" else check.depth_model(folder)
+            model_validation.picture_model(folder) if use == "picture" else model_validation.depth_model(folder)
         except EngineUnavailable:
             continue
         return folder
@@ -105,7 +105,7 @@ def card_memory() -> float:
 def entries(folder: Path | None = None) -> list[Entry]:
     """All models of the cache, or of a folder: itself, or the folders in it."""
     if folder is None:
-        return [entry(name, place) for name, place in places.cached()]
+        return [entry(name, place) for name, place in model_cache.cached()]
     inside = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
     models = [path for path in inside if (path / "model_index.json").exists() or (path / "config.json").exists()]
     return [entry(str(path), path) for path in (models[:1] if models[:1] == [folder] else models)]
@@ -116,14 +116,14 @@ def entry(name: str, folder: Path) -> Entry:
     licence = _licence(folder)
     try:
         index = folder / "model_index.json"
-        is_picture = index.exists() and "Marigold" not in str(check.read_json(index).get("_class_name"))
+        is_picture = index.exists() and "Marigold" not in str(model_validation.read_json(index).get("_class_name"))
         return _picture(name, folder, licence) if is_picture else _depth(name, folder, licence)
     except EngineUnavailable as error:
         return Entry(name, "", "", (), _bytes(sorted(folder.rglob("*.safetensors"))), "", licence, str(error))
 
 
 def _picture(name: str, folder: Path, licence: str) -> Entry:
-    model: Model = check.picture_model(folder)
+    model: Model = model_validation.picture_model(folder)
     files = [file for part in model.components.values() for file in part.folder.glob("*.safetensors")]
     abilities = ("paint", "joint") if model.family.joint else ("paint",)
     return Entry(name, "picture", model.family.name, abilities, _bytes(files), _precision(files), licence)
@@ -132,7 +132,7 @@ def _picture(name: str, folder: Path, licence: str) -> Entry:
 def _depth(name: str, folder: Path, licence: str) -> Entry:
     from dreamzoom.engines.diffusion.depth import depth_files, kind_of
 
-    family, components = check.depth_model(folder)
+    family, components = model_validation.depth_model(folder)
     files = depth_files(folder, components)
     abilities = (f"depth ({kind_of(folder, family)})",)
     return Entry(name, "depth", family.name, abilities, _bytes(files), _precision(files), licence)
@@ -146,7 +146,7 @@ def _precision(files: list[Path]) -> str:
     """The type that most numbers of the weights have."""
     counts: dict[str, int] = {}
     for file in files:
-        for value in check.tensors(file).values():
+        for value in model_validation.tensors(file).values():
             begin, end = value["data_offsets"]
             counts[value["dtype"]] = counts.get(value["dtype"], 0) + end - begin
     names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}

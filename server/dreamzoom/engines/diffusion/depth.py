@@ -17,12 +17,12 @@ from torch.nn.functional import pad as torch_pad
 
 from core.camera import Camera
 from core.errors import DreamzoomError
-from dreamzoom.engines.diffusion import check, loading
+from dreamzoom.engines.diffusion import loading, model_validation
 from dreamzoom.engines.diffusion.families import MARIGOLD, DepthFamily
 from dreamzoom.engines.diffusion.loading import Placement
-from dreamzoom.engines.diffusion.watch import Watch, watched
+from dreamzoom.engines.diffusion.progress_hooks import Watch, watched
 from dreamzoom.geometry.view import DepthKind, DepthMap
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 
 MODES = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 """PIL's numbers of resampling filters."""
@@ -48,7 +48,9 @@ class Depth:
             self.watch.part(network)
 
     @classmethod
-    def load(cls, folder: Path, family: DepthFamily, components: dict[str, check.Component], where: Placement) -> Depth:
+    def load(
+        cls, folder: Path, family: DepthFamily, components: dict[str, model_validation.Component], where: Placement
+    ) -> Depth:
         """The model in a folder.
 
         Args:
@@ -57,11 +59,11 @@ class Depth:
             where: As of the class.
         """
         if family is MARIGOLD:
-            index = check.read_json(folder / "model_index.json")
+            index = model_validation.read_json(folder / "model_index.json")
             return cls(
                 family, kind_of(folder, family), loading.marigold(components, index, folder, where.dtype), {}, where
             )
-        looks = check.read_json(folder / "preprocessor_config.json")
+        looks = model_validation.read_json(folder / "preprocessor_config.json")
         network = loading.load("transformers", family.model, folder, where.dtype)
         return cls(family, kind_of(folder, family), network, looks, where)
 
@@ -138,7 +140,7 @@ class Depth:
 def kind_of(folder: Path, family: DepthFamily) -> DepthKind:
     """What a model's values mean; Depth Anything says so in its configuration."""
     if family.name == "depth-anything":
-        metric = check.read_json(folder / "config.json").get("depth_estimation_type") == "metric"
+        metric = model_validation.read_json(folder / "config.json").get("depth_estimation_type") == "metric"
         return DepthKind.METRIC if metric else DepthKind.DISPARITY
     return family.kind
 
@@ -146,5 +148,5 @@ def kind_of(folder: Path, family: DepthFamily) -> DepthKind:
 def depth_files(folder: Path, components: dict[str, Any]) -> list[Path]:
     """All weight files of a depth model."""
     if not components:
-        return check.whole_weights(folder)
+        return model_validation.whole_weights(folder)
     return [file for part in components.values() for file in sorted(part.folder.glob("*.safetensors"))]

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from core.errors import DreamzoomError
-from dreamzoom.engines.diffusion import catalogue, places
-from dreamzoom.report import Report
+from dreamzoom.engines.diffusion import catalogue, model_cache
+from dreamzoom.progress import Report
 
 ENDINGS = (".safetensors", ".json", ".txt", ".model", ".jinja")
 PARTS = {
@@ -128,7 +128,7 @@ def fetch(chosen: Listing, report: Report) -> Path:
     from huggingface_hub import constants, hf_hub_download
 
     constants.DOWNLOAD_CHUNK_SIZE = PIECE
-    cache = places.cache_folder()
+    cache = model_cache.cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     missing = missing_bytes(chosen)
     if shutil.disk_usage(cache).free < missing * 1.02:
@@ -195,7 +195,7 @@ def _fetch_weights(chosen: Listing, file: File, told: _Told) -> None:
     if _digest(part, told) != file.sha256:
         part.unlink()
         raise _damaged(file)
-    target = blob if are_symlinks_supported(places.cache_folder()) else pointer
+    target = blob if are_symlinks_supported(model_cache.cache_folder()) else pointer
     target.parent.mkdir(parents=True, exist_ok=True)
     part.replace(target)
 
@@ -225,7 +225,7 @@ def _damaged(file: File) -> DreamzoomError:
 
 def _folder(chosen: Listing) -> Path:
     """Its place in the cache."""
-    return places.cache_folder() / f"models--{chosen.repository.replace('/', '--')}"
+    return model_cache.cache_folder() / f"models--{chosen.repository.replace('/', '--')}"
 
 
 def missing_bytes(chosen: Listing) -> int:

@@ -1,6 +1,6 @@
 """The diffusion engine: real models off the disk, for painting, for depth and for sampling all levels jointly.
 
-A model is checked when the engine is made (`check`), and loaded when it is first needed.
+A model is checked when the engine is made (`model_validation`), and loaded when it is first needed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import BadRequest, DreamzoomError
-from dreamzoom.engines.diffusion import catalogue, check, places
+from dreamzoom.engines.diffusion import catalogue, model_cache, model_validation
 from dreamzoom.geometry.view import DepthMap, View
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 
 if TYPE_CHECKING:
-    from dreamzoom.wire import DiffusionEngine as Options
-    from dreamzoom.wire import Request
-    from dreamzoom.zoom.denoiser import Denoiser
+    from dreamzoom.request.schema import DiffusionEngine as Options
+    from dreamzoom.request.schema import Request
+    from dreamzoom.sampling.denoiser import Denoiser
 
 VERSION = 2
 OVERSCAN = 2.0
@@ -34,11 +34,11 @@ def make(request: Request) -> DiffusionEngine:
         EngineUnavailable: A model is missing or can't be used; the remedy says what to do.
         BadRequest: An option does not fit the model.
     """
-    from dreamzoom.engines.diffusion.denoise import DENOISERS
+    from dreamzoom.engines.diffusion.network_denoisers import DENOISERS
 
     options = _options(request)
-    folder = places.find(options.model) if options.model else catalogue.best("picture")
-    model = check.picture_model(folder)
+    folder = model_cache.find(options.model) if options.model else catalogue.best("picture")
+    model = model_validation.picture_model(folder)
     joint = options.joint and model.family.name in DENOISERS
     return (JointDiffusionEngine if joint else DiffusionEngine)(request, model)
 
@@ -47,24 +47,24 @@ class DiffusionEngine:
     """Paints with an inpainting pipeline, and asks a depth model.
 
     Args:
-        request: Its engine is a `wire.DiffusionEngine`; its prompts are read for levels that have none.
+        request: Its engine is a `schema.DiffusionEngine`; its prompts are read for levels that have none.
         model: The picture model, checked.
     """
 
     name = "diffusion"
     multiview_consistent = False
 
-    def __init__(self, request: Request, model: check.Model):
+    def __init__(self, request: Request, model: model_validation.Model):
         from dreamzoom.engines.diffusion import loading
-        from dreamzoom.zoom.levels import complete_prompts
+        from dreamzoom.sampling.levels import complete_prompts
 
         self.options = _options(request)
         self.model = model
         self.where = loading.placement(self.options.device, self.options.precision)
         self._depth_folder = (
-            places.find(self.options.depth_model) if self.options.depth_model else catalogue.best("depth")
+            model_cache.find(self.options.depth_model) if self.options.depth_model else catalogue.best("depth")
         )
-        self._depth_checked = check.depth_model(self._depth_folder)
+        self._depth_checked = model_validation.depth_model(self._depth_folder)
         self._loras = [(Path(lora.file).expanduser(), lora.weight) for lora in self.options.loras]
         self._check_loras()
         texts = [level.prompt for level in request.levels]
@@ -94,7 +94,7 @@ class DiffusionEngine:
                 "model": self._described(self.model.folder, self._files(), self.model.family.name),
                 "depth_model": self._described_depth(),
                 "loras": [
-                    {"name": file.name, "sha256": places.weights_digest([file]), "weight": weight}
+                    {"name": file.name, "sha256": model_cache.weights_digest([file]), "weight": weight}
                     for file, weight in self._loras
                 ],
                 "style": own.style,
@@ -158,14 +158,14 @@ class DiffusionEngine:
         if self._painter is None:
             from dreamzoom.engines.diffusion import loading, memory
             from dreamzoom.engines.diffusion.painter import Painter, PaintSettings
-            from dreamzoom.engines.diffusion.watch import Watch, watched
-            from dreamzoom.engines.diffusion.words import PromptEncoder
+            from dreamzoom.engines.diffusion.progress_hooks import Watch, watched
+            from dreamzoom.engines.diffusion.prompt_encoding import PromptEncoder
 
             family, own = self.model.family, self.options
-            report.log(f"loading {places.name_of(self.model.folder)[0]}")
+            report.log(f"loading {model_cache.name_of(self.model.folder)[0]}")
             pipe = loading.painter(self.model, self.where, own.scheduler, self._loras, report)
             planned = memory.plan(self.model, self.where, own.offload, self._pixels, own.batch)
-            report.log(planned.line(places.name_of(self.model.folder)[0], self.where))
+            report.log(planned.line(model_cache.name_of(self.model.folder)[0], self.where))
             memory.place_pipeline(pipe, planned.offload, self.where.device)
             if planned.peak > memory.SHARE * planned.free or planned.offload != "none":
                 memory.save_memory(pipe)
@@ -233,7 +233,7 @@ class DiffusionEngine:
         return own.steps or steps, guidance if own.guidance is None else own.guidance
 
     def _scheduler_settings(self) -> dict[str, Any]:
-        return check.read_json(self.model.components["scheduler"].folder / "scheduler_config.json")
+        return model_validation.read_json(self.model.components["scheduler"].folder / "scheduler_config.json")
 
     def _check_loras(self) -> None:
         """What can be said of them before anything is loaded. Raises BadRequest or EngineUnavailable."""
@@ -242,7 +242,7 @@ class DiffusionEngine:
                 raise BadRequest(
                     f"engine.loras[{index}].file", f"must be a .safetensors file that is there; got '{file.name}'"
                 )
-            check.tensors(file)
+            model_validation.tensors(file)
 
     def _files(self) -> list[Path]:
         parts = self.model.components.values()
@@ -257,8 +257,8 @@ class DiffusionEngine:
 
     @staticmethod
     def _described(folder: Path, files: list[Path], family: str) -> dict[str, Any]:
-        name, revision = places.name_of(folder)
-        return {"name": name, "revision": revision, "family": family, "weights": places.weights_digest(files)}
+        name, revision = model_cache.name_of(folder)
+        return {"name": name, "revision": revision, "family": family, "weights": model_cache.weights_digest(files)}
 
 
 class JointDiffusionEngine(DiffusionEngine):
@@ -266,7 +266,7 @@ class JointDiffusionEngine(DiffusionEngine):
 
     def denoiser(self, report: Report) -> Denoiser:
         """The network as the joint sampler sees it."""
-        from dreamzoom.engines.diffusion.denoise import DENOISERS
+        from dreamzoom.engines.diffusion.network_denoisers import DENOISERS
 
         painter = self.painter(report)
         kind = DENOISERS[self.model.family.name]
@@ -275,7 +275,7 @@ class JointDiffusionEngine(DiffusionEngine):
 
     def sampling(self) -> dict[str, Any]:
         """Steps, guidance, batch and solver of the joint sampler."""
-        from dreamzoom.engines.diffusion.denoise import SOLVERS
+        from dreamzoom.engines.diffusion.network_denoisers import SOLVERS
 
         solver = SOLVERS[self.options.scheduler]
         own = self.options
@@ -284,9 +284,9 @@ class JointDiffusionEngine(DiffusionEngine):
 
 
 def _options(request: Request) -> Options:
-    from dreamzoom import wire
+    from dreamzoom.request import schema
 
-    assert isinstance(request.engine, wire.DiffusionEngine)
+    assert isinstance(request.engine, schema.DiffusionEngine)
     return request.engine
 
 

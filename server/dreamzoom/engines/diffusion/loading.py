@@ -1,4 +1,4 @@
-"""Loads models that `check` has passed: concrete classes, safetensors, no network, no code of their own."""
+"""Loads models that `model_validation` has passed: concrete classes, safetensors, no network, no code of their own."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 import torch  # noqa: E402
 
 from core.errors import BadRequest, EngineUnavailable  # noqa: E402
-from dreamzoom.engines.diffusion import check, families  # noqa: E402
-from dreamzoom.engines.diffusion.check import Component, Model  # noqa: E402
-from dreamzoom.report import Report  # noqa: E402
+from dreamzoom.engines.diffusion import families, model_validation  # noqa: E402
+from dreamzoom.engines.diffusion.model_validation import Component, Model  # noqa: E402
+from dreamzoom.progress import Report  # noqa: E402
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -100,7 +100,7 @@ def load(package: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
     missing = sorted(told.get("missing_keys") or []) + sorted(map(str, told.get("mismatched_keys") or []))
     if missing:
         raise EngineUnavailable(
-            f"{folder} lacks {len(missing)} of the tensors of a {kind}, {missing[0]} for one", check.AGAIN
+            f"{folder} lacks {len(missing)} of the tensors of a {kind}, {missing[0]} for one", model_validation.AGAIN
         )
     return network.eval().requires_grad_(False)
 
@@ -159,7 +159,7 @@ def _add_loras(pipe: Any, loras: list[tuple[Path, float]]) -> None:
         field = f"engine.loras[{index}].file"
         if file.suffix != ".safetensors" or not file.is_file():
             raise BadRequest(field, f"must be a .safetensors file that is there; got '{file}'")
-        check.tensors(file)
+        model_validation.tensors(file)
         if not hasattr(pipe, "load_lora_weights"):
             raise BadRequest(field, f"must be left out: a {type(pipe).__name__} takes no LoRAs")
         names.append(f"lora{index}")
@@ -176,7 +176,7 @@ def _add_loras(pipe: Any, loras: list[tuple[Path, float]]) -> None:
 
 
 def _broken(folder: Path, error: Exception) -> EngineUnavailable:
-    return EngineUnavailable(f"{folder} can't be loaded: {_line(error)}", check.AGAIN)
+    return EngineUnavailable(f"{folder} can't be loaded: {_line(error)}", model_validation.AGAIN)
 
 
 def _line(error: Exception) -> str:

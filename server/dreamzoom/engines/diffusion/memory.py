@@ -8,9 +8,9 @@ from typing import Any
 import psutil
 import torch
 
-from dreamzoom.engines.diffusion import check
-from dreamzoom.engines.diffusion.check import Model
+from dreamzoom.engines.diffusion import model_validation
 from dreamzoom.engines.diffusion.loading import Placement
+from dreamzoom.engines.diffusion.model_validation import Model
 
 GIB = 1 << 30
 SHARE = 0.9
@@ -83,7 +83,7 @@ def part_bytes(model: Model, dtype: torch.dtype) -> dict[str, int]:
     for name, component in model.components.items():
         count = 0
         for file in component.folder.glob("*.safetensors"):
-            for entry in check.tensors(file).values():
+            for entry in model_validation.tensors(file).values():
                 size = 1
                 for side in entry["shape"]:
                     size *= side

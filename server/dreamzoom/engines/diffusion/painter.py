@@ -11,12 +11,12 @@ import torch
 
 from dreamzoom.engines.diffusion import canvas
 from dreamzoom.engines.diffusion.families import Family
-from dreamzoom.engines.diffusion.watch import Previews, Watch
-from dreamzoom.engines.diffusion.words import PromptEncoder
+from dreamzoom.engines.diffusion.progress_hooks import Previews, Watch
+from dreamzoom.engines.diffusion.prompt_encoding import PromptEncoder
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
-from dreamzoom.report import Report
-from dreamzoom.zoom.codec import VaeCodec
-from dreamzoom.zoom.denoiser import Prompt
+from dreamzoom.progress import Report
+from dreamzoom.sampling.codec import VaeCodec
+from dreamzoom.sampling.denoiser import Prompt
 
 LARGE = 1.5
 """Pictures with sides above so many times the model's own are painted small first, then tile by tile."""

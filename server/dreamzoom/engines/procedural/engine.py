@@ -15,7 +15,7 @@ from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.geometry.view import KNOWN, DepthKind, DepthMap, View
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 
 MOST_CELLS = 576
 """Cells a side of a ring at the most; fewer for small pictures."""

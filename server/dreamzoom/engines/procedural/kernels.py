@@ -1,5 +1,5 @@
 """The compiled heart of the world: height and colour of a place, grids of height, shadow and openness, and the ray
-march. `picture` makes pictures of them.
+march. `renderer` makes pictures of them.
 
 A place is given in the frame of the level whose camera looks, K. `chain` holds the levels j that matter there, older
 and finer than K, the oldest first: columns scale (p^(K−j)), offset x y z (the origin of frame K in frame j), the plane
@@ -16,9 +16,9 @@ import math
 
 from numba import njit
 
-from dreamzoom.engines.procedural import recipe as R
+from dreamzoom.engines.procedural import parameters as R
+from dreamzoom.engines.procedural.heightfields import base, detail
 from dreamzoom.engines.procedural.noise import fbm, gradient, mix, smooth
-from dreamzoom.engines.procedural.relief import base, detail
 from dreamzoom.engines.procedural.surface import surface
 
 SCALE, OX, OY, OZ, PLANE, PLANE_X, PLANE_Y, FOCUS_Z, FACTOR, TINT = range(10)

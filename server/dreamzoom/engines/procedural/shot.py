@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.camera import Camera
-from dreamzoom.engines.procedural import picture
-from dreamzoom.engines.procedural.rings import BLOCKS, SUN, in_parts
+from dreamzoom.engines.procedural import renderer
+from dreamzoom.engines.procedural.clipmap import BLOCKS, SUN, in_parts
 
 CORNERS = ((0.375, 0.125), (0.875, 0.375), (0.125, 0.625), (0.625, 0.875))
 """Four places in a pixel, no two in one row or column."""
@@ -81,8 +81,8 @@ class Shot:
         """Linear display light (H, W, 3) float32, one sample a pixel."""
         under, rgb = np.zeros((*self.size, 3)), np.empty((*self.size, 3), np.float32)
         place = self.scene, self.pose, self.lens, depth
-        in_parts(lambda a, b: picture.ground_under(*place, a, b, under), self.size[0], 8)
-        in_parts(lambda a, b: picture.light_rows(*place, under, a, b, rgb), self.size[0], 8)
+        in_parts(lambda a, b: renderer.ground_under(*place, a, b, under), self.size[0], 8)
+        in_parts(lambda a, b: renderer.light_rows(*place, under, a, b, rgb), self.size[0], 8)
         return rgb
 
     def at(self, pixels: np.ndarray) -> np.ndarray:
@@ -117,21 +117,21 @@ class Shot:
         """Mean light (N, 3) of four places in pixels whose neighbours lie on the same surface."""
         out = np.empty((len(pixels), 3), np.float32)
         place = self.scene, self.pose, self.lens, depth
-        in_parts(lambda a, b: picture.light_four(*place, pixels[a:b], out[a:b]), len(pixels), 2048)
+        in_parts(lambda a, b: renderer.light_four(*place, pixels[a:b], out[a:b]), len(pixels), 2048)
         return out
 
     def _rays(self, at: np.ndarray) -> np.ndarray:
         """Light (N, 3) along rays through pixel coordinates (N, 2)."""
         depth, out = self._reaches(at), np.empty((len(at), 3), np.float32)
         place = self.scene, self.pose, self.lens
-        in_parts(lambda a, b: picture.light_rays(*place, at[a:b], depth[a:b], out[a:b]), len(at), 2048)
+        in_parts(lambda a, b: renderer.light_rays(*place, at[a:b], depth[a:b], out[a:b]), len(at), 2048)
         return out
 
     def _reaches(self, at: np.ndarray) -> np.ndarray:
         """Signed z-depth (N,) along rays through pixel coordinates (N, 2)."""
         out = np.empty(len(at))
         at = np.ascontiguousarray(at, np.float64)
-        in_parts(lambda a, b: picture.reaches(*self.rays, self.pose, self.lens, at[a:b], out[a:b]), len(at), 4096)
+        in_parts(lambda a, b: renderer.reaches(*self.rays, self.pose, self.lens, at[a:b], out[a:b]), len(at), 4096)
         return out
 
 

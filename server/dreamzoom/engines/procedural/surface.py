@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from dreamzoom.engines.procedural import recipe as R
+from dreamzoom.engines.procedural import parameters as R
 from dreamzoom.engines.procedural.styles import (
     atom,
     cell,

@@ -10,7 +10,7 @@ import unicodedata
 import numpy as np
 
 from core.colour import srgb_to_linear
-from dreamzoom.engines.procedural import recipe as R
+from dreamzoom.engines.procedural import parameters as R
 from dreamzoom.engines.procedural.moods import MOODS
 
 MAX_STYLES = 3

@@ -4,7 +4,7 @@ finer ones small in the middle.
 The ground is a sum over the levels j that matter at a place, each in its own frame (see `kernels.height`), so level 40
 is as exact as level 0: older levels as far as they can be seen, finer ones until they are smaller than a pixel. Nothing
 grows with the count of levels, and where the flight is a loop, level k is level k mod N. Heights, shadows and openness
-to the sky are kept on nested grids about the focus, made once (`rings`); colours are computed exactly at every place.
+to the sky are kept on nested grids about the focus, made once (`clipmap`); colours are computed exactly at every place.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 from core import reach
 from core.camera import Camera, Similarity
 from core.colour import linear_to_srgb
-from dreamzoom.engines.procedural import kernels, rings
-from dreamzoom.engines.procedural import recipe as R
-from dreamzoom.engines.procedural.rings import BLOCKS, EXTENT, Relief, Shade
+from dreamzoom.engines.procedural import clipmap, kernels
+from dreamzoom.engines.procedural import parameters as R
+from dreamzoom.engines.procedural.clipmap import BLOCKS, EXTENT, Relief, Shade
 from dreamzoom.engines.procedural.shot import ZONES, Ground, Shot
 from dreamzoom.engines.procedural.vocabulary import MAX_STYLES, recipes_of
 from dreamzoom.geometry.zoom_path import ZoomPath
@@ -69,7 +69,7 @@ class World:
         self._rows = [recipes_of(prompt, seed) for prompt, seed in zip(prompts, seeds)]
         for rows, _ in self._rows if loop else self._rows[1:]:
             rows[:, R.BASE] = 0.2  # the older relief is the form already
-        self._cells, self._per_level = cells, rings.per_level(factor)
+        self._cells, self._per_level = cells, clipmap.per_level(factor)
         self._reliefs: OrderedDict[int, Relief] = OrderedDict()
         self._shades: OrderedDict[int, Shade] = OrderedDict()
         self._grounds: OrderedDict[tuple, Ground] = OrderedDict()
@@ -211,7 +211,7 @@ class World:
             owner, extent = self._owner(number), self._extent(number)
             near = extent < 1.5 * EXTENT * self.factor
             chain = self._chain(owner, self.finer - self._deeper)  # so that pictures depend on `finer` levels
-            return rings.bake_relief(chain, extent, self._cells, near)
+            return clipmap.bake_relief(chain, extent, self._cells, near)
 
         return self._cached(self._reliefs, number, make)
 
@@ -221,7 +221,7 @@ class World:
             places, grids = self._heights(owner, range(number, number - reach.SHADED, -1))
             cell = 2 * places[0, 2] / self._cells
             deepest = 0.0 if self.loop else self.factor ** (owner - self.levels + 1)
-            return rings.bake_shade(grids, places, max(deepest, 4 * cell))
+            return clipmap.bake_shade(grids, places, max(deepest, 4 * cell))
 
         return self._cached(self._shades, number, make)
 

@@ -1,4 +1,4 @@
-"""A fit on the GPU, as `splats.cpu_fit` does it on the CPU. Nothing leaves the GPU but sizes and losses."""
+"""A fit on the GPU, as `splats.fitting.cpu_fit` does it on the CPU. Nothing leaves the GPU but sizes and losses."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 import torch
 
 from core.gaussians import Gaussians
-from dreamzoom.report import Report
-from dreamzoom.splats import loss as cpu_loss
-from dreamzoom.splats import terms
-from dreamzoom.splats.colours import PULL
+from dreamzoom.progress import Report
 from dreamzoom.splats.cuda import loss
 from dreamzoom.splats.cuda.driver import Card
+from dreamzoom.splats.cuda.image_operations import averaged, linear_to_srgb, repeated, srgb_to_linear
 from dreamzoom.splats.cuda.layout import KEPT
-from dreamzoom.splats.cuda.pictures import averaged, linear_to_srgb, repeated, srgb_to_linear
 from dreamzoom.splats.cuda.raster import Lens, Parameters, Seen, see, shaded, uploaded
 from dreamzoom.splats.cuda.surfels import Surfels
-from dreamzoom.splats.optimise import Rates
-from dreamzoom.splats.target import Target
+from dreamzoom.splats.fitting import loss as cpu_loss
+from dreamzoom.splats.fitting import terms
+from dreamzoom.splats.fitting.adam import Rates
+from dreamzoom.splats.fitting.colour_solver import PULL
+from dreamzoom.splats.fitting.target import Target
 from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE
 
 BYTES_A_PIXEL = 12 * KEPT + 140

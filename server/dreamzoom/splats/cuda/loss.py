@@ -1,4 +1,4 @@
-"""The loss of the fit on the card: the same as `splats.loss`, four kernels and two sums."""
+"""The loss of the fit on the card: the same as `splats.fitting.loss`, four kernels and two sums."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import torch
 
-from dreamzoom.splats import loss as cpu
 from dreamzoom.splats.cuda.driver import Card
+from dreamzoom.splats.cuda.image_operations import linear_to_srgb
 from dreamzoom.splats.cuda.layout import ROW_THREADS
-from dreamzoom.splats.cuda.pictures import linear_to_srgb
 from dreamzoom.splats.cuda.raster import blocks, uploaded
+from dreamzoom.splats.fitting import loss as cpu
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A `splats.loss.Goal` on the card, and the blur's window."""
+    """A `splats.fitting.loss.Goal` on the card, and the blur's window."""
 
     rgb: torch.Tensor
     mask: torch.Tensor

@@ -11,7 +11,7 @@ from core.camera import Camera
 from core.gaussians import Gaussians
 from dreamzoom.splats.cuda.driver import Card
 from dreamzoom.splats.cuda.layout import KEPT, ROW_THREADS, TILE, TILE_THREADS, WARP
-from dreamzoom.splats.project import COLUMNS, GRADIENTS
+from dreamzoom.splats.splat_projection import COLUMNS, GRADIENTS
 from dreamzoom.splats.view_table import camera_arrays
 
 PIECE = 4096

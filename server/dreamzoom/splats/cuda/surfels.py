@@ -9,12 +9,12 @@ import torch
 
 from core.gaussians import Gaussians
 from dreamzoom.splats.cuda.driver import Card
+from dreamzoom.splats.cuda.image_operations import srgb_to_linear
 from dreamzoom.splats.cuda.layout import ROW_THREADS
-from dreamzoom.splats.cuda.pictures import srgb_to_linear
 from dreamzoom.splats.cuda.raster import Parameters, blocks, uploaded
-from dreamzoom.splats.optimise import FLATNESS, Rates
-from dreamzoom.splats.optimise import Surfels as OnCpu
-from dreamzoom.splats.relocate import DEAD, GROWTH
+from dreamzoom.splats.fitting.adam import FLATNESS, Rates
+from dreamzoom.splats.fitting.adam import Surfels as OnCpu
+from dreamzoom.splats.fitting.relocate import DEAD, GROWTH
 
 NAMES = ("means", "log_scales", "quaternions", "logit_opacities", "rgb")
 _MOST = 32

@@ -9,8 +9,8 @@ from core.errors import BadRequest
 from dreamzoom.engines.base import Denoises, Engine
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.request.inputs import Input, in_place
+from dreamzoom.request.schema import Request
 from dreamzoom.stages.base.quality import QualitySettings, settings
-from dreamzoom.wire import Request
 
 PARENTS = 2
 """How many coarser levels are seen from a level's cameras."""

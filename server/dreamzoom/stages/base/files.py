@@ -194,7 +194,7 @@ def _fitted_arrays(item: FittedView) -> dict[str, np.ndarray]:
 
 
 def _fitted(part: dict[str, np.ndarray]) -> FittedView:
-    from dreamzoom.geometry.edges import Edges  # imports numba, which takes a second
+    from dreamzoom.geometry.depth_edges import Edges  # imports numba, which takes a second
 
     shape = part["depth"].shape
     bits = np.unpackbits(part["masks"], count=5 * shape[0] * shape[1]).astype(bool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dreamzoom.wire import Request
+from dreamzoom.request.schema import Request
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from dreamzoom.report import Report
+from dreamzoom.progress import Report
 from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.layout import Entry
 

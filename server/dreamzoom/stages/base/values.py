@@ -11,7 +11,7 @@ import numpy as np
 from dreamzoom.geometry.view import View
 
 if TYPE_CHECKING:
-    from dreamzoom.geometry.edges import Edges
+    from dreamzoom.geometry.depth_edges import Edges
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 
 from numba import njit
 
-from dreamzoom.engines.procedural import recipe as R
+from dreamzoom.engines.procedural import parameters as R
 from dreamzoom.engines.procedural.colours import colour, mix3, mul3
 from dreamzoom.engines.procedural.noise import gradient, hash01, smooth
 

@@ -11,11 +11,11 @@ import math
 
 from numba import cuda, float32
 
-from dreamzoom.splats import gradient as on_cpu
+from dreamzoom.splats import backward as on_cpu
 from dreamzoom.splats.cuda.kernels.device import borrowed, device
 from dreamzoom.splats.cuda.kernels.hits import CUT2, HALF, ONE, ZERO, alpha_of, listed, meet
 from dreamzoom.splats.cuda.layout import WARP
-from dreamzoom.splats.project import GRADIENTS
+from dreamzoom.splats.splat_projection import GRADIENTS
 
 _surfel_hit = borrowed(on_cpu._surfel_hit)
 _general_hit = borrowed(on_cpu._general_hit)

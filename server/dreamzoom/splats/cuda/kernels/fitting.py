@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import cuda, float32
 
-from dreamzoom.splats import loss
-from dreamzoom.splats import optimise as optimiser
 from dreamzoom.splats.cuda.kernels.device import borrowed, device
 from dreamzoom.splats.cuda.layout import WINDOW
+from dreamzoom.splats.fitting import adam as optimiser
+from dreamzoom.splats.fitting import loss
 
 CHANNELS = 9
 """Blurred planes of a picture x and its goal y: x, x², xy, of three colours each."""

@@ -24,7 +24,7 @@ from dreamzoom.splats.cuda.kernels.hits import (
     pixel_of,
 )
 from dreamzoom.splats.cuda.layout import KEPT, NEAREST, TILE
-from dreamzoom.splats.project import COLUMNS
+from dreamzoom.splats.splat_projection import COLUMNS
 
 NOTHING = np.float32(np.inf)
 

@@ -9,7 +9,7 @@ from numba import float32, uint32
 
 from dreamzoom.splats.cuda.kernels.device import device
 from dreamzoom.splats.cuda.layout import KEPT, NEAREST, TILE, TILE_THREADS
-from dreamzoom.splats.project import COLUMNS, CUT
+from dreamzoom.splats.splat_projection import COLUMNS, CUT
 
 BATCH = 128
 """Splats of a tile that are looked at together, out of shared memory."""

@@ -9,11 +9,11 @@ import math
 
 from numba import cuda, float64
 
-from dreamzoom.splats import gradient as back
+from dreamzoom.splats import backward as back
 from dreamzoom.splats import harmonics
-from dreamzoom.splats import project as ahead
+from dreamzoom.splats import splat_projection as ahead
 from dreamzoom.splats.cuda.kernels.device import borrowed, device
-from dreamzoom.splats.project import GRADIENTS
+from dreamzoom.splats.splat_projection import GRADIENTS
 
 TERMS = 16
 """Spherical harmonics up to degree 3."""

@@ -1,0 +1,160 @@
+"""Prompts to what the networks read: common style, prompts longer than the encoder, mixtures of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from dreamzoom.engines.diffusion.families import Family
+from dreamzoom.sampling.denoiser import Prompt
+
+CLIP_WORDS = 75
+"""Tokens that CLIP reads at a time, beside its two marks."""
+LONGEST = 512
+"""Tokens that the other encoders are asked for."""
+
+
+class PromptEncoder:
+    """Reads prompts for one pipeline.
+
+    Args:
+        pipe: The painter.
+        family: Its family.
+        style: Put behind every prompt, never behind a negative one.
+        resting: Whether CLIP's text encoders rest in main memory while nothing is read.
+    """
+
+    def __init__(self, pipe: Any, family: Family, style: str = "", resting: bool = False):
+        self.pipe, self.family, self.style = pipe, family, style.strip()
+        self.resting = resting and family.prompts in ("clip", "pooled")
+        self._kept: dict[tuple[str, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
+
+    def styled(self, text: str) -> str:
+        """A prompt with the common style behind it."""
+        return ", ".join(part for part in (text.strip(), self.style) if part)
+
+    def for_painter(self, prompt: Prompt, negative: str, guided: bool) -> dict[str, Any]:
+        """The painter's arguments for a prompt.
+
+        Args:
+            prompt: Texts with weights that sum to 1.
+            negative: What should not be seen; families that take no negative prompts do without.
+            guided: Whether the painter will ask for the negative prompt too.
+        """
+        if self.family.prompts in ("text", "negative"):
+            heaviest_first = sorted(prompt, key=lambda part: -part[1])
+            found: dict[str, Any] = {"prompt": self.styled(", ".join(text for text, _ in heaviest_first))}
+            if self.family.prompts == "negative" and guided:
+                found["negative_prompt"] = negative or " "
+            return found | {"max_sequence_length": LONGEST}
+        wanted = [self._mixture(prompt)] + ([self.read(negative, negative=True)] if guided else [])
+        (embeds, pooled), *rest = self._even(wanted)
+        found = {"prompt_embeds": embeds}
+        if self.family.prompts == "pooled":
+            found["pooled_prompt_embeds"] = pooled
+        if rest:
+            found["negative_prompt_embeds"] = rest[0][0]
+            if self.family.prompts == "pooled":
+                found["negative_pooled_prompt_embeds"] = rest[0][1]
+        return found
+
+    def for_network(self, prompt: Prompt, negative: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What a network reads for one prompt: (1, L, C), and pooled (1, D)."""
+        return self.read(prompt[0][0], negative=True) if negative else self._mixture(prompt)
+
+    def left_out(self, text: str) -> int:
+        """How many tokens of a prompt the encoder does not read; 0 for CLIP, which reads on in pieces."""
+        if self.family.prompts in ("clip", "pooled"):
+            return 0
+        tokenizer = getattr(self.pipe, "tokenizer_2", None) or self.pipe.tokenizer
+        return max(0, len(tokenizer(text).input_ids) - LONGEST)
+
+    @torch.no_grad()
+    def read(self, text: str, negative: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """One text: (1, L, C) and pooled (1, D), each piece of it read alone and put one behind the other."""
+        key = (text, negative)
+        if key not in self._kept:
+            if len(self._kept) >= 256:
+                self._kept.clear()
+            tokenizer = self.pipe.tokenizer or self.pipe.tokenizer_2
+            parts = pieces(text, CLIP_WORDS, lambda part: len(tokenizer(part, add_special_tokens=False).input_ids))
+            with self._awake():
+                read = [self._encode(part) for part in parts]
+            embeds, pooled = torch.cat([embeds for embeds, _ in read], 1), read[0][1]
+            if negative and not text and getattr(self.pipe.config, "force_zeros_for_empty_prompt", False):
+                embeds, pooled = torch.zeros_like(embeds), None if pooled is None else torch.zeros_like(pooled)
+            self._kept[key] = embeds, pooled
+        return self._kept[key]
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        """The time in which the text encoders are on the device."""
+        names = ("text_encoder", "text_encoder_2", "text_encoder_3") if self.resting else ()
+        encoders = [part for name in names if (part := getattr(self.pipe, name, None)) is not None]
+        device = self.pipe._execution_device
+        for encoder in encoders:
+            encoder.to(device)
+        try:
+            yield
+        finally:
+            for encoder in encoders:
+                encoder.to("cpu")
+
+    def _mixture(self, prompt: Prompt) -> tuple[torch.Tensor, torch.Tensor | None]:
+        parts = self._even([self.read(self.styled(text)) for text, _ in prompt])
+        weights = [weight for _, weight in prompt]
+        embeds = sum((weight * part for weight, (part, _) in zip(weights, parts)), torch.tensor(0.0))
+        if parts[0][1] is None:
+            return embeds, None
+        return embeds, sum((weight * pooled for weight, (_, pooled) in zip(weights, parts)), torch.tensor(0.0))
+
+    def _even(self, found: list[tuple[torch.Tensor, torch.Tensor | None]]) -> list:
+        """Texts of the same length: shorter ones go on with the empty text."""
+        longest = max(embeds.shape[1] for embeds, _ in found)
+        even = []
+        for embeds, pooled in found:
+            missing = longest - embeds.shape[1]
+            if missing:
+                empty = self.read("")[0]
+                embeds = torch.cat([embeds, *[empty] * (missing // empty.shape[1])], 1)
+            even.append((embeds, pooled))
+        return even
+
+    def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+        pipe = self.pipe
+        options = {"num_images_per_prompt": 1, "do_classifier_free_guidance": False, "device": pipe._execution_device}
+        if self.family.name == "sd":
+            return pipe.encode_prompt(text, **options)[0], None
+        if self.family.name == "sd3":
+            options |= {"prompt_2": None, "prompt_3": None}
+        embeds, _, pooled, _ = pipe.encode_prompt(text, **options)
+        return embeds, pooled
+
+
+def pieces(text: str, limit: int, count) -> list[str]:
+    """A text cut into pieces of at most `limit` tokens, between words, within a word only where it is too long alone.
+
+    Args:
+        text: Any.
+        limit: Tokens a piece.
+        count: Tells the tokens of a text.
+    """
+    if count(text) <= limit:
+        return [text]
+    found, current = [], ""
+    for word in text.split():
+        longer = f"{current} {word}".strip()
+        if count(longer) <= limit:
+            current = longer
+            continue
+        if current:
+            found.append(current)
+        while count(word) > limit:
+            cut = next(n for n in range(min(len(word), limit), 0, -1) if count(word[:n]) <= limit or n == 1)
+            found.append(word[:cut])
+            word = word[cut:]
+        current = word
+    return [*found, current] if current else found

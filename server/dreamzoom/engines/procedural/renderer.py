@@ -1,0 +1,249 @@
+"""Pictures of the world, compiled: rays are marched first, then each pixel is lit.
+
+The slope of the ground under a pixel comes from the exact heights under its neighbours, so that a pixel costs one
+height; only where the neighbours lie on another surface it is found by three.
+
+`scene` below is (chain, recipes, seeds, counts, grids, shadows, opens, rings, sky, light), as `kernels` has them; `sky`
+holds the rows of the chain whose sky is seen, each with its share, (2, 2). `lens` is fx, fy, cx, cy and the footprint
+of a pixel at depth 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from dreamzoom.engines.procedural import parameters as R
+from dreamzoom.engines.procedural.kernels import colour, ground, height, march, openness, sample
+from dreamzoom.engines.procedural.noise import mix, smooth
+from dreamzoom.engines.procedural.styles.space import stars
+
+SAME = 0.03
+"""Neighbouring pixels lie on one surface where their depths differ by less than this share."""
+
+SPREAD = 0.75
+"""The side, in pixels, of the square whose corners stand for a pixel of fine detail."""
+
+
+@njit
+def _sky(P, seed, dx, dy, dz, fp):
+    """The light of the dome in a direction (unit vector)."""
+    up = smooth(-0.05, 0.6, dz)
+    r = mix(P[R.HAZE], P[R.SKY], up)
+    g = mix(P[R.HAZE + 1], P[R.SKY + 1], up)
+    b = mix(P[R.HAZE + 2], P[R.SKY + 2], up)
+    dark = max(P[R.NIGHT], 1.0 if P[R.STYLE] == R.SPACE or P[R.STYLE] == R.PLANET else 0.0)
+    s = 0.0
+    if dark > 0.0:
+        s = dark * stars(6.0 * math.atan2(dx, dy), 6.0 * dz, seed + 61, fp)
+    return r * (1 - 0.9 * dark) + s, g * (1 - 0.9 * dark) + s, b * (1 - 0.9 * dark) + s
+
+
+@njit
+def _film(v):
+    """Scene light to display light: a soft shoulder (Narkowicz 2015's fit of the ACES curve)."""
+    v = max(v, 0.0) * 0.85
+    return min(v * (2.51 * v + 0.03) / (v * (2.43 * v + 0.59) + 0.14), 1.0)
+
+
+@njit
+def _ray(pose, lens, column, row):
+    """The direction of a pixel coordinate's ray, z-depth 1, in the frame."""
+    u, v = (column - lens[2]) / lens[0], (row - lens[3]) / lens[1]
+    return (
+        pose[0, 0] * u + pose[0, 1] * v + pose[0, 2],
+        pose[1, 0] * u + pose[1, 1] * v + pose[1, 2],
+        pose[2, 0] * u + pose[2, 1] * v + pose[2, 2],
+    )
+
+
+@njit
+def _reach(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz):
+    """Z-depth of a ray's end: positive on the ground, negative on the dome of the sky."""
+    t = march(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz)
+    if t > 0.0:
+        return t
+    a, b = dx * dx + dy * dy + dz * dz, cx * dx + cy * dy + cz * dz
+    c = cx * cx + cy * cy + cz * cz
+    disc = b * b - a * (c - dome * dome)
+    far = (-b + math.sqrt(disc)) / a if disc > 0.0 else -1.0
+    return -far if far > 0.01 else -(math.sqrt(c) + dome)
+
+
+@njit(nogil=True, cache=True)
+def reaches(grids, tops, blocks, rings, dome, ceiling, pose, lens, at, out):
+    """Signed z-depth (N,) of the rays through pixel coordinates (N, 2): negative on the sky."""
+    for k in range(at.shape[0]):
+        dx, dy, dz = _ray(pose, lens, at[k, 0], at[k, 1])
+        out[k] = _reach(grids, tops, blocks, rings, dome, ceiling, pose[0, 3], pose[1, 3], pose[2, 3], dx, dy, dz)
+
+
+@njit
+def _plane(ax, ay, ah, bx, by, bh, small):
+    """The slope (x, y) of the plane that rises by `ah` over (ax, ay) and `bh` over (bx, by), and whether it is known:
+    not where the two run nearly along each other, their cross product below `small`.
+    """
+    det = ax * by - ay * bx
+    if abs(det) < small:
+        return 0.0, 0.0, False
+    return (ah * by - bh * ay) / det, (ax * bh - bx * ah) / det, True
+
+
+@njit
+def _slope(scene, x, y, h0, fp, cell):
+    """The slope (x, y) of the ground at a place of exact height `h0`."""
+    chain, recipes, seeds, counts = scene[0], scene[1], scene[2], scene[3]
+    eps = max(0.7 * fp, 0.12 * cell)
+    gx = (height(chain, recipes, seeds, counts, x + eps, y, fp, len(chain) - 1) - h0) / eps
+    return gx, (height(chain, recipes, seeds, counts, x, y + eps, fp, len(chain) - 1) - h0) / eps
+
+
+@njit
+def _lit(scene, x, y, z, fp, gx, gy):
+    """The displayed light, linear RGB 0..1, of a place on the ground of known slope.
+
+    A wall is one cell of the grid wide: its normal is the grid's, and its look is that of the place just inside of it.
+    A slope too steep for the ground beside a wall has looked over its edge: the grid's stands in.
+    """
+    chain, recipes, seeds, counts, grids, shadows, opens, rings, _, light = scene
+    _, cell, ring = ground(grids, rings, x, y)
+    wx = (ground(grids, rings, x + cell, y)[0] - ground(grids, rings, x - cell, y)[0]) / (2.0 * cell)
+    wy = (ground(grids, rings, x, y + cell)[0] - ground(grids, rings, x, y - cell)[0]) / (2.0 * cell)
+    steep = math.sqrt(wx * wx + wy * wy)
+    wall = smooth(1.6, 3.2, steep)
+    step = max(wall, smooth(1.6, 3.2, math.sqrt(gx * gx + gy * gy)))
+    gx, gy = mix(gx, wx, step), mix(gy, wy, step)
+    norm = 1.0 / math.sqrt(gx * gx + gy * gy + 1.0)
+    inward = 1.5 * cell * wall / max(steep, 1e-6)
+    r, g, b = colour(
+        chain, recipes, seeds, counts, x + wx * inward, y + wy * inward, z, fp, -gx * norm, -gy * norm, norm,
+        light[0], light[1], light[2], sample(shadows, rings, ring, x, y),
+        openness(opens, rings, ring, x, y),
+    )  # fmt: skip
+    return _film(r), _film(g), _film(b)
+
+
+@njit
+def _heaven(scene, dx, dy, dz, lens):
+    """The displayed light of the sky in a direction."""
+    norm = math.sqrt(dx * dx + dy * dy + dz * dz)
+    r, g, b = 0.0, 0.0, 0.0
+    for part in range(2):
+        level, share = int(scene[8][part, 0]), scene[8][part, 1]
+        if share > 0.0:
+            own = _sky(scene[1][level, 0], scene[2][level, 0], dx / norm, dy / norm, dz / norm, 6.0 * lens[4])
+            r, g, b = r + share * own[0], g + share * own[1], b + share * own[2]
+    return _film(r), _film(g), _film(b)
+
+
+@njit(nogil=True, cache=True)
+def ground_under(scene, pose, lens, depth, row0, row1, out):
+    """Fill rows of (H, W, 3) with the place (x, y) and the exact height under each pixel's centre; none under the
+    sky.
+    """
+    for i in range(row0, row1):
+        for j in range(depth.shape[1]):
+            t = depth[i, j]
+            if t > 0.0:
+                dx, dy, _ = _ray(pose, lens, j + 0.5, i + 0.5)
+                x, y = pose[0, 3] + dx * t, pose[1, 3] + dy * t
+                out[i, j, 0], out[i, j, 1] = x, y
+                out[i, j, 2] = height(scene[0], scene[1], scene[2], scene[3], x, y, t * lens[4], len(scene[0]) - 1)
+
+
+@njit
+def _next(depth, i, j, down, right):
+    """The next pixel along an axis on the same surface, before or after: its row, its column and whether there is
+    one.
+    """
+    for way in (1, -1):
+        k, m = i + way * down, j + way * right
+        within = 0 <= k < depth.shape[0] and 0 <= m < depth.shape[1]
+        if within and abs(depth[k, m] - depth[i, j]) < SAME * depth[i, j]:
+            return k, m, True
+    return i, j, False
+
+
+@njit(nogil=True, cache=True)
+def light_rows(scene, pose, lens, depth, under, row0, row1, rgb):
+    """Fill rows of the picture (H, W, 3): displayed light, linear RGB 0..1."""
+    for i in range(row0, row1):
+        for j in range(depth.shape[1]):
+            dx, dy, dz = _ray(pose, lens, j + 0.5, i + 0.5)
+            t = depth[i, j]
+            if t < 0.0:
+                rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = _heaven(scene, dx, dy, dz, lens)
+                continue
+            fp = t * lens[4]
+            x, y, h = under[i, j, 0], under[i, j, 1], under[i, j, 2]
+            k, m, beside = _next(depth, i, j, 0, 1)
+            p, q, below = _next(depth, i, j, 1, 0)
+            gx, gy, known = 0.0, 0.0, False
+            if beside and below:
+                a, b = under[k, m], under[p, q]
+                gx, gy, known = _plane(a[0] - x, a[1] - y, a[2] - h, b[0] - x, b[1] - y, b[2] - h, 0.2 * fp * fp)
+            if not known:
+                gx, gy = _slope(scene, x, y, h, fp, ground(scene[4], scene[7], x, y)[1])
+            rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = _lit(scene, x, y, pose[2, 3] + dz * t, fp, gx, gy)
+
+
+@njit
+def _tilt(depth, i, j):
+    """How 1/depth changes a pixel to the right and a pixel down; a plane's is the same everywhere."""
+    left, right = max(j - 1, 0), min(j + 1, depth.shape[1] - 1)
+    up, down = max(i - 1, 0), min(i + 1, depth.shape[0] - 1)
+    a = (1.0 / depth[i, right] - 1.0 / depth[i, left]) / max(right - left, 1)
+    return a, (1.0 / depth[down, j] - 1.0 / depth[up, j]) / max(down - up, 1)
+
+
+@njit
+def _inside(pose, lens, t0, across, down, i, j, su, sv):
+    """A place of the plane under a pixel, (su, sv) pixels from its centre: x, y, z in the frame."""
+    t = 1.0 / (1.0 / t0 + su * across + sv * down)
+    dx, dy, dz = _ray(pose, lens, j + 0.5 + su, i + 0.5 + sv)
+    return pose[0, 3] + dx * t, pose[1, 3] + dy * t, pose[2, 3] + dz * t
+
+
+@njit(nogil=True, cache=True)
+def light_four(scene, pose, lens, depth, pixels, rgb):
+    """Mean light (N, 3) of four places in each of the pixels (N, 2) of rows and columns, whose neighbours all lie on
+    the same surface: the places are those of the plane through the neighbours, each has its slope from the others.
+    """
+    spots, heights = np.empty((4, 3)), np.empty(4)
+    for n in range(pixels.shape[0]):
+        i, j = pixels[n, 0], pixels[n, 1]
+        t0 = depth[i, j]
+        fp = t0 * lens[4]
+        across, down = _tilt(depth, i, j)
+        for s in range(4):
+            x, y, z = _inside(pose, lens, t0, across, down, i, j, SPREAD * ((s & 1) - 0.5), SPREAD * ((s >> 1) - 0.5))
+            spots[s, 0], spots[s, 1], spots[s, 2] = x, y, z
+            heights[s] = height(scene[0], scene[1], scene[2], scene[3], x, y, fp, len(scene[0]) - 1)
+        r, g, b = 0.0, 0.0, 0.0
+        for s in range(4):
+            x, y = spots[s, 0], spots[s, 1]
+            a, c = spots[s ^ 1], spots[s ^ 2]
+            ha, hc = heights[s ^ 1] - heights[s], heights[s ^ 2] - heights[s]
+            gx, gy, known = _plane(a[0] - x, a[1] - y, ha, c[0] - x, c[1] - y, hc, 0.1 * fp * fp)
+            if not known:
+                gx, gy = _slope(scene, x, y, heights[s], fp, ground(scene[4], scene[7], x, y)[1])
+            one = _lit(scene, x, y, spots[s, 2], fp, gx, gy)
+            r, g, b = r + 0.25 * one[0], g + 0.25 * one[1], b + 0.25 * one[2]
+        rgb[n, 0], rgb[n, 1], rgb[n, 2] = r, g, b
+
+
+@njit(nogil=True, cache=True)
+def light_rays(scene, pose, lens, at, depth, rgb):
+    """Light (N, 3) of single rays through pixel coordinates (N, 2) whose signed depth (N,) is known."""
+    for k in range(at.shape[0]):
+        dx, dy, dz = _ray(pose, lens, at[k, 0], at[k, 1])
+        t = depth[k]
+        if t < 0.0:
+            rgb[k, 0], rgb[k, 1], rgb[k, 2] = _heaven(scene, dx, dy, dz, lens)
+            continue
+        x, y, fp = pose[0, 3] + dx * t, pose[1, 3] + dy * t, t * lens[4]
+        h = height(scene[0], scene[1], scene[2], scene[3], x, y, fp, len(scene[0]) - 1)
+        gx, gy = _slope(scene, x, y, h, fp, ground(scene[4], scene[7], x, y)[1])
+        rgb[k, 0], rgb[k, 1], rgb[k, 2] = _lit(scene, x, y, pose[2, 3] + dz * t, fp, gx, gy)

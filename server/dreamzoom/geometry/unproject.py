@@ -1,0 +1,163 @@
+"""φ2→3: a picture with its depth becomes points (LucidDreamer, sec. 3.1), without rubber sheets or flying points."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from core.camera import Camera
+from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.depth_edges import Edges, behind_edges, find_edges
+
+
+def lift(
+    camera: Camera,
+    depth: np.ndarray,
+    rgb: np.ndarray,
+    *,
+    view: int,
+    keep: np.ndarray | None = None,
+    confidence: np.ndarray | None = None,
+    edges: Edges | None = None,
+) -> Cloud:
+    """Points at the pixel centres, in the camera's frame.
+
+    Args:
+        camera: Its size is the picture's.
+        depth: (H, W) z-depth in the frame's units; pixels that are not finite or not positive give no point.
+        rgb: (H, W, 3) sRGB in 0..1.
+        view: The index of this view in the plan.
+        keep: (H, W) bool, the pixels to lift; all where None. The others still serve normals and edges.
+        confidence: (H, W) in 0..1; 1 where None.
+        edges: Of this depth, where the caller has them already.
+
+    Returns:
+        One point a pixel in row order. Mixed pixels at discontinuities are dropped; a point just behind one has the
+        colour of its own surface beside it, for its pixel is mixed with what is before it.
+    """
+    shape = (camera.height, camera.width)
+    if depth.shape != shape or rgb.shape != (*shape, 3):
+        raise ValueError(f"depth {depth.shape} and rgb {rgb.shape} must have the camera's size {shape}")
+    edges = edges or find_edges(depth, camera)
+    valid = np.isfinite(depth) & (depth > 0) & ~edges.mixed & np.isfinite(rgb).all(-1)
+    rgb = _own_colours(rgb.astype(np.float32), depth.astype(np.float32), behind_edges(depth, edges), edges.threshold)
+    chosen = np.flatnonzero(valid if keep is None else valid & keep)
+    z = depth.ravel()[chosen].astype(np.float64)
+    rays = camera.rays().reshape(-1, 3)[chosen]
+    normal = (normals(camera, depth, edges) @ camera.rotation.T).reshape(-1, 3)[chosen]  # row by row: far faster
+    sure = np.ones(len(chosen)) if confidence is None else confidence.ravel()[chosen]
+    return Cloud(
+        (camera.centre + z[:, None] * rays).astype(np.float32),
+        rgb.reshape(-1, 3)[chosen].astype(np.float32),
+        normal.astype(np.float32),
+        (z / np.sqrt(camera.fx * camera.fy)).astype(np.float32),
+        np.full(len(chosen), view, np.int32),
+        sure.astype(np.float32),
+        np.zeros(len(chosen), bool),
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _own_colours(rgb, depth, mixed, threshold):
+    """The picture, with mixed pixels' colours from those within three pixels of the same surface that are not mixed;
+    the nearer, the more.
+    """
+    height, width = depth.shape
+    out = rgb.copy()
+    for i in range(height):
+        for j in range(width):
+            if not mixed[i, j]:
+                continue
+            total, r, g, b = 0.0, 0.0, 0.0, 0.0
+            for y in range(max(i - 3, 0), min(i + 4, height)):
+                for x in range(max(j - 3, 0), min(j + 4, width)):
+                    if mixed[y, x] or not abs(depth[y, x] - depth[i, j]) < 2 * threshold * depth[i, j]:
+                        continue
+                    weight = 1.0 / ((y - i) ** 2 + (x - j) ** 2)
+                    total += weight
+                    r, g, b = r + weight * rgb[y, x, 0], g + weight * rgb[y, x, 1], b + weight * rgb[y, x, 2]
+            if total > 0.0:
+                out[i, j, 0], out[i, j, 1], out[i, j, 2] = r / total, g / total, b / total
+    return out
+
+
+def normals(camera: Camera, depth: np.ndarray, edges: Edges) -> np.ndarray:
+    """Unit normals (H, W, 3) float32 in camera axes, towards the camera.
+
+    1/z = a·x/z + b·y/z + c on the plane a·x + b·y + c·z = 1, so a weighted linear fit of 1/z in a window gives the
+    normal (a, b, c) directly. The window grows with the noise of the depth; what lies across an occlusion edge hardly
+    counts, and no slope is steeper than towards the nearer in depth of a pixel's two neighbours: a false steep one
+    would make a surfel stick out of the edge.
+    """
+    focal = np.sqrt(camera.fx * camera.fy)
+    wanted = np.sqrt(np.sqrt(12) * edges.noise * focal / 0.25)
+    radius = int(np.clip(np.ceil((wanted - 1) / 2), 1, 4))
+    disparity = np.where(np.isfinite(depth) & (depth > 0), 1 / np.where(depth > 0, depth, np.nan), np.nan)
+    return _fit_normals(
+        np.ascontiguousarray(disparity, np.float32),
+        radius,
+        3 * edges.threshold,
+        float(0.5 / focal + edges.noise),
+        float(camera.fx),
+        float(camera.fy),
+        float(camera.cx),
+        float(camera.cy),
+    )
+
+
+@numba.njit
+def _bounded(slope, disparity, i, j, down, right, slack):
+    """A slope of the disparity a pixel, no steeper than towards the nearer in depth of the two neighbours."""
+    height, width = disparity.shape
+    here, least = disparity[i, j], np.float32(np.inf)
+    if i >= down and j >= right:
+        least = abs(here - disparity[i - down, j - right])
+    if i + down < height and j + right < width:
+        step = abs(disparity[i + down, j + right] - here)
+        if step < least:
+            least = step
+    most = 1.2 * least + slack * here
+    return min(max(slope, -most), most) if least == least and least < np.inf else slope
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
+def _fit_normals(disparity, radius, tolerance, slack, fx, fy, cx, cy):
+    height, width = disparity.shape
+    normal = np.zeros((height, width, 3), np.float32)
+    for i in range(height):
+        for j in range(width):
+            here = disparity[i, j]
+            ray_x, ray_y = (j + 0.5 - cx) / fx, (i + 0.5 - cy) / fy
+            a, b, c = 0.0, 0.0, 1.0
+            if here == here and here > 0:
+                s = sx = sy = sxx = syy = sxy = sd = sxd = syd = 0.0
+                softness = 1 / (tolerance * here) ** 2
+                for di in range(max(-radius, -i), min(radius, height - 1 - i) + 1):
+                    for dj in range(max(-radius, -j), min(radius, width - 1 - j) + 1):
+                        there = disparity[i + di, j + dj]
+                        if there == there:
+                            change = there - here
+                            weight = 1 / (1 + change * change * softness)
+                            weight *= weight
+                            s += weight
+                            sx += weight * dj
+                            sy += weight * di
+                            sxx += weight * dj * dj
+                            syy += weight * di * di
+                            sxy += weight * di * dj
+                            sd += weight * change
+                            sxd += weight * dj * change
+                            syd += weight * di * change
+                mx, my, md = sx / s, sy / s, sd / s
+                vxx, vyy, vxy = sxx - s * mx * mx + 1e-3, syy - s * my * my + 1e-3, sxy - s * mx * my
+                vxd, vyd = sxd - s * mx * md, syd - s * my * md
+                determinant = vxx * vyy - vxy * vxy
+                right = _bounded((vxd * vyy - vyd * vxy) / determinant, disparity, i, j, 0, 1, slack)
+                down = _bounded((vyd * vxx - vxd * vxy) / determinant, disparity, i, j, 1, 0, slack)
+                a, b = fx * right, fy * down
+                c = here - a * ray_x - b * ray_y
+            length = np.sqrt(a * a + b * b + c * c)
+            if a * ray_x + b * ray_y + c > 0:
+                length = -length
+            normal[i, j, 0], normal[i, j, 1], normal[i, j, 2] = a / length, b / length, c / length
+    return normal

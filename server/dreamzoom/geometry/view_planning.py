@@ -1,0 +1,305 @@
+"""Which cameras get dreamed: anchors, side views where holes would show, support views, and ready paths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from core.camera import Camera, look_at
+from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.point_rendering import project
+from dreamzoom.geometry.unproject import lift
+from dreamzoom.geometry.view import UNKNOWN, View
+from dreamzoom.geometry.zoom_path import Key, ZoomPath
+
+LARGEST_OVERSCAN = 1.5
+PLAN_PIXELS = 192
+"""Holes are predicted in pictures whose longer side has this many pixels."""
+MOST_PLACES, MOST_VIEWS = 96, 24
+"""How many places of a level's flight are looked at for holes, and how many views are dreamed for large ones."""
+LARGEST_TURN = math.radians(5)
+"""Between places that are looked at for holes, a camera turns no more than this."""
+FRAMES_PER_KEY, FRAMES_PER_LEVEL = 6, 24
+"""Of ready paths, at least."""
+MOST_NEW = 0.65
+"""A view that knows less than the rest of its picture fits badly to what is there."""
+
+
+def anchor(path: ZoomPath, level: int, overscan: float | None = None) -> View:
+    """A_k: the camera at u = k, wider by `overscan` (√p, at most 1.5, where None), in the frame of level k."""
+    wider = min(math.sqrt(path.factor), LARGEST_OVERSCAN) if overscan is None else overscan
+    return View(f"{level:03d}/anchor", level, float(level), path.camera(level, level).widened(wider))
+
+
+def side_views(
+    path: ZoomPath,
+    level: int,
+    cloud: Cloud,
+    *,
+    limit: float = 0.02,
+    most: int = 12,
+    large: float = 1.0,
+    steps: int = 24,
+    before: float = 0.5,
+) -> list[View]:
+    """Further cameras of the artist's real path, u from k − `before` to k + 1, that see holes the anchor leaves.
+
+    Predicts in small pictures along the path what the cloud leaves unknown. Where that is most, but not so much that
+    a view would have too little in common with what is known, a view is added and believed filled (at the depth around
+    each hole); and so on, until nothing exceeds `limit`.
+
+    Args:
+        path: Its last level is also flown past its end, as far as there are keys.
+        level: k; the cameras and the cloud are in its frame.
+        cloud: What is known after the anchor view.
+        limit: The largest share of unknown pixels that needs no view.
+        most: At most this many views.
+        large: From this share of unknown pixels on a view is added beyond `most` too, up to `MOST_VIEWS`.
+        steps: How many places per level of zoom are looked at, at least; of the keys there, `MOST_PLACES` at the most.
+    """
+    places = along(path, level, MOST_PLACES, before=before, steps=steps)
+    return views_of_holes(places, level, cloud, limit=limit, most=most, large=large)
+
+
+def views_of_holes(
+    places: Sequence[tuple[float, Camera]],
+    level: int,
+    cloud: Cloud,
+    *,
+    limit: float = 0.02,
+    most: int = 12,
+    large: float = 1.0,
+) -> list[View]:
+    """As `side_views`, among these places: (u, camera in the frame of `level`)."""
+    views, known = [], thinned(cloud, 400_000)
+    while places and len(views) < max(most, MOST_VIEWS if large < 1 else 0):
+        looked = [(project(known, _small(camera), coarse_above=math.inf), zoom, camera) for zoom, camera in places]
+        shares = [float((seen.mask == UNKNOWN).mean()) for seen, _, _ in looked]
+        places = [place for place, share in zip(places, shares, strict=True) if share > limit]
+        wanted = [n for n, share in enumerate(shares) if share > (limit if len(views) < most else max(limit, large))]
+        if not wanted:
+            break
+        tied = [n for n in wanted if shares[n] <= MOST_NEW]
+        chosen = max(tied, key=shares.__getitem__) if tied else min(wanted, key=shares.__getitem__)
+        seen, zoom, camera = looked[chosen]
+        views.append(View(f"{level:03d}/side-{len(views) + 1}", level, zoom, camera))
+        known = Cloud.joined([known, _believed(seen, _small(camera))])
+    return views
+
+
+def support_cameras(view: View, count: int = 5, degrees: float = 5.0, distance: float | None = None) -> list[Camera]:
+    """Cameras around a view that only supervise the fit: `count` of them on a cone of `degrees` about what it looks at.
+
+    Args:
+        distance: z-depth of the point that they turn about; the focus' (the frame's origin) where None.
+    """
+    camera = view.camera
+    forward = camera.rotation[:, 2]
+    depth = float(-camera.centre @ forward) if distance is None else distance
+    pivot = camera.centre + max(depth, 0.1 * float(np.linalg.norm(camera.centre)) + 1e-3) * forward
+    cameras = []
+    for number in range(count):
+        angle = 2 * math.pi * number / count
+        axis = math.cos(angle) * camera.rotation[:, 0] + math.sin(angle) * camera.rotation[:, 1]
+        turn = _turn(axis, math.radians(degrees))
+        pose = camera.camera_to_frame.copy()
+        pose[:3, :3] = turn @ camera.rotation
+        pose[:3, 3] = pivot + turn @ (camera.centre - pivot)
+        cameras.append(replace(camera, camera_to_frame=pose))
+    return cameras
+
+
+def bridges(cameras: list[Camera], *, closed: bool = False) -> list[Camera]:
+    """Cameras half-way between neighbours, for depth alone: what is asked there ties the neighbours together.
+
+    Args:
+        cameras: In the order of the path.
+        closed: Whether the last is a neighbour of the first.
+    """
+    pairs = list(zip(cameras, cameras[1:] + cameras[:1], strict=True))
+    return [_halfway(a, b) for a, b in (pairs if closed else pairs[:-1])]
+
+
+def _halfway(a: Camera, b: Camera) -> Camera:
+    path = ZoomPath(2.0, np.zeros((1, 3)), (Key(0, 0.0, a), Key(1, 1.0, b)))
+    return path.key_at(0.5).camera
+
+
+def thinned(cloud: Cloud, most: int) -> Cloud:
+    """Every n-th point, with footprints grown to match, so that at most `most` remain."""
+    if len(cloud) <= most:
+        return cloud
+    stride = -(-len(cloud) // most)
+    part = cloud[::stride]
+    return replace(part, footprint=(part.footprint * np.float32(stride)).astype(np.float32))
+
+
+def along(path: ZoomPath, level: int, most: int, *, before: float = 0.5, steps: int = 24) -> list[tuple[float, Camera]]:
+    """Places of the artist's path from u = k − `before` to k + 1: (u, camera in the frame of `level`), in its order.
+
+    Args:
+        path: Of a level 0, and past the last one, as far as there are keys.
+        level: k.
+        most: At most this many, evenly chosen.
+        before: How far before the level they begin.
+        steps: How many places per level of zoom, at least; all keys are among them, and more where the camera turns.
+    """
+    places = list(_places(path, level, level - before if level else 0.0, steps))
+    return [places[n] for n in np.unique(np.linspace(0, len(places) - 1, most).astype(int))] if places else []
+
+
+def _places(path: ZoomPath, level: int, start: float, steps: int):
+    """All of them."""
+    keys = path.keys
+    for before, after in zip(keys, keys[1:], strict=False):
+        low, high = sorted((before.zoom, after.zoom))
+        if high < start or low > level + 1:
+            continue
+        turn = math.acos(min(max(float(before.camera.rotation[:, 2] @ after.camera.rotation[:, 2]), -1.0), 1.0))
+        pieces = max(1, math.ceil((high - low) * steps), math.ceil(turn / LARGEST_TURN))
+        for t in np.linspace(0, 1, pieces + 1)[:-1]:
+            zoom = (1 - t) * before.zoom + t * after.zoom
+            if start <= zoom <= level + 1:
+                between = ZoomPath(path.factor, path.focuses, (before, after))
+                camera = between.at_frame(before.frame + t * (after.frame - before.frame)).camera
+                yield zoom, camera.moved(path.gauge(zoom, level))
+    if keys and start <= keys[-1].zoom <= level + 1:
+        yield keys[-1].zoom, keys[-1].camera.moved(path.gauge(keys[-1].zoom, level))
+
+
+def _small(camera: Camera) -> Camera:
+    share = min(1.0, PLAN_PIXELS / max(camera.width, camera.height))
+    return camera.resized(max(8, round(camera.width * share)), max(8, round(camera.height * share)))
+
+
+def _believed(seen, camera: Camera) -> Cloud:
+    """The points that a view would add in its unknown pixels: at the depth of the nearest known pixel."""
+    from scipy.ndimage import distance_transform_edt
+
+    unknown = seen.mask == UNKNOWN
+    if unknown.all():
+        depth = np.full(unknown.shape, max(float(np.linalg.norm(camera.centre)), 1e-3), np.float32)
+    else:
+        nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+        depth = seen.depth[tuple(np.asarray(nearest))]
+    return lift(camera, depth, seen.rgb, view=-1, keep=unknown)
+
+
+def _turn(axis: np.ndarray | tuple[int, int, int], angle: float) -> np.ndarray:
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_rotvec(angle * np.asarray(axis)).as_matrix()
+
+
+# Ready paths, for requests without cameras: LucidDreamer's presets, and a straight zoom. All in the gauge, where the
+# focus is the origin; a camera that "looks around" stands at `distance` from it and turns about itself.
+
+
+def straight(camera: Camera, levels: int, frames_per_level: int = FRAMES_PER_LEVEL) -> list[Key]:
+    """A zoom of constant speed from u = 0 to the last level with a still camera."""
+    return [Key(level * frames_per_level + 1, float(level), camera) for level in range(levels)]
+
+
+def rotate360(camera: Camera, count: int = 10, zoom: float = 0.0) -> list[Key]:
+    """Turn about the camera's own vertical, once around; the last key is the step before the first again."""
+    return _turned(camera, [(360.0 * n / count, 0.0) for n in range(count)], zoom)
+
+
+def lookaround(camera: Camera, count: int = 10, yaw: float = 40.0, pitch: float = 10.0, zoom: float = 0.0) -> list[Key]:
+    """To the left, across to the right and back, nodding: an ellipse of `yaw` by `pitch` degrees."""
+    angles = [2 * math.pi * n / count for n in range(count)]
+    return _turned(camera, [(yaw * math.sin(a), pitch * math.sin(2 * a)) for a in angles], zoom)
+
+
+def lookdown(camera: Camera, count: int = 14, yaw: float = 30.0, pitch: float = -25.0, zoom: float = 0.0) -> list[Key]:
+    """Turn from side to side, first level, then looking down."""
+    half = count // 2
+    level = [(yaw * math.sin(2 * math.pi * n / half), 0.0) for n in range(half)]
+    down = [(yaw * math.sin(2 * math.pi * n / (count - half)), pitch) for n in range(count - half)]
+    return _turned(camera, level + down, zoom)
+
+
+def back_and_forth(camera: Camera, count: int = 11, distance: float = 1.0, zoom: float = 0.0) -> list[Key]:
+    """Straight back by `distance` and forth again."""
+    return _shifted(camera, [(0, 0, -distance * math.sin(math.pi * n / (count - 1))) for n in range(count)], zoom)
+
+
+def llff(camera: Camera, count: int = 21, radius: float = 0.3, zoom: float = 0.0) -> list[Key]:
+    """A spiral in the picture's plane and a little along the view, always looking at the focus."""
+    angles = [4 * math.pi * n / count for n in range(count)]
+    shifts = [(radius * math.cos(a) - radius, radius * math.sin(a), 0.3 * radius * math.sin(a / 2)) for a in angles]
+    keys = _shifted(camera, shifts, zoom)
+    return [replace(key, camera=_aimed(key.camera)) for key in keys]
+
+
+def headbanging(camera: Camera, count: int = 12, radius: float = 0.3, zoom: float = 0.0) -> list[Key]:
+    """Up and down twice, always looking at the focus."""
+    shifts = [(0, radius * math.sin(4 * math.pi * n / count), 0) for n in range(count)]
+    return [replace(key, camera=_aimed(key.camera)) for key in _shifted(camera, shifts, zoom)]
+
+
+def translation(camera: Camera, shift, count: int = 11, zoom: float = 0.0) -> list[Key]:
+    """True translation: a straight way by `shift` (camera axes: right, down, forward), the view's direction kept."""
+    return _shifted(camera, [tuple(np.asarray(shift, float) * n / (count - 1)) for n in range(count)], zoom)
+
+
+PRESETS = {
+    "rotate360": rotate360,
+    "lookaround": lookaround,
+    "lookdown": lookdown,
+    "back_and_forth": back_and_forth,
+    "llff": llff,
+    "headbanging": headbanging,
+}
+"""By name: (camera, count=…, zoom=…) to a list of keys."""
+CLOSED = ("rotate360", "lookaround", "llff", "headbanging")
+"""Their last key is the step before the first again."""
+
+
+def ready_path(name: str, width: int, height: int, levels: int) -> list[Key]:
+    """A preset's keys, or those of "straight", for a camera of this size three units from the focus, 40° from above.
+
+    With more than one level the path is flown while the zoom goes evenly from the first to the last.
+    """
+    tilt = math.radians(40)
+    pose = look_at((0, -3 * math.sin(tilt), 3 * math.cos(tilt)), (0, 0, 0))
+    focal = 1.2 * max(width, height)
+    camera = Camera(width, height, focal, focal, width / 2, height / 2, pose)
+    if name == "straight":
+        return straight(camera, levels)
+    keys = PRESETS[name](camera)
+    if name in CLOSED:
+        keys.append(replace(keys[0], frame=len(keys) + 1))
+    last = len(keys) - 1
+    frames = max(FRAMES_PER_KEY, -(-FRAMES_PER_LEVEL * (levels - 1) // last))
+    return [
+        replace(key, frame=1 + number * frames, zoom=number / last * (levels - 1)) for number, key in enumerate(keys)
+    ]
+
+
+def _turned(camera: Camera, angles, zoom: float) -> list[Key]:
+    """Keys of a camera that turns about its centre: (yaw to the right, pitch up) in degrees."""
+    keys = []
+    for number, (yaw, pitch) in enumerate(angles):
+        pose = camera.camera_to_frame.copy()
+        up = _turn((0, 0, 1), -math.radians(yaw))
+        pose[:3, :3] = up @ camera.rotation @ _turn((1, 0, 0), math.radians(pitch))
+        keys.append(Key(number + 1, zoom, replace(camera, camera_to_frame=pose)))
+    return keys
+
+
+def _shifted(camera: Camera, shifts, zoom: float) -> list[Key]:
+    keys = []
+    for number, shift in enumerate(shifts):
+        pose = camera.camera_to_frame.copy()
+        pose[:3, 3] = camera.centre + camera.rotation @ np.asarray(shift, float)
+        keys.append(Key(number + 1, zoom, replace(camera, camera_to_frame=pose)))
+    return keys
+
+
+def _aimed(camera: Camera) -> Camera:
+    """The camera turned to look at the focus, its up kept."""
+    return replace(camera, camera_to_frame=look_at(camera.centre, (0, 0, 0), -camera.rotation[:, 1]))

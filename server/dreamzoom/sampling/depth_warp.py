@@ -1,0 +1,308 @@
+"""The depth-aware second pass: the crop between levels becomes the warp through depth, and side views join in.
+
+A warp takes the pixels of one view, as small squares at their depth, to the pixels of another that sees no finer: every
+target pixel is the mean, by area, of the visible squares in it. For a flat scene that faces the camera at the focus
+this is the crop's D, exactly. Noise goes with the pixel that a square's middle falls into: groups are disjoint, so it
+stays exactly white for any relief.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import maximum_filter
+from scipy.sparse import csr_matrix
+
+from core.camera import Camera
+from dreamzoom.progress import Report
+
+TOLERANCE = 0.03
+"""Depths of one view, or of two of the same scale, that differ by less than this share are of one surface."""
+
+HIDDEN = 1.15
+"""A finer view's pixel is hidden when it lies deeper than so many times what the coarser view sees there: the depths
+of two levels differ by several per cent where they show one surface."""
+
+FILLED, FILLED_SAME = 0.3, 0.75
+"""A pixel is covered from this share of its area on: by a finer view's pixels, which noise of depth moves by a good
+part of a pixel, or by those of a view of the same scale."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A view with its depth.
+
+    Attributes:
+        camera: In a frame common to the views that are compared.
+        depth: (H, W) z-depth in that frame's units, 0 where there is none.
+    """
+
+    camera: Camera
+    depth: np.ndarray
+
+    def reduced(self, scale: int) -> Seen:
+        """The same view with every `scale`-th pixel, as a codec's latents see it."""
+        camera = self.camera.resized(self.camera.width // scale, self.camera.height // scale)
+        return Seen(camera, self.depth[scale // 2 :: scale, scale // 2 :: scale])
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A warp's `covered` on a device; there too, where that is not the CPU, its matrix and its transpose."""
+
+    covered: torch.Tensor
+    means: Any
+    back: Any
+
+
+def _sparse(matrix: csr_matrix, device: torch.device) -> torch.Tensor:
+    parts = (torch.from_numpy(part).to(device) for part in (matrix.indptr, matrix.indices, matrix.data))
+    with warnings.catch_warnings():  # PyTorch tells that its sparse matrices are in beta
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.sparse_csr_tensor(*parts, size=matrix.shape, device=device)
+
+
+@dataclass(frozen=True)
+class Warp:
+    """From the n pixels of a source view to the m pixels of a target view.
+
+    Attributes:
+        means: (m, n) sparse, rows sum to 1 where `covered`, else empty.
+        covered: (m,) bool: target pixels whose area is filled enough by visible source pixels (`FILLED`).
+        group: (n,) int64: the target pixel that the middle of each visible source pixel falls into, −1 for none.
+    """
+
+    means: csr_matrix
+    covered: np.ndarray
+    group: np.ndarray
+    _placed: dict[torch.device, _Placed] = field(default_factory=dict, repr=False, compare=False)
+
+    def __call__(self, picture: torch.Tensor) -> torch.Tensor:
+        """(C, H, W) of the source at the target's pixels, 0 where not covered; (C, m)."""
+        flat = picture.reshape(len(picture), -1)
+        if flat.device.type == "cpu":
+            return torch.from_numpy((self.means @ flat.numpy().T).T)
+        return (self.on(flat.device).means @ flat.T).T
+
+    def back(self, values: torch.Tensor) -> torch.Tensor:
+        """The adjoint: (C, m) to (C, n)."""
+        if values.device.type == "cpu":
+            return torch.from_numpy((self.means.T @ values.numpy().T).T)
+        return (self.on(values.device).back @ values.T).T
+
+    def on(self, device: torch.device) -> _Placed:
+        """The warp's operators on a device, made when they are first asked for there."""
+        if device not in self._placed:
+            covered, means, back = torch.from_numpy(self.covered).to(device), None, None
+            if device.type != "cpu":
+                means, back = _sparse(self.means, device), _sparse(self.means.T.tocsr(), device)
+            self._placed[device] = _Placed(covered, means, back)
+        return self._placed[device]
+
+    def noise(self, noise: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        """Unit white noise of the target: the source's where it goes, its own elsewhere. Both (C, H, W)."""
+        count = np.bincount(self.group[self.group >= 0], minlength=len(self.covered))
+        flat, result = noise.reshape(len(noise), -1).numpy(), own.reshape(len(own), -1).clone()
+        for channel, target in zip(flat, result):
+            total = np.bincount(self.group[self.group >= 0], channel[self.group >= 0], len(count))
+            target.copy_(torch.where(torch.from_numpy(count > 0),
+                                     torch.from_numpy((total / np.sqrt(np.maximum(count, 1))).astype(np.float32)),
+                                     target))  # fmt: skip
+        return result.reshape(own.shape)
+
+
+def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
+    """The warp from one view to another.
+
+    Args:
+        source, target: With cameras in the same frame.
+        coarser: Meet at this many target pixels a side: 2 for views of the same scale, whose finest octave can't be
+            compared without blurring it.
+    """
+    camera = target.camera.resized(target.camera.width // coarser, target.camera.height // coarser)
+    depth = target.depth
+    if coarser > 1:
+        shape = (camera.height, coarser, camera.width, coarser)
+        depth = depth[: camera.height * coarser, : camera.width * coarser].reshape(shape).mean((1, 3))
+    pixel, z = camera.project(source.camera.unproject(source.depth))
+    # a source pixel's side, in target pixels
+    size = (source.depth / source.camera.fx) * camera.fx / np.maximum(z, 1e-9)
+    row, column, inside = cells(pixel, (camera.height, camera.width))
+    visible = inside & (source.depth > 0) & (z > 0)
+    if coarser == 1:
+        near = maximum_filter(depth, 3)  # outlines of two depth maps differ by a pixel
+        visible &= (depth[row, column] > 0) & (z < HIDDEN * near[row, column])
+        visible &= ~_behind_own(pixel, z, size, visible)
+    else:
+        near = depth[row, column]
+        visible &= np.abs(z - near) < TOLERANCE * near
+    group = np.where(visible, row * camera.width + column, -1).ravel()
+    rows, columns, areas = _areas(pixel[visible], np.minimum(size[visible], 1.0), np.flatnonzero(visible), camera)
+    count = camera.width * camera.height
+    weights = csr_matrix((areas, (rows, columns)), shape=(count, source.depth.size))
+    total = np.asarray(weights.sum(1)).ravel()
+    covered = total > (FILLED if coarser == 1 else FILLED_SAME)
+    scale = np.where(covered, 1 / np.maximum(total, 1e-9), 0)
+    means = csr_matrix(weights.multiply(scale[:, None]), dtype=np.float32)
+    return Warp(means, covered, group)
+
+
+def cells(pixel: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and columns of pixel coordinates (..., 2), clipped to the picture, and whether they lie in it."""
+    column, row = np.moveaxis(np.floor(np.nan_to_num(pixel) + 1e-6), -1, 0)
+    inside = (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
+    row, column = (np.clip(places, 0, side - 1).astype(int) for places, side in zip((row, column), shape))
+    return row, column, inside
+
+
+def _behind_own(pixel: np.ndarray, z: np.ndarray, size: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Which pixels of the source others of it hide, (h, w) bool: by a depth buffer as fine as the source is.
+
+    Args:
+        pixel, z: Where the target's camera sees them, (h, w, 2) and (h, w).
+        size: (h, w), their sides in target pixels.
+        there: (h, w) bool, those that count.
+    """
+    if not there.any():
+        return ~there
+    low = np.floor(pixel[there].min(0))
+    extent = np.ceil(pixel[there].max(0)) - low + 1
+    finer = min(1 / float(np.median(size[there])), math.sqrt(8 * z.size / extent.prod()))  # not too large a buffer
+    finer = max(math.floor(finer + 1e-6), 1)
+    column, row = np.floor((pixel[there] - low) * finer + 1e-6).astype(int).T
+    nearest = np.full((extent[::-1] * finer).astype(int), np.inf)
+    np.minimum.at(nearest, (row, column), z[there])
+    hidden = np.zeros(z.shape, bool)
+    hidden[there] = z[there] > (1 + TOLERANCE) * nearest[row, column]
+    return hidden
+
+
+def _areas(pixel: np.ndarray, size: np.ndarray, index: np.ndarray, camera: Camera):
+    """Overlaps of squares of `size` ≤ 1 about `pixel` with the up to four pixels they touch: rows, columns, areas."""
+    low, high = pixel - size[:, None] / 2, pixel + size[:, None] / 2
+    first = np.floor(low + 1e-6).astype(int)
+    rows, columns, areas = [], [], []
+    for dy in (0, 1):
+        for dx in (0, 1):
+            cell = first + (dx, dy)
+            sides = np.minimum(high, cell + 1) - np.maximum(low, cell)
+            area = np.maximum(sides, 0).prod(1)
+            good = (area > 1e-9) & (cell >= 0).all(1) & (cell[:, 0] < camera.width) & (cell[:, 1] < camera.height)
+            rows.append((cell[:, 1] * camera.width + cell[:, 0])[good])
+            columns.append(index[good])
+            areas.append(area[good])
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(areas)
+
+
+@dataclass(frozen=True)
+class Link:
+    """Two views that see the same: `source` is not coarser than `target`; they meet at `coarser` target pixels a
+    side.
+
+    Attributes:
+        noise: The warp of the latents' noise, where both views begin from the same; None where each has its own.
+    """
+
+    source: int
+    target: int
+    warp: Warp
+    coarser: int = 1
+    noise: Warp | None = None
+
+    def gap(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+        """What the target shows less what the source says, where covered; (C, m)."""
+        covered = self.warp.on(pictures[self.target].device).covered
+        return (self._shrink(pictures[self.target]) - self.warp(pictures[self.source])) * covered
+
+    def spread(self, values: torch.Tensor, changes: list[torch.Tensor]) -> None:
+        """Add the adjoint of `gap` to the views' changes."""
+        values = values * self.warp.on(values.device).covered
+        source, target = changes[self.source], changes[self.target]
+        source -= self.warp.back(values).reshape(source.shape)
+        target += self._grow(values, target.shape)
+
+    def _shrink(self, picture: torch.Tensor) -> torch.Tensor:
+        if self.coarser > 1:
+            picture = torch.nn.functional.avg_pool2d(picture[None], self.coarser)[0]
+        return picture.reshape(len(picture), -1)
+
+    def _grow(self, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        if self.coarser == 1:
+            return values.reshape(shape)
+        small = values.reshape(shape[0], shape[1] // self.coarser, shape[2] // self.coarser)
+        grown = small.repeat_interleave(self.coarser, 1).repeat_interleave(self.coarser, 2) / self.coarser**2
+        return torch.nn.functional.pad(grown, (0, shape[2] - grown.shape[2], 0, shape[1] - grown.shape[1]))
+
+
+def make_link(source: int, target: int, views: tuple[Seen, Seen], coarser: int = 1, scale: int = 1) -> Link:
+    """The link of two views (the source's and the target's) for a codec whose latents are `scale` times smaller."""
+    noise = None
+    warp = make_warp(*views, coarser)
+    if coarser == 1:
+        noise = warp if scale == 1 else make_warp(views[0].reduced(scale), views[1].reduced(scale))
+    return Link(source, target, warp, coarser, noise)
+
+
+def agree(
+    pictures: Sequence[torch.Tensor],
+    links: Sequence[Link],
+    rounds: int = 12,
+    held: Sequence[torch.Tensor | None] = (),
+    report: Report | None = None,
+) -> list[torch.Tensor]:
+    """The pictures closest to the given ones in which linked views show the same, by conjugate gradients.
+
+    With A x the gaps of all links this is x − Aᵀ (A Aᵀ)⁻¹ A x: what no other view sees of a picture, its detail, stays.
+
+    Args:
+        pictures: (C, H, W) a view.
+        links: Between them.
+        rounds: Of the conjugate gradients.
+        held: (H, W) bool a view, the pixels that must not change; None where all may.
+        report: Where a cancel is noticed.
+    """
+    report = report or Report()
+    gaps = [-link.gap(pictures) for link in links]
+    solution = [torch.zeros_like(gap) for gap in gaps]
+    direction = [gap.clone() for gap in gaps]
+    power = sum(float((gap**2).sum()) for gap in gaps)
+    goal = power * 1e-6
+    for _ in range(rounds):
+        if power <= goal or power < 1e-12:
+            break
+        report.check()
+        changes = _back(pictures, links, direction, held)
+        image = [link.gap(changes) for link in links]
+        step = power / max(sum(float((d * a).sum()) for d, a in zip(direction, image)), 1e-20)
+        for s, d, gap, a in zip(solution, direction, gaps, image):
+            s += step * d
+            gap -= step * a
+        before, power = power, sum(float((gap**2).sum()) for gap in gaps)
+        direction = [gap + (power / before) * d for gap, d in zip(gaps, direction)]
+    return [picture + change for picture, change in zip(pictures, _back(pictures, links, solution, held))]
+
+
+def _back(pictures, links: Sequence[Link], values: Sequence[torch.Tensor], held) -> list[torch.Tensor]:
+    changes = [torch.zeros_like(picture) for picture in pictures]
+    for link, value in zip(links, values):
+        link.spread(value, changes)
+    for change, mask in zip(changes, held):
+        if mask is not None:
+            change[:, mask] = 0
+    return changes
+
+
+def reprojection_db(pictures: Sequence[np.ndarray], links: Sequence[Link]) -> list[float]:
+    """PSNR of what the source says against what the target shows, a link each, where it is covered."""
+    tensors = [torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))) for picture in pictures]
+    result = []
+    for link in links:
+        error = link.gap(tensors)[:, torch.from_numpy(link.warp.covered)]
+        result.append(float(-10 * torch.log10((error**2).mean().clamp_min(1e-12))))
+    return result

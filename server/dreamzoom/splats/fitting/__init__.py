@@ -1,0 +1,1 @@
+"""The fit: surfels that look like the pictures, on the CPU or a GPU."""

@@ -1,0 +1,56 @@
+"""The colours that explain pictures best while shapes and opacities stay: the blend is linear in them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.colour import linear_to_srgb, srgb_to_linear
+from dreamzoom.progress import Report
+from dreamzoom.splats import cpu_rasterizer
+from dreamzoom.splats.supersampling import averaged, repeated
+
+PULL = 0.1
+"""Weight of a splat's first colour, as if that much of a pixel showed it: where nothing is seen it decides."""
+
+
+def solve(
+    rgb: np.ndarray,
+    views: list[tuple[cpu_rasterizer.Hits, np.ndarray, np.ndarray]],
+    passes: int,
+    report: Report,
+    samples: int = 1,
+) -> np.ndarray:
+    """Simultaneous algebraic reconstruction (Andersen and Kak 1984) in linear light.
+
+    Each pixel weighs as the slope of the sRGB curve at its target says, since errors are seen in sRGB.
+
+    Args:
+        rgb: (N, 3) float32 sRGB to start from: the first N rows of every view's table. What follows there is frozen.
+        views: Hits, target (H, W, 3) float32 sRGB and mask (H, W) bool of each.
+        passes: Over all views.
+        samples: The hits are those of a picture finer by this factor along each side, to be averaged.
+        report: Where a cancel arrives.
+
+    Returns:
+        (N, 3) float32 sRGB in 0..1.
+    """
+    count = len(rgb)
+    start = srgb_to_linear(np.clip(rgb, 0, 1).astype(np.float32))
+    colours, norm, ready = start.copy(), np.full(count, PULL, np.float32), []
+    for hits, picture, mask in views:
+        goal = srgb_to_linear(picture)
+        weight = (mask / (0.05 + goal.mean(-1))).astype(np.float32)
+        blank = np.zeros((hits.height, hits.width, 3), np.float32)
+        norm += cpu_rasterizer.spread_colour(hits, blank, repeated(weight, samples), len(hits.table))[1][:count]
+        ready.append((hits, goal, weight))
+    black = np.zeros(3, np.float32)
+    for step in range(passes):
+        report.progress(step / passes, "fitting colours")
+        total = PULL * (start - colours)
+        for hits, goal, weight in ready:
+            hits.table[:count, 12:15] = colours
+            shown = averaged(cpu_rasterizer.blend_hits(hits, black)[0], samples)
+            residual = repeated((goal - shown) * weight[..., None], samples)
+            total += cpu_rasterizer.spread_colour(hits, residual, residual[..., 0], len(hits.table))[0][:count]
+        colours = np.clip(colours + 1.6 * total / norm[:, None], 0, 1)
+    return linear_to_srgb(colours)
