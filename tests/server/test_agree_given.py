@@ -17,7 +17,8 @@ from agreement import (
 )
 
 from core.formats.splat_ply import write_splats
-from core.gaussians import SH_C0, Gaussians
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 
 torch.set_num_threads(1)
 

@@ -7,7 +7,8 @@ import pytest
 
 from core.errors import BadRequest
 from core.formats.splat_ply import read_splats, write_splats
-from core.gaussians import SH_C0, Gaussians
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
 from dreamzoom.example import example
 from dreamzoom.geometry.project import project
 from dreamzoom.pipeline.folder import Folder
