@@ -1,6 +1,14 @@
-"""Dreamzoom: zoom without end into scenes dreamed from prompts.
+"""Dreamzoom: zoom without end into scenes dreamed from prompts. This package is the add-on, which runs inside Blender.
 
-The room of what runs inside Blender. What it is made of is said in each module's first lines.
+    splats     splats as Blender objects: meshes, point clouds, materials
+    backend    the server: its installation, its process, its messages
+    rig        the zoom rig: its objects, drivers and keys, and conversion from and to cameras
+    scene      the scene to the server's request
+    results    the server's results to objects, and render settings
+    jobs       Generate and Import, from the button to the end
+    ui         properties, operators, panels, preferences
+
+Each imports only from those above it, and from `core`, which is shared with the server.
 """
 
 from .jobs import lifecycle

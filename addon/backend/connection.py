@@ -1,4 +1,4 @@
-"""The connection to the server: its process, started when it is needed, and who receives what it answers."""
+"""The connection to the server: its process, started when needed, and the receivers of its messages."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Connection:
         return identity
 
     def cancel(self, identity: int) -> None:
-        """Ask the server to stop a request; it answers the request itself when it has."""
+        """Ask the server to stop a request; it then answers the request with an error."""
         if self.client is not None:
             self.client.request(messages.CANCEL, {"id": identity})
 
     def step(self) -> float | None:
-        """Hand over the messages that have come; stop a server that nobody uses."""
+        """Pass new messages to their receivers; stop the server after it has been idle for IDLE_SECONDS."""
         for message in self.client.messages() if self.client is not None else ():
             self._take(message)
         now = time.monotonic()
@@ -58,7 +58,7 @@ class Connection:
         return None if self.client is None else main_loop.TICK
 
     def wait(self, seconds: float = 0.05) -> None:
-        """Sleep until a message comes, up to `seconds`, but not while other work goes on: for scripts."""
+        """Wait for a message, up to `seconds`, unless other tasks are running. For scripts."""
         if self.client is not None and main_loop.runs_only(self.step):
             self.client.wait_for_message(seconds)
 
@@ -74,7 +74,7 @@ class Connection:
         self._end_requests(Ended(None, "The server was stopped", ()))
 
     def _started(self, command: list[str]) -> Client:
-        """The running server, or a new one where none runs or another command has been chosen."""
+        """The running server, or a new one where none is running or the command has changed."""
         if self.client is None or not self.client.is_alive or self._command != command:
             self.close(patience=0)
             self._command = command

@@ -1,4 +1,4 @@
-"""The job that this Blender is working on or has just ended, as the panels draw it. There is at most one."""
+"""The current job as the panels draw it: the one that is running, or the last one. There is at most one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ACTIVE = ("capturing", "starting", "running", "cancelling", "importing")
 
 
 class Work(Protocol):
-    """Work on the main thread that can be given up."""
+    """Work on the main thread that can be stopped before its end."""
 
     def close(self) -> object: ...
 
@@ -39,7 +39,7 @@ class Job:
         error: What went wrong, where the job failed.
         request_id: The server's request.
         prompts: The prompts of the levels, as `prompt_changes` stores them.
-        work: The capture or the import that goes on, None where none does.
+        work: The running capture or import on the main thread, None where there is none.
     """
 
     rig_uid: int
@@ -62,7 +62,7 @@ class Job:
 
     @property
     def is_active(self) -> bool:
-        """Whether the job goes on."""
+        """Whether the job is running."""
         return self.status in ACTIVE
 
     def finish(self, status: str, error: DreamzoomError | None = None) -> None:
@@ -80,7 +80,7 @@ _job: Job | None = None
 
 
 def get() -> Job | None:
-    """The current job; None where there was none yet, or the artist dismissed it."""
+    """The current job; None before the first one, and after the artist has dismissed the last one."""
     return _job
 
 
@@ -93,17 +93,17 @@ def replace(job: Job | None) -> None:
 
 
 def is_busy() -> bool:
-    """Whether a job goes on."""
+    """Whether a job is running."""
     return _job is not None and _job.is_active
 
 
 def check_free() -> None:
-    """Raise DreamzoomError where a job goes on."""
+    """Raise DreamzoomError if a job is running."""
     if is_busy():
-        raise DreamzoomError("A job is under way already", "Wait for it, or cancel it")
+        raise DreamzoomError("A job is running already", "Wait for it, or cancel it")
 
 
 def refuse(error: DreamzoomError) -> None:
-    """Show an error that kept a job from starting where its progress would have been."""
+    """Show an error that kept a job from starting, in the place of the job's progress."""
     if not is_busy():
         replace(Job(0, Path(), False, status="failed", error=error))

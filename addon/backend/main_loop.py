@@ -1,4 +1,4 @@
-"""Work that goes on while the artist uses Blender: tasks on the main thread, each of which does a little at a time.
+"""Background work on the main thread: tasks, each of which does a little at a time while the artist uses Blender.
 
 Where there is a window a timer of Blender runs the tasks; scripts call `pump` in a loop.
 """
@@ -16,13 +16,13 @@ TICK = 0.1
 """Seconds between two calls of a task that waits for something."""
 
 BREATH = 0.01
-"""Seconds between two calls of a task that has work to do: Blender has at least this long to draw."""
+"""Seconds between two calls of a task that has work to do, for Blender to draw."""
 
 _tasks: list[Task] = []
 
 
 def start(task: Task) -> None:
-    """Call a task again and again until it ends; nothing changes if it is running already."""
+    """Call a task repeatedly until it ends; if it is running already, nothing changes."""
     if task not in _tasks:
         _tasks.append(task)
     if not bpy.app.timers.is_registered(_run):
@@ -30,7 +30,7 @@ def start(task: Task) -> None:
 
 
 def stop_all() -> None:
-    """Call no task any more."""
+    """Drop all tasks."""
     _tasks.clear()
 
 
@@ -46,15 +46,15 @@ def runs_only(task: Task) -> bool:
 
 
 def pump() -> bool:
-    """Call every task once; whether any goes on. Takes milliseconds.
+    """Call every task once; whether any task is left. Takes milliseconds.
 
-    Importing a level and evaluating a frame of the scene are the exceptions: they take as long as Blender needs.
+    Importing a level and evaluating a frame of the scene take as long as Blender needs.
     """
     return _run() is not None
 
 
 def redraw(preferences_too: bool = False) -> None:
-    """Draw the panels again."""
+    """Let Blender draw the panels again."""
     kinds = ("VIEW_3D", "PREFERENCES") if preferences_too else ("VIEW_3D",)
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
@@ -63,7 +63,7 @@ def redraw(preferences_too: bool = False) -> None:
 
 
 def _run() -> float | None:
-    """Call every task once; the seconds until the next call, None where no task goes on."""
+    """Call every task once; the seconds until the next call, None where no task is left."""
     delays = {}
     for task in list(_tasks):
         delay = task() if task in _tasks else None

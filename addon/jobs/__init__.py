@@ -1,1 +1,1 @@
-"""Generate and Import: what happens between the press of a button and its end, step by step on the main thread."""
+"""Generate and Import, from the press of the button to the end, in small steps on the main thread."""

@@ -1,4 +1,4 @@
-"""Generate: a rig's scene is captured and sent to the server, whose progress is followed until the result is there."""
+"""Generate: captures a rig's scene, sends it to the server, and follows the server's progress to the result."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def generate(
 
 
 def cancel() -> None:
-    """Stop the current job: at once, or when the server has stopped. What is finished is used the next time."""
+    """Stop the current job, at once or when the server has stopped. Finished steps are kept for the next job."""
     job = current_job.get()
     if job is None or not job.is_active:
         return
@@ -68,7 +68,7 @@ def cancel() -> None:
 
 
 def _capture(job: Job, capture: SceneCapture) -> float | None:
-    """Capture the scene for a slice of time; at the end the job goes to the server."""
+    """Capture the scene for a time slice; when it is complete, send the job to the server."""
     if job.work is not capture:
         return None  # cancelled
     try:
@@ -134,7 +134,7 @@ def _take_error(job: Job, error: dict[str, Any]) -> None:
 
 
 def _take_result(job: Job, result: dict[str, Any]) -> None:
-    """The server has finished: keep the prompts with the rig, and import the result where that is wanted."""
+    """The server has finished: store the prompts with the rig, and import the result if the artist wants it."""
     job.seconds = float(result.get("seconds") or 0.0)
     root = importing.rig_of(job)
     if root is not None and job.prompts:

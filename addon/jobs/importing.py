@@ -32,7 +32,7 @@ def start_import(root: bpy.types.Object) -> Job:
 
 
 def import_result(job: Job, root: bpy.types.Object) -> None:
-    """Let the import of a job's result under a rig be what the job does next."""
+    """Begin to import a job's result under a rig, in the background."""
     job.status, job.stage, job.fraction, job.seconds_left = "importing", "import", 0.0, None
     levels = importer.import_levels(root, job.folder)
     job.work = levels
@@ -40,7 +40,7 @@ def import_result(job: Job, root: bpy.types.Object) -> None:
 
 
 def rig_of(job: Job) -> bpy.types.Object | None:
-    """The root of a job's rig; None once it is gone."""
+    """The root of a job's rig; None if it was removed."""
     return next((obj for obj in bpy.data.objects if obj.session_uid == job.rig_uid and rig.is_rig(obj)), None)
 
 
@@ -65,7 +65,7 @@ def _step(job: Job, levels: Iterator[tuple[int, int]]) -> float | None:
 
 
 def _push_undo(message: str) -> None:
-    """Make the import a step of the undo history; what a timer changes is none by itself."""
+    """Add the import to the undo history, since changes by a timer are not added by themselves."""
     windows = bpy.context.window_manager.windows
     if not bpy.app.background and len(windows):
         with bpy.context.temp_override(window=windows[0]):

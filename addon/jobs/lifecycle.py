@@ -9,7 +9,7 @@ from ..backend.connection import connection
 
 
 def end_all() -> None:
-    """Stop the installation, the job and the server, and forget all about them."""
+    """Stop the installation, the job and the server, and reset their state."""
     main_loop.stop_all()
     installation.stop()
     job = current_job.get()

@@ -8,18 +8,18 @@ from bpy.types import PropertyGroup
 from ..backend import model_library
 
 SCHEDULERS = (
-    ("auto", "The Model's Own", "What the model was made for"),
-    ("ddpm", "DDPM", "Ancestral: some noise at every step. Takes many steps"),
-    ("ddim", "DDIM", "Straight to the picture, the same one with few steps or many"),
+    ("auto", "The Model's Own", "The scheduler that the model was made for"),
+    ("ddpm", "DDPM", "Ancestral: adds some noise at every step. Needs many steps"),
+    ("ddim", "DDIM", "Deterministic: nearly the same picture with few steps or many"),
     ("dpm++", "DPM-Solver++", "Second order: fine pictures in 15 to 25 steps"),
     ("euler", "Euler", "First order, robust"),
     ("lcm", "LCM", "For models distilled to 4 to 8 steps"),
 )
 OFFLOADS = (
-    ("auto", "Automatic", "Keep on the card what fits, judged before the run"),
-    ("none", "Nothing", "Keep all on the card: quickest, needs most memory"),
-    ("model", "Models in Turn", "Only the part of the model that works is on the card"),
-    ("sequential", "Layer by Layer", "Smallest, and several times slower"),
+    ("auto", "Automatic", "Keep on the graphics card what fits, estimated before the run"),
+    ("none", "Nothing", "Keep everything on the graphics card: fastest, needs the most memory"),
+    ("model", "Models in Turn", "Only the part of the model that is at work is on the graphics card"),
+    ("sequential", "Layer by Layer", "Needs the least memory, and is several times slower"),
 )
 
 
@@ -39,56 +39,66 @@ class LoraSettings(PropertyGroup):
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
-    weight: FloatProperty(name="Weight", description="How much of it", default=1.0, min=-4.0, max=4.0, step=5)
+    weight: FloatProperty(name="Weight", description="Strength of the LoRA", default=1.0, min=-4.0, max=4.0, step=5)
 
 
 class DiffusionSettings(PropertyGroup):
-    """What the diffusion engine is told; zero and empty mean the model's own."""
+    """Options of the diffusion engine; zero and empty mean the model's own value."""
 
     model: StringProperty(
         name="Model",
         description="The picture model: owner/name of one on this machine, or a folder. "
-        "Empty: the best one that your card holds",
+        "Empty: the best one that fits your graphics card",
         search=_found("picture"),
         search_options={"SUGGESTION"},
     )
     depth_model: StringProperty(
         name="Depth",
-        description="The model that tells how far things are: owner/name of one on this machine, or a folder. "
-        "Empty: the one there is",
+        description="The model that estimates depth: owner/name of one on this machine, or a folder. "
+        "Empty: the best one on this machine",
         search=_found("depth"),
         search_options={"SUGGESTION"},
     )
     style: StringProperty(
-        name="Style", description="Put behind the prompt of every level: one look for the whole flight", maxlen=4000
+        name="Style", description="Added to the end of every level's prompt: one look for the whole flight", maxlen=4000
     )
     steps: IntProperty(
-        name="Steps", description="Denoising steps of a picture. 0: what the model needs", min=0, max=500, soft_max=60
+        name="Steps",
+        description="Denoising steps per picture. 0: as many as the model needs",
+        min=0,
+        max=500,
+        soft_max=60,
     )
     guidance: FloatProperty(
         name="Guidance",
-        description="How closely the pictures follow the prompts. 0: what suits the model",
+        description="How closely the pictures follow the prompts. 0: the model's own value",
         min=0.0,
         max=50.0,
         soft_max=15.0,
         step=50,
     )
-    scheduler: EnumProperty(name="Scheduler", description="How noise becomes a picture", items=SCHEDULERS)
+    scheduler: EnumProperty(
+        name="Scheduler", description="How the denoising steps go from noise to a picture", items=SCHEDULERS
+    )
     joint: BoolProperty(
         name="Levels Together",
-        description="Let all levels agree while they come into being, where the model can: then each shows what the "
-        "next one shows larger. Off: each is painted into the one before",
+        description="Sample all levels together, where the model can, so that each shows what the next shows larger. "
+        "Off: each level is painted into the one before",
         default=True,
     )
     detail: FloatProperty(
         name="New Detail",
-        description="How freely what was seen from afar is painted anew from near",
+        description="How freely a region is repainted when the camera comes near, compared with its look from afar",
         default=0.55,
         min=0.05,
         max=1.0,
         subtype="FACTOR",
     )
-    offload: EnumProperty(name="Offload", description="What leaves the card while it does not work", items=OFFLOADS)
+    offload: EnumProperty(
+        name="Offload",
+        description="What is moved from the graphics card to main memory while it is not at work",
+        items=OFFLOADS,
+    )
     loras: CollectionProperty(type=LoraSettings, name="LoRAs", description="Changes to the picture model")
 
 

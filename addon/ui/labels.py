@@ -1,26 +1,26 @@
-"""How panels write stages and durations."""
+"""Stages and durations as the panels write them."""
 
 from __future__ import annotations
 
 STAGES = {
     "plan": "Planning the path",
-    "zoom": "Imagining",
-    "dream": "Dreaming",
+    "zoom": "Generating pictures",
+    "dream": "Dreaming views",
     "align": "Fitting depth",
     "refine": "Matching views",
-    "splat": "Shaping",
-    "export": "Writing",
+    "splat": "Fitting splats",
+    "export": "Writing files",
     "import": "Importing",
 }
 
 
 def of_stage(stage: str) -> str:
-    """What a stage does."""
+    """What the server does in a stage."""
     return STAGES.get(stage, stage.replace("_", " ").capitalize())
 
 
 def of_seconds(seconds: float) -> str:
-    """A duration as people say it."""
+    """A duration in seconds, minutes or hours."""
     seconds = max(0, round(seconds))
     if seconds < 60:
         return f"{seconds} s"

@@ -17,17 +17,17 @@ class DreamzoomPreferences(AddonPreferences):
 
     server_python: StringProperty(
         name="Python",
-        description="Python executable with the server's packages. Empty: the one that Install makes",
+        description="Python executable with the server's packages. Empty: the one that Install sets up",
         subtype="FILE_PATH",
     )
     server_command: StringProperty(
         name="Server Command",
-        description="A whole command to start the server with, on another machine for example: "
-        "ssh gpu-box python -m dreamzoom serve. It must see the job folders under the same paths",
+        description="A complete command that starts the server, on another machine for example: "
+        "ssh gpu-box python -m dreamzoom serve. That machine must see the job folders under the same paths",
     )
     jobs_folder: StringProperty(
         name="Jobs Folder",
-        description="Where jobs are kept. Empty: beside the .blend file, or Blender's user folder if it is not saved",
+        description="Where jobs are stored. Empty: beside the .blend file, or Blender's user folder if it is not saved",
         subtype="DIR_PATH",
     )
 
@@ -42,7 +42,7 @@ class DreamzoomPreferences(AddonPreferences):
         else:
             draw_set_up(box)
         column = split(layout)
-        column.prop(self, "server_python", placeholder="The one that Install makes")
+        column.prop(self, "server_python", placeholder="The one that Install sets up")
         column.prop(self, "server_command", placeholder="Started on this machine")
         column.prop(self, "jobs_folder", placeholder="Beside the .blend file")
 

@@ -1,4 +1,4 @@
-"""The picture that the panel shows while a job runs."""
+"""The preview picture that the panel shows while a job runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _shown: dict[str, object] = {"key": "", "pictures": None}
 
 
 def icon(path: str) -> int:
-    """The icon id of a picture file, 0 where there is none. A file that was written anew is read anew."""
+    """The icon id of a picture file, 0 where there is none. A file that has changed is read again."""
     try:
         key = f"{path}:{Path(path).stat().st_mtime_ns}" if path else ""
     except OSError:
@@ -26,7 +26,7 @@ def icon(path: str) -> int:
 
 
 def clear() -> None:
-    """Let the picture go."""
+    """Free the picture."""
     if _shown["pictures"] is not None:
         bpy.utils.previews.remove(_shown["pictures"])
     _shown.update(key="", pictures=None)

@@ -1,4 +1,4 @@
-"""What is stored in the .blend: the settings of each rig, and those of the rig that is created next."""
+"""The properties that are stored in the .blend: the settings of each rig, and those for the next new rig."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENGINES = (
     (
         "procedural",
         "Procedural",
-        "A world made of formulas and steered by the words of the prompts: quick on any machine",
+        "A landscape computed from formulas and guided by words in the prompts: fast on any machine",
     ),
     (
         "spectral",
@@ -34,13 +34,13 @@ ENGINES = (
     (
         "diffusion",
         "Diffusion",
-        "The best diffusion model on this machine, and a depth model: the real thing, quick on a graphics card",
+        "Pictures by a diffusion model, and depth by a depth model: needs models and a graphics card",
     ),
 )
 QUALITIES = (
-    ("draft", "Draft", "Coarse and quick, to try prompts and the camera's path"),
+    ("draft", "Draft", "Coarse and fast, to try prompts and the camera's path"),
     ("preview", "Preview", "Good enough to judge the light and the motion"),
-    ("final", "Final", "The finest, for the render"),
+    ("final", "Final", "The finest detail, for the final render"),
 )
 FACTOR = {
     "name": "Zoom Factor",
@@ -61,25 +61,25 @@ SPEED = {
 
 RENDER_ENGINE = {
     "name": "Engine",
-    "description": "What renders",
+    "description": "The engine that renders",
     "items": (
-        ("CYCLES", "Cycles", "The exact picture, on any machine"),
-        ("EEVEE", "EEVEE", "Quick on a graphics card"),
+        ("CYCLES", "Cycles", "Exact, on any machine"),
+        ("EEVEE", "EEVEE", "Fast on a graphics card"),
     ),
 }
 RENDER_SAMPLES = {
     "name": "Samples",
-    "description": "Samples per pixel. 0: what is enough for splats, 16 in Cycles and 64 in EEVEE",
+    "description": "Samples per pixel. 0: as many as splats need, 16 in Cycles and 64 in EEVEE",
     "default": 0,
     "min": 0,
     "soft_max": 256,
 }
 RENDER_OUTPUT = {
     "name": "Output",
-    "description": "What is written",
+    "description": "What a render writes",
     "items": (
-        ("KEEP", "As It Is", "Leave the output as it is set up"),
-        ("PNG", "Pictures", "A sequence of PNG pictures, as they are seen"),
+        ("KEEP", "As It Is", "Keep the present output settings"),
+        ("PNG", "Pictures", "A sequence of PNG pictures for viewing"),
         ("EXR", "OpenEXR", "A sequence of pictures in linear light, for compositing"),
         (
             "LAYERS",
@@ -92,7 +92,7 @@ RENDER_OUTPUT = {
 }
 RENDER_TRANSPARENT = {
     "name": "Transparent",
-    "description": "Let what was never dreamed be see-through instead of black",
+    "description": "Make regions that were never dreamed transparent instead of black",
 }
 
 
@@ -132,7 +132,7 @@ def _is_camera(settings: RigSettings, obj: bpy.types.Object) -> bool:
 
 
 class LevelSettings(PropertyGroup):
-    """One power of the zoom, as the artist writes it."""
+    """One level of the zoom: its prompt and options."""
 
     prompt: StringProperty(name="Prompt", description="What is to be seen at this level, in plain words", maxlen=4000)
     negative_prompt: StringProperty(
@@ -140,17 +140,15 @@ class LevelSettings(PropertyGroup):
     )
     image: StringProperty(
         name="Picture",
-        description="A picture to be used for this level instead of a dreamed one",
+        description="A picture to use for this level instead of a dreamed one",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
-    use_seed: BoolProperty(
-        name="Own Seed", description="Give this level a seed of its own, so that it can be varied alone"
-    )
-    seed: IntProperty(name="Seed", description="Another number, another picture of the same prompt", min=0)
+    use_seed: BoolProperty(name="Own Seed", description="Give this level its own seed, so that it can be varied alone")
+    seed: IntProperty(name="Seed", description="Another number gives another picture of the same prompt", min=0)
     guidance: FloatProperty(
         name="Guidance",
-        description="How closely the diffusion engine follows this level's prompt. 0: as at all levels",
+        description="How closely the diffusion engine follows this level's prompt. 0: as for all levels",
         min=0.0,
         max=50.0,
         soft_max=15.0,
@@ -159,7 +157,7 @@ class LevelSettings(PropertyGroup):
     focus: FloatVectorProperty(
         name="Next Level At",
         description=(
-            "Where the next level lies in this one, seen from its middle: the picture spans about -1 to 1. "
+            "Position of the next level in this one, relative to its middle: the picture spans about -1 to 1. "
             "Zero is a straight zoom"
         ),
         size=3,
@@ -173,31 +171,34 @@ class LevelSettings(PropertyGroup):
 
 
 class RigSettings(PropertyGroup):
-    """All that a rig's job needs; lives on the rig's root object."""
+    """The settings of a rig and its job; stored on the rig's root object."""
 
     levels: CollectionProperty(type=LevelSettings, name="Levels", description="The levels, from far to near")
-    active_level: IntProperty(name="Active Level", description="The level whose details are shown", min=0)
+    active_level: IntProperty(name="Active Level", description="The level that the panel shows in detail", min=0)
     zoom_factor: FloatProperty(**FACTOR, update=_layout_changed)
     frames_per_level: IntProperty(**SPEED, update=_speed_changed)
     loop: BoolProperty(
         name="Loop",
         description=(
-            "After the last level comes the first again, without end: the flight's last frame leads into its first. "
-            "Takes two levels or more"
+            "Let the first level follow the last, so that the flight repeats without an end. Needs two levels or more"
         ),
         update=_loop_changed,
     )
     camera: PointerProperty(
         name="Camera",
-        description="The camera whose path is dreamed along",
+        description="The camera along whose path the scene is dreamed",
         type=bpy.types.Object,
         poll=_is_camera,
     )
-    engine: EnumProperty(name="Engine", description="What imagines the pictures", items=ENGINES, update=_engine_changed)
-    quality: EnumProperty(name="Quality", description="How much work goes into it", items=QUALITIES, default="preview")
+    engine: EnumProperty(
+        name="Engine", description="What generates the pictures", items=ENGINES, update=_engine_changed
+    )
+    quality: EnumProperty(
+        name="Quality", description="Detail and computing time of the result", items=QUALITIES, default="preview"
+    )
     size: IntProperty(
         name="Size",
-        description="Longest side of the dreamed pictures in pixels; the proportions are those of the render",
+        description="Longer side of the dreamed pictures in pixels; the aspect ratio is that of the render",
         default=640,
         min=64,
         max=4096,
@@ -205,54 +206,50 @@ class RigSettings(PropertyGroup):
         step=64,
         subtype="PIXEL",
     )
-    seed: IntProperty(name="Seed", description="Another number, another world from the same prompts", min=0)
+    seed: IntProperty(name="Seed", description="Another number gives another world from the same prompts", min=0)
     second_pass: EnumProperty(
         name="Second Pass",
-        description="Dream the levels and side views once more when their depth is known, so that they agree where "
-        "they show the same: sharper from all sides, and about twice the time",
+        description="Dream the levels and side views again once their depth is known, so that they agree where they "
+        "show the same: sharper from all sides, but takes about twice as long",
         items=(
             ("AUTO", "By Quality", "With Preview and Final"),
             ("ON", "Always", "Whatever the quality"),
             ("OFF", "Never", "Whatever the quality"),
         ),
     )
-    diffusion: PointerProperty(
-        name="Diffusion", description="What the diffusion engine is told", type=DiffusionSettings
-    )
+    diffusion: PointerProperty(name="Diffusion", description="Options of the diffusion engine", type=DiffusionSettings)
     see_assets: BoolProperty(
         name="See My Objects",
         description=(
-            "Let the dream see the objects that you hang under the levels, in the colours of their materials: it goes "
-            "around them, and adds nothing where they are"
+            "Send the objects that you parent to the levels, in the colours of their materials: the scene is dreamed "
+            "around them, and no splats are placed where they are"
         ),
         default=True,
     )
     let_stand: BoolProperty(
         name="Let Objects Stand",
-        description="Say nothing of objects that stand in the middle of the flight and belong to no level",
+        description="Do not warn of objects that are in the middle of the flight and belong to no level",
     )
     import_when_done: BoolProperty(
         name="Import When Done",
-        description="Bring the result into the scene as soon as it is ready",
+        description="Import the result as soon as it is ready",
         default=True,
     )
     cast_shadows: BoolProperty(
         name="Cast Shadows",
-        description="Let the dream throw shadows on your objects. It takes none itself: its light is painted in",
+        description="Let the splats cast shadows on your objects. They receive none: light is part of their colours",
         update=_showing_changed,
     )
     holdout: BoolProperty(
         name="Holdout",
-        description="Let the dream cut a hole of its shape into the picture, to lay something else there: what is "
-        "rendered is what stands before it. Wants a transparent film",
+        description="Render the splats as a hole in the picture, for compositing: only objects in front of them are "
+        "seen. Needs a transparent film",
         update=_showing_changed,
     )
-    dreamed: StringProperty(
-        name="Dreamed", description="The words of the levels of the last finished job", options={"HIDDEN"}
-    )
+    dreamed: StringProperty(name="Dreamed", description="The prompts of the last finished job", options={"HIDDEN"})
     job_folder: StringProperty(
         name="Job Folder",
-        description="Where this rig's pictures, points and splats are kept. Empty: a folder beside the .blend file",
+        description="Where this rig's pictures, points and splats are stored. Empty: a folder beside the .blend file",
         subtype="DIR_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
@@ -268,7 +265,7 @@ class RigSettings(PropertyGroup):
 
 
 class SceneSettings(PropertyGroup):
-    """The rig in use, and what a new rig is to be."""
+    """The rig in use, and the settings of the next new rig."""
 
     rig: PointerProperty(name="Rig", description="The rig that was used last", type=bpy.types.Object)
     target: PointerProperty(
@@ -277,7 +274,7 @@ class SceneSettings(PropertyGroup):
         type=bpy.types.Object,
     )
     levels: IntProperty(
-        name="Levels", description="How many powers of the zoom, each with its own prompt", default=6, min=1, max=64
+        name="Levels", description="Count of levels, each with its own prompt", default=6, min=1, max=64
     )
     zoom_factor: FloatProperty(**FACTOR)
     frames_per_level: IntProperty(**SPEED)

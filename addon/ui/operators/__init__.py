@@ -1,4 +1,4 @@
-"""What the artist can press. An operator gathers, calls a function that knows nothing of the interface, and reports."""
+"""The operators: each gathers its inputs, calls a function that does not depend on the interface, and reports."""
 
 from __future__ import annotations
 

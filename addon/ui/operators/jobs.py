@@ -1,4 +1,4 @@
-"""Operators that start, stop and fetch jobs."""
+"""Operators that start, cancel and import jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .common import Result, can_change, has_rig, report
 
 
 class DREAMZOOM_OT_generate(Operator):
-    """Dream all levels along the camera's path. What is finished and unchanged is not done again"""
+    """Dream all levels along the camera's path. Finished steps whose inputs are unchanged are not computed again"""
 
     bl_idname = "dreamzoom.generate"
     bl_label = "Generate"
@@ -27,16 +27,16 @@ class DREAMZOOM_OT_generate(Operator):
         if not can_change(cls, context):
             return False
         if current_job.is_busy():
-            cls.poll_message_set("A job is under way")
+            cls.poll_message_set("A job is running")
             return False
         return True
 
     def invoke(self, context, event) -> Result:
-        """From a button: Blender stays usable while the scene is looked at."""
+        """From a button: Blender stays usable while the scene is captured."""
         return self._generate(context, SLICE_SECONDS)
 
     def execute(self, context) -> Result:
-        """From a script: when this returns the scene has been looked at."""
+        """From a script: the scene has been captured when this returns."""
         return self._generate(context, math.inf)
 
     def _generate(self, context, seconds: float) -> Result:
@@ -48,7 +48,7 @@ class DREAMZOOM_OT_generate(Operator):
 
 
 class DREAMZOOM_OT_cancel(Operator):
-    """Stop the job. What is finished is kept: Generate goes on from there"""
+    """Stop the job. Finished steps are kept, and Generate continues from there"""
 
     bl_idname = "dreamzoom.cancel"
     bl_label = "Cancel"
@@ -56,7 +56,7 @@ class DREAMZOOM_OT_cancel(Operator):
     @classmethod
     def poll(cls, context):
         if not current_job.is_busy():
-            cls.poll_message_set("No job is under way")
+            cls.poll_message_set("No job is running")
             return False
         return current_job.get().status != "cancelling"
 
@@ -66,7 +66,7 @@ class DREAMZOOM_OT_cancel(Operator):
 
 
 class DREAMZOOM_OT_import_job(Operator):
-    """Bring the finished points and splats into the scene, in place of those imported before"""
+    """Import the finished points and splats, in place of those imported before"""
 
     bl_idname = "dreamzoom.import_job"
     bl_label = "Import"
@@ -76,7 +76,7 @@ class DREAMZOOM_OT_import_job(Operator):
         if not can_change(cls, context):
             return False
         if current_job.is_busy():
-            cls.poll_message_set("A job is under way")
+            cls.poll_message_set("A job is running")
             return False
         folder = job_folders.of_rig(rig.active_rig(context))
         if folder is None or not (folder / result.NAME).is_file():
@@ -114,7 +114,7 @@ class DREAMZOOM_OT_open_job_folder(Operator):
 
 
 class DREAMZOOM_OT_dismiss(Operator):
-    """Take this message away"""
+    """Close this message"""
 
     bl_idname = "dreamzoom.dismiss"
     bl_label = "Dismiss"
@@ -127,7 +127,7 @@ class DREAMZOOM_OT_dismiss(Operator):
 
 
 def _refuse(operator: Operator, error: DreamzoomError) -> Result:
-    """Show why it can't be done, in the panel and in the status bar."""
+    """Show the error in the panel and in the status bar."""
     current_job.refuse(error)
     return report(operator, error, "WARNING")
 

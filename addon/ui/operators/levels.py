@@ -34,9 +34,9 @@ class DREAMZOOM_OT_level_add(Operator):
         settings = root.dreamzoom
         settings.levels.add()
         last = len(settings.levels) - 1
-        place = min(settings.active_level + 1, last)
-        settings.levels.move(last, place)
-        settings.active_level = place
+        index = min(settings.active_level + 1, last)
+        settings.levels.move(last, index)
+        settings.active_level = index
         return _levels_changed(root, context.scene)
 
 
@@ -74,8 +74,8 @@ class DREAMZOOM_OT_level_move(Operator):
 
     direction: EnumProperty(
         name="Direction",
-        description="Where to move it",
-        items=(("UP", "Up", "To where the camera is earlier"), ("DOWN", "Down", "To where the camera is later")),
+        description="Towards smaller or larger zooms",
+        items=(("UP", "Up", "To a smaller zoom"), ("DOWN", "Down", "To a larger zoom")),
     )
 
     @classmethod
@@ -85,23 +85,23 @@ class DREAMZOOM_OT_level_move(Operator):
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         settings = root.dreamzoom
-        place = settings.active_level + (1 if self.direction == "DOWN" else -1)
-        if not 0 <= place < len(settings.levels):
+        index = settings.active_level + (1 if self.direction == "DOWN" else -1)
+        if not 0 <= index < len(settings.levels):
             return {"CANCELLED"}
-        settings.levels.move(settings.active_level, place)
-        settings.active_level = place
+        settings.levels.move(settings.active_level, index)
+        settings.active_level = index
         rig.sync_levels(root)
         return {"FINISHED"}
 
 
 class DREAMZOOM_OT_level_place(Operator):
-    """Hang the selected objects under the active level"""
+    """Parent the selected objects to the active level"""
 
     bl_idname = "dreamzoom.level_place"
     bl_label = "Add Selected to Level"
     bl_description = (
-        "Hang the selected objects under the active level, where they are seen now: they grow with it from then on, "
-        "and the next dream sees them"
+        "Parent the selected objects to the active level, at their present position: they grow with it from then on, "
+        "and Generate sends them along with it"
     )
     bl_options = {"REGISTER", "UNDO"}
 
@@ -125,12 +125,12 @@ class DREAMZOOM_OT_level_place(Operator):
             obj.parent = home
             obj.matrix_parent_inverse = home.matrix_world.inverted_safe()
             obj.matrix_world = matrix
-        self.report({"INFO"}, f"{len(placed)} objects hang under level {level}")
+        self.report({"INFO"}, f"{len(placed)} objects are now parented to level {level}")
         return {"FINISHED"}
 
 
 def _placeable(context: bpy.types.Context) -> list[bpy.types.Object]:
-    """The selected objects that hang under nothing that is selected too, and are part of no rig."""
+    """The selected objects whose parent is not selected too and that are in no rig."""
     chosen = set(context.selected_objects)
     return [obj for obj in chosen if obj.parent not in chosen and rig.rig_of(obj) is None and obj.type != "CAMERA"]
 

@@ -1,4 +1,4 @@
-"""Operators of the diffusion engine's models: what is here, what can be had, and LoRAs."""
+"""Operators that list and download diffusion models, and that edit the list of LoRAs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CHOICES = (
 
 def _can_ask(cls) -> bool:
     if not launch.is_set_up():
-        cls.poll_message_set("Install what the dreaming needs first")
+        cls.poll_message_set("Install the server's packages first")
     elif model_library.is_busy():
-        cls.poll_message_set("The server is being asked already")
+        cls.poll_message_set("The server is busy with models already")
     elif current_job.is_busy():
-        cls.poll_message_set("A job is under way")
+        cls.poll_message_set("A job is running")
     else:
         return True
     return False
@@ -38,7 +38,7 @@ def _can_download(cls) -> bool:
 
 
 class DREAMZOOM_OT_refresh_models(Operator):
-    """Look again which models are on this machine"""
+    """List the models on this machine again"""
 
     bl_idname = "dreamzoom.refresh_models"
     bl_label = "Look for Models"
@@ -53,12 +53,12 @@ class DREAMZOOM_OT_refresh_models(Operator):
 
 
 class DREAMZOOM_OT_get_models(Operator):
-    """See which models can be downloaded, how large they are and under which licence. Nothing comes before you agree"""
+    """See which models can be downloaded, with size and licence. Nothing is downloaded before you agree"""
 
     bl_idname = "dreamzoom.get_models"
     bl_label = "Get Models"
 
-    choice: EnumProperty(name="Models", description="What to get", items=CHOICES)
+    choice: EnumProperty(name="Models", description="What to download", items=CHOICES)
     repository: StringProperty(
         name="Name", description="owner/name on the Hugging Face hub, or one of sd, sdxl, flux2-klein, depth"
     )
@@ -86,7 +86,7 @@ class DREAMZOOM_OT_get_models(Operator):
 
 
 class DREAMZOOM_OT_download_models(Operator):
-    """Download these models under their licences. Blender stays usable; what is cut off goes on later"""
+    """Download these models under their licences. Blender stays usable; an interrupted download can be continued"""
 
     bl_idname = "dreamzoom.download_models"
     bl_label = "Download"
@@ -100,7 +100,7 @@ class DREAMZOOM_OT_download_models(Operator):
 
 
 class DREAMZOOM_OT_cancel_models(Operator):
-    """Stop. What has arrived is kept, and the next download goes on from there"""
+    """Stop. The downloaded part is kept, and the next download continues from there"""
 
     bl_idname = "dreamzoom.cancel_models"
     bl_label = "Cancel"
@@ -132,13 +132,13 @@ class DREAMZOOM_OT_lora_add(Operator):
 
 
 class DREAMZOOM_OT_lora_remove(Operator):
-    """Take this LoRA off the list"""
+    """Remove this LoRA from the list"""
 
     bl_idname = "dreamzoom.lora_remove"
     bl_label = "Remove LoRA"
     bl_options = {"REGISTER", "UNDO"}
 
-    index: IntProperty(name="Index", description="Which of the list", min=0)
+    index: IntProperty(name="Index", description="Position in the list", min=0)
 
     @classmethod
     def poll(cls, context):

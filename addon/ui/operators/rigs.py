@@ -1,4 +1,4 @@
-"""Operators that make a rig and its flight, and set the render up."""
+"""Operators that create, copy and delete a rig, key its flight, and set up the render."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DREAMZOOM_OT_create_rig(Operator):
         name="Focus", description="The object to zoom into. Empty: the 3D cursor", options={"SKIP_SAVE"}
     )
     levels: IntProperty(
-        name="Levels", description="How many powers of the zoom, each with its own prompt", default=6, min=1, max=64
+        name="Levels", description="Count of levels, each with its own prompt", default=6, min=1, max=64
     )
     zoom_factor: bpy.props.FloatProperty(**properties.FACTOR)
     frames_per_level: IntProperty(**properties.SPEED)
@@ -78,13 +78,13 @@ class DREAMZOOM_OT_key_flight(Operator):
 
 
 class DREAMZOOM_OT_duplicate_rig(Operator):
-    """Copy the rig with all its levels, hidden ones too, as one that is independent of it"""
+    """Copy the rig with all its levels, hidden ones too, to an independent rig"""
 
     bl_idname = "dreamzoom.duplicate_rig"
     bl_label = "Duplicate Flight"
     bl_description = (
-        "Copy the rig with all its levels, hidden ones too, as one that is independent of it, at the same place. "
-        "Splats and meshes are shared, so it costs no memory"
+        "Copy the rig with all its levels, hidden ones too, to an independent rig at the same position. "
+        "Splats and meshes are shared, so that it needs no memory"
     )
     bl_options = {"REGISTER", "UNDO"}
 
@@ -96,12 +96,12 @@ class DREAMZOOM_OT_duplicate_rig(Operator):
         made = duplicate.duplicate(context.scene, rig.active_rig(context))
         context.scene.dreamzoom.rig = made
         select_only(context, made)
-        self.report({"INFO"}, f"{made.name} lies at the same place: press G to move it")
+        self.report({"INFO"}, f"{made.name} is at the same position: press G to move it")
         return {"FINISHED"}
 
 
 class DREAMZOOM_OT_delete_rig(Operator):
-    """Delete the rig with its camera, levels and imported content. Objects of your own stay where they are seen now"""
+    """Delete the rig with its camera, levels and imported content. Your own objects keep their position"""
 
     bl_idname = "dreamzoom.delete_rig"
     bl_label = "Delete Flight"
@@ -112,7 +112,7 @@ class DREAMZOOM_OT_delete_rig(Operator):
         if not can_change(cls, context):
             return False
         if current_job.is_busy() and current_job.get().rig_uid == rig.active_rig(context).session_uid:
-            cls.poll_message_set("Its job is under way: cancel it first")
+            cls.poll_message_set("Its job is running: cancel it first")
             return False
         return True
 
@@ -122,13 +122,13 @@ class DREAMZOOM_OT_delete_rig(Operator):
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         name, kept = root.name, duplicate.delete(root)
-        stay = f"; {len(kept)} objects of your own stay" if kept else ""
+        stay = f"; {len(kept)} objects of your own were kept" if kept else ""
         self.report({"INFO"}, f"Deleted {name}{stay}")
         return {"FINISHED"}
 
 
 class DREAMZOOM_OT_hide_in_the_way(Operator):
-    """Hide the objects that stand in the middle of the flight and belong to no level, in the viewport and in renders"""
+    """Hide the objects that are in the middle of the flight and belong to no level, in the viewport and in renders"""
 
     bl_idname = "dreamzoom.hide_in_the_way"
     bl_label = "Hide"
@@ -147,12 +147,12 @@ class DREAMZOOM_OT_hide_in_the_way(Operator):
 
 
 class DREAMZOOM_OT_render_settings(Operator):
-    """Set the scene up so that a render shows what was dreamed"""
+    """Set up the scene so that a render shows what was dreamed"""
 
     bl_idname = "dreamzoom.render_settings"
     bl_label = "Set Up Render"
     bl_description = (
-        "Set the scene up so that a render shows what was dreamed: unchanged colours, rays that pass all splats, "
+        "Set up the scene so that a render shows what was dreamed: unchanged colours, rays that pass all splats, "
         "the rig's camera and frame range"
     )
     bl_options = {"REGISTER", "UNDO"}

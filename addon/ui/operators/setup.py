@@ -1,4 +1,4 @@
-"""Operators that set the machine up."""
+"""Operators that set up this machine: the installation of the server, the preferences."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .common import Result
 
 
 class DREAMZOOM_OT_install_server(Operator):
-    """Install what the dreaming needs"""
+    """Install the server's packages"""
 
     bl_idname = "dreamzoom.install_server"
     bl_label = "Install"
     bl_description = (
-        "Install what the dreaming needs into a folder of its own, once. Takes a few minutes and some gigabytes; "
+        "Install the server's packages into a folder of their own, once. Takes a few minutes and some gigabytes; "
         "Blender stays usable meanwhile"
     )
 
@@ -26,7 +26,7 @@ class DREAMZOOM_OT_install_server(Operator):
             cls.poll_message_set("Allow Online Access in the preferences, under System, first")
             return False
         if installation.state.running is not None:
-            cls.poll_message_set("It is being installed")
+            cls.poll_message_set("The installation is running")
             return False
         return True
 

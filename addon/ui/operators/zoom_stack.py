@@ -25,7 +25,7 @@ class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[repo
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
     still: BoolProperty(
         name="Stop Orbit",
-        description="Set the rig's orbit to zero, so that its camera goes on facing the planes",
+        description="Set the rig's orbit to zero, so that its camera keeps facing the planes",
         default=True,
     )
     use_frame_range: BoolProperty(
@@ -56,7 +56,7 @@ class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[repo
 
 
 def draw_import(menu, _context) -> None:
-    """The line in File > Import."""
+    """Add the entry in File > Import."""
     menu.layout.operator(DREAMZOOM_OT_import_stack.bl_idname, text=f"Dreamzoom Zoom Stack ({zoom_stack_import.NAME})")
 
 

@@ -1,4 +1,4 @@
-"""The Dreamzoom tab of the 3D viewport's sidebar, from top to bottom in the order of the work."""
+"""The panels of the Dreamzoom tab in the 3D viewport's sidebar, from top to bottom in the order of use."""
 
 from __future__ import annotations
 

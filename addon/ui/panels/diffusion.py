@@ -1,4 +1,4 @@
-"""The panel of the diffusion engine, below Dream: its models and what they are told."""
+"""The panels of the diffusion engine, below Dream: its models and its options."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
         column.enabled = not current_job.is_busy()
-        column.prop(settings, "model", placeholder="The best there is", icon="IMAGE_DATA")
-        column.prop(settings, "depth_model", placeholder="The one there is", icon="IMAGE_ZDEPTH")
+        column.prop(settings, "model", placeholder="The best one that fits", icon="IMAGE_DATA")
+        column.prop(settings, "depth_model", placeholder="The best on this machine", icon="IMAGE_ZDEPTH")
         if launch.is_set_up():
             _draw_library(layout)
         column = split(layout)
         column.enabled = not current_job.is_busy()
-        column.prop(settings, "style", placeholder="Behind every prompt")
+        column.prop(settings, "style", placeholder="Added to every prompt")
         column.prop(settings, "steps")
         column.prop(settings, "guidance")
 
@@ -61,7 +61,7 @@ class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
 
 
 def _draw_library(layout: UILayout) -> None:
-    """Which models there are, and the way to more."""
+    """The state of the models on this machine and the buttons to list and download them."""
     library = model_library.library
     if library.error is not None:
         draw_error(layout, str(library.error), library.error.remedy, library.error.operator, "dreamzoom.cancel_models")
@@ -89,8 +89,8 @@ def _draw_offer(layout: UILayout) -> None:
     box = layout.box()
     for offer in model_library.library.offers:
         box.label(text=offer["repository"], icon="IMPORT" if offer["missing"] else "CHECKMARK")
-        size = f"{offer['missing'] / 1e9:.2f} GB" if offer["missing"] else "Here already"
-        paragraph(box, f"{size}. Licence: {offer['licence'] or 'none is stated'}.")
+        size = f"{offer['missing'] / 1e9:.2f} GB" if offer["missing"] else "On this machine already"
+        paragraph(box, f"{size}. Licence: {offer['licence'] or 'not stated'}.")
     column = box.column(align=True)
     total = sum(offer["missing"] for offer in model_library.library.offers)
     column.operator(

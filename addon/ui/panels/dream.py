@@ -1,4 +1,4 @@
-"""The Dream panel: what is generated and how, the button, and the progress of the job."""
+"""The Dream panel: the options of a job, the Generate button, and the job's progress."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DREAMZOOM_PT_dream(RigPanel, Panel):
 
 
 def draw_job(layout: UILayout, settings) -> None:
-    """The Generate button or the job that is under way, and how the last one ended."""
+    """The Generate button with the outcome of the last job, or the progress of the running one."""
     current = current_job.get()
     if current is not None and current.is_active:
         _draw_progress(layout, current)
@@ -55,12 +55,11 @@ def draw_job(layout: UILayout, settings) -> None:
     if current.status == "failed":
         draw_error(layout, str(current.error), current.error.remedy, current.error.operator)
     elif current.status == "cancelled":
-        _draw_note(layout, "CANCEL", "Cancelled. Generate goes on from there.")
+        _draw_note(layout, "CANCEL", "Cancelled. Generate continues from there.")
     elif current.seconds:
-        took = (
-            f"Done in {labels.of_seconds(current.seconds)}." if current.seconds >= 1 else "Done: all was there already."
-        )
-        _draw_note(layout, "CHECKMARK", took)
+        is_new = current.seconds >= 1
+        text = f"Done in {labels.of_seconds(current.seconds)}." if is_new else "Done: nothing had changed."
+        _draw_note(layout, "CHECKMARK", text)
     _draw_warning(layout, current)
 
 
@@ -71,7 +70,7 @@ def _draw_progress(layout: UILayout, current: Job) -> None:
     row.progress(factor=current.fraction, text=f"{current.fraction * 100:.0f} %")
     row.operator("dreamzoom.cancel", text="", icon="CANCEL")
     lines = layout.column(align=True)
-    lines.label(text=_doing(current))
+    lines.label(text=_activity(current))
     if current.seconds_left is not None and current.status == "running":
         lines.label(text=f"About {labels.of_seconds(current.seconds_left)} left")
     if current.note:
@@ -87,15 +86,15 @@ def _draw_warning(layout: UILayout, current: Job) -> None:
         paragraph(layout, error_messages.sentence(current.warning), icon="ERROR")
 
 
-def _doing(current: Job) -> str:
+def _activity(current: Job) -> str:
     if current.status == "capturing":
-        return f"Looking at the scene, {current.fraction * 100:.0f} %"
+        return f"Capturing the scene, {current.fraction * 100:.0f} %"
     if current.status == "starting":
         return "Starting"
     if current.status == "cancelling":
         return "Stopping"
-    doing = labels.of_stage(current.stage) or "Working"
-    return doing if current.level is None else f"{doing}, level {current.level} of {current.levels - 1}"
+    activity = labels.of_stage(current.stage) or "Working"
+    return activity if current.level is None else f"{activity}, level {current.level} of {current.levels - 1}"
 
 
 def _draw_note(layout: UILayout, icon: str, text: str) -> None:

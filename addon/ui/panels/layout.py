@@ -1,4 +1,4 @@
-"""What the panels have in common: where they are drawn, paragraphs of text, columns of properties and error boxes."""
+"""What the panels share: their place in the sidebar, paragraphs of text, columns of properties and error boxes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from bpy.types import UILayout
 from ... import rig
 
 CATEGORY = "Dreamzoom"
-LETTER = 6.4
-"""Mean width of a letter in pixels, at the interface's usual scale."""
+LETTER_WIDTH = 6.4
+"""Mean width of a letter in pixels, at interface scale 1."""
 
 
 class SidebarPanel:
@@ -19,7 +19,7 @@ class SidebarPanel:
 
 
 class RigPanel(SidebarPanel):
-    """A panel that is of use only where there is a rig."""
+    """A panel that is drawn only if the scene has a rig."""
 
     @classmethod
     def poll(cls, context):
@@ -35,7 +35,7 @@ def split(layout: UILayout) -> UILayout:
 
 
 def paragraph(layout: UILayout, text: str, icon: str = "NONE") -> None:
-    """Text over as many lines as it needs."""
+    """Draw text, broken into as many lines as it needs."""
     column = layout.column(align=True)
     column.scale_y = 0.8
     room = _letters() - (0 if icon == "NONE" else 4)
@@ -51,21 +51,29 @@ def paragraph(layout: UILayout, text: str, icon: str = "NONE") -> None:
 
 
 def _letters() -> int:
-    """How many letters fit on a line of the region that is being drawn."""
+    """How many letters fit on one line of the region that is being drawn."""
     region = bpy.context.region
     scale = bpy.context.preferences.system.ui_scale
-    return max(20, int((region.width / scale - 40) / LETTER)) if region else 36
+    return max(20, int((region.width / scale - 40) / LETTER_WIDTH)) if region else 36
 
 
 def draw_error(
     layout: UILayout, message: str, remedy: str, operator: str = "", dismiss: str = "dreamzoom.dismiss"
 ) -> None:
-    """A box that says what went wrong and what to do; the remedy is a button where there is one."""
+    """Draw a box with an error and its remedy.
+
+    Args:
+        layout: Where to draw.
+        message: What is wrong.
+        remedy: What to do.
+        operator: If not empty, the remedy is a button that calls this operator.
+        dismiss: The operator that closes the box.
+    """
     box = layout.box()
     head = box.row(align=True)
     warning = head.row()
     warning.alert = True
-    warning.label(text="That did not work", icon="ERROR")
+    warning.label(text="Error", icon="ERROR")
     head.operator(dismiss, text="", icon="X", emboss=False)
     paragraph(box, message)
     if operator:

@@ -22,7 +22,7 @@ class DREAMZOOM_UL_levels(UIList):
         number = row.row(align=True)
         number.ui_units_x = 2.2
         number.label(text=str(index), icon="RADIOBUT_ON" if here else "RADIOBUT_OFF")
-        row.prop(item, "prompt", text="", emboss=False, placeholder="What is to be seen here?")
+        row.prop(item, "prompt", text="", emboss=False, placeholder="What is seen here?")
         if item.image:
             row.label(text="", icon="IMAGE_DATA")
 
@@ -59,8 +59,8 @@ class DREAMZOOM_PT_level(RigPanel, Panel):
         settings = rig.active_rig(context).dreamzoom
         item = settings.levels[min(settings.active_level, len(settings.levels) - 1)]
         column = self.layout.column(align=True)
-        column.prop(item, "prompt", text="", placeholder="What is to be seen here?")
-        column.prop(item, "negative_prompt", text="", placeholder="What is not to be seen?")
+        column.prop(item, "prompt", text="", placeholder="What is seen here?")
+        column.prop(item, "negative_prompt", text="", placeholder="What must not be seen?")
         column = split(self.layout)
         column.prop(item, "image")
         column.separator()

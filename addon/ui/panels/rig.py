@@ -65,7 +65,7 @@ class DREAMZOOM_PT_new_rig(RigPanel, Panel):
 
 
 def draw_new_rig(new, layout: UILayout) -> None:
-    """What a new rig is to be, and the button that makes it."""
+    """The settings of a new rig and the buttons that create it."""
     column = split(layout)
     column.prop(new, "target", text="Focus", placeholder="3D Cursor")
     column.prop(new, "levels")
@@ -88,15 +88,15 @@ def draw_occluders(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Sc
         return
     names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
     box = layout.box()
-    verb = "stands" if len(found) == 1 else "stand"
+    verb = "is" if len(found) == 1 else "are"
     paragraph(
         box,
-        f"{names} {verb} in the middle of the flight, in front of the dream. Hide it, or add it to a level.",
+        f"{names} {verb} in the middle of the flight, in front of the splats. Hide it, or add it to a level.",
         icon="INFO",
     )
     row = box.row(align=True)
     row.operator("dreamzoom.hide_in_the_way", icon="HIDE_ON")
-    row.prop(root.dreamzoom, "let_stand", text="Let Stand", toggle=True)
+    row.prop(root.dreamzoom, "let_stand", text="Ignore", toggle=True)
 
 
 CLASSES = (DREAMZOOM_PT_rig, DREAMZOOM_PT_flight, DREAMZOOM_PT_new_rig)

@@ -10,15 +10,15 @@ from .layout import draw_error, paragraph
 
 
 def draw_set_up(layout: UILayout) -> None:
-    """What to do on a machine where the server has no environment yet, and how its installation goes."""
+    """How to install the server where it is not installed yet, or the progress of its installation."""
     running = installation.state.running
     box = layout.box()
     if running is not None:
         paragraph(box, "Installing. Blender stays usable.", icon="TIME")
         paragraph(box, running.line)
         return
-    paragraph(box, "Dreaming needs a few packages first.", icon="INFO")
-    paragraph(box, "They go into a folder of their own, once: some minutes, some gigabytes.")
+    paragraph(box, "The server's packages are not installed yet.", icon="INFO")
+    paragraph(box, "They are installed once, into a folder of their own: a few minutes, some gigabytes.")
     row = box.row()
     row.scale_y = 1.3
     row.operator("dreamzoom.install_server", icon="IMPORT")
