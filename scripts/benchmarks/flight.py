@@ -19,12 +19,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from core.camera import look_at
 from core.colour import linear_to_srgb, srgb_to_linear
 from core.gaussians import moved
 from dreamzoom import wire
-from dreamzoom.consistency import carried, change, high_band, low_passed, psnr
+from dreamzoom.consistency import carried, change, high_band, psnr
 from dreamzoom.engines.procedural.engine import ProceduralEngine
 from dreamzoom.evaluate import TrueFlight
 from dreamzoom.flight import Flight, open_flight, truthful
@@ -169,17 +170,23 @@ def _frame_zooms(flight: Flight) -> list[float]:
 
 
 def _switch(flight: Flight, truth: Truth, level: int) -> float:
-    """PSNR in dB of a level alone against the next alone, half way between, where the next one is whole."""
+    """PSNR in dB of a level alone against the next alone, half way between, where both anchors see the surface.
+
+    Both are low-passed to the coarser one's resolution, weighted by how opaque they are: between the magnified splats
+    of the coarser one there are gaps of less than a pixel, through which the levels above it show in a frame.
+    """
     zoom, path = level + 0.5, flight.path
     camera = truth.camera(zoom)
-    alone = []
+    seen = _seen_by(flight, truth, zoom, level) & _seen_by(flight, truth, zoom, level + 1)
+    sigma, pair, solid = 0.5 * path.factor**0.5, [], seen
+    share = gaussian_filter(seen.astype(np.float64), sigma)
     for k in (level, level + 1):
-        splats = moved(flight.levels[k], path.gauge(zoom, k).inverse())
-        alone.append(rasterize(splats, camera))
-    solid = _seen_by(flight, truth, zoom, level) & _seen_by(flight, truth, zoom, level + 1)
-    solid &= (alone[0].alpha > 0.9) & (alone[1].alpha > 0.9)
-    sigma = 0.5 * path.factor**0.5
-    pair = [low_passed(raster.rgb, solid, sigma) for raster in alone]
+        raster = rasterize(moved(flight.levels[k], path.gauge(zoom, k).inverse()), camera, linear=True)
+        weight = np.where(seen, raster.alpha, 0).astype(np.float64)
+        rgb = linear_to_srgb(raster.rgb / np.maximum(raster.alpha, 1e-3)[..., None])
+        total = gaussian_filter(weight, sigma)
+        pair.append(gaussian_filter(rgb * weight[..., None], (sigma, sigma, 0)) / np.maximum(total, 1e-6)[..., None])
+        solid = solid & (total > 0.5 * share)
     return psnr(*pair, solid)
 
 

@@ -36,6 +36,18 @@ def picture(view: Camera) -> np.ndarray:
     return np.stack([x / view.width, y / view.height, 0.5 + 0 * x], -1).astype(np.float32)
 
 
+def test_a_pixel_behind_a_low_step_takes_no_colour_from_before_it():
+    """The step is 2.5 % of the depth: an occlusion edge, yet one that hides too little to matter."""
+    view = camera(focal=600.0)
+    depth = np.full((view.height, view.width), 3.0, np.float32)
+    depth[:, 48:] = 3.075
+    rgb = np.where(depth[..., None] == 3.0, np.float32([0.8, 0.7, 0.5]), np.float32([0.1, 0.1, 0.2]))
+    assert find_edges(depth, view).right[:, 47].all()
+    points = lift(view, depth, rgb, view=0)
+    behind = np.linalg.norm(points.rgb - [0.1, 0.1, 0.2], axis=1) < 1e-5
+    assert np.array_equal(behind, (depth > 3.05).ravel())
+
+
 class TestLift:
     def test_what_lies_behind_an_edge_keeps_nothing_of_the_colour_before_it(self):
         """A red ball before a blue wall, in a picture that is blurred as any picture is."""

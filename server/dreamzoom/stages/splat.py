@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from core.camera import Camera
 from core.gaussians import Gaussians
@@ -34,6 +35,7 @@ class Parameters:
 
     Attributes:
         iterations, cap: Steps of the fit, and the most splats.
+        sharpening: How much of the pictures' finest detail is added to them (`sharpened`).
         supports: The count of further cameras (`level_splats`).
         seed: The level's.
         coarser: How the coarser levels lie that the fit sees.
@@ -41,6 +43,7 @@ class Parameters:
 
     iterations: int
     cap: int
+    sharpening: float
     supports: int
     seed: int
     coarser: Mapping[int, CoarserLevel]
@@ -56,6 +59,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
     return Parameters(
         quality.iterations,
         quality.cap,
+        quality.sharpening,
         quality.supports,
         context.request.level_seed(scope.first),
         coarser_levels(context, scope.first, _seen(context, scope)),
@@ -85,6 +89,9 @@ SPLAT = Stage(
     weight=lambda context, scope: 1 + 0.3 * context.quality.iterations,
 )
 
+DETAIL = 0.7
+"""σ in pixels of the Gaussian that says what a picture's finest detail is."""
+
 
 def cover(cloud: Cloud, camera: Camera) -> Target:
     """A view that has to be closed where the cloud is known, whatever colour it shows there."""
@@ -95,6 +102,15 @@ def cover(cloud: Cloud, camera: Camera) -> Target:
 def _plain(item: DreamedView) -> np.ndarray:
     """Where a view shows one surface: not just behind an edge, where a splat would learn the colour before it."""
     return np.isfinite(item.depth) & ~behind_edges(item.depth, find_edges(item.depth, item.view.camera))
+
+
+def sharpened(rgb: np.ndarray, mask: np.ndarray, amount: float) -> np.ndarray:
+    """A picture (H, W, 3) sRGB plus `amount` times what a Gaussian of `DETAIL` pixels takes away in `mask` (H, W)."""
+    if not amount:
+        return rgb
+    weight = np.maximum(gaussian_filter(mask.astype(np.float32), DETAIL), 1e-6)[..., None]
+    low = gaussian_filter(np.where(mask[..., None], rgb, 0), (DETAIL, DETAIL, 0)) / weight
+    return np.where(mask[..., None], rgb + np.float32(amount) * (rgb - low), rgb).astype(np.float32)
 
 
 def level_splats(
@@ -117,7 +133,11 @@ def level_splats(
         limits: Iterations, the cap on the count, and the seed.
         report: Progress and cancel.
     """
-    targets = [Target(item.view.camera, item.rgb, _plain(item)) for item in dreamed]
+    plain = [_plain(item) for item in dreamed]
+    targets = [
+        Target(item.view.camera, sharpened(item.rgb, mask, limits.sharpening), mask)
+        for item, mask in zip(dreamed, plain, strict=True)
+    ]
     if supports:
         pairs = ([dreamed[0].view.camera, item.view.camera] for item in dreamed[1:])
         supports = supports + [camera for pair in pairs for camera in bridges(pair)]
