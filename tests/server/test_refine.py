@@ -156,12 +156,12 @@ class TestResume:
         (tmp_path / "request.json").write_text(json.dumps(request()))
         code = (
             "import os, signal, sys; import torch; torch.set_num_threads(1)\n"
-            "from dreamzoom.sampling import second\n"
-            "ask = second._SecondPass._predict\n"
+            "from dreamzoom.sampling import second_pass\n"
+            "ask = second_pass._SecondPass._predict\n"
             "def stop(self, z, ratio):\n"
             "    if ratio < 0.2: os.kill(os.getpid(), signal.SIGKILL)\n"
             "    return ask(self, z, ratio)\n"
-            "second._SecondPass._predict = stop\n"
+            "second_pass._SecondPass._predict = stop\n"
             "from dreamzoom.cli import main; sys.exit(main())"
         )
         command = [sys.executable, "-c", code, "generate", "request.json", "--out", "job"]
