@@ -206,9 +206,9 @@ def _summary(outcomes: list, seconds: float) -> int:
     for o in outcomes:
         print(f"{o.name:<12} {o.passed:>6}  {o.failed:>6}  {o.skipped:>7}  {o.seconds:>7.1f}")
     print("\nfiles of tests that took longest:")
-    found = ((seconds, o.name, place) for o in outcomes for place, seconds in o.durations.items())
-    for seconds, name, place in sorted(found, reverse=True)[:SLOWEST]:
-        print(f"{seconds:8.1f} s  {name:<10} {place}")
+    found = ((took, o.name, place) for o in outcomes for place, took in o.durations.items())
+    for took, name, place in sorted(found, reverse=True)[:SLOWEST]:
+        print(f"{took:8.1f} s  {name:<10} {place}")
     for outcome in outcomes:
         for note in outcome.notes:
             print(f"{outcome.name}: {note}")
