@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from core import formats
 from core.gaussians import Gaussians
 
-SUFFIXES = [".ply", ".compressed.ply", ".splat", ".spz"]
+SUFFIXES = [form.suffix for form in formats.FORMATS]
 
 TOLERANCE = {
     ".ply": {"turn": 2e-3},

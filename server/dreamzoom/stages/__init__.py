@@ -17,10 +17,10 @@ How to add a stage, for example one between align and the fit that takes lonely 
         parameters=_parameters, run=_run, shown_as="align",
     )
 
-and put `tidy.TIDY` behind `align.ALIGN` below. Each later stage that reads `layout.POINTS` now gets the tidied points,
-and `dreamzoom run-step JOB levels/000/tidy` runs it alone. (The finer levels are dreamed over what align wrote: a stage
-sees what stands before it in the list, and of coarser levels the first version that there is.) New kinds of files are
-added to `stages/base/layout.py`.
+and put `tidy.TIDY` behind `align.ALIGN` below, and `tidy` into the import there. Each later stage that reads
+`layout.POINTS` now gets the tidied points, and `dreamzoom run-step JOB levels/000/tidy` runs it alone. (The finer
+levels are dreamed over what align wrote: a stage sees what stands before it in the list, and of coarser levels the
+first version that there is.) New kinds of files are added to `stages/base/layout.py`.
 """
 
 from __future__ import annotations
