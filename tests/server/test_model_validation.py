@@ -6,6 +6,7 @@ from pathlib import Path
 
 import models
 import pytest
+from huggingface_hub import constants
 
 from core.errors import EngineUnavailable
 from dreamzoom import cli
@@ -145,13 +146,13 @@ class TestRefusals:
             loading.load("diffusers", "UNet2DConditionModel", sd / "unet", torch.float32)
 
     def test_without_any_model_the_remedy_is_a_download(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         with pytest.raises(EngineUnavailable) as caught:
             catalogue.best("picture")
         assert "dreamzoom models get" in caught.value.remedy
 
     def test_an_unknown_name_is_looked_for_on_this_machine_only(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         for name in ("someone/something", "../escape", "/no/such/folder"):
             with pytest.raises(EngineUnavailable, match="no model"):
                 model_cache.find(name)
@@ -159,7 +160,7 @@ class TestRefusals:
 
 class TestCache:
     def test_a_cached_model_is_found_by_its_name_and_revision(self, made, tmp_path, monkeypatch):
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         place = tmp_path / "models--someone--tiny-sd"
         shutil.copytree(made[0], place / "snapshots" / "abc123")
         (place / "refs").mkdir()
