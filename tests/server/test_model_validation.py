@@ -1,5 +1,6 @@
 """What is refused before anything is loaded: folders that bring code, pickles, damage, or parts that don't fit."""
 
+import ast
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,8 @@ from huggingface_hub import constants
 
 from core.errors import EngineUnavailable
 from dreamzoom import cli
-from dreamzoom.engines.diffusion import catalogue, model_cache, model_validation
+from dreamzoom.engines.diffusion import catalogue, families, model_cache, model_validation
+from dreamzoom.engines.diffusion.network_denoisers import DENOISERS
 from dreamzoom.request.example import example
 
 
@@ -156,6 +158,25 @@ class TestRefusals:
         for name in ("someone/something", "../escape", "/no/such/folder"):
             with pytest.raises(EngineUnavailable, match="no model"):
                 model_cache.find(name)
+
+
+class TestFamilies:
+    def test_only_their_table_knows_them_by_name(self):
+        """A new family is an entry of `families` alone: no other module compares a family's name."""
+        for file in Path(families.__file__).parent.glob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                asked = node.left if isinstance(node, ast.Compare) else getattr(node, "subject", None)
+                assert asked is None or not ast.unparse(asked).endswith("family.name"), f"{file.name}:{node.lineno}"
+
+    def test_each_has_what_loads_it(self):
+        import diffusers
+        import transformers
+
+        for family in families.PICTURES:
+            assert all(hasattr(diffusers, name) for name in (family.painter, *family.diffusers))
+            assert all(hasattr(transformers, name) for name in (*family.transformers, *family.tokenizers))
+            assert family.joint in ("", *DENOISERS)
+        assert all(hasattr(transformers, family.model) for family in families.DEPTHS.values())
 
 
 class TestCache:
