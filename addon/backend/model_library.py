@@ -9,16 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import DreamzoomError
-from ..core.protocol import error_codes, messages
+from ..core.protocol import error_codes, messages, model_offers
 from . import current_job, error_messages, launch
 from .client import Ended
 from .connection import connection
 
-SETS = {
-    "8gb": "For a Card of 8 GB",
-    "12gb": "For a Card of 12 GB",
-    "24gb": "For a Card of 24 GB",
-}
+SETS = {name: f"For a Card of {name.removesuffix('gb')} GB" for name in model_offers.SETS}
 """The server's sets of a picture model and a depth model, by the graphics card that they fit."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import models
 import pytest
+from huggingface_hub import constants
 
 from dreamzoom import cli
 from dreamzoom.engines.diffusion import catalogue, memory
@@ -154,7 +155,7 @@ class TestGet:
         begins = [begin for name, begin in hub.asked if name == large]
         assert len(begins) == 2  # broken off, and gone on with
         assert begins[1] > 0
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         folder = catalogue.best("picture")
         assert folder.name == COMMIT
         assert [entry.name for entry in catalogue.entries()] == ["someone/tiny"]

@@ -1,15 +1,18 @@
 """What is refused before anything is loaded: folders that bring code, pickles, damage, or parts that don't fit."""
 
+import ast
 import json
 import shutil
 from pathlib import Path
 
 import models
 import pytest
+from huggingface_hub import constants
 
 from core.errors import EngineUnavailable
 from dreamzoom import cli
-from dreamzoom.engines.diffusion import catalogue, model_cache, model_validation
+from dreamzoom.engines.diffusion import catalogue, families, model_cache, model_validation
+from dreamzoom.engines.diffusion.network_denoisers import DENOISERS
 from dreamzoom.request.example import example
 
 
@@ -145,21 +148,40 @@ class TestRefusals:
             loading.load("diffusers", "UNet2DConditionModel", sd / "unet", torch.float32)
 
     def test_without_any_model_the_remedy_is_a_download(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         with pytest.raises(EngineUnavailable) as caught:
             catalogue.best("picture")
         assert "dreamzoom models get" in caught.value.remedy
 
     def test_an_unknown_name_is_looked_for_on_this_machine_only(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         for name in ("someone/something", "../escape", "/no/such/folder"):
             with pytest.raises(EngineUnavailable, match="no model"):
                 model_cache.find(name)
 
 
+class TestFamilies:
+    def test_only_their_table_knows_them_by_name(self):
+        """A new family is an entry of `families` alone: no other module compares a family's name."""
+        for file in Path(families.__file__).parent.glob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                asked = node.left if isinstance(node, ast.Compare) else getattr(node, "subject", None)
+                assert asked is None or not ast.unparse(asked).endswith("family.name"), f"{file.name}:{node.lineno}"
+
+    def test_each_has_what_loads_it(self):
+        import diffusers
+        import transformers
+
+        for family in families.PICTURES:
+            assert all(hasattr(diffusers, name) for name in (family.painter, *family.diffusers))
+            assert all(hasattr(transformers, name) for name in (*family.transformers, *family.tokenizers))
+            assert family.joint in ("", *DENOISERS)
+        assert all(hasattr(transformers, family.model) for family in families.DEPTHS.values())
+
+
 class TestCache:
     def test_a_cached_model_is_found_by_its_name_and_revision(self, made, tmp_path, monkeypatch):
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         place = tmp_path / "models--someone--tiny-sd"
         shutil.copytree(made[0], place / "snapshots" / "abc123")
         (place / "refs").mkdir()

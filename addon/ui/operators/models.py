@@ -9,6 +9,7 @@ from bpy.types import Operator
 from ... import rig
 from ...backend import current_job, launch, model_library
 from ...core.errors import DreamzoomError
+from ...core.protocol.model_offers import OFFERS
 from .common import Result, can_change, report
 
 ANOTHER = "another"
@@ -60,7 +61,7 @@ class DREAMZOOM_OT_get_models(Operator):
 
     choice: EnumProperty(name="Models", description="What to download", items=CHOICES)
     repository: StringProperty(
-        name="Name", description="owner/name on the Hugging Face hub, or one of sd, sdxl, flux2-klein, depth"
+        name="Name", description=f"owner/name on the Hugging Face hub, or one of {', '.join(OFFERS)}"
     )
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from core.protocol.model_offers import SETS
 from dreamzoom.cli.output import BAD_REQUEST, CANCELLED, DONE, print_json, print_text
 
 
@@ -23,7 +24,9 @@ def list_models(options: argparse.Namespace) -> None:
         facts = f"{entry.bytes / 1e9:6.2f} GB  {entry.precision or '-':9} {entry.licence or 'no licence stated':20}"
         print_text(f"{entry.name}  {entry.family or '-'}  {facts} {can}\n")
     if not found:
-        print_text("no models; `dreamzoom models get 8gb` downloads a set for a card of 8 GB (also 12gb, 24gb)\n")
+        least, *others = SETS
+        size = f"{least.removesuffix('gb')} GB (also {', '.join(others)})"
+        print_text(f"no models; `dreamzoom models get {least}` downloads a set for a card of {size}\n")
 
 
 def get_models(options: argparse.Namespace) -> int:

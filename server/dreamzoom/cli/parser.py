@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
+from core.protocol.model_offers import OFFERS, SETS
 from dreamzoom import __version__
 from dreamzoom.cli import jobs, machine, models, pictures
 from dreamzoom.cli.output import BAD_REQUEST
@@ -83,8 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--folder", type=Path, metavar="DIR", help="look there, not in the Hugging Face cache")
     command.add_argument("--json", action="store_true")
     actions = command.add_subparsers(dest="action", metavar="get")
-    get = actions.add_parser("get", help="download a model, or the set for a card: 8gb, 12gb, 24gb")
-    get.add_argument("name", metavar="NAME", help="8gb, 12gb, 24gb, flux2-klein, sdxl, sd, depth, or owner/name")
+    get = actions.add_parser("get", help=f"download a model, or the set for a card: {', '.join(SETS)}")
+    get.add_argument("name", metavar="NAME", help=f"{', '.join([*SETS, *OFFERS])}, or owner/name")
     get.add_argument("--yes", action="store_true", help="agree to size and licence beforehand")
     get.set_defaults(run=models.get_models)
 

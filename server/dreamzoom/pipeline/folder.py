@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
 
 from core.atomic_files import TEMPORARY, beside
 from core.errors import DreamzoomError
@@ -111,41 +112,15 @@ class Folder:
             FolderBusy: Another process, or another job of this one, holds it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / layout.LOCK).open("a+b") as file:
-            if not _try_lock(file.fileno()):
-                raise FolderBusy(
-                    f"another process works in {self.root}", "wait for it, cancel it, or choose another folder"
-                )
-            try:
-                yield
-            finally:
-                _unlock(file.fileno())
-
-
-if os.name == "nt":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, 0, os.SEEK_SET)
+        # a soft lock, which filelock takes where the file system has no other, would outlive a killed process
+        lock = FileLock(self.root / layout.LOCK, blocking=False, fallback_to_soft=False)
         try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
+            lock.acquire()
+        except Timeout:
+            raise FolderBusy(
+                f"another process works in {self.root}", "wait for it, cancel it, or choose another folder"
+            ) from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+            yield
+        finally:
+            lock.release()

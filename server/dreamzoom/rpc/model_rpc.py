@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from core.errors import BadRequest
+from core.protocol.model_offers import OFFERS, SETS
 from dreamzoom.engines.diffusion import catalogue, download
 from dreamzoom.progress import Report
 
@@ -17,7 +18,7 @@ def listed() -> dict[str, Any]:
     """The models of the cache (`models`, of `catalogue.Entry`), and the `sets` that can be downloaded, by card size."""
     return {
         "models": [asdict(entry) for entry in catalogue.entries()],
-        "sets": {name: [catalogue.OFFERS[part].repository for part in parts] for name, parts in catalogue.SETS.items()},
+        "sets": {name: [OFFERS[part].repository for part in parts] for name, parts in SETS.items()},
         "memory": round(catalogue.card_memory(), 1),
     }
 
@@ -26,7 +27,7 @@ def offered(name: Any) -> dict[str, Any]:
     """What a download would bring: `offers` of repository, revision, licence, bytes, and missing bytes.
 
     Args:
-        name: A set, one of `catalogue.OFFERS`, or owner/name.
+        name: A set, one of `model_offers.OFFERS`, or owner/name.
 
     Raises:
         BadRequest: It is no text.

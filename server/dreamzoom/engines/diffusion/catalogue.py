@@ -1,4 +1,4 @@
-"""Which models are on this machine and what they can do, and the sets that are offered for download."""
+"""Which models are on this machine, and what they can do."""
 
 from __future__ import annotations
 
@@ -7,36 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import EngineUnavailable, ModelMissing
+from core.protocol.model_offers import OFFERS
 from dreamzoom.engines.diffusion import model_cache, model_validation
 from dreamzoom.engines.diffusion.model_validation import Model
 
 GIB = 1 << 30
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A model that can be downloaded by a short name.
-
-    Attributes:
-        repository: owner/name on the Hugging Face hub.
-        use: "picture" or "depth".
-        card: The smallest card, in GB of memory, that it is meant for.
-    """
-
-    repository: str
-    use: str
-    card: int
-
-
-OFFERS: dict[str, Offer] = {
-    "flux2-klein": Offer("black-forest-labs/FLUX.2-klein-4B", "picture", 24),
-    "sdxl": Offer("stabilityai/stable-diffusion-xl-base-1.0", "picture", 12),
-    "sd": Offer("stable-diffusion-v1-5/stable-diffusion-v1-5", "picture", 8),
-    "depth": Offer("depth-anything/Depth-Anything-V2-Small-hf", "depth", 8),
-}
-"""The default sets. What is listed first is taken first when a request names no model and the card can hold it."""
-
-SETS: dict[str, tuple[str, ...]] = {"8gb": ("sd", "depth"), "12gb": ("sdxl", "depth"), "24gb": ("flux2-klein", "depth")}
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,8 @@ class Depth:
     def _look(self, picture: torch.Tensor, camera: Camera) -> np.ndarray:
         size = tuple(picture.shape[-2:])
         border = (0, 0)
-        if self.family.name == "zoedepth" and self._looks.get("do_pad", True):
-            # it was trained on pictures mirrored at their borders, so many pixels
+        if self.family.mirrored and self._looks.get("do_pad", True):
+            # by so many pixels, as ZoeDepth was trained
             border = tuple(min(int(math.sqrt(side / 2) * 3), side - 1) for side in size)
             picture = torch_pad(picture, (border[1], border[1], border[0], border[0]), mode="reflect")
         shown = self._normal(self._resized(picture)).to(self.where.device, self.where.dtype)
@@ -110,8 +110,7 @@ class Depth:
         outer = (size[0] + 2 * border[0], size[1] + 2 * border[1])
         answer = interpolate(answer, outer, mode="bilinear", align_corners=False)[0, 0]
         values = answer[border[0] : border[0] + size[0], border[1] : border[1] + size[1]].numpy()
-        if self.family.name == "depth-pro":
-            # it gives 1/z for a focal length of the picture's width; the true focal length is known here
+        if self.family.focal:  # the true focal length is known here
             return 1 / np.clip(values * camera.width / camera.fx, 1e-4, 1e4)
         return values
 
@@ -138,10 +137,9 @@ class Depth:
 
 
 def kind_of(folder: Path, family: DepthFamily) -> DepthKind:
-    """What a model's values mean; Depth Anything says so in its configuration."""
-    if family.name == "depth-anything":
-        metric = model_validation.read_json(folder / "config.json").get("depth_estimation_type") == "metric"
-        return DepthKind.METRIC if metric else DepthKind.DISPARITY
+    """What a model's values mean; where a family has metric variants, their configuration says so."""
+    if family.variants and model_validation.read_json(folder / "config.json").get("depth_estimation_type") == "metric":
+        return DepthKind.METRIC
     return family.kind
 
 

@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from core.errors import DreamzoomError
-from dreamzoom.engines.diffusion import catalogue, model_cache
+from core.protocol.model_offers import OFFERS, SETS
+from dreamzoom.engines.diffusion import model_cache
 from dreamzoom.progress import Report
 
 ENDINGS = (".safetensors", ".json", ".txt", ".model", ".jinja")
@@ -71,13 +72,13 @@ def repositories(name: str) -> list[str]:
     Raises:
         DreamzoomError: It is none of these.
     """
-    if name in catalogue.SETS:
-        return [catalogue.OFFERS[part].repository for part in catalogue.SETS[name]]
-    if name in catalogue.OFFERS:
-        return [catalogue.OFFERS[name].repository]
+    if name in SETS:
+        return [OFFERS[part].repository for part in SETS[name]]
+    if name in OFFERS:
+        return [OFFERS[name].repository]
     if name.count("/") == 1 and all(name.split("/")):
         return [name]
-    known = ", ".join([*catalogue.SETS, *catalogue.OFFERS])
+    known = ", ".join([*SETS, *OFFERS])
     raise DreamzoomError(f"no model is called {name!r}", f"choose one of {known}, or owner/name of a repository")
 
 

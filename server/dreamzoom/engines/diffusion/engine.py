@@ -34,12 +34,10 @@ def make(request: Request) -> DiffusionEngine:
         EngineUnavailable: A model is missing or can't be used; the remedy says what to do.
         BadRequest: An option does not fit the model.
     """
-    from dreamzoom.engines.diffusion.network_denoisers import DENOISERS
-
     options = _options(request)
     folder = model_cache.find(options.model) if options.model else catalogue.best("picture")
     model = model_validation.picture_model(folder)
-    joint = options.joint and model.family.name in DENOISERS
+    joint = options.joint and model.family.joint
     return (JointDiffusionEngine if joint else DiffusionEngine)(request, model)
 
 
@@ -223,13 +221,13 @@ class DiffusionEngine:
         family, own = self.model.family, self.options
         steps, guidance = family.steps, family.guidance
         kind, settings = self.model.components["scheduler"].kind, self._scheduler_settings()
-        noisy = family.name in ("sd", "sdxl") and settings.get("prediction_type", "epsilon") == "epsilon"
+        noisy = family.network == "unet" and settings.get("prediction_type", "epsilon") == "epsilon"
         if kind == "LCMScheduler" or own.scheduler == "lcm":
             steps, guidance = 6, 1.5
         elif noisy and settings.get("timestep_spacing") == "trailing" and not settings.get("rescale_betas_zero_snr"):
             steps, guidance = 4, 1.0  # Turbo, Lightning
-        elif family.name == "flux2-klein" and not self.model.index.get("is_distilled"):
-            steps, guidance = 28, 4.0
+        elif family.undistilled and not self.model.index.get("is_distilled"):
+            steps, guidance = family.undistilled
         return own.steps or steps, guidance if own.guidance is None else own.guidance
 
     def _scheduler_settings(self) -> dict[str, Any]:
@@ -269,7 +267,7 @@ class JointDiffusionEngine(DiffusionEngine):
         from dreamzoom.engines.diffusion.network_denoisers import DENOISERS
 
         painter = self.painter(report)
-        kind = DENOISERS[self.model.family.name]
+        kind = DENOISERS[self.model.family.joint]
         guard = partial(self._guarded, report)
         return kind(painter.pipe, painter.encoder, self.positive, painter.watch, guard, report, painter.native)
 

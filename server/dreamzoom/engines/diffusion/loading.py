@@ -14,6 +14,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
+from huggingface_hub import constants  # noqa: E402
+
+constants.HF_HUB_OFFLINE = True  # where the hub's client was imported before
+
 import torch  # noqa: E402
 
 from core.errors import BadRequest, EngineUnavailable  # noqa: E402

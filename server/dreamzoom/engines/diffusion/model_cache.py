@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+
+from huggingface_hub import constants
 
 from core.errors import ModelMissing
 
 
 def cache_folder() -> Path:
-    """The Hugging Face cache, as its own environment variables say."""
-    if os.environ.get("HF_HUB_CACHE"):
-        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
-    return Path(home).expanduser() / "hub"
+    """The Hugging Face cache, where the hub's own client puts it by its environment variables."""
+    return Path(constants.HF_HUB_CACHE)
 
 
 def find(name: str) -> Path:
@@ -46,7 +44,11 @@ def snapshot_of(name: str) -> Path | None:
 
 
 def cached() -> Iterator[tuple[str, Path]]:
-    """Every model of the cache: owner/name, and the folder of its current revision."""
+    """Every model of the cache: owner/name, and the folder of its current revision.
+
+    Not by `huggingface_hub.scan_cache_dir`: it looks at every file, and passes over models that are damaged, which are
+    to be listed here with what is wrong with them.
+    """
     for place in sorted(cache_folder().glob("models--*--*")):
         snapshot = _current(place)
         if snapshot is not None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import EngineUnavailable
 from dreamzoom.engines.diffusion import families
-from dreamzoom.engines.diffusion.families import DepthFamily, Family
+from dreamzoom.engines.diffusion.families import DepthFamily, Family, Width
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5"}
 MOST_HEADER = 100 << 20  # bytes, as the format itself demands
@@ -132,7 +131,10 @@ def whole_weights(folder: Path) -> list[Path]:
 
 
 def tensors(file: Path) -> dict[str, Any]:
-    """The header of a safetensors file: name to dtype, shape and offsets. Raises EngineUnavailable for damage."""
+    """The header of a safetensors file: name to dtype, shape and offsets. Raises EngineUnavailable for damage.
+
+    Not by `safetensors.safe_open`, which tells no offsets, and of a file cut short only "incomplete metadata".
+    """
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:
@@ -228,8 +230,7 @@ def _no_map(place: Path, config: dict[str, Any]) -> None:
 
 
 def _need(folder: Path, components: dict[str, Component], family: Family) -> None:
-    needed = ["vae", "scheduler", "tokenizer", "text_encoder", family.network]
-    needed += ["tokenizer_2", "text_encoder_2"] if family.name in ("sdxl", "sd3", "flux", "flux-fill") else []
+    needed = ("vae", "scheduler", "tokenizer", "text_encoder", family.network, *family.needs)
     for name in needed:
         if name not in components:
             raise EngineUnavailable(f"{folder} lacks its {name}", AGAIN)
@@ -237,38 +238,26 @@ def _need(folder: Path, components: dict[str, Component], family: Family) -> Non
 
 def _widths(model: Model) -> None:
     """The text encoders give as many numbers per word as the network takes."""
-    for given, wanted, what in _pairs(model):
+    network = model.config(model.family.network)
+    for width in model.family.widths:
+        wanted = network.get(width.wanted)
+        wanted = wanted[0] if isinstance(wanted, list) and wanted else wanted
+        given = _given(model, width)
         if given is not None and wanted is not None and given != wanted:
+            what = width.encoders[0] if len(width.encoders) == 1 else "text encoders"
             raise EngineUnavailable(
                 f"{model.folder}: its {what} gives {given} numbers per word, its {model.family.network} takes {wanted}",
                 "the parts are of different models; " + AGAIN,
             )
 
 
-def _pairs(model: Model) -> Iterator[tuple[Any, Any, str]]:
-    network = model.config(model.family.network)
-    across = network.get("cross_attention_dim")
-    across = across[0] if isinstance(across, list) and across else across
-    width = {name: _width(model.config(name)) for name in model.components if name.startswith("text_encoder")}
-    first, second, third = (width.get(name) for name in ("text_encoder", "text_encoder_2", "text_encoder_3"))
-    match model.family.name:
-        case "sd":
-            yield first, across, "text_encoder"
-        case "sdxl":
-            yield (first or 0) + (second or 0), across, "text encoders"
-        case "sd3":
-            yield third, network.get("joint_attention_dim"), "text_encoder_3"
-            both = sum(model.config(n).get("projection_dim", 0) for n in ("text_encoder", "text_encoder_2"))
-            yield both, network.get("pooled_projection_dim"), "text encoders"
-        case "flux" | "flux-fill":
-            yield first, network.get("pooled_projection_dim"), "text_encoder"
-            yield second, network.get("joint_attention_dim"), "text_encoder_2"
-        case "flux2-klein":
-            yield first and 3 * first, network.get("joint_attention_dim"), "text_encoder"
-        case "qwen-image":
-            yield first, network.get("joint_attention_dim"), "text_encoder"
-        case "z-image":
-            yield first, network.get("cap_feat_dim"), "text_encoder"
+def _given(model: Model, width: Width) -> int | None:
+    """How many numbers per word the encoders give together; None where one alone is not there or does not say."""
+    configs = [model.config(name) for name in width.encoders if name in model.components]
+    found = [config.get("projection_dim", 0) if width.projected else _width(config) for config in configs]
+    if len(width.encoders) == 1 and found in ([], [None]):
+        return None
+    return width.layers * sum(number or 0 for number in found)
 
 
 def _width(config: dict[str, Any]) -> int | None:

@@ -194,4 +194,5 @@ class FlowDenoiser(NetworkDenoiser):
         )[0]
 
 
-DENOISERS = {"sd": UnetDenoiser, "sdxl": UnetDenoiser, "sd3": FlowDenoiser}
+DENOISERS = {"unet": UnetDenoiser, "flow": FlowDenoiser}
+"""By `families.Family.joint`."""

@@ -126,10 +126,9 @@ class PromptEncoder:
     def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor | None]:
         pipe = self.pipe
         options = {"num_images_per_prompt": 1, "do_classifier_free_guidance": False, "device": pipe._execution_device}
-        if self.family.name == "sd":
+        options |= self.family.prompt_options
+        if self.family.prompts == "clip":
             return pipe.encode_prompt(text, **options)[0], None
-        if self.family.name == "sd3":
-            options |= {"prompt_2": None, "prompt_3": None}
         embeds, _, pooled, _ = pipe.encode_prompt(text, **options)
         return embeds, pooled
 
