@@ -78,7 +78,7 @@ def write_views(path: Path, views: Sequence[DreamedView]) -> None:
         arrays |= _placed(index, _view_arrays(item.view))
         arrays |= {
             f"{index}/rgb": to_bytes(item.rgb),
-            f"{index}/depth": item.depth.astype(np.float32),
+            f"{index}/depth": item.depth.astype(np.float32, copy=False),
             f"{index}/fresh": item.fresh,
         }
         arrays |= _placed(index, _camera_arrays(item.view.camera))
@@ -183,10 +183,10 @@ def _fitted_arrays(item: FittedView) -> dict[str, np.ndarray]:
     rgb, exact = item.dreamed.rgb, to_bytes(item.dreamed.rgb)
     masks = [item.dreamed.fresh, item.covered, item.edges.right, item.edges.down, item.edges.mixed]
     return {
-        "rgb": exact if np.array_equal(_unit(exact), rgb) else rgb.astype(np.float32),
-        "depth": item.dreamed.depth.astype(np.float32),
-        "correction": item.correction.astype(np.float32),
-        "confidence": item.confidence.astype(np.float32),
+        "rgb": exact if np.array_equal(_unit(exact), rgb) else rgb.astype(np.float32, copy=False),
+        "depth": item.dreamed.depth.astype(np.float32, copy=False),
+        "correction": item.correction.astype(np.float32, copy=False),
+        "confidence": item.confidence.astype(np.float32, copy=False),
         "masks": np.packbits(np.stack(masks)),
         "edges": np.array([item.edges.noise, item.edges.threshold]),
         "behind": np.array(item.behind),
