@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 
@@ -14,19 +15,22 @@ SECTIONS = environments.ROOT / "scripts" / "benchmarks"
 def main() -> int:
     """Run the section's program in the environment that it needs."""
     sections = {path.stem: path for path in sorted(SECTIONS.glob("[a-z]*.py"))}
+    sections |= {path.parent.name: path for path in sorted(SECTIONS.glob("[a-z]*/__main__.py"))}
     if len(sys.argv) < 2:
-        for name, path in sections.items():
+        for name, path in sorted(sections.items()):
             summary = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            print(f"{name:<10} {summary.partition(chr(10))[0]}")
+            print(f"{name:<12}{summary.partition(chr(10))[0]}")
         return 0
     name = sys.argv[1]
     if name not in sections:
-        sys.stderr.write(f"dreamzoom: no section {name}; there are {', '.join(sections)}\n")
+        sys.stderr.write(f"dreamzoom: no section {name}; there are {', '.join(sorted(sections))}\n")
         return 2
     variables = environments.server_variables()
-    variables["DREAMZOOM_SERVER_PYTHON"] = str(environments.need("server"))
-    python = environments.need("server")
-    command = [str(python), str(sections[name]), *sys.argv[2:]]
+    python = str(environments.need("server"))
+    variables["DREAMZOOM_SERVER_PYTHON"] = python
+    # behind the server: scripts/dreamzoom.py is not the server's package
+    variables["PYTHONPATH"] = os.pathsep.join([variables["PYTHONPATH"], str(SECTIONS.parent)])
+    command = [python, "-m", f"{SECTIONS.name}.{name}", *sys.argv[2:]]
     return subprocess.run(command, env=variables, check=False).returncode
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from core.camera import Camera
-from dreamzoom.engines.base import COARSE, DepthKind, DepthMap
+from dreamzoom.geometry.view import COARSE, DepthKind, DepthMap
 from dreamzoom.geometry.zoom_path import ZoomPath
 
 

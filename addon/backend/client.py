@@ -1,8 +1,7 @@
-"""The server's process and its messages. Standard library only, without Blender; no call here waits for the server.
+"""The server's process and its messages, without Blender; no call here waits for the server.
 
-JSON-RPC 2.0 in frames (`Content-Length: N`, an empty line, N bytes of UTF-8) over the process's standard input and
-output. Three threads do all waiting: one reads messages into a queue, one writes, one copies standard error into a log
-file of limited size.
+The messages are those of `core.protocol`, over the process's standard input and output. Three threads do all waiting:
+one reads messages into a queue, one writes, one copies standard error into a log file of limited size.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-MAX_FRAME = 64 << 20
+from ..core.protocol.framing import FrameError, Reader, encode
+
 MAX_LOG = 1 << 20
 LAST_LINES = 20
 
@@ -78,8 +78,7 @@ class Client:
     def request(self, method: str, params: Mapping[str, Any]) -> int:
         """Send a request and return its id, which its answer among the messages carries too."""
         self._next_id += 1
-        body = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params}
-        self._send(json.dumps(body, ensure_ascii=False, allow_nan=False).encode())
+        self._outgoing.put(encode({"id": self._next_id, "method": method, "params": params}))
         return self._next_id
 
     def messages(self) -> list[dict[str, Any] | Ended]:
@@ -128,9 +127,6 @@ class Client:
         thread.start()
         return thread
 
-    def _send(self, body: bytes) -> None:
-        self._outgoing.put(b"Content-Length: %d\r\n\r\n" % len(body) + body)
-
     def _write(self, stream: BinaryIO) -> None:
         with contextlib.suppress(OSError), stream:  # a server that died is reported by the reader
             while (frame := self._outgoing.get()) is not None:
@@ -138,16 +134,17 @@ class Client:
                 stream.flush()
 
     def _read(self, stream: BinaryIO) -> None:
-        reason = ""
+        reader, reason = Reader(stream.fileno()), ""
         try:
-            while (body := read_frame(stream)) is not None:
-                self._messages.put(json.loads(body))
-        except (ValueError, OSError) as error:
+            while (body := reader.read()) is not None:
+                self._messages.put(_parsed(body))
+        except (FrameError, ValueError, OSError) as error:
             reason = f"the server sent something that can't be read: {error}"
             self._process.kill()
         code = self._process.wait()
         self._log_thread.join(1.0)
-        self._messages.put(Ended(code, reason or _reason(code), tuple(self._last_lines)))
+        cut_off = " in the middle of a message" if reader.is_cut_off else ""
+        self._messages.put(Ended(code, reason or _reason(code) + cut_off, tuple(self._last_lines)))
 
     def _keep_log(self, stream: BinaryIO) -> None:
         """Copy standard error to the log file; a file that has grown too large starts again from empty."""
@@ -169,32 +166,12 @@ class Client:
                 file.close()
 
 
-def read_frame(stream: BinaryIO) -> bytes | None:
-    """The next frame's body; None at the end of the stream.
-
-    Raises:
-        ValueError: The stream holds no frame, or one that is too large or incomplete.
-    """
-    length = None
-    while True:
-        line = stream.readline(1024)
-        if not line and length is None:
-            return None
-        if not line.endswith(b"\n"):
-            raise ValueError(f"a header line without a line end: {line[:60]!r}")
-        if not line.strip():
-            break
-        name, colon, value = line.partition(b":")
-        if not colon:
-            raise ValueError(f"a line that is not a header: {line[:60]!r}")
-        if name.strip().lower() == b"content-length":
-            length = int(value)
-    if length is None or not 0 <= length <= MAX_FRAME:
-        raise ValueError(f"a frame of {length} bytes")
-    body = stream.read(length)
-    if len(body) != length:
-        raise ValueError("an incomplete frame")
-    return body
+def _parsed(body: bytes) -> dict[str, Any]:
+    """A message of the server. Raises ValueError for what is none."""
+    message = json.loads(body)
+    if not isinstance(message, dict):
+        raise ValueError(f"a message that is no object: {body[:60]!r}")
+    return message
 
 
 def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..core.protocol import messages
 from . import current_job, installation, launch, main_loop
 from .client import Client, Ended
 
@@ -43,7 +44,7 @@ class Connection:
     def cancel(self, identity: int) -> None:
         """Ask the server to stop a request; it then answers the request with an error."""
         if self.client is not None:
-            self.client.request("cancel", {"id": identity})
+            self.client.request(messages.CANCEL, {"id": identity})
 
     def step(self) -> float | None:
         """Pass new messages to their receivers; stop the server after it has been idle for IDLE_SECONDS."""
@@ -78,7 +79,7 @@ class Connection:
             self.close(patience=0)
             self._command = command
             self.client = Client(command, launch.environment(), launch.log_file())
-            self.client.request("initialize", {})
+            self.client.request(messages.INITIALIZE, {})
         return self.client
 
     def _take(self, message: dict[str, Any] | Ended) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DreamzoomError
+from ..core.protocol.error_codes import BAD_REQUEST, BUSY, NOT_AVAILABLE
 from .client import Ended
 
-BAD_REQUEST, CANCELLED, ENGINE_UNAVAILABLE, BUSY = -32602, -32800, -32001, -32002
 FIELDS = {
     "prompt": "prompt",
     "negative_prompt": "Avoid text",
@@ -30,7 +30,7 @@ def of_error(error: dict[str, Any]) -> DreamzoomError:
         )
     if data.get("missing") == "model":
         return DreamzoomError(sentence(message), "Get Models", operator="dreamzoom.get_models")
-    remedies = {ENGINE_UNAVAILABLE: "Choose another engine", BUSY: "Wait for the other job, or cancel it"}
+    remedies = {NOT_AVAILABLE: "Choose another engine", BUSY: "Wait for the other job, or cancel it"}
     remedy = data.get("remedy") or remedies.get(code or 0, "Try again; the server's log has the details")
     return DreamzoomError(sentence(message), sentence(remedy))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import DreamzoomError
+from ..core.protocol import error_codes, messages
 from . import current_job, error_messages, launch
 from .client import Ended
 from .connection import connection
@@ -67,7 +68,7 @@ def is_busy() -> bool:
 def refresh() -> None:
     """List the models anew, if the server is installed and not busy."""
     if not is_busy() and not current_job.is_busy() and launch.is_set_up():
-        _request("models", {}, "listing")
+        _request(messages.MODELS, {}, "listing")
 
 
 def request_offer(name: str) -> None:
@@ -78,7 +79,7 @@ def request_offer(name: str) -> None:
     """
     _check_free()
     library.offers = []
-    _request("models.offer", {"name": name}, "offering")
+    _request(messages.MODELS_OFFER, {"name": name}, "offering")
 
 
 def download() -> None:
@@ -90,7 +91,7 @@ def download() -> None:
     _check_free()
     offers = [{key: offer[key] for key in ("repository", "revision")} for offer in library.offers]
     library.fraction, library.message, library.seconds_left = 0.0, "", None
-    _request("models.get", {"offers": offers}, "downloading")
+    _request(messages.MODELS_GET, {"offers": offers}, "downloading")
 
 
 def cancel() -> None:
@@ -117,13 +118,13 @@ def _receive(message: dict[str, Any] | Ended) -> None:
     if isinstance(message, Ended):
         library.activity, library.error = "", error_messages.of_end(message, launch.log_file())
     elif "method" in message:
-        if message["method"] == "progress":
+        if message["method"] == messages.PROGRESS:
             params = message["params"]
             library.fraction, library.message = params["fraction"], params["message"]
             library.seconds_left = params["seconds_left"]
     elif "error" in message:
         library.activity = ""
-        if message["error"].get("code") != error_messages.CANCELLED:
+        if message["error"].get("code") != error_codes.CANCELLED:
             library.error = error_messages.of_error(message["error"])
     else:
         _take_result(message["result"])

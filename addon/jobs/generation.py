@@ -14,6 +14,7 @@ from ..backend.client import Ended
 from ..backend.connection import connection
 from ..backend.current_job import Job
 from ..core.errors import DreamzoomError
+from ..core.protocol import error_codes, messages
 from ..scene import prompt_changes
 from ..scene.scene_capture import SceneCapture
 from . import importing
@@ -86,7 +87,7 @@ def _send(job: Job, capture: SceneCapture) -> None:
     """Send the captured request to the server."""
     job.status, job.fraction, job.folder = "starting", 0.0, capture.folder
     params = {"request": capture.request, "out": str(capture.folder)}
-    job.request_id = connection.request("generate", params, partial(_receive, job))
+    job.request_id = connection.request(messages.GENERATE, params, partial(_receive, job))
 
 
 def _receive(job: Job, message: dict[str, Any] | Ended) -> None:
@@ -104,11 +105,11 @@ def _receive(job: Job, message: dict[str, Any] | Ended) -> None:
 
 
 def _take_notification(job: Job, method: str, params: dict[str, Any]) -> None:
-    if method == "progress":
+    if method == messages.PROGRESS:
         _take_progress(job, params)
-    elif method == "artifact" and params.get("kind") in ("preview", "image"):
+    elif method == messages.ARTIFACT and params.get("kind") in ("preview", "image"):
         job.preview = str(job.folder / params.get("path", ""))
-    elif method == "log":
+    elif method == messages.LOG:
         text = str(params.get("message") or "")
         if params.get("level") in ("warning", "error"):
             job.warning = text
@@ -126,7 +127,7 @@ def _take_progress(job: Job, params: dict[str, Any]) -> None:
 
 
 def _take_error(job: Job, error: dict[str, Any]) -> None:
-    if error.get("code") == error_messages.CANCELLED:
+    if error.get("code") == error_codes.CANCELLED:
         job.finish("cancelled")
     else:
         job.finish("failed", error_messages.of_error(error))

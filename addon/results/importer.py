@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import bpy
 
 from .. import rig, splats
 from ..core.errors import DreamzoomError
+from ..core.protocol import result
 
 
-def read_result(folder: Path) -> dict[str, Any]:
-    """The job's result.json.
+def read_result(folder: Path) -> result.Result:
+    """The job's result.
 
     Raises:
-        DreamzoomError: The job has no result yet, or one that can't be read.
+        DreamzoomError: The job has no result yet, or one that can't be read or is damaged.
     """
     try:
-        result = json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
+        return result.read(folder)
     except FileNotFoundError:
         raise DreamzoomError(f"There is no result in {folder}", "Press Generate first") from None
     except (OSError, ValueError) as error:
         raise DreamzoomError(f"The result in {folder} can't be read: {error}", "Press Generate again") from None
-    if not _is_result(result):
-        raise DreamzoomError(f"The result.json in {folder} is not valid", "Press Generate again")
-    return result
-
-
-def _is_result(result: Any) -> bool:
-    """Whether a result has all the entries that an import reads."""
-    levels = result.get("levels") if isinstance(result, dict) else None
-    return isinstance(levels, list) and all(
-        isinstance(entry, dict)
-        and entry.get("index") == index
-        and isinstance(entry.get("cloud"), str)
-        and isinstance(entry.get("splats"), str)
-        for index, entry in enumerate(levels)
-    )
 
 
 def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, int]]:
@@ -51,17 +35,17 @@ def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, i
     Raises:
         DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_result`.
     """
-    result = read_result(folder)
-    count = len(result["levels"])
+    found = read_result(folder)
+    count = len(found["levels"])
     if count != len(root.dreamzoom.levels):
         raise DreamzoomError(
             f"The result has {count} levels, the rig {len(root.dreamzoom.levels)}", "Press Generate again"
         )
-    if abs(result.get("zoom_factor", 0) - root.dreamzoom.zoom_factor) > 1e-6:
+    if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
     rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
     rig_uid, done = root.session_uid, set()
-    for entry in result["levels"]:
+    for entry in found["levels"]:
         root = _resolve(rig_uid, done)
         points = _collection(root, "points_collection", "Points")
         surfels = _collection(root, "splats_collection", "Splats")
@@ -91,7 +75,7 @@ def import_job(root: bpy.types.Object, folder: Path) -> None:
 
 
 def _import_level(
-    root: bpy.types.Object, folder: Path, entry: dict[str, Any], points, surfels
+    root: bpy.types.Object, folder: Path, entry: result.LevelResult, points, surfels
 ) -> list[bpy.types.Object]:
     """Import one level and return the new objects; `points` and `surfels` are the collections that get them."""
     level = entry["index"]

@@ -19,22 +19,25 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _table import Table
 
 from core.camera import look_at
 from core.colour import linear_to_srgb, srgb_to_linear
 from core.gaussians import moved
 from dreamzoom import wire
 from dreamzoom.consistency import carried, change, high_band, low_passed, psnr
-from dreamzoom.engines.procedural import ProceduralEngine
+from dreamzoom.engines.procedural.engine import ProceduralEngine
 from dreamzoom.evaluate import TrueFlight
 from dreamzoom.flight import Flight, open_flight, truthful
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.request import validation
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import plan
-from dreamzoom.stages.export import FEATHER
+from dreamzoom.stages.base.quality import settings
+from dreamzoom.stages.levels import FEATHER
+
+from .shared.table import Table
 
 PROMPTS = (
     "snowy mountains at low sun",
@@ -90,7 +93,7 @@ def request_of(factor: float, distortion: bool, prompts=PROMPTS, size=SIZE, qual
         "levels": [{"prompt": prompt} for prompt in prompts],
         "cameras": cameras,
     }
-    return wire.decode_request(json.dumps(request).encode())
+    return validation.decode_request(json.dumps(request).encode())
 
 
 def measure_truth(table: Table, truth: Truth) -> None:
@@ -182,7 +185,7 @@ def _switch(flight: Flight, truth: Truth, level: int) -> float:
 
 def _seen_by(flight: Flight, truth: Truth, zoom: float, level: int) -> np.ndarray:
     """The pixels (H, W) of the frame at a zoom whose surface a level's anchor sees, within its feathered border."""
-    camera = plan.anchor(flight.path, level, plan.settings(flight.request)).camera
+    camera = plan.anchor(flight.path, level, settings(flight.request)).camera
     seen = truth.at(zoom).seen
     points = flight.path.between(0, level).apply(seen.camera.unproject(seen.depth))
     pixels, depth = camera.project(points)
@@ -196,7 +199,7 @@ def measure_depth(table: Table) -> None:
     """Seconds and memory of a level in a job of 40 levels against those in one of 6: each in a process of its own."""
     found = {}
     for count in (SHALLOW, DEEP):
-        command = [sys.executable, __file__, "--levels", str(count)]
+        command = [sys.executable, "-m", "benchmarks.flight", "--levels", str(count)]
         found[count] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     seconds, memory = (found[DEEP][key] / found[SHALLOW][key] for key in ("seconds", "megabytes"))
     ratio = max(seconds, memory)

@@ -13,9 +13,9 @@ from core.camera import Camera
 from dreamzoom.consistency import Frame, carried, carry, psnr
 from dreamzoom.flight import open_flight, truthful
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
+from dreamzoom.pipeline.folder import Folder
 from dreamzoom.report import Report
-from dreamzoom.stages import files
+from dreamzoom.stages.base import layout
 from dreamzoom.zoom.warp import Seen, Warp
 
 MOMENTS_PER_LEVEL = 4
@@ -118,7 +118,7 @@ def _size(width: int, height: int) -> tuple[int, int]:
 
 
 def _level(folder: Folder, engine, level: int) -> dict[str, float]:
-    anchor = files.read_views(folder, f"levels/{level:03d}/parts/views.npz")[0]
+    anchor = folder.load(layout.VIEWS.format, layout.VIEWS.path(level))[0]
     _, truth = engine.world.render(anchor.view.camera, level)
     error = np.abs(anchor.depth / truth - 1)
     error = error[np.isfinite(error)]

@@ -14,13 +14,14 @@ from core.camera import Camera
 from core.errors import BadRequest, EngineUnavailable
 from core.formats.splat_ply import read_splats
 from core.gaussians import Gaussians, joined, moved
-from dreamzoom import engines, wire
+from dreamzoom import wire
+from dreamzoom.engines import registry
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import read_request, read_result
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import read_request, read_result
 from dreamzoom.report import Report
 from dreamzoom.splats.rasterize import Raster, rasterize
-from dreamzoom.stages import files
+from dreamzoom.stages.base import files
 
 WINDOW = 3
 """Levels more than this far above the current zoom are outside the picture or behind finer ones."""
@@ -87,7 +88,7 @@ def render(root: Path, out: Path, frames: Iterable[int] | None, size: tuple[int,
         report.progress(index / len(chosen), f"frame {frame}")
         key = flight.path.at_frame(frame)
         camera = key.camera.resized(*size) if size else key.camera
-        files.write_picture(target, f"frame_{frame:05d}.png", flight.view(key, camera).rgb)
+        target.save(files.PICTURES, f"frame_{frame:05d}.png", flight.view(key, camera).rgb)
     return len(chosen)
 
 
@@ -105,14 +106,14 @@ def reference(request: wire.Request, out: Path, frames: Iterable[int] | None, re
         report.progress(index / len(chosen), f"frame {frame}")
         key = path.at_frame(frame)
         rgb, depth = engine.truth(path, key.zoom, key.camera)  # pyright: ignore[reportAttributeAccessIssue]
-        files.write_picture(target, f"frame_{frame:05d}.png", rgb)
-        files.write_arrays(target, f"frame_{frame:05d}.npz", {"depth": depth.astype(np.float32)})
+        target.save(files.PICTURES, f"frame_{frame:05d}.png", rgb)
+        target.save(files.ARRAYS, f"frame_{frame:05d}.npz", {"depth": depth.astype(np.float32)})
     return len(chosen)
 
 
 def truthful(request: wire.Request):
     """The request's engine, if it knows the truth. Raises EngineUnavailable."""
-    engine = engines.make(request)
+    engine = registry.make(request)
     if not hasattr(engine, "truth"):
         raise EngineUnavailable(
             f"the engine {engine.name} knows no true pictures", "only the procedural engine does: use it in the request"

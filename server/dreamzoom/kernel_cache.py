@@ -10,13 +10,15 @@ import hashlib
 import os
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from numba.core.caching import _CacheLocator
 
 PACKAGE = Path(__file__).resolve().parent
+Locator: Any = _CacheLocator  # whose methods are declared to return nothing
 
 
-class ByContent(_CacheLocator):
+class ByContent(Locator):
     """The place of one function's compiled code: `NUMBA_CACHE_DIR`, in a folder named by its module."""
 
     def __init__(self, file: Path, line: int):

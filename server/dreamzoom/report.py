@@ -1,4 +1,4 @@
-"""How a stage tells what it is doing, and learns that it must stop. Stages know nothing else of the outside."""
+"""Progress of long work: what it reports, and how it learns of a cancel. Stages know nothing else of their caller."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ PREVIEW_SIDE = 512
 
 
 class Report:
-    """The silent report; the job runner passes one that speaks.
+    """Receives progress, log lines and previews; this base class ignores them, the job's runner passes its own.
 
     A stage calls `progress` at least every half second of work: that call is also where a cancel is noticed.
     """
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Tell that `fraction` (0 to 1) of this step is done. Raises `errors.Cancelled` if the job was cancelled."""
+        """Report that `fraction` (0 to 1) of this step is done. Raises `errors.Cancelled` if the job was cancelled."""
 
     def check(self) -> None:
-        """Notice a cancel without telling progress: for work that is a small part of a step. Raises as `progress`."""
+        """Notice a cancel without reporting progress: for a small part of a step. Raises as `progress`."""
 
     def log(self, message: str, *, level: str = "info") -> None:
-        """Tell one line; level is "info", "warning" or "error"."""
+        """Log one line; level is "info", "warning" or "error"."""
 
     def preview(self, rgb: np.ndarray) -> None:
         """Show an unfinished picture, (H, W, 3) float32 sRGB in 0..1, which the caller changes no more. Cheap to

@@ -22,7 +22,7 @@ from dreamzoom import __version__, rpc
 from dreamzoom.report import Report
 
 if TYPE_CHECKING:
-    from dreamzoom.job.runner import Sink
+    from dreamzoom.pipeline.events import Sink
 
 PROGRESS_INTERVAL = 0.1
 
@@ -74,9 +74,9 @@ class Server:
             self.writer.error(identity, error_codes.UNKNOWN_METHOD, f"no method {method[:60]!r}; there are: {known}")
 
     def _initialize(self) -> dict[str, Any]:
-        from dreamzoom import engines
+        from dreamzoom.engines import registry
 
-        return {"name": "dreamzoom", "version": __version__, "engines": engines.available(), "pid": os.getpid()}
+        return {"name": "dreamzoom", "version": __version__, "engines": registry.available(), "pid": os.getpid()}
 
     def _cancel(self, identity: Any) -> bool:
         job = self._job
@@ -159,9 +159,11 @@ class _Job:
 
 
 def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
-    from dreamzoom import wire
-    from dreamzoom.job.folder import Folder
-    from dreamzoom.job.generate import generate, located
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.generate import generate
+    from dreamzoom.request import validation
+    from dreamzoom.request.inputs import located
+    from dreamzoom.stages.base import layout
 
     _only(params, messages.GENERATE, "request", "out")
     out = params.get("out")
@@ -169,11 +171,11 @@ def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
         raise BadRequest("out", "is required and must be the path of the job's folder")
     if "request" not in params:
         raise BadRequest("request", "is required and must be an object")
-    request = located(wire.convert_request(params["request"]), Path.cwd())
+    request = located(validation.convert_request(params["request"]), Path.cwd())
     job.levels = len(request.levels)
     folder = Folder(Path(out))
     summary = generate(request, folder, cast("Sink", job), job.cancel)
-    return {"out": str(folder.root), "result": str(folder.path("result.json")), "seconds": summary.seconds}
+    return {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
 
 
 def _models(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
@@ -223,7 +225,7 @@ class _Download(Report):
         self._began, self._first = time.monotonic(), None
 
     def progress(self, fraction: float, message: str = "") -> None:
-        from dreamzoom.job.runner import Progress
+        from dreamzoom.pipeline.events import Progress
 
         self.check()
         if self._first is None:

@@ -1,27 +1,19 @@
-"""The request: its structure, its limits, and the errors that name a field. What passes here is safe to run."""
+"""The request: its structure and the limits of its single fields, from which its JSON Schema is made."""
 
 from __future__ import annotations
 
-import json
-import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
 from core.camera import Camera
-from core.errors import BadRequest
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
-from dreamzoom.refusal import got, refusal, spoken
-
-VERSION = 1
-MAX_REQUEST_BYTES = 64 << 20
 
 Prompt = Annotated[str, Meta(max_length=4000, description="What this level shows, in any language.")]
-Number = float
-Row4 = Annotated[list[Number], Meta(min_length=4, max_length=4)]
-Row3 = Annotated[list[Number], Meta(min_length=3, max_length=3)]
+Row4 = Annotated[list[float], Meta(min_length=4, max_length=4)]
+Row3 = Annotated[list[float], Meta(min_length=3, max_length=3)]
 Size = Annotated[int, Meta(ge=16, le=8192)]
 Focal = Annotated[float, Meta(ge=1, le=1e6, description="Focal length in pixels.")]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
@@ -54,12 +46,12 @@ class CameraKey(Struct, forbid_unknown_fields=True):
     """A camera of the path, OpenCV axes (x right, y down, z forward), in the gauge; intrinsics in pixels."""
 
     frame: Annotated[int, Meta(ge=-1048574, le=1048574)]
-    zoom: Number
+    zoom: float
     camera_to_gauge: Annotated[list[Row4], Meta(min_length=4, max_length=4, description="4×4, row-major, rigid.")]
     fx: Focal
     fy: Focal
-    cx: Number
-    cy: Number
+    cx: float
+    cy: float
 
 
 class ProceduralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="procedural"):
@@ -86,7 +78,7 @@ class SpectralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="
     refine: Refine = None
 
 
-Place = Annotated[str, Meta(max_length=4096)]
+ModelPath = Annotated[str, Meta(max_length=4096)]
 
 
 class Lora(Struct, forbid_unknown_fields=True):
@@ -100,9 +92,9 @@ class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, ta
     """Diffusion models that lie on this machine: one paints, one tells depth."""
 
     model: Annotated[
-        Place, Meta(description="Folder or owner/name of a picture model; empty for the best there is.")
+        ModelPath, Meta(description="Folder or owner/name of a picture model; empty for the best there is.")
     ] = ""
-    depth_model: Annotated[Place, Meta(description="Folder or owner/name of a depth model; empty likewise.")] = ""
+    depth_model: Annotated[ModelPath, Meta(description="Folder or owner/name of a depth model; empty likewise.")] = ""
     loras: Annotated[list[Lora], Meta(max_length=8, description="Added to the picture model.")] = []
     style: Annotated[Prompt, Meta(description="Put behind every prompt.")] = ""
     steps: Annotated[int, Meta(ge=1, le=500, description="Denoising steps; the model's own if absent.")] | None = None
@@ -175,136 +167,3 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
     def _camera(self, key: CameraKey) -> Camera:
         pose = np.array(key.camera_to_gauge, np.float64)
         return Camera(self.width, self.height, key.fx, key.fy, key.cx, key.cy, pose)
-
-
-def decode_request(data: bytes) -> Request:
-    """Read and check a request.
-
-    Raises:
-        BadRequest: It names the field and what it must be.
-    """
-    if len(data) > MAX_REQUEST_BYTES:
-        raise BadRequest("request", f"must be at most {MAX_REQUEST_BYTES >> 20} MB of JSON, got {len(data) >> 20} MB")
-    try:
-        raw = json.loads(data)  # it reads NaN and Infinity too, so that the check below can name the field
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise BadRequest("request", f"must be valid JSON; {error.msg} at {place} of {len(data)} bytes") from None
-    except RecursionError:
-        raise BadRequest("request", "must be valid JSON; it is nested too deeply") from None
-    except ValueError as error:
-        raise BadRequest("request", f"must be valid JSON in UTF-8; {error}") from None
-    return convert_request(raw)
-
-
-def convert_request(raw: Any) -> Request:
-    """Check a request that is already decoded from JSON. Raises BadRequest."""
-    _check_values(raw)
-    try:
-        request = msgspec.convert(raw, Request)
-    except msgspec.ValidationError as error:
-        raise refusal(str(error), raw, request_schema()) from None
-    _check(request)
-    _check_cameras(request)
-    return request
-
-
-def encode_request(request: Request) -> bytes:
-    """The request as JSON, in the one form that equal requests share."""
-    return msgspec.json.format(msgspec.json.encode(request), indent=1) + b"\n"
-
-
-def request_schema() -> dict[str, Any]:
-    """The request's JSON Schema (draft 2020-12)."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(Request)
-
-
-def _check_values(raw: Any) -> None:
-    """What types don't say: every number is finite, every text is Unicode. Walks any depth."""
-    waiting: list[tuple[tuple[Any, ...], Any]] = [((), [raw])]  # a path is (its parent's path, key)
-    while waiting:
-        path, holder = waiting.pop()
-        deeper = []
-        for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
-            if isinstance(value, (dict, list)):
-                deeper.append(((path, key), value))
-            elif isinstance(value, float) and not math.isfinite(value):
-                raise BadRequest(_spoken((path, key)), f"must be a finite number; got {value}")
-            elif isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-                raise BadRequest(_spoken((path, key)), "must be text in Unicode; it holds half of a surrogate pair")
-        waiting += reversed(deeper)
-
-
-def _spoken(path: tuple[Any, ...]) -> str:
-    keys = []
-    while path:
-        path, key = path
-        keys.append(key)
-    return spoken(keys[:-1][::-1][:16])  # the outermost is the list around the request
-
-
-def _check(request: Request) -> None:
-    """What the types of single fields can't say."""
-    width, height = request.width, request.height
-    if width * height > 4096 * 4096:
-        raise BadRequest("width", f"times height must be at most 4096·4096 pixels; got {width}×{height}")
-    if not request.cameras and request.preset is None:
-        raise BadRequest("cameras", "is required, with 1 to 100000 entries, unless `preset` names a ready path")
-    if request.cameras and request.preset is not None:
-        raise BadRequest("preset", "must be left out where there are cameras")
-    if request.loop and len(request.levels) < 2:
-        raise BadRequest("loop", "must be false: a loop takes two levels or more")
-    for index, level in enumerate(request.levels):
-        if level.depth is not None and (index or level.image is None):
-            raise BadRequest(f"levels[{index}].depth", "must be left out: it is only for level 0, beside its image")
-        if level.focus is not None and max(map(abs, level.focus)) > 1:
-            raise BadRequest(
-                f"levels[{index}].focus",
-                f"must be 3 numbers from -1 to 1: it lies within its level's picture; got {_row(level.focus)}",
-            )
-
-
-def _check_cameras(request: Request) -> None:
-    """Rigid poses, sensible zooms, each frame once. All cameras at a time: there may be 100 000."""
-    keys = request.cameras
-    if not keys:
-        return
-    poses = np.array([key.camera_to_gauge for key in keys], np.float64)
-    rotations = poses[:, :3, :3]
-    zooms = np.array([key.zoom for key in keys])
-    count = len(request.levels)
-    _refuse("zoom", (zooms < -1) | (zooms > count), f"must be from -1 to {count}, the count of levels", zooms)
-    for field, size in (("cx", request.width), ("cy", request.height)):
-        values = np.array([getattr(key, field) for key in keys])
-        _refuse(field, np.abs(values) > 16 * size, "must be within 16 picture sizes of the picture", values)
-    last = np.abs(poses[:, 3] - (0, 0, 0, 1)).max(1) > 1e-9
-    _refuse("camera_to_gauge[3]", last, "must be 0, 0, 0, 1, as in every pose", poses[:, 3])
-    far = np.abs(poses[:, :3, 3]).max(1)
-    _refuse("camera_to_gauge", far > 1e4, "must keep the camera within 10000 units of the focus", far)
-    with np.errstate(over="ignore", invalid="ignore"):
-        skew = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
-        wrong = ~(skew < 1e-4) | ~(np.linalg.det(rotations) > 0)
-    _refuse("camera_to_gauge", wrong, "must be a rotation and a shift, without scale, shear or mirror")
-    first: dict[int, int] = {}
-    for index, key in enumerate(keys):
-        before = first.setdefault(key.frame, index)
-        if before != index:
-            raise BadRequest(
-                f"cameras[{index}].frame", f"must occur once; got {key.frame}, as in cameras[{before}] already"
-            )
-
-
-def _refuse(field: str, wrong: np.ndarray, message: str, values: np.ndarray | None = None) -> None:
-    """Name the first camera for which `wrong` is true."""
-    if not wrong.any():
-        return
-    index = int(np.argmax(wrong))
-    if values is not None:
-        value = values[index]
-        message += f"; got {_row(value.tolist()) if value.ndim else got(float(value))}"
-    raise BadRequest(f"cameras[{index}].{field}", message)
-
-
-def _row(values: list[float]) -> str:
-    """A short list of numbers, as it stands in a message."""
-    return ", ".join(f"{value:g}" for value in values)

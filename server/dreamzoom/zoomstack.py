@@ -15,13 +15,14 @@ import torch
 from PIL import Image
 
 from core.colour import to_bytes
-from dreamzoom import engines
-from dreamzoom.engines.base import COARSE, UNKNOWN, Denoises, Engine, View
+from dreamzoom.engines import registry
+from dreamzoom.engines.base import Denoises, Engine
+from dreamzoom.geometry.view import COARSE, UNKNOWN, View
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.images import read_picture
 from dreamzoom.report import Report
 from dreamzoom.wire import Request
-from dreamzoom.zoom.blend import close_loop, settle
+from dreamzoom.zoom.blend import close_loop, finish
 from dreamzoom.zoom.levels import stream_levels
 from dreamzoom.zoom.stack import make_nest
 
@@ -38,10 +39,10 @@ def zoomstack(request: Request, out: Path, report: Report) -> None:
 
     Raises:
         BadRequest: A picture of a level can't be read.
-        EngineUnavailable: See `engines.make`.
+        EngineUnavailable: See `registry.make`.
         Cancelled: The artist stopped it.
     """
-    path, engine = request.path(), engines.make(request)
+    path, engine = request.path(), registry.make(request)
     wide = min(math.sqrt(request.zoom_factor), MOST_OVERSCAN)
     views = [View(f"{k:03d}/anchor", k, float(k), path.camera(k, k).widened(wide)) for k in range(len(request.levels))]
     size = (views[0].camera.height, views[0].camera.width)
@@ -128,7 +129,7 @@ def _painted(engine: Engine, request: Request, views, centres, seeds, photos, re
         rgb = engine.paint(view, base, mask, level.prompt, level.negative_prompt, seeds[k], report)
         rgb = np.where(np.isnan(photos[k]), rgb, photos[k]) if k in photos else rgb
         picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
-        before = settle(picture, before, nest)
+        before = finish(picture, before, nest)
         yield k, before.permute(1, 2, 0).numpy()
 
 

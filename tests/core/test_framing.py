@@ -18,6 +18,7 @@ class TestReader:
     def test_other_headers_and_plain_newlines(self):
         assert read_all(b"content-length: 2\r\nContent-Type: x; charset=utf-8\r\n\r\nab") == [b"ab"]
         assert read_all(b"Content-Length: 2\n\nab") == [b"ab"]
+        assert read_all(frame(b"{}") + b"content-length:3\r\nX: y\r\n\r\n[1]") == [b"{}", b"[1]"]
 
     def test_garbage_is_told_once_and_skipped(self):
         welcome = b"Welcome to gpu-box!\r\n" * 3

@@ -11,13 +11,16 @@ from core.gaussians import Gaussians
 from core.spherical_harmonics import SH_C0
 from dreamzoom.example import example
 from dreamzoom.geometry.project import project
-from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate, located
-from dreamzoom.stages import assets, files
-from dreamzoom.stages.graph import build
-from dreamzoom.stages.plan import anchor, settings
-from dreamzoom.wire import convert_request
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.pipeline.steps import build
+from dreamzoom.request.inputs import Input, located
+from dreamzoom.request.validation import convert_request
+from dreamzoom.stages import assets
+from dreamzoom.stages.base import files
+from dreamzoom.stages.base.digest import digest_of
+from dreamzoom.stages.base.quality import settings
+from dreamzoom.stages.plan import anchor
 
 COLOUR = np.array([1.0, 0.1, 0.9])
 MIDDLE = np.array([0.25, 0.0, 0.45])
@@ -52,10 +55,15 @@ def view(request, level):
     return anchor(request.path(), level, settings(request))
 
 
+def loaded(request, level, folder, engine):
+    """The square, which stands under level 1, in the frame of a level."""
+    placed = assets.PlacedFile(Input(folder / "square.ply", ""), request.path().between(1, level))
+    return assets.AssetFiles((placed,), engine).load()
+
+
 def seen(request, level, folder):
     """Where the square is seen in a level's picture, (H, W) bool."""
-    path = request.path()
-    return assets.load(path, level, {1: [folder / "square.ply"]}, "procedural").over(
+    return loaded(request, level, folder, "procedural").over(
         project(assets.Cloud.empty(), view(request, level).camera), view(request, level).camera
     )[1]
 
@@ -64,7 +72,7 @@ class TestJob:
     @pytest.mark.parametrize("level", [0, 1])
     def test_its_pixels_are_in_the_picture_exactly(self, job, level):
         request, folder, place = job
-        picture = files.read_picture(folder, f"levels/{level:03d}/image.png")
+        picture = folder.load(files.PICTURES, f"levels/{level:03d}/image.png")
         covered = seen(request, level, place)
         assert covered.sum() > (300 if level else 60)
         assert np.abs(picture[covered] - COLOUR).max() < 1.5 / 255
@@ -73,10 +81,10 @@ class TestJob:
     @pytest.mark.parametrize("level", [0, 1])
     def test_nothing_is_dreamed_where_it_is_seen(self, job, level):
         request, folder, place = job
-        for item in files.read_views(folder, f"levels/{level:03d}/parts/views.npz")[:1]:
+        for item in folder.load(files.VIEWS, f"levels/{level:03d}/parts/views.npz")[:1]:
             covered = seen(request, level, place)
             assert not item.fresh[covered].any() and np.isnan(item.depth[covered]).all()
-        cloud = files.read_points(folder, f"levels/{level:03d}/parts/points.npz")
+        cloud = folder.load(files.POINTS, f"levels/{level:03d}/parts/points.npz")
         pixels, _ = view(request, level).camera.project(cloud.position[cloud.view == 0].astype(float))
         column, row = np.floor(pixels + 1e-3).astype(int).T
         assert not covered[row, column].any()
@@ -85,8 +93,8 @@ class TestJob:
         """So that a camera that moves on sees no hole around it; but nothing before it."""
         request, folder, place = job
         camera, covered = view(request, 1).camera, seen(request, 1, place)
-        cloud = files.read_points(folder, "levels/001/parts/points.npz")
-        assert files.read_views(folder, "levels/001/parts/views.npz")[1].view.name.endswith("behind")
+        cloud = folder.load(files.POINTS, "levels/001/parts/points.npz")
+        assert folder.load(files.VIEWS, "levels/001/parts/views.npz")[1].view.name.endswith("behind")
         behind = cloud[cloud.view == 1]
         pixels, depth = camera.project(behind.position.astype(float))
         column, row = np.floor(pixels).astype(int).T
@@ -104,27 +112,29 @@ class TestJob:
 
     def test_a_changed_object_is_dreamed_around_anew(self, job, tmp_path):
         request, _, folder = job
-        before = {step.name: step.parameters for step in build(request, engine(request))}
+        before = {step.name: digest_of(step.parameters) for step in build(request, engine(request))}
         square(folder / "square.ply", COLOUR[::-1])
         try:
-            after = {step.name: step.parameters for step in build(request, engine(request))}
+            after = {step.name: digest_of(step.parameters) for step in build(request, engine(request))}
         finally:
             square(folder / "square.ply")
         changed = {name for name in before if before[name] != after[name]}
-        assert changed == {f"levels/00{level}/{step}" for level in range(2) for step in ("image", "dream")}
+        assert changed == {
+            f"levels/00{level}/{step}" for level in range(2) for step in ("image", "dream", "align", "export")
+        }
 
 
 def engine(request):
-    from dreamzoom import engines
+    from dreamzoom.engines import registry
 
-    return engines.make(request)
+    return registry.make(request)
 
 
 class TestOver:
     def test_what_is_nearer_hides_it_unless_that_is_dreamed_anew(self, job):
         request, folder, place = job
         camera = view(request, 1).camera
-        own = assets.load(request.path(), 1, {1: [place / "square.ply"]}, "diffusion")
+        own = loaded(request, 1, place, "diffusion")
         nothing = project(assets.Cloud.empty(), camera)
         _, free = own.over(nothing, camera)
         near = nothing.__class__(**{**nothing.__dict__, "depth": np.ones_like(nothing.depth), "mask": nothing.mask + 2})
@@ -135,15 +145,14 @@ class TestOver:
     def test_it_has_its_true_depth(self, job):
         request, _, place = job
         camera = view(request, 1).camera
-        own = assets.load(request.path(), 1, {1: [place / "square.ply"]}, "diffusion")
+        own = loaded(request, 1, place, "diffusion")
         projection, covered = own.over(project(assets.Cloud.empty(), camera), camera)
         inner = covered & np.roll(covered, 2, 0) & np.roll(covered, -2, 0)
         points = camera.unproject(projection.depth)[inner]
         assert np.abs(points[:, 2] - MIDDLE[2]).max() < 0.01
 
     def test_levels_far_away_see_nothing(self):
-        path = ZoomPath(2.0, np.zeros((9, 3)), ())
-        assert assets.in_reach(path, 1, [0, 1, 4, 5, 8]) == [0, 1, 4]
+        assert assets.in_reach(1, [0, 1, 4, 5, 8]) == [0, 1, 4]
 
 
 class TestRequest:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from dreamzoom import cli, wire
+from dreamzoom.cli.terminal import Terminal, clock
 from dreamzoom.example import example
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.runner import Progress
-from dreamzoom.terminal import Terminal, clock
+from dreamzoom.pipeline.events import Progress
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.request import validation
 
 SERVER = Path(__file__).parents[2] / "server"
 
@@ -57,7 +58,7 @@ class TestExample:
     @pytest.mark.parametrize(("preset", "levels"), [("rotate360", 1), ("straight", 6)])
     def test_with_a_ready_path(self, capfd, preset, levels):
         code, out, err = dreamzoom(capfd, "example", "--preset", preset)
-        request = wire.decode_request(out.encode())
+        request = validation.decode_request(out.encode())
         assert (code, err, request.preset, request.cameras, len(request.levels)) == (0, "", preset, [], levels)
 
     def test_with_a_path_that_is_not_there(self, capfd):
@@ -68,7 +69,7 @@ class TestExample:
     def test_is_a_good_request(self, capfd):
         arguments = ("--levels", 4, "--size", "320x200", "--factor", 3, "--engine", "procedural")
         code, out, err = dreamzoom(capfd, "example", *arguments)
-        request = wire.decode_request(out.encode())
+        request = validation.decode_request(out.encode())
         assert (code, err) == (0, "")
         assert (len(request.levels), request.width, request.height, request.zoom_factor) == (4, 320, 200, 3)
 

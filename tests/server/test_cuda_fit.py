@@ -10,9 +10,11 @@ from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
 from dreamzoom.splats import loss as cpu_loss
 from dreamzoom.splats import relocate as cpu_relocate
+from dreamzoom.splats.cpu_fit import CpuFit
 from dreamzoom.splats.cuda import fit, loss, pictures, surfels
-from dreamzoom.splats.fit import CpuFit, Target, initial
+from dreamzoom.splats.initial import initial
 from dreamzoom.splats.optimise import Rates
+from dreamzoom.splats.target import Target
 
 NAMES = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
 
@@ -67,7 +69,7 @@ class TestLoss:
 
     def test_the_curve_and_the_grids_are_the_cpus(self):
         from core.colour import linear_to_srgb, srgb_to_linear
-        from dreamzoom.splats.colours import averaged, repeated
+        from dreamzoom.splats.supersampling import averaged, repeated
 
         rgb = np.random.default_rng(1).uniform(0, 1, (6, 4, 3)).astype(np.float32)
         for ours, cpus in ((pictures.srgb_to_linear, srgb_to_linear), (pictures.linear_to_srgb, linear_to_srgb)):

@@ -25,6 +25,13 @@ def test_a_changed_constant_or_line_of_a_borrowed_function_changes_the_digest(mo
     assert kernels.digest() != before
 
 
+def test_modules_may_move_and_be_explained_without_compiling_again():
+    plain = kernels._code("x = y + 1\n")
+    assert kernels._code('"""What it is."""\nfrom dreamzoom.a import y\n\nx = y + 1  # why\n') == plain
+    assert kernels._code("from numba import y\nx = y + 1\n") != plain
+    assert kernels._code("x = y + 2\n") != plain
+
+
 def test_every_kernel_is_there_and_no_other():
     assert {file.stem for file in driver.FOLDER.glob("*.ptx")} == set(SIGNATURES)
 

@@ -12,7 +12,7 @@ from dreamzoom.splats import cpu
 from dreamzoom.splats.cuda import raster
 from dreamzoom.splats.cuda.layout import KEPT, NEAREST
 from dreamzoom.splats.gradient import gradients
-from dreamzoom.splats.rasterize import PIXEL_VARIANCE, camera_arrays, see
+from dreamzoom.splats.view_table import PIXEL_VARIANCE, camera_arrays, see
 
 NEAR = 1e-2
 BACKGROUND = np.array([0.1, 0.2, 0.3], np.float32)

@@ -11,12 +11,13 @@ import torch
 from card import OnCard, card
 
 from core.camera import Camera, look_at
-from dreamzoom import engines, wire
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, View
+from dreamzoom.engines import registry
 from dreamzoom.engines.diffusion import memory
 from dreamzoom.engines.spectral import SpectralEngine
 from dreamzoom.example import example
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.report import Report
+from dreamzoom.request import validation
 from dreamzoom.zoom.gaussian import Field, FieldDenoiser, pixel_power
 from dreamzoom.zoom.levels import sample_levels
 from dreamzoom.zoom.second import Again, Shot, refine_views
@@ -44,7 +45,7 @@ def engine_of(made, model="sd", depth="depth-anything", count=2, **options):
         level["prompt"] = prompt
     request["engine"] = {"name": "diffusion", "model": made(model), "depth_model": made(depth), "steps": 4}
     request["engine"] |= {"precision": "float32"} | options
-    return engines.make(wire.convert_request(request))
+    return registry.make(validation.convert_request(request))
 
 
 @lru_cache
@@ -188,7 +189,7 @@ def test_depth_is_looked_at(made, depth):
 
 
 def view():
-    request = wire.convert_request(example(2, (96, 64)))
+    request = validation.convert_request(example(2, (96, 64)))
     return View("000/anchor", 0, 0.0, request.path().camera(0.0, 0))
 
 

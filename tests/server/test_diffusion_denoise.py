@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from core.errors import Cancelled
-from dreamzoom import engines, wire
+from dreamzoom.engines import registry
 from dreamzoom.engines.diffusion import words
 from dreamzoom.example import example
 from dreamzoom.report import Report
+from dreamzoom.request import validation
 from dreamzoom.zoom.denoiser import predict
 from dreamzoom.zoom.levels import sample_levels
 
@@ -36,7 +37,7 @@ def engine_of(made, model, prompts=("a forest", "a leaf"), **options):
         level["prompt"] = prompt
     request["engine"] = {"name": "diffusion", "model": made(model), "depth_model": made("depth-anything"), "steps": 4}
     request["engine"] |= {"precision": "float32"} | options  # what is compared to 1e-3 and less, on a card too
-    return engines.make(wire.convert_request(request))
+    return registry.make(validation.convert_request(request))
 
 
 def latents(denoiser, count=1):
@@ -105,7 +106,7 @@ class TestJoint:
             denoiser(latents(denoiser), denoiser.schedule.time(np.array([1.0])), [(("a forest", 1.0),)])
 
     def test_a_mixture_lies_between_its_prompts(self, made, model):
-        reader = engine_of(made, model).painter(Report()).words
+        reader = engine_of(made, model).painter(Report()).encoder
         one, other, half = (
             reader.for_network(prompt, False)[0]
             for prompt in [(("a forest", 1.0),), (("a leaf", 1.0),), (("a forest", 0.5), ("a leaf", 0.5))]

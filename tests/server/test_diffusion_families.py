@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from dreamzoom import cli, engines, wire
-from dreamzoom.engines.base import UNKNOWN, DepthKind, View
+from dreamzoom import cli
+from dreamzoom.engines import registry
 from dreamzoom.example import example
-from dreamzoom.job.generate import located
+from dreamzoom.geometry.view import UNKNOWN, DepthKind, View
 from dreamzoom.report import Report
+from dreamzoom.request import validation
+from dreamzoom.request.inputs import located
 
 torch.set_num_threads(1)
 
@@ -50,7 +52,7 @@ def generated(request, folder):
 
 
 def painted(engine):
-    view = View("000/anchor", 0, 0.0, wire.convert_request(example(1, (64, 64))).path().camera(0.0, 0))
+    view = View("000/anchor", 0, 0.0, validation.convert_request(example(1, (64, 64))).path().camera(0.0, 0))
     rgb, mask = np.zeros((64, 64, 3), np.float32), np.full((64, 64), UNKNOWN, np.uint8)
     rgb = engine.paint(view, rgb, mask, "a forest", "fog", 1, Report())
     return rgb, engine.depth(view, rgb, 1, Report())
@@ -69,8 +71,8 @@ def test_three_levels_through_every_family(made, family, tmp_path):
 
 @pytest.mark.parametrize("family", models.PAINTERS)
 def test_every_family_paints_the_same_again(made, family):
-    request = wire.convert_request(request_of(made, family, "depth-anything"))
-    one, again = (painted(engines.make(request)) for _ in range(2))
+    request = validation.convert_request(request_of(made, family, "depth-anything"))
+    one, again = (painted(registry.make(request)) for _ in range(2))
     assert np.array_equal(one[0], again[0])
     assert one[0].std() > 0
 
@@ -79,7 +81,7 @@ def test_every_family_paints_the_same_again(made, family):
 def test_every_family_paints_in_the_cards_precision(made, family):
     """Parts of different precision, mixed up, would be an error."""
     request = request_of(made, family, DEPTH_OF[family], precision="bfloat16")
-    rgb, depth = painted(engines.make(wire.convert_request(request)))
+    rgb, depth = painted(registry.make(validation.convert_request(request)))
     assert np.isfinite(rgb).all()
     assert rgb.std() > 0
     assert np.isfinite(depth.values).all()
@@ -87,7 +89,7 @@ def test_every_family_paints_in_the_cards_precision(made, family):
 
 @pytest.mark.parametrize("depth", models.DEPTHS)
 def test_every_depth_model_answers_in_the_pictures_size_and_says_what_it_means(made, depth):
-    engine = engines.make(wire.convert_request(request_of(made, "sd", depth)))
+    engine = registry.make(validation.convert_request(request_of(made, "sd", depth)))
     _, found = painted(engine)
     kinds = {"depth-anything": DepthKind.DISPARITY, "marigold": DepthKind.AFFINE}
     assert found.values.shape == (64, 64)
@@ -98,8 +100,8 @@ def test_every_depth_model_answers_in_the_pictures_size_and_says_what_it_means(m
 
 def test_depth_pro_is_told_the_focal_length(made):
     """Its values are inverse depth over the focal length in picture widths: twice the lens, half as near."""
-    engine = engines.make(wire.convert_request(request_of(made, "sd", "depth-pro")))
-    camera = wire.convert_request(example(1, (64, 64))).path().camera(0.0, 0)
+    engine = registry.make(validation.convert_request(request_of(made, "sd", "depth-pro")))
+    camera = validation.convert_request(example(1, (64, 64))).path().camera(0.0, 0)
     rgb = np.random.default_rng(0).random((64, 64, 3), dtype=np.float32)
     near, far = (
         engine.depth(View("000/anchor", 0, 0.0, c), rgb, 1, Report()).values for c in (camera, camera.widened(2.0))
@@ -125,7 +127,9 @@ def test_the_same_request_gives_the_same_bytes_in_another_process_and_offline(ma
 
 def test_another_style_or_model_is_another_identity(made):
     def identity(model="sd", **options):
-        return engines.make(wire.convert_request(request_of(made, model, "depth-anything", **options))).identity()
+        return registry.make(
+            validation.convert_request(request_of(made, model, "depth-anything", **options))
+        ).identity()
 
     assert identity() == identity()
     assert identity() != identity(style="oil")
@@ -136,11 +140,11 @@ def test_folders_in_a_request_count_from_where_it_lies(made, tmp_path):
     request = request_of(made, "sd", "depth-anything", levels=1)
     base = Path(made("sd")).parent
     request["engine"] |= {"model": "sd", "depth_model": "depth-anything", "loras": [{"file": "a.safetensors"}]}
-    engine = located(wire.convert_request(request), base).engine
+    engine = located(validation.convert_request(request), base).engine
     assert engine.model == str(base / "sd")
     assert engine.loras[0].file == str(base / "a.safetensors")
     request["engine"]["model"] = "someone/model"
-    assert located(wire.convert_request(request), base).engine.model == "someone/model"
+    assert located(validation.convert_request(request), base).engine.model == "someone/model"
 
 
 @pytest.mark.parametrize(
@@ -163,5 +167,5 @@ def test_distilled_models_are_known_by_their_scheduler(made, tmp_path, settings,
         file.write_text(json.dumps(json.loads(file.read_text()) | change))
     request = request_of(made, "sd", "depth-anything")
     request["engine"] = {"name": "diffusion", "model": str(folder), "depth_model": made("depth-anything")}
-    engine = engines.make(wire.convert_request(request))
+    engine = registry.make(validation.convert_request(request))
     assert (engine.steps, engine.guidance) == (steps, [guidance] * 3)

@@ -253,14 +253,17 @@ class TestPlan:
         import torch
 
         from dreamzoom.engines.diffusion import check
-        from dreamzoom.engines.diffusion.loading import Place
+        from dreamzoom.engines.diffusion.loading import Placement
 
         model = check.picture_model(made / "sd")
         sizes = memory.part_bytes(model, torch.float16)
         assert sizes["unet"] == 2 * sum(
             parameter.numel() for parameter in models._unet(4, 64).parameters()
         )  # half of float32
-        where, work = Place(torch.device("cuda"), torch.float16), memory.working_bytes(model, torch.float16, 4096, 1)
+        where, work = (
+            Placement(torch.device("cuda"), torch.float16),
+            memory.working_bytes(model, torch.float16, 4096, 1),
+        )
         for free, wanted in (
             (1 << 40, "none"),
             (round(1.2 * (max(sizes.values()) + work)), "model"),
@@ -268,4 +271,4 @@ class TestPlan:
         ):
             monkeypatch.setattr(memory, "free_bytes", lambda device, free=free: free)
             assert memory.plan(model, where, "auto", 4096, 1).offload == wanted
-        assert memory.plan(model, Place(torch.device("cpu"), torch.float32), "model", 4096, 1).offload == "none"
+        assert memory.plan(model, Placement(torch.device("cpu"), torch.float32), "model", 4096, 1).offload == "none"

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from core.errors import BadRequest, Cancelled, DreamzoomError
-from dreamzoom import engines, wire
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, Denoises, View
+from dreamzoom.engines import registry
+from dreamzoom.engines.base import Denoises
 from dreamzoom.engines.diffusion import canvas
 from dreamzoom.example import example
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.report import Report
+from dreamzoom.request import validation
 
 torch.set_num_threads(1)
 
@@ -36,11 +38,11 @@ def engine_of(made, model="sd", depth="depth", **options):
     request = example(2, (64, 64))
     request["engine"] = {"name": "diffusion", "model": str(made[model]), "depth_model": str(made[depth])}
     request["engine"] |= {"steps": 2} | options
-    return engines.make(wire.convert_request(request))
+    return registry.make(validation.convert_request(request))
 
 
 def view_of(size, name="000/anchor"):
-    request = wire.convert_request(example(2, (size[1], size[0])))
+    request = validation.convert_request(example(2, (size[1], size[0])))
     return View(name, 0, 0.0, request.path().camera(0.0, 0))
 
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.camera import Camera, Similarity, look_at
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.edges import find_edges
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 
 
 def camera(centre=(0.0, -3.0, 0.5), target=(0.0, 0.0, 0.0), width=96, height=72, focal=100.0) -> Camera:

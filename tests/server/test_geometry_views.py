@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from core.camera import Camera, look_at
-from dreamzoom.engines.base import UNKNOWN, View
 from dreamzoom.geometry import views
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
+from dreamzoom.geometry.view import UNKNOWN, View
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 
 

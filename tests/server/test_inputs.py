@@ -8,14 +8,15 @@ import pytest
 from PIL import Image
 
 from core.errors import BadRequest
-from dreamzoom import engines, wire
+from dreamzoom.engines import registry
 from dreamzoom.example import example
-from dreamzoom.job import steps
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate, read_request
-from dreamzoom.job.inputs import keep
-from dreamzoom.job.runner import Sink
-from dreamzoom.stages import files, graph
+from dreamzoom.pipeline import steps
+from dreamzoom.pipeline.events import Sink
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate, read_request
+from dreamzoom.pipeline.input_copies import keep
+from dreamzoom.request import validation
+from dreamzoom.stages.base import files
 
 WIDTH, HEIGHT = 48, 32
 
@@ -39,12 +40,12 @@ def job(tmp_path, levels=1, **given):
     raw = example(levels=levels, size=(WIDTH, HEIGHT)) | {"quality": "draft"}
     for name, path in given.items():
         raw["levels"][int(name[-1])][name[:-1]] = str(path)
-    return wire.convert_request(raw), Folder(tmp_path / "job")
+    return validation.convert_request(raw), Folder(tmp_path / "job")
 
 
 def digests(request, folder):
     """What every step depends on, by name."""
-    return steps.digests(graph.build(request, engines.make(request), keep(folder, request, quiet)))
+    return steps.digests(steps.build(request, registry.make(request), keep(folder, request, quiet)))
 
 
 def photo(path, width, height):
@@ -91,7 +92,7 @@ class TestPictures:
         generate(request, folder, listener)
         assert listener.said("large.jpg", "scaled from 4000×3000 to 48×36")
         assert not listener.said("cropped")
-        shown = middle(files.read_picture(folder, "levels/000/image.png"))
+        shown = middle(folder.load(files.PICTURES, "levels/000/image.png"))
         assert np.allclose(shown[16, [0, -1], 0], [0.1, 0.9], atol=0.03)
 
     def test_a_panorama_strip_is_told_of_and_its_middle_shows(self, tmp_path):
@@ -100,7 +101,7 @@ class TestPictures:
         generate(request, folder, listener)
         assert listener.said("strip.jpg", "scaled from 6000×800 to 240×32")
         assert listener.said("strip.jpg", "cropped to")
-        wide = files.read_picture(folder, "levels/000/image.png")
+        wide = folder.load(files.PICTURES, "levels/000/image.png")
         half = 0.4 * WIDTH / 240
         assert np.allclose(middle(wide)[16, [0, -1], 0], [0.5 - half, 0.5 + half], atol=0.03)
         assert np.allclose(middle(wide)[[0, -1], 24, 1], [0.1, 0.9], atol=0.04)
@@ -112,9 +113,9 @@ class TestPictures:
         request, folder = job(tmp_path, levels=2, image1=photo(tmp_path / "a.png", WIDTH, HEIGHT))
         generate(request, folder)
         given = np.asarray(Image.open(tmp_path / "a.png"), np.float32) / 255
-        assert np.abs(middle(files.read_picture(folder, "levels/001/image.png")) - given).max() < 0.003
-        assert np.abs(middle(files.read_picture(folder, "levels/000/image.png")) - given).mean() > 0.05
-        points = files.read_points(folder, "levels/001/parts/points.npz")
+        assert np.abs(middle(folder.load(files.PICTURES, "levels/001/image.png")) - given).max() < 0.003
+        assert np.abs(middle(folder.load(files.PICTURES, "levels/000/image.png")) - given).mean() > 0.05
+        points = folder.load(files.POINTS, "levels/001/parts/points.npz")
         assert np.isfinite(points.position).all()
 
 
@@ -125,7 +126,7 @@ class TestDepth:
         image = photo(tmp_path / "a.png", 120, 80)
         request, folder = job(tmp_path, image0=image, depth0=write_depth(tmp_path / name, depth))
         generate(request, folder)
-        found = middle(files.read_arrays(folder, "levels/000/depth.npz")["depth"])
+        found = middle(folder.load(files.ARRAYS, "levels/000/depth.npz")["depth"])
         given = np.asarray(Image.fromarray(depth).resize((WIDTH, HEIGHT), Image.Resampling.NEAREST))
         ratio = found / given
         assert np.median(np.abs(ratio / np.median(ratio) - 1)) < 0.002
@@ -137,7 +138,7 @@ class TestDepth:
         image = photo(tmp_path / "a.png", 120, 80)
         request, folder = job(tmp_path, image0=image, depth0=write_depth(tmp_path / "d.npy", depth))
         generate(request, folder)
-        found = files.read_arrays(folder, "levels/000/depth.npz")["depth"]
+        found = folder.load(files.ARRAYS, "levels/000/depth.npz")["depth"]
         assert np.isfinite(found).all()
         assert (found > 0).all()
 

@@ -12,11 +12,11 @@ import pytest
 
 from core import reach
 from dreamzoom.example import example
-from dreamzoom.job import journal
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
-from dreamzoom.job.runner import Summary
-from dreamzoom.wire import convert_request
+from dreamzoom.pipeline import journal
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.pipeline.runner import Summary
+from dreamzoom.request.validation import convert_request
 
 SERVER = Path(__file__).parents[2] / "server"
 KILLS = 10

@@ -8,9 +8,9 @@ from core.errors import BadRequest
 from dreamzoom.example import example
 from dreamzoom.flight import open_flight
 from dreamzoom.geometry.zoom_path import ZoomPath
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
-from dreamzoom.wire import convert_request
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.request.validation import convert_request
 
 LEVELS = 3
 FOCUSES = np.array([(0.2, -0.1, 0.0), (0.0, 0.3, 0.1), (-0.2, 0.1, 0.0)])

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from dreamzoom import flight, wire
+from dreamzoom import flight
 from dreamzoom.example import example
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.request import validation
 
 
 @pytest.mark.parametrize("preset", ["rotate360", "lookdown", "back_and_forth"])
 def test_a_ready_path_is_covered_even_by_a_draft(tmp_path, preset):
-    request = wire.convert_request(example(1, (48, 36), preset=preset) | {"quality": "draft"})
+    request = validation.convert_request(example(1, (48, 36), preset=preset) | {"quality": "draft"})
     generate(request, Folder(tmp_path / "job"))
     flown = flight.open_flight(tmp_path / "job")
     moments = [flown.path.at_frame(frame) for frame in list(flown.frames())[::5]]

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from core.camera import Camera, look_at
-from dreamzoom import engines
 from dreamzoom.consistency import carried
-from dreamzoom.engines.base import KNOWN, UNKNOWN, DepthKind, View
-from dreamzoom.engines.procedural import ProceduralEngine, vocabulary
+from dreamzoom.engines import registry
 from dreamzoom.engines.procedural import recipe as R
+from dreamzoom.engines.procedural import vocabulary
 from dreamzoom.engines.procedural.distortion import distort
+from dreamzoom.engines.procedural.engine import ProceduralEngine
 from dreamzoom.engines.procedural.world import World
 from dreamzoom.evaluate import TrueFlight
+from dreamzoom.geometry.view import KNOWN, UNKNOWN, DepthKind, View
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.report import Report
 
@@ -312,5 +313,5 @@ class TestProceduralEngine:
         assert np.median(between) == pytest.approx(np.median(depth), rel=0.1)  # in the gauge the camera stays
 
     def test_it_is_available(self):
-        rows = {row["name"]: row for row in engines.available()}
+        rows = {row["name"]: row for row in registry.available()}
         assert rows["procedural"]["available"] and not rows["procedural"]["reason"]

@@ -20,13 +20,16 @@ from core.errors import BadRequest, Cancelled
 from dreamzoom.example import example
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import read_cloud
-from dreamzoom.job.folder import Folder
-from dreamzoom.job.generate import generate
-from dreamzoom.job.inspect import inspect, table
-from dreamzoom.job.runner import Sink
-from dreamzoom.stages import files, refine
-from dreamzoom.stages.graph import build
-from dreamzoom.wire import convert_request
+from dreamzoom.pipeline.events import Sink
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.pipeline.inspect import inspect, table
+from dreamzoom.pipeline.steps import build
+from dreamzoom.request.validation import convert_request
+from dreamzoom.stages import refine
+from dreamzoom.stages.base import files
+from dreamzoom.stages.base.values import FinalPictures
+from dreamzoom.stages.levels import repainted
 
 torch.set_num_threads(1)
 SERVER = Path(__file__).parents[2] / "server"
@@ -77,9 +80,9 @@ class TestJob:
 
     def test_points_and_picture_have_the_refined_colours(self, done):
         folder = Folder(done)
-        cloud = files.read_points(folder, "levels/000/parts/points.npz")
-        dreamed = files.read_views(folder, "levels/000/parts/views.npz")
-        image = files.read_picture(folder, "levels/000/image.png")
+        cloud = folder.load(files.POINTS, "levels/000/parts/points.npz")
+        dreamed = folder.load(files.VIEWS, "levels/000/parts/views.npz")
+        image = folder.load(files.PICTURES, "levels/000/image.png")
         assert not np.array_equal(image, dreamed[0].rgb)
         written = read_cloud(done / "levels/000/cloud.ply")
         pixel, _ = dreamed[0].view.camera.project(cloud.position.astype(np.float64))
@@ -96,8 +99,10 @@ class TestJob:
         for quality, wanted in (("draft", False), ("preview", True), ("final", True)):
             content = request(quality=quality)
             del content["engine"]["refine"]
-            assert any(step.stage == "refine" for step in _steps(content)) == wanted
-        assert not any(step.stage == "refine" for step in _steps(request(quality="final", engine={"refine": False})))
+            assert any(step.stage.shown_as == "refine" for step in _steps(content)) == wanted
+        assert not any(
+            step.stage.shown_as == "refine" for step in _steps(request(quality="final", engine={"refine": False}))
+        )
 
     def test_turning_it_off_dreams_nothing_again(self, done, tmp_path):
         folder = tmp_path / "job"
@@ -120,7 +125,7 @@ class TestJob:
         content = request(preset="lookdown")
         del content["cameras"]
         run(content, tmp_path / "job")
-        sides = len(files.read_views(Folder(tmp_path / "job"), "levels/000/parts/views.npz")) - 1
+        sides = len(Folder(tmp_path / "job").load(files.VIEWS, "levels/000/parts/views.npz")) - 1
         assert sides >= 1
         assert gain(tmp_path / "job")["links"] > 2 * sides
         assert gain(tmp_path / "job")["after_db"] > gain(tmp_path / "job")["before_db"] + 6
@@ -184,14 +189,14 @@ class TestGroups:
 
 class TestRepaint:
     def test_each_point_takes_the_colour_of_its_pixel(self, done):
-        item = files.read_views(Folder(done), "levels/001/parts/views.npz")[0]
+        item = Folder(done).load(files.VIEWS, "levels/001/parts/views.npz")[0]
         camera = item.view.camera
         points = camera.unproject(item.depth).reshape(-1, 3).astype(np.float32)
         count = len(points)
         zero = np.zeros(count, np.float32)
         cloud = Cloud(points, np.zeros((count, 3), np.float32), points, zero, zero.astype(np.int32), zero, zero > 1)
         picture = np.random.default_rng(0).random(item.rgb.shape).astype(np.float32)
-        new, _ = refine.repainted(cloud, [item], [picture])
+        new, _ = repainted(cloud, [item], FinalPictures([picture], by_difference=False))
         assert np.mean(np.abs(new.rgb - picture.reshape(-1, 3)).max(1) > 0) < 0.001
 
 
@@ -215,7 +220,7 @@ class TestEngines:
 
 
 def _steps(content):
-    from dreamzoom import engines
+    from dreamzoom.engines import registry
 
     made = convert_request(content)
-    return build(made, engines.make(made))
+    return build(made, registry.make(made))

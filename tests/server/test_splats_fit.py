@@ -12,10 +12,12 @@ from dreamzoom.geometry.lift import lift
 from dreamzoom.report import Report
 from dreamzoom.splats import loss
 from dreamzoom.splats.cuda import probe
-from dreamzoom.splats.fit import Target, fit, initial
+from dreamzoom.splats.fit import fit
+from dreamzoom.splats.initial import initial
 from dreamzoom.splats.optimise import Surfels
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.relocate import relocate
+from dreamzoom.splats.target import Target
 
 
 def view(size=64, centre=(0.1, -1.4, 1.8)):

@@ -14,9 +14,8 @@ from core.spherical_harmonics import SH_C0
 from dreamzoom.splats import cpu, reference
 from dreamzoom.splats.cuda import probe
 from dreamzoom.splats.gradient import gradients
-from dreamzoom.splats.harmonics import shade_back
-from dreamzoom.splats.rasterize import PIXEL_VARIANCE, camera_arrays, rasterize, see
-from dreamzoom.splats.threads import run_chunks
+from dreamzoom.splats.rasterize import rasterize
+from dreamzoom.splats.view_table import PIXEL_VARIANCE, camera_arrays, see
 
 NEAR = 1e-2
 BACKGROUND = (0.1, 0.2, 0.3)
@@ -55,6 +54,14 @@ def ahead(size=33):
     return Camera(size, size, size, size, size / 2, size / 2, look_at((0, 0, 0), (0, 1, 0)))
 
 
+def by_harmonics(means, sh, view, by_rgb_linear):
+    """The gradients by means and sh of what only the colours (N, 3) depend on, by the twin's own harmonics."""
+    away = torch.nn.functional.normalize(means - torch.tensor(view.centre), dim=-1)
+    rgb = reference.decoded(reference.harmonics(sh, away))
+    found = torch.autograd.grad(rgb, (means, sh), torch.tensor(by_rgb_linear, dtype=rgb.dtype), allow_unused=True)
+    return [np.zeros(part.shape) if by is None else by.numpy() for part, by in zip((means, sh), found)]
+
+
 def both_ways(splats, view, tau):
     """Pictures and gradients of a random loss: ours, the twin's (float64)."""
     names = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
@@ -66,10 +73,8 @@ def both_ways(splats, view, tau):
     by_rgb, by_alpha = (rng.normal(size=part.shape).astype(np.float32) for part in (rgb, alpha))
     ((twin[0] * torch.tensor(by_rgb)).sum() + (twin[1] * torch.tensor(by_alpha)).sum()).backward()
     ours = gradients(splats, hits, camera_arrays(view), tau, NEAR, BACKGROUND, by_rgb, by_alpha)
-    by_sh, by_means = np.zeros_like(splats.sh), ours.means.copy()
-    run_chunks(
-        shade_back, len(splats), splats.means, splats.sh, camera_arrays(view)[1], ours.rgb_linear, by_sh, by_means
-    )
+    by_means, by_sh = by_harmonics(leaves[0], leaves[4], view, ours.rgb_linear)
+    by_means += ours.means
     mine = dict(zip(names, (by_means, ours.log_scales, ours.quaternions, ours.logit_opacities, by_sh)))
     theirs = {name: leaf.grad.numpy() for name, leaf in zip(names, leaves)}
     return (rgb, alpha), tuple(part.detach().numpy() for part in twin[:2]), mine, theirs

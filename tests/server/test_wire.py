@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadRequest
-from dreamzoom import wire
 from dreamzoom.example import example
+from dreamzoom.request import validation
 
 
 def refusal(raw):
     with pytest.raises(BadRequest) as caught:
-        wire.decode_request(raw if isinstance(raw, bytes) else json.dumps(raw).encode())
+        validation.decode_request(raw if isinstance(raw, bytes) else json.dumps(raw).encode())
     return str(caught.value)
 
 
@@ -22,21 +22,21 @@ class TestExample:
     @pytest.mark.parametrize("levels", [1, 2, 6, 64])
     def test_is_a_request_and_fits_its_schema(self, levels):
         raw = example(levels, (640, 360), 2.5)
-        request = wire.decode_request(json.dumps(raw).encode())
+        request = validation.decode_request(json.dumps(raw).encode())
         assert len(request.levels) == levels
-        jsonschema.validate(raw, wire.request_schema())
+        jsonschema.validate(raw, validation.request_schema())
 
     def test_sees_the_focus_in_the_middle_at_every_moment(self):
-        for key in wire.convert_request(example(3, (640, 360))).path().keys:
+        for key in validation.convert_request(example(3, (640, 360))).path().keys:
             pixel, depth = key.camera.project([0, 0, 0])
             assert pixel == pytest.approx((320, 180), abs=1e-3)
             assert depth == pytest.approx(3, abs=1e-6)
 
     def test_survives_a_round_trip(self):
-        request = wire.convert_request(example(4))
-        again = wire.decode_request(wire.encode_request(request))
+        request = validation.convert_request(example(4))
+        again = validation.decode_request(validation.encode_request(request))
         assert again == request
-        assert wire.encode_request(again) == wire.encode_request(request)
+        assert validation.encode_request(again) == validation.encode_request(request)
 
 
 class TestRefusals:
@@ -82,10 +82,10 @@ class TestRefusals:
         assert refusal(data).startswith(text)
 
     def test_of_too_much(self):
-        assert "at most 64 MB" in refusal(b" " * (wire.MAX_REQUEST_BYTES + 1))
+        assert "at most 64 MB" in refusal(b" " * (validation.MAX_REQUEST_BYTES + 1))
 
     def test_a_byte_order_mark_is_no_mistake(self):
-        assert wire.decode_request(b"\xef\xbb\xbf" + json.dumps(example()).encode()).seed == 1
+        assert validation.decode_request(b"\xef\xbb\xbf" + json.dumps(example()).encode()).seed == 1
 
     @settings(max_examples=150, deadline=None)
     @given(st.data())
@@ -102,12 +102,12 @@ class TestRefusals:
         scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just(10**400)
         holder[key] = data.draw(scalars | st.lists(scalars, max_size=5) | st.dictionaries(st.text(max_size=5), scalars))
         try:
-            request = wire.convert_request(raw)
+            request = validation.convert_request(raw)
         except BadRequest as error:
             assert error.field  # noqa: PT017
             assert str(error).isprintable()
         else:
-            wire.decode_request(wire.encode_request(request))
+            validation.decode_request(validation.encode_request(request))
             assert request.path().levels == len(request.levels)
 
 
@@ -116,20 +116,20 @@ class TestPresets:
 
     @pytest.mark.parametrize("name", PRESETS)
     def test_a_preset_stands_for_cameras(self, name):
-        found = wire.convert_request({"levels": [{"prompt": "a"}, {"prompt": "b"}], "preset": name})
+        found = validation.convert_request({"levels": [{"prompt": "a"}, {"prompt": "b"}], "preset": name})
         path = found.path()
         assert [key.frame for key in path.keys] == sorted(key.frame for key in path.keys)
         assert {key.camera.width for key in path.keys} == {found.width}
-        assert wire.convert_request(json.loads(wire.encode_request(found))) == found
+        assert validation.convert_request(json.loads(validation.encode_request(found))) == found
 
     def test_one_of_both_is_needed(self):
         with pytest.raises(BadRequest, match="^cameras: .*preset"):
-            wire.convert_request({"levels": [{"prompt": "a"}]})
+            validation.convert_request({"levels": [{"prompt": "a"}]})
 
     def test_not_both(self):
         key = {"frame": 1, "zoom": 0.0, "fx": 500.0, "fy": 500.0, "cx": 256.0, "cy": 256.0}
         pose = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]]
         with pytest.raises(BadRequest, match="^preset: "):
-            wire.convert_request(
+            validation.convert_request(
                 {"levels": [{"prompt": "a"}], "preset": "llff", "cameras": [key | {"camera_to_gauge": pose}]}
             )

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from core.camera import Camera, look_at
-from dreamzoom.engines import make
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, Denoises, DepthKind, View
+from dreamzoom.engines.base import Denoises
+from dreamzoom.engines.registry import make
 from dreamzoom.engines.spectral import SpectralEngine
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, View
 from dreamzoom.report import Report
-from dreamzoom.wire import convert_request
+from dreamzoom.request.validation import convert_request
 from dreamzoom.zoom.stack import make_nest
 from dreamzoom.zoomstack import Film, _painted, _pictures, zoomstack
 

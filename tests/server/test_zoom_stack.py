@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamzoom.zoom.blend import Known, conform, fit_photo, merge, settle, spread_known
+from dreamzoom.zoom.blend import Known, conform, finish, fit_photo, merge, spread_known
 from dreamzoom.zoom.noise import draw, stack_noise
 from dreamzoom.zoom.schedule import Flow, Prediction, VariancePreserving, to_clean
 from dreamzoom.zoom.stack import make_nest
@@ -96,8 +96,8 @@ class TestMerge:
 
     def test_settled_pictures_agree_within_8_bits_even_at_full_contrast(self):
         nest = make_nest((32, 32), 2.0)
-        coarse = settle((torch.rand(3, 32, 32) * 0.4 + 0.6), None, None)
-        fine = settle(torch.rand(3, 32, 32) * 3 - 1, coarse, nest)
+        coarse = finish((torch.rand(3, 32, 32) * 0.4 + 0.6), None, None)
+        fine = finish(torch.rand(3, 32, 32) * 3 - 1, coarse, nest)
         assert fine.min() >= 0 and fine.max() <= 1
         assert (nest.down(fine) - nest.window(coarse)).abs().mean() < 2 / 255
 

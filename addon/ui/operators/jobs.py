@@ -10,6 +10,7 @@ from bpy.types import Operator
 from ... import rig
 from ...backend import current_job, installation, job_folders
 from ...core.errors import DreamzoomError
+from ...core.protocol import result
 from ...jobs import generation, importing
 from ...scene.time_slicing import SLICE_SECONDS
 from .common import Result, can_change, has_rig, report
@@ -78,7 +79,7 @@ class DREAMZOOM_OT_import_job(Operator):
             cls.poll_message_set("A job is running")
             return False
         folder = job_folders.of_rig(rig.active_rig(context))
-        if folder is None or not (folder / "result.json").is_file():
+        if folder is None or not (folder / result.NAME).is_file():
             cls.poll_message_set("There is no finished job yet: press Generate")
             return False
         return True

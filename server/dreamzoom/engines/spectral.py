@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap, View
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap, View
 from dreamzoom.report import Report
 from dreamzoom.zoom.denoiser import Denoiser
 from dreamzoom.zoom.gaussian import Field, FieldDenoiser, Prompt, from_waves, pixel_power, to_waves

@@ -37,22 +37,20 @@ class Posed:
     Attributes:
         camera: All views' cameras are in one frame.
         depth: (H, W) float32 z-depth, a first guess; NaN where there is none or it must not count.
-        scale_doubt: One standard deviation of the logarithm of the factor still open, about `scale_belief`: about 1
-            when nothing is known, 0.05 for a metric model, 1e-4 for the view that sets the unit.
-        scale_belief: What the logarithm of that factor is believed to be.
+        log_scale_std: One standard deviation of the logarithm of the factor still open: about 1 when nothing is known,
+            0.05 for a metric model, 1e-4 for the view that sets the unit.
         warp: One standard deviation of the model's smooth relative error; 0 if the depth is true.
         held: A pixel (row, column) whose depth is true whatever the rest does; None for none.
     """
 
     camera: Camera
     depth: np.ndarray
-    scale_doubt: float = 1.0
-    scale_belief: float = 0.0
+    log_scale_std: float = 1.0
     warp: float = 0.1
     held: tuple[int, int] | None = None
 
 
-def refine(views: list[Posed], *, rounds: int = 2, samples: int = 700) -> list[np.ndarray]:
+def align_jointly(views: list[Posed], *, rounds: int = 2, samples: int = 700) -> list[np.ndarray]:
     """The corrections g, one (H, W) float32 a view: depth · exp(g) is the refined depth.
 
     Args:
@@ -61,13 +59,13 @@ def refine(views: list[Posed], *, rounds: int = 2, samples: int = 700) -> list[n
         samples: Pixels of each view that are compared with the other views.
     """
     views = list(views)
-    if all(view.scale_doubt > 0.5 and view.held is None for view in views):
-        views[0] = replace(views[0], scale_doubt=1e-4)
+    if all(view.log_scale_std > 0.5 and view.held is None for view in views):
+        views[0] = replace(views[0], log_scale_std=1e-4)
     count = len(views)
-    belief = np.zeros((count, MODES * MODES))
-    belief[:, 0] = [view.scale_belief for view in views]
-    precision = np.stack([np.diag(1 / cosine_variance(view.warp, view.scale_doubt)) + _holding(view) for view in views])
-    coefficients = belief.copy()
+    precision = np.stack(
+        [np.diag(1 / cosine_variance(view.warp, view.log_scale_std)) + _holding(view) for view in views]
+    )
+    coefficients = np.zeros((count, MODES * MODES))
     sampled = [_Sampled(view, samples) for view in views]
     for _ in range(rounds):
         pairs = [
@@ -77,7 +75,7 @@ def refine(views: list[Posed], *, rounds: int = 2, samples: int = 700) -> list[n
             if (i + j) % 2 == (i < j) and i != j and (pair := _compare(sampled, coefficients, i, j)) is not None
         ]
         for _reweighting in range(2):
-            coefficients = _solve(pairs, coefficients, belief, precision, count)
+            coefficients = _solve(pairs, coefficients, precision, count)
     return [cosine_field(view.depth.shape, c) for view, c in zip(views, coefficients, strict=True)]
 
 
@@ -173,19 +171,18 @@ def _compare(sampled: list[_Sampled], coefficients: np.ndarray, i: int, j: int) 
     return _Pair(i, j, residual, near, far, residual - near @ coefficients[i] + far @ coefficients[j])
 
 
-def _solve(pairs: list[_Pair], coefficients, belief, precision, count: int) -> np.ndarray:
+def _solve(pairs: list[_Pair], coefficients: np.ndarray, precision: np.ndarray, count: int) -> np.ndarray:
     """One reweighting and the linear solve: the most probable coefficients (count, MODES²)."""
     size = MODES * MODES
     matrix = np.zeros((count, size, count, size))
     load = np.zeros((count, size))
     for view in range(count):
         matrix[view, :, view, :] = precision[view]
-        load[view] = precision[view] @ belief[view]
     for pair in pairs:
         i, j = pair.i, pair.j
         residual = pair.offset + pair.near @ coefficients[i] - pair.far @ coefficients[j]
-        doubt = max(1.4826 * float(np.median(np.abs(residual - np.median(residual)))), SAMPLE_NOISE)
-        weight = 1 / (1 + (residual / (3 * doubt)) ** 2) ** 2 / (SHARED * 2 * doubt**2)
+        std = max(1.4826 * float(np.median(np.abs(residual - np.median(residual)))), SAMPLE_NOISE)
+        weight = 1 / (1 + (residual / (3 * std)) ** 2) ** 2 / (SHARED * 2 * std**2)
         near, far = weight[:, None] * pair.near, weight[:, None] * pair.far
         cross = near.T @ pair.far
         matrix[i, :, i, :] += near.T @ pair.near

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.camera import Camera
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.edges import find_edges
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.seam import correction
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 
 GLUE = 0.08
 """How far a glued border bends the new region, as a share of the picture's longer side."""
@@ -44,7 +44,8 @@ def merge(
     """Join views one after another; a view adds points only where nothing as fine is there yet.
 
     Args:
-        cameras, depths, pictures: One a view: (H, W) z-depth that already fits (see `joint.refine`), (H, W, 3) sRGB.
+        cameras, depths, pictures: One a view: (H, W) z-depth that already fits
+            (`joint.align_jointly`), (H, W, 3) sRGB.
         confidences: (H, W) in 0..1 each; 1 where None.
         around: Older points, that are seen but neither changed nor returned.
     """

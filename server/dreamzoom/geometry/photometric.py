@@ -3,8 +3,8 @@
 Only where pictures of different cameras show one 3D place by construction (`Engine.multiview_consistent`): then the
 depth is right for which the other pictures, warped through it, look like this one. A plane sweep (Collins 1996) about
 the model's own depth finds the logarithm of the error at each pixel, and how sure that is; the correction is the most
-probable sum of cosines for it, with the prior of `joint`: depth models bend smoothly. What is left is corrected place
-by place, where the pictures are sure of it.
+probable sum of cosines for it, with the prior of `joint.cosine_variance`: depth models bend smoothly.
+What is left is corrected place by place, where the pictures are sure of it.
 """
 
 from __future__ import annotations
@@ -178,8 +178,8 @@ def _solve(costs: np.ndarray, start: np.ndarray, logs: np.ndarray, known: np.nda
     weight *= min((2 * AGGREGATE / STRIDE) ** -2, 1)  # neighbouring windows overlap
     coefficients = np.zeros(len(variance))
     for _ in range(4):
-        doubt = max(1.4826 * float(np.median(np.abs(residual[inside]))), (logs[1] - logs[0]) / 2)
-        robust = weight / (1 + (residual / (2 * doubt)) ** 2) ** 2
+        std = max(1.4826 * float(np.median(np.abs(residual[inside]))), (logs[1] - logs[0]) / 2)
+        robust = weight / (1 + (residual / (2 * std)) ** 2) ** 2
         coefficients = np.linalg.solve(precision + (basis.T * robust) @ basis, basis.T @ (robust * target))
         residual = target - basis @ coefficients
     return coefficients

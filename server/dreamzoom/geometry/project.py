@@ -14,8 +14,8 @@ import numba
 import numpy as np
 
 from core.camera import Camera
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 
 REACH = 3
 """A gap within one surface is filled when points lie on both sides within this many pixels."""
@@ -28,7 +28,7 @@ class Projection:
     Attributes:
         rgb: (H, W, 3) float32 sRGB; 0 where unknown.
         depth: (H, W) float32 z-depth; inf where unknown.
-        mask: (H, W) uint8: `engines.base` UNKNOWN, COARSE or KNOWN.
+        mask: (H, W) uint8: UNKNOWN, COARSE or KNOWN of `view`.
         ids: (H, W) int32: the row in the cloud of the point that counts most; -1 where unknown.
         footprint: (H, W) float32: pixels of this camera that one pixel of the point's own view spans; 0 where unknown.
     """

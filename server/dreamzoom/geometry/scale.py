@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.engines.base import DepthKind
+from dreamzoom.geometry.view import DepthKind
 
 METRIC_PRIOR = 0.05
 """How far a metric model's unit is believed to be off, one standard deviation of its logarithm."""
@@ -78,9 +78,9 @@ def fit_scale(
     centre, spread, inliers = robust_mean(ratio, w)
     if kind == DepthKind.METRIC:
         patches = max(PATCHES * float(w.sum()) / predicted.size, 1e-6)
-        doubt = (max(WARP, spread) ** 2) / patches
+        variance = (max(WARP, spread) ** 2) / patches
         believed = np.log(expected)
-        centre = (centre / doubt + believed / METRIC_PRIOR**2) / (1 / doubt + 1 / METRIC_PRIOR**2)
+        centre = (centre / variance + believed / METRIC_PRIOR**2) / (1 / variance + 1 / METRIC_PRIOR**2)
     return Scale(float(np.exp(centre)), 0.0, kind, spread, inliers)
 
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from core.camera import Camera
 from core.errors import DreamzoomError
-from dreamzoom.engines.base import COARSE, UNKNOWN, DepthKind, DepthMap
 from dreamzoom.geometry import harmonic
 from dreamzoom.geometry.clean import clean
 from dreamzoom.geometry.edges import Edges, find_edges
 from dreamzoom.geometry.project import Projection
 from dreamzoom.geometry.scale import Scale, fit_scale, robust_mean
+from dreamzoom.geometry.view import COARSE, UNKNOWN, DepthKind, DepthMap
 
 FOLLOW = 4.0
 """Over how many pixels the correction averages where depth is known."""
@@ -164,8 +164,8 @@ def correction(
     first = weight / (1 + ((target - centre) / (6 * max(spread, 0.03))) ** 2) ** 2
     field = _at_half(first, target, screen, right, down)
     error = target - field
-    doubt = max(robust_mean(error[given], weight[given])[1], 0.01)
-    weight = weight / (1 + (error / (3 * doubt)) ** 2) ** 2
+    std = max(robust_mean(error[given], weight[given])[1], 0.01)
+    weight = weight / (1 + (error / (3 * std)) ** 2) ** 2
     pull = weight + screen
     # what the first field left is smoothed once more and added: low frequencies then pass nearly whole ("twicing")
     return field + harmonic.solve(pull, weight * error / pull, right, down, tolerance=0.02)

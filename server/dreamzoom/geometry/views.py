@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from core.camera import Camera, look_at
-from dreamzoom.engines.base import UNKNOWN, View
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.lift import lift
 from dreamzoom.geometry.project import project
+from dreamzoom.geometry.view import UNKNOWN, View
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 
 LARGEST_OVERSCAN = 1.5
@@ -60,6 +61,19 @@ def side_views(
         steps: How many places per level of zoom are looked at, at least; of the keys there, `MOST_PLACES` at the most.
     """
     places = along(path, level, MOST_PLACES, before=before, steps=steps)
+    return views_of_holes(places, level, cloud, limit=limit, most=most, large=large)
+
+
+def views_of_holes(
+    places: Sequence[tuple[float, Camera]],
+    level: int,
+    cloud: Cloud,
+    *,
+    limit: float = 0.02,
+    most: int = 12,
+    large: float = 1.0,
+) -> list[View]:
+    """As `side_views`, among these places: (u, camera in the frame of `level`)."""
     views, known = [], thinned(cloud, 400_000)
     while places and len(views) < max(most, MOST_VIEWS if large < 1 else 0):
         looked = [(project(known, _small(camera), coarse_above=math.inf), zoom, camera) for zoom, camera in places]

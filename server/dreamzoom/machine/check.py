@@ -78,7 +78,7 @@ def _bench(parts: Sequence[str], size: str, deadline: float):
         raise BadRequest("part", f"must be one of {', '.join(PARTS)}; got {unknown[0]!r}")
     if size not in ("auto", *SIZES):
         raise BadRequest("size", f"must be auto or one of {', '.join(SIZES)}; got {size!r}")
-    where = loading.place("auto", "auto")
+    where = loading.placement("auto", "auto")
     chosen = SIZES[_fitting(where.device) if size == "auto" else size]
     return Bench(chosen, where, deadline), {name: PARTS[name] for name in parts or PARTS}
 

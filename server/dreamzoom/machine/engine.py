@@ -7,31 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from dreamzoom.engines.base import DepthKind, DepthMap, View
 from dreamzoom.engines.diffusion.denoise import UnetDenoiser
 from dreamzoom.engines.diffusion.depth import Depth
 from dreamzoom.engines.diffusion.families import DEPTHS, SDXL
-from dreamzoom.engines.diffusion.loading import Place
-from dreamzoom.engines.diffusion.painter import Order, Painter, Settings
+from dreamzoom.engines.diffusion.loading import Placement
+from dreamzoom.engines.diffusion.painter import Order, Painter, PaintSettings
 from dreamzoom.engines.diffusion.watch import Watch, watched
-from dreamzoom.machine.networks import RandomWords, Size, depth_network, pipeline
+from dreamzoom.geometry.view import DepthKind, DepthMap, View
+from dreamzoom.machine.networks import RandomPromptEncoder, Size, depth_network, pipeline
 from dreamzoom.report import Report
 
 GUIDANCE = 6.0
 BATCH = 4
 
 
-class RandomDepth(Depth):
-    """See `Depth`; looks as Depth Anything does."""
-
-    def __init__(self, size: Size, where: Place):
-        self.family, self.where, self.watch, self.kind = DEPTHS["depth_anything"], where, Watch(), DepthKind.DISPARITY
-        side = size.depth["image_size"]
-        self._looks = {
-            "size": {"height": side, "width": side}, "keep_aspect_ratio": True, "ensure_multiple_of": 14,
-            "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 3,
-        }  # fmt: skip
-        self.network = depth_network(size, where)
+def random_depth(size: Size, where: Placement) -> Depth:
+    """A depth model of random weights, which takes pictures as Depth Anything does."""
+    side = size.depth["image_size"]
+    looks = {
+        "size": {"height": side, "width": side}, "keep_aspect_ratio": True, "ensure_multiple_of": 14,
+        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 3,
+    }  # fmt: skip
+    return Depth(DEPTHS["depth_anything"], DepthKind.DISPARITY, depth_network(size, where), looks, where)
 
 
 class RandomEngine:
@@ -45,14 +42,14 @@ class RandomEngine:
     name = "diffusion"
     multiview_consistent = False
 
-    def __init__(self, size: Size, where: Place):
+    def __init__(self, size: Size, where: Placement):
         self.size, self.where = size, where
         self.pipe = pipeline(size, where)
         watch = Watch()
         watched(watch, self.pipe, "unet")
-        self.words: Any = RandomWords(size, where)
-        self.painter = Painter(self.pipe, SDXL, self.words, Settings(size.steps, 0.55), watch)
-        self._depth = RandomDepth(size, where)
+        self.encoder: Any = RandomPromptEncoder(size, where)
+        self.painter = Painter(self.pipe, SDXL, self.encoder, PaintSettings(size.steps, 0.55), watch)
+        self._depth = random_depth(size, where)
 
     def identity(self) -> dict[str, Any]:
         """Its size."""
@@ -68,7 +65,7 @@ class RandomEngine:
 
     def denoiser(self, report: Report) -> UnetDenoiser:
         """The UNet as the joint sampler sees it."""
-        return UnetDenoiser(self.pipe, self.words, (), self.painter.watch, _run, report, self.size.side)
+        return UnetDenoiser(self.pipe, self.encoder, (), self.painter.watch, _run, report, self.size.side)
 
     def paint(
         self,

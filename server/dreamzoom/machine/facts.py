@@ -137,9 +137,9 @@ def _driver() -> str:
 
 
 def _engines() -> list[str]:
-    from dreamzoom import engines
+    from dreamzoom.engines import registry
 
-    rows = engines.available()
+    rows = registry.available()
     return [row["name"] + ("" if row["available"] else f" (not available: {row['reason']})") for row in rows]
 
 

@@ -10,11 +10,9 @@ from typing import Any
 
 import torch
 
-from dreamzoom.engines.diffusion.loading import Place
+from dreamzoom.engines.diffusion.loading import Placement
 
 TOKENS = 77
-TRAINED = 1000
-"""Steps that the scheduler divides a schedule into."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ SMALL = Size(
 SIZES = {size.name: size for size in (SDXL, SMALL)}
 
 
-def pipeline(size: Size, where: Place) -> Any:
-    """The inpainting pipeline, which has no tokenizers: its words are `RandomWords`."""
+def pipeline(size: Size, where: Placement) -> Any:
+    """The inpainting pipeline, which has no tokenizers: its prompts are read by `RandomPromptEncoder`."""
     diffusers: Any = importlib.import_module("diffusers")
     blocks = len(size.vae["block_out_channels"])
     with made_on(where):
@@ -127,7 +125,7 @@ def pipeline(size: Size, where: Place) -> Any:
     return pipe
 
 
-def depth_network(size: Size, where: Place) -> Any:
+def depth_network(size: Size, where: Placement) -> Any:
     """A depth model of Depth Anything V2's kind."""
     transformers: Any = importlib.import_module("transformers")
     wide = size.depth["hidden_size"]
@@ -165,7 +163,7 @@ def _text_encoders(size: Size) -> list[Any]:
 
 
 @contextmanager
-def made_on(where: Place) -> Iterator[None]:
+def made_on(where: Placement) -> Iterator[None]:
     """Modules made within have their random weights on the place's device, in its precision, from the first."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(where.dtype)
@@ -177,15 +175,15 @@ def made_on(where: Place) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-class RandomWords:
-    """Embeddings in place of read prompts: random, and the same for the same text. See `words.Words`.
+class RandomPromptEncoder:
+    """Embeddings in place of read prompts: random, and the same for the same text. See `PromptEncoder`.
 
     Args:
         size: Whose widths they have.
         where: Where they lie.
     """
 
-    def __init__(self, size: Size, where: Place):
+    def __init__(self, size: Size, where: Placement):
         self.size, self.where = size, where
         self._kept: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN, View
-from dreamzoom.engines.diffusion.loading import Place
+from dreamzoom.engines.diffusion.loading import Placement
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.machine.engine import RandomEngine
 from dreamzoom.machine.networks import Size
 from dreamzoom.report import Report
@@ -35,7 +35,7 @@ class Bench:
         deadline: `time.monotonic()` at which a part that can stops.
     """
 
-    def __init__(self, size: Size, where: Place, deadline: float):
+    def __init__(self, size: Size, where: Placement, deadline: float):
         self.size, self.where, self.deadline = size, where, deadline
 
     @cached_property
@@ -66,10 +66,10 @@ class Bench:
 
     def view(self, side: int) -> View:
         """A camera on the first level."""
-        from dreamzoom import wire
         from dreamzoom.example import example
+        from dreamzoom.request import validation
 
-        request = wire.convert_request(example(2, (side, side)))
+        request = validation.convert_request(example(2, (side, side)))
         return View("000/anchor", 0, 0.0, request.path().camera(0.0, 0))
 
 
@@ -212,8 +212,8 @@ class _Shows(Report):
     """Shows previews as a job does, and counts the sampler's time that they take."""
 
     def __init__(self, folder: Path):
-        from dreamzoom.job.folder import Folder
-        from dreamzoom.job.live import LivePicture
+        from dreamzoom.pipeline.folder import Folder
+        from dreamzoom.pipeline.live_preview import LivePicture
 
         self.live = LivePicture(Folder(folder), lambda level: None, lambda reason: None)
         self.taken, self.shown = 0.0, 0
@@ -287,8 +287,8 @@ def _memory(on_card: bool) -> Figures:
 def networks(bench: Bench) -> Figures:
     """One call of each network: batches, layouts, and cuDNN's own search for the fastest kernel."""
     pipe, side, dtype, device = bench.engine.pipe, bench.size.side // 8, bench.where.dtype, bench.where.device
-    words: Any = bench.engine.words
-    embeds, pooled = words.for_network((("a forest", 1.0),), False)
+    encoder: Any = bench.engine.encoder
+    embeds, pooled = encoder.for_network((("a forest", 1.0),), False)
     figures: Figures = {}
 
     def unet(count: int, memory: torch.memory_format = torch.contiguous_format):
@@ -338,14 +338,15 @@ def _other_ways(bench: Bench, pipe: Any, unet: Callable[..., Any], z, picture) -
 
 def job(bench: Bench) -> Figures:
     """A whole job of a few levels: seconds a level by stage."""
-    from dreamzoom import wire
     from dreamzoom.example import example
-    from dreamzoom.job.folder import Folder
-    from dreamzoom.job.runner import records, run
-    from dreamzoom.stages import graph
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.records import records
+    from dreamzoom.pipeline.runner import run
+    from dreamzoom.pipeline.steps import build
+    from dreamzoom.request import validation
 
     levels, quality = 3, "preview" if bench.size.side > 256 else "draft"
-    request = wire.convert_request(example(levels, (bench.size.side, bench.size.side)) | {"quality": quality})
+    request = validation.convert_request(example(levels, (bench.size.side, bench.size.side)) | {"quality": quality})
     stop, by_stage = threading.Event(), defaultdict(float)
     timer = threading.Timer(max(1.0, bench.deadline - time.monotonic()), stop.set)
     timer.daemon = True
@@ -354,7 +355,7 @@ def job(bench: Bench) -> Figures:
         folder.root.mkdir()
         timer.start()
         try:
-            run(graph.build(request, bench.engine), folder, None, stop)
+            run(build(request, bench.engine), folder, None, stop)
         except Exception as error:  # also a cancel: what was done by then is told
             ended = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         timer.cancel()

@@ -7,6 +7,7 @@ import numpy as np
 from core.colour import linear_to_srgb, srgb_to_linear
 from dreamzoom.report import Report
 from dreamzoom.splats import cpu
+from dreamzoom.splats.supersampling import averaged, repeated
 
 PULL = 0.1
 """Weight of a splat's first colour, as if that much of a pixel showed it: where nothing is seen it decides."""
@@ -53,16 +54,3 @@ def solve(
             total += cpu.spread_colour(hits, residual, residual[..., 0], len(hits.table))[0][:count]
         colours = np.clip(colours + 1.6 * total / norm[:, None], 0, 1)
     return linear_to_srgb(colours)
-
-
-def averaged(values: np.ndarray, samples: int) -> np.ndarray:
-    """Means over samples × samples blocks of (H, W, ...)."""
-    if samples == 1:
-        return values
-    height, width = values.shape[0] // samples, values.shape[1] // samples
-    return values.reshape(height, samples, width, samples, *values.shape[2:]).mean((1, 3))
-
-
-def repeated(values: np.ndarray, samples: int) -> np.ndarray:
-    """Every pixel samples × samples times, as if each had its share."""
-    return values if samples == 1 else values.repeat(samples, 0).repeat(samples, 1) / np.float32(samples * samples)

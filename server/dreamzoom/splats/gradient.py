@@ -384,11 +384,12 @@ def gradients(splats, hits: Hits, camera_arrays, tau, near, background, grad_rgb
     hits.run(hit_gradients, *shared, grad_rgb, grad_alpha, entries)
     rows = np.zeros((count, GRADIENTS), np.float32)
     run_chunks(sum_pairs, count, hits.tiles.pair_start, hits.tiles.pair_entry, entries, rows)
-    shapes = ((count, 3), (count, 3), (count, 4), (count,))
-    out = tuple(np.zeros(shape, np.float32) for shape in shapes)
+    means, log_scales = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
+    quaternions, logit_opacities = np.zeros((count, 4), np.float32), np.zeros(count, np.float32)
+    out = means, log_scales, quaternions, logit_opacities
     seen = np.diff(hits.tiles.pair_start[: count + 1]) > 0
     parameters = (splats.means, splats.log_scales, splats.quaternions, splats.opacities)
     run_chunks(
         chain, count, *parameters, camera_arrays, hits.width, hits.height, float(tau), float(near), seen, rows, out
     )
-    return Gradients(*out, rows[:, 10:13])
+    return Gradients(means, log_scales, quaternions, logit_opacities, rows[:, 10:13])

@@ -118,7 +118,8 @@ class Surfels:
         for name, values in self.arrays().items():
             setattr(self, name, np.concatenate([values, values[sources]]))
             blank = np.zeros((len(sources), values.shape[1]), np.float32)
-            self.memory[name] = tuple(np.concatenate([moment, blank]) for moment in self.memory[name])
+            first, second = self.memory[name]
+            self.memory[name] = np.concatenate([first, blank]), np.concatenate([second, blank])
         for columns in (self.extra, self.home):
             columns.update({name: np.concatenate([column, column[sources]]) for name, column in columns.items()})
         self.steps = np.concatenate([self.steps, np.zeros(len(sources), np.int32)])

@@ -1,9 +1,8 @@
 """Fewer surfels that look almost alike: neighbours of like colour in like planes become one.
 
-Where `resample` divides space evenly, as a far level wants it, this keeps what the eye sees: bottom-up clustering after
-Ward (1963, "Hierarchical grouping to optimize an objective function"). Joining two groups of n and m surfels costs
-n·m / (n + m) · |difference|², the squared error it adds, and the cheapest neighbours are joined first: a plain slope
-ends as a few large surfels, an edge keeps every one of its own.
+Bottom-up clustering after Ward (1963, "Hierarchical grouping to optimize an objective function"). Joining two groups of
+n and m surfels costs n·m / (n + m) · |difference|², the squared error it adds, and the cheapest neighbours are joined
+first: a plain slope ends as a few large surfels, an edge keeps every one of its own.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.gaussians import Gaussians
+from dreamzoom.splats.moments import axes_of, merged, morton_order
 from dreamzoom.splats.project import compiled
-from dreamzoom.splats.resample import axes_of, merged, morton_order
 
 NEIGHBOURS = 6
 PART = 500_000
@@ -62,11 +61,11 @@ def simplified(splats: Gaussians, count: int) -> Gaussians:
 
 def _groups(splats: Gaussians) -> _Groups:
     """Every surfel for itself, with its nearest neighbours."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     means = splats.means.astype(np.float64)
     near = min(NEIGHBOURS + 1, len(means))
-    _, neighbours = cKDTree(means).query(means, near, workers=-1)
+    neighbours = np.asarray(KDTree(means).query(means, near, workers=-1)[1])
     one, other = np.repeat(np.arange(len(means)), near - 1), neighbours[:, 1:].ravel()
     size = 2 * np.exp(splats.log_scales[:, :2].min(1).astype(np.float64))
     rgb = np.clip(splats.rgb, 0, 1).astype(np.float64)

@@ -1,1 +1,52 @@
-"""The stages: plan, zoom, dream, align, splat, export. Values in, values out; only `graph` binds them to files."""
+"""The stages: one file each. Every stage says what it reads and writes; the pipeline makes steps of that.
+
+    plan → zoom → per level: dream → align → (surround, agree or refine) → fit → export → result
+
+How to add a stage, for example one between align and the fit that takes lonely points away: write `stages/tidy.py`,
+
+    def _parameters(context: Context, scope: Scope) -> dict[str, Any]:
+        return {"reach": 0.1}  # the digest covers it
+
+    def _run(inputs: Inputs, parameters: dict[str, Any], report: Report) -> Outputs:
+        return {"points": without_lonely(inputs["points"], parameters["reach"])}
+
+    TIDY = Stage(
+        name="tidy", version=1,
+        reads={"points": own(layout.POINTS)},
+        writes={"points": layout.POINTS.version("tidy")},
+        parameters=_parameters, run=_run, shown_as="align",
+    )
+
+and put `tidy.TIDY` behind `align.ALIGN` below. Each later stage that reads `layout.POINTS` now gets the tidied points,
+and `dreamzoom run-step JOB levels/000/tidy` runs it alone. (The finer levels are dreamed over what align wrote: a stage
+sees what stands before it in the list, and of coarser levels the first version that there is.) New kinds of files are
+added to `stages/base/layout.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dreamzoom.stages.base.stage import Stage
+
+
+def all_stages() -> tuple[Stage[Any], ...]:
+    """Every stage, in the order in which a level passes them."""
+    from dreamzoom.stages import agree, align, dream, export, plan, refine, splat, zoom
+
+    return (
+        plan.PLAN,
+        zoom.SAMPLE_JOINTLY,
+        zoom.PAINT,
+        zoom.PAINT_TO_PASTE,
+        zoom.KEEP_PICTURE,
+        dream.DREAM,
+        align.ALIGN,
+        agree.SURROUND,
+        agree.AGREE,
+        refine.REFINE,
+        splat.SPLAT,
+        export.EXPORT,
+        export.RESULT,
+    )

@@ -1,217 +1,249 @@
-"""Agree: the pictures of an engine that only paints, made to show one place at all scales. Values in, values out.
+"""Surround and agree: the pictures of an engine that only paints are made to show one place at all scales.
 
-The contract of `engines.base`: the middle of x_k is D(x_{k+1}). The finer level's picture is warped through its depth
-into the coarser one's pixels, each the mean of the finer ones in it, and pasted there; a ring around that is painted
-again, so that no border shows. For a flat scene that faces the camera at the focus the warp is the crop's D, exactly.
+`surround`, for every level that shows a next one, finds how the next picture shows in its middle, and paints a ring
+about that again. Then `agree` makes the final picture, with the next level's in its middle, the one after in the middle
+of that, and so on until a level is smaller than a pixel. So a picture depends on the levels that can be seen in it and
+on no finer ones.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
-from scipy.sparse import csr_matrix, diags
-from scipy.sparse.linalg import lsqr
+from scipy.sparse import csr_matrix
 
 from core.camera import Similarity
-from dreamzoom.engines.base import COARSE, KNOWN, Engine, View
-from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.harmonic import solve
-from dreamzoom.geometry.project import project
+from core.colour import to_bytes
 from dreamzoom.report import Report
-from dreamzoom.stages.dream import Dreamed
-from dreamzoom.stages.zoom import paint
-from dreamzoom.zoom.warp import Seen, cells, make_warp
+from dreamzoom.stages import paste, plan
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.context import Context
+from dreamzoom.stages.base.stage import ENGINE, Inputs, Outputs, Scope, Stage, Write, each, own
+from dreamzoom.stages.base.values import DreamedView, FinalPictures
+from dreamzoom.stages.given import GivenPixels, given_pixels, is_given
+from dreamzoom.stages.levels import LevelPrompt, level_prompt
 
-SURFACE = 0.03
-"""A view shows a point of the cloud where it lies within this share of the depth that it sees."""
 
-EDGE = 0.05
-"""From this difference of log depth on between neighbouring pixels, colours are not carried across."""
+def _next(context: Context, scope: Scope) -> Sequence[int]:
+    """The level that is seen in the middle of this one, if there is one; in a loop it counts on past the last."""
+    after = context.next_level(scope.first)
+    return () if after is None else (after,)
+
+
+def _with_next(context: Context) -> list[int]:
+    """The levels in which a next one is seen."""
+    return [level for level in range(context.path.levels) if context.next_level(level) is not None]
 
 
 @dataclass(frozen=True)
-class Middle:
-    """How the next level's picture shows in a level's.
+class SurroundParameters:
+    """What a level's surroundings depend on beside the two pictures.
 
     Attributes:
-        means: (n, h·w) sparse, rows sum to 1: the finer picture's pixels in each of the n pixels where it shows.
-        shown: (H, W) bool, those n pixels, in row order.
-        given: (H, W) bool, the level's pixels that the artist gave, which nothing is pasted over.
+        prompt: Prompts and seed of the level.
+        factor: The zoom factor.
+        given: What the artist gives of the level's picture, which nothing is pasted over.
+        after: The next level.
+        move: From its frame to the level's.
     """
 
-    means: csr_matrix
-    shown: np.ndarray
-    given: np.ndarray
-
-    @property
-    def pasted(self) -> np.ndarray:
-        """(H, W) bool, the pixels that are the finer picture's."""
-        return self.shown & ~self.given
-
-    def down(self, fine: np.ndarray) -> np.ndarray:
-        """D of the finer picture (h, w, 3) where it shows, (n, 3) float32."""
-        return (self.means @ fine.reshape(-1, fine.shape[-1])).astype(np.float32)
-
-    def paste(self, coarse: np.ndarray, fine: np.ndarray) -> np.ndarray:
-        """The level's picture (H, W, 3) with the finer one's D in its middle."""
-        result = coarse.astype(np.float32)
-        result[self.pasted] = self.down(fine)[~self.given[self.shown]]
-        return result
+    prompt: LevelPrompt
+    factor: float
+    given: GivenPixels
+    after: int
+    move: Similarity
 
 
-def visible_levels(width: int, height: int, factor: float) -> int:
-    """How many finer levels show in a picture of that size: each at least a pixel long. At least 1."""
-    return max(math.floor(math.log(max(width, height)) / math.log(factor) + 1e-9), 1)
+def _surround_parameters(context: Context, scope: Scope) -> SurroundParameters:
+    level = scope.first
+    return SurroundParameters(
+        level_prompt(context, level),
+        context.path.factor,
+        given_pixels(context, level),
+        level + 1,
+        context.path.between(level + 1, level),
+    )
 
 
-def middle_of(coarse: Dreamed, fine: Dreamed, move: Similarity, given: np.ndarray) -> Middle:
-    """Where and how a finer anchor view shows in a coarser one.
+def _surround(inputs: Inputs, parameters: SurroundParameters, report: Report) -> Outputs:
+    coarse, fine = inputs["views"][0], inputs["finer"][parameters.after][0]
+    held = held_pixels(parameters.given, coarse, report)
+    middle = paste.middle_of(coarse, fine, parameters.move, held)
+    rgb = paste.surroundings(inputs["engine"], coarse, fine.rgb, middle, parameters.factor, parameters.prompt, report)
+    report.preview(rgb)
+    return {"surroundings": packed_surroundings(rgb, middle)}
 
-    Args:
-        coarse, fine: Each in its own level's frame.
-        move: From the finer level's frame to the coarser one's.
-        given: (H, W) bool, the coarser view's pixels that the artist gave.
+
+SURROUND = Stage(
+    name="surround",
+    version=1,
+    reads={"engine": ENGINE, "views": own(layout.VIEWS), "finer": each(layout.VIEWS, _next)},
+    writes={"surroundings": layout.SURROUNDINGS},
+    parameters=_surround_parameters,
+    run=_surround,
+    shown_as="refine",
+    scopes=_with_next,
+    when=lambda context: context.pasted,
+    level_by_level=lambda context: False,
+    weight=2,
+)
+
+
+@dataclass(frozen=True)
+class AgreeParameters:
+    """What a level's final picture depends on beside what it reads.
+
+    Attributes:
+        shown: The level and the finer ones that are seen in its picture, in turn.
+        given: What the artist gives of the level's picture.
+        follows: The coarser level that says what the picture has to change by; None where none does.
+        leads: Whether the next level's picture has to follow this one's.
+        given_after, move, share: There: what the artist gives of the next picture, from that level's frame to this
+            one's, and how much of the level's own change it takes over.
     """
-    target = Seen(coarse.view.camera, np.nan_to_num(coarse.depth.astype(np.float64)))
-    depth = np.nan_to_num(fine.depth.astype(np.float64)) * move.scale
-    source = Seen(fine.view.camera.moved(move), depth)
-    warp = make_warp(source, target)
-    return Middle(warp.means[warp.covered], warp.covered.reshape(target.depth.shape), given)
+
+    shown: Sequence[int]
+    given: GivenPixels
+    follows: int | None
+    leads: bool
+    given_after: GivenPixels | None
+    move: Similarity | None
+    share: float
 
 
-def surroundings(
-    engine: Engine,
-    item: Dreamed,
-    finer: np.ndarray,
-    middle: Middle,
-    factor: float,
-    prompt: str,
-    negative_prompt: str,
-    seed: int,
-    report: Report,
-) -> np.ndarray:
-    """A level's picture with the finer one in its middle, and a ring around that painted again.
+def _agree_parameters(context: Context, scope: Scope) -> AgreeParameters:
+    level, leads = scope.first, _leads(context, scope.first)
+    after = (level + 1) % context.path.levels
+    return AgreeParameters(
+        _shown(context, scope),
+        given_pixels(context, level),
+        _leader(context, level),
+        leads,
+        given_pixels(context, after) if leads else None,
+        context.path.between(level + 1, level) if leads else None,
+        _share(context, after),
+    )
 
-    The ring reaches half-way to the border of a picture whose middle is 1/p of it: so the finer picture's own border,
-    which the ring must fit, stays as it is when its own middle is replaced.
 
-    Args:
-        engine: What imagines.
-        item: The level's anchor view as it was dreamed.
-        finer: (h, w, 3) float32 sRGB, the finer level's picture.
-        middle: Where it shows.
-        factor: p.
-        prompt, negative_prompt, seed: Of the level.
-        report: Progress and cancel.
+def _shown(context: Context, scope: Scope) -> range:
+    """A level and the finer ones that are seen in its picture; in a loop they count on, and some may come again."""
+    level = scope.first
+    camera = plan.anchor(context.path, level, context.quality).camera
+    count = paste.visible_levels(camera.width, camera.height, context.path.factor)
+    last = level + count if context.path.loop else min(level + count, context.path.levels - 1)
+    return range(level, last + 1)
 
-    Returns:
-        (H, W, 3) float32 sRGB.
+
+def _order(context: Context) -> list[int]:
+    """The levels, coarse to fine; in a loop from the first one of which the artist gave pixels."""
+    levels = range(context.path.levels)
+    first = next((level for level in levels if is_given(context, level)), 0) if context.path.loop else 0
+    return [*levels[first:], *levels[:first]]
+
+
+def _leader(context: Context, level: int) -> int | None:
+    """The coarser level whose given pixels, or those of coarser ones yet, this one's picture has to follow."""
+    order = _order(context)
+    coarser = order[: order.index(level)]
+    return coarser[-1] if any(is_given(context, other) for other in coarser) else None
+
+
+def _leads(context: Context, level: int) -> bool:
+    """Whether the next level's picture has to follow this one's."""
+    after = context.next_level(level)
+    return after is not None and _leader(context, after % context.path.levels) == level
+
+
+def _share(context: Context, level: int) -> float:
+    """How much of a coarser level's own change a level takes over. In a loop it falls evenly to nothing, since the
+    level that begins is seen in the middle of the last one, too.
     """
-    pasted = middle.pasted
-    wide = max((1 - 1 / factor) / 4 * min(pasted.shape), 1)
-    near = distance_transform_edt(~pasted) <= wide if pasted.any() else pasted
-    ring = near & ~pasted & ~middle.given
-    rgb = middle.paste(item.rgb, finer)
-    rgb = np.where(ring[..., None], _carried(item, rgb - item.rgb, pasted, ring), rgb)
-    mask = np.where(ring, COARSE, KNOWN).astype(np.uint8)
-    view = replace(item.view, name=_again(item.view))
-    return paint(engine, view, rgb, mask, prompt, negative_prompt, seed, report)
+    left = context.path.levels - _order(context).index(level)
+    return left / (left + 1) if context.path.loop else 1.0
 
 
-def _again(view: View) -> str:
-    """The name of the second look at an anchor view: "002/again/anchor"."""
-    return view.name.replace("/anchor", "/again/anchor")
+def _agree(inputs: Inputs, parameters: AgreeParameters, report: Report) -> Outputs:
+    cloud, views = inputs["points"], inputs["views"]
+    rgb, finer, middle = _composed(inputs, parameters.shown)
+    change = np.zeros(rgb.shape, np.float32)
+    if parameters.follows is not None:
+        change = inputs["following"][parameters.follows]["change"].astype(np.float32)
+        change[held_pixels(parameters.given, views[0], report)] = 0
+    found = {}
+    if parameters.leads:
+        assert middle is not None and finer is not None and parameters.given_after is not None
+        fine, move = inputs["finer"][parameters.shown[1]][0], parameters.move
+        assert move is not None
+        field = paste.gap(middle, rgb, finer, change * parameters.share)
+        held = held_pixels(parameters.given_after, fine, report)
+        field = paste.lifted(field, middle, views[0], fine, move, held)
+        found["following"] = {"change": field.astype(np.float16)}
+    pictures = paste.all_pictures(cloud, views, np.clip(rgb + change, 0, 1))
+    report.preview(pictures[0])
+    return found | {"pictures": FinalPictures(pictures, by_difference=True), "picture": pictures[0]}
 
 
-def _carried(item: Dreamed, change: np.ndarray, pasted: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """The picture (H, W, 3) where what the pasted pixels changed is carried on through the ring, falling to nothing
-    at its outer border: harmonic, and not across edges of depth.
-    """
-    weight = gaussian_filter(pasted.astype(np.float32), 2)
-    smooth = gaussian_filter(np.where(pasted[..., None], change, 0), (2, 2, 0)) / np.maximum(weight, 1e-3)[..., None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        depth = np.log(item.depth.astype(np.float64))
-    right, down = (_linked(depth, axis) for axis in (1, 0))
-    hold = np.where(ring, 1e-9, 1e3)
-    found = [solve(hold, np.where(pasted, smooth[..., c], 0), right, down) for c in range(3)]
-    return np.clip(item.rgb + np.stack(found, -1), 0, 1).astype(np.float32)
+def _composed(inputs: Inputs, shown: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None, paste.Middle | None]:
+    """A level's picture with the next ones in its middle, the next one's by itself, and how that shows in it."""
+    rgb, finer, middle = inputs["finest"][shown[-1]][0].rgb, None, None
+    for level in reversed(shown[:-1]):  # the finest first, one at a time in memory
+        around, middle = read_surroundings(inputs["surroundings"][level])
+        rgb, finer = middle.paste(around, rgb), rgb
+    return rgb, finer, middle
 
 
-def _linked(depth: np.ndarray, axis: int) -> np.ndarray:
-    """(H, W): 1 where a pixel and the next along the axis lie on one surface, else next to nothing."""
-    step = np.abs(np.diff(depth, axis=axis, append=np.take(depth, [-1], axis)))
-    return np.where(step < EDGE, 1.0, 1e-4)
+def _following(context: Context, scope: Scope) -> Sequence[int]:
+    leader = _leader(context, scope.first)
+    return () if leader is None else (leader,)
 
 
-def gap(middle: Middle, coarse: np.ndarray, fine: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """What the finer picture must change by, seen at the level's pixels, so that its D is what the level shows.
-
-    Args:
-        middle: Where it shows.
-        coarse, fine: (H, W, 3) and (h, w, 3), pictures that agree but for what the artist gave.
-        change: (H, W, 3), what the level's own picture changes by where it is not given.
-
-    Returns:
-        (H, W, 3) float32; beyond where the finer picture shows, that of the nearest pixel where it does.
-    """
-    wanted, given = change[middle.shown].astype(np.float32), middle.given[middle.shown]
-    wanted[given] = (coarse[middle.shown] - middle.down(fine))[given]
-    field = np.zeros(change.shape, np.float32)
-    field[middle.shown] = wanted
-    if middle.shown.any():
-        field = field[
-            tuple(np.asarray(distance_transform_edt(~middle.shown, return_distances=False, return_indices=True)))
-        ]
-    return field
-
-
-def lifted(
-    field: np.ndarray, middle: Middle, coarse: Dreamed, fine: Dreamed, move: Similarity, held: np.ndarray
-) -> np.ndarray:
-    """L: a change of the finer picture (h, w, 3) float32 whose D is `field`; smooth, and 0 where pixels are held.
-
-    Args:
-        field: (H, W, 3) at the coarser level's pixels.
-        middle: Where the finer picture shows.
-        coarse, fine, move: As for `middle_of`.
-        held: (h, w) bool, the finer picture's pixels that the artist gave.
-    """
-    source = fine.view.camera.moved(move)
-    pixel, _ = coarse.view.camera.project(source.unproject(np.nan_to_num(fine.depth.astype(np.float64)) * move.scale))
-    places = [pixel[..., 1] - 0.5, pixel[..., 0] - 0.5]
-    change = np.stack([map_coordinates(field[..., c], places, order=1, mode="nearest") for c in range(3)], -1)
-    change = np.where(held[..., None], 0, change)
-    rest = field[middle.shown] - middle.down(change)
-    free = middle.means @ diags((~held).ravel().astype(np.float32))
-    more = np.stack([lsqr(free, rest[:, c], iter_lim=30)[0] for c in range(3)], -1)  # the least that makes up for it
-    return (change + more.reshape(change.shape)).astype(np.float32)
+AGREE = Stage(
+    name="agree",
+    version=1,
+    reads={
+        "points": own(layout.POINTS),
+        "views": own(layout.VIEWS),
+        "surroundings": each(layout.SURROUNDINGS, lambda context, scope: _shown(context, scope)[:-1]),
+        "finest": each(layout.VIEWS, lambda context, scope: _shown(context, scope)[-1:]),
+        "following": each(layout.FOLLOWING_CHANGE, _following),
+        "finer": each(layout.VIEWS, lambda c, scope: _next(c, scope) if _leads(c, scope.first) else ()),
+    },
+    writes={
+        "following": Write(layout.FOLLOWING_CHANGE, lambda c, scope: scope.levels if _leads(c, scope.first) else ()),
+        "pictures": layout.FINAL_PICTURES,
+        "picture": layout.PICTURE,
+    },
+    parameters=_agree_parameters,
+    run=_agree,
+    shown_as="refine",
+    when=lambda context: context.pasted,
+    level_by_level=lambda context: False,
+    weight=0.3,
+)
 
 
-def repainted(cloud: Cloud, dreamed: Sequence[Dreamed], pictures: Sequence[np.ndarray]) -> tuple[Cloud, list[Dreamed]]:
-    """A level's points and views with other pictures: each point changes as the pixel that it was lifted from."""
-    rgb = cloud.rgb.copy()
-    for number, (item, picture) in enumerate(zip(dreamed, pictures)):
-        own = np.flatnonzero(cloud.view == number)
-        pixel, _ = item.view.camera.project(cloud.position[own].astype(np.float64))
-        row, column, _ = cells(pixel, item.depth.shape)
-        rgb[own] = np.clip(rgb[own] + (picture - item.rgb)[row, column], 0, 1)
-    return replace(cloud, rgb=rgb), [replace(item, rgb=picture) for item, picture in zip(dreamed, pictures)]
+def held_pixels(given: GivenPixels, item: DreamedView, report: Report) -> np.ndarray:
+    """The pixels (H, W) bool of a level's anchor view that the artist gave."""
+    mask = given.mask(report)
+    return np.zeros(item.depth.shape, bool) if mask is None else mask
 
 
-def all_pictures(cloud: Cloud, dreamed: Sequence[Dreamed], anchor: np.ndarray) -> list[np.ndarray]:
-    """The pictures of all views of a level, when its anchor's is `anchor`: in the others, what was taken over from the
-    cloud changes as the cloud does, and what they added stays.
-    """
-    first = [anchor, *(item.rgb for item in dreamed[1:])]
-    after, _ = repainted(cloud, dreamed, first)
-    change = replace(cloud, rgb=after.rgb - cloud.rgb)
-    for number, item in enumerate(dreamed[1:], 1):
-        seen = project(change, item.view.camera)
-        with np.errstate(invalid="ignore"):
-            taken = ~item.fresh & (np.abs(seen.depth - item.depth) < SURFACE * item.depth)
-        first[number] = np.clip(item.rgb + np.where(taken[..., None], seen.rgb, 0), 0, 1).astype(np.float32)
-    return first
+def packed_surroundings(rgb: np.ndarray, middle: paste.Middle) -> dict[str, np.ndarray]:
+    """A level's picture (H, W, 3) with its surroundings painted again, and how the next one shows in it, as arrays."""
+    means = middle.means
+    arrays = {
+        "rgb": to_bytes(rgb),
+        "shown": middle.shown,
+        "given": middle.given,
+        "width": np.array((means.shape or (0, 0))[1]),
+    }
+    return arrays | {"data": means.data, "indices": means.indices, "indptr": means.indptr}
+
+
+def read_surroundings(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, paste.Middle]:
+    """What `packed_surroundings` was given."""
+    shape = len(arrays["indptr"]) - 1, int(arrays["width"])
+    means = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+    return arrays["rgb"].astype(np.float32) / np.float32(255), paste.Middle(means, arrays["shown"], arrays["given"])

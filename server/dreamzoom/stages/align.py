@@ -1,137 +1,137 @@
-"""Align: a dreamed view's depth fitted to the cloud, and to the focus. Values in, values out."""
+"""Align: the depths of a level's views corrected together over all overlaps, and their points merged to one cloud."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from core.camera import Camera
-from dreamzoom.engines.base import KNOWN, DepthKind, DepthMap
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.edges import Edges, find_edges
-from dreamzoom.geometry.photometric import Picture, depth_correction
-from dreamzoom.geometry.project import Projection, project
-from dreamzoom.geometry.seam import Aligned, align
+from dreamzoom.geometry.joint import Posed, align_jointly
+from dreamzoom.geometry.merge import glue, thin
+from dreamzoom.geometry.project import project
+from dreamzoom.geometry.view import View
+from dreamzoom.report import Report
+from dreamzoom.stages import plan
+from dreamzoom.stages.assets import AssetFiles, Assets
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.context import Context
+from dreamzoom.stages.base.stage import Inputs, Outputs, Scope, Stage, each, own
+from dreamzoom.stages.base.values import DreamedView, FittedLevel, FittedView
+from dreamzoom.stages.dream import behind_assets
+from dreamzoom.stages.given import asset_files
+from dreamzoom.stages.levels import CoarserLevel, coarser_levels, known_points, parents, shown_finer
+from dreamzoom.stages.view_depth import assign_mixed, fresh_pixels, lifted_points
 
-SMOOTH = 0.12
-"""How smooth an anchor view's correction is, as a share of the picture's longer side."""
-TRUST = 0.5
-"""How much of that correction is made. The level above errs smoothly as much as the depth model does; taken over whole,
-the tilts of all levels add up along the zoom (median depth error 26 % at the sixth level), halved they do not."""
 
+@dataclass(frozen=True)
+class Parameters:
+    """What the level's cloud depends on beside its views.
 
-def align_view(depth: DepthMap, seen: Projection, camera: Camera, *, pin: bool) -> Aligned:
-    """Fit a view's depth to what the cloud shows of it.
-
-    The focus is where the artist zooms to, so it lies on the surface by definition. Without that pin an error of the
-    depth at the focus would grow by the zoom factor with every level; with it, it is zero on every level.
-
-    Args:
-        depth: What the depth model says, (H, W).
-        seen: The cloud in this camera.
-        camera: In the frame of the level, whose origin is the focus.
-        pin: Whether to hold the focus on the surface (anchor views).
+    Attributes:
+        anchor: The anchor view.
+        coarser: How the coarser levels lie whose points are seen.
+        assets: The artist's own objects.
+        most: Points at the most; beyond that the surest of each cell stay.
     """
-    (x, y), distance = camera.project(np.zeros(3))
-    row, column = int(np.floor(y)), int(np.floor(x))
-    inside = distance > 1e-6 and 0 <= row < camera.height and 0 <= column < camera.width
-    aligned = align(depth, seen, camera, focus_distance=float(distance) if inside else None)
-    found = aligned.depth
-    if pin and inside:
-        found = found * np.exp(TRUST * _smooth(aligned.correction) - aligned.correction)
-        found = found * focus_correction(found, row, column, float(distance))
-    settled, edges = settle(found, camera)
-    return replace(aligned, depth=settled, edges=edges)
+
+    anchor: View
+    coarser: Mapping[int, CoarserLevel]
+    assets: AssetFiles
+    most: int
 
 
-def align_by_pictures(depth: DepthMap, view: Picture, others: Sequence[Picture]) -> Aligned:
-    """Fit a view's depth to what other pictures of the same place show of it (`photometric`).
-
-    Args:
-        depth: What the depth model says, (H, W), up to a factor and a smooth bend; metric depth is believed.
-        view: The view, in the frame of the level, whose origin is the focus.
-        others: The pictures of the levels above and below from their anchor cameras, in the same frame.
-    """
-    camera, found = view.camera, depth.values
-    if depth.kind is not DepthKind.METRIC:
-        scaled = _at_focus(depth.values, camera)
-        found = scaled * np.exp(depth_correction(view, scaled, others))
-    aligned = align(DepthMap(found, DepthKind.METRIC), project(Cloud.empty(), camera), camera)
-    settled, edges = settle(aligned.depth, camera)
-    return replace(aligned, depth=settled, edges=edges)
-
-
-def _at_focus(values: np.ndarray, camera: Camera) -> np.ndarray:
-    """Depth (H, W) in the unit for which the focus lies on the surface where the camera sees it, else the middle."""
-    (x, y), distance = camera.project(np.zeros(3))
-    row, column = int(np.clip(y, 4, camera.height - 5)), int(np.clip(x, 4, camera.width - 5))
-    near = values[row - 4 : row + 5, column - 4 : column + 5]
-    near = near[np.isfinite(near) & (near > 0)]
-    if not len(near):
-        near = values[np.isfinite(values) & (values > 0)]
-    unit = max(float(distance), 1e-3) / float(np.median(near)) if len(near) else 1.0
-    return (values * unit).astype(np.float32)
-
-
-def with_given(depth: np.ndarray, seen: Projection, camera: Camera) -> Projection:
-    """A depth that the artist gave (H, W; any unit, NaN where unknown) as known pixels of a view.
-
-    Its unit is chosen so that the focus lies on the surface where the view shows it, else the middle of what is given.
-    """
-    (x, y), distance = camera.project(np.zeros(3))
-    height, width = depth.shape
-    row, column = int(np.clip(y, 4, height - 5)), int(np.clip(x, 4, width - 5))
-    near = depth[row - 4 : row + 5, column - 4 : column + 5]
-    near = near[np.isfinite(near)] if np.isfinite(near).any() else depth[np.isfinite(depth)]
-    unit = max(float(distance), 1e-3) / float(np.median(near))
-    known = np.isfinite(depth)
-    return replace(
-        seen,
-        depth=np.where(known, depth * unit, seen.depth).astype(np.float32),
-        mask=np.where(known, KNOWN, seen.mask).astype(np.uint8),
-        footprint=np.where(known, 1, seen.footprint).astype(np.float32),
+def _parameters(context: Context, scope: Scope) -> Parameters:
+    level = scope.first
+    return Parameters(
+        plan.anchor(context.path, level, context.quality),
+        coarser_levels(context, level, context.parents(level)),
+        asset_files(context, level),
+        context.quality.points,
     )
 
 
-def settle(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Edges]:
-    """Give every pixel between two surfaces to the nearer pixel's surface, so that no outline stays unlifted.
+def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
+    level: FittedLevel = inputs["fitted"]
+    if len(level.views) > 1:
+        report.progress(0.0, "fit all views together")
+        known = known_points(inputs["parents"], parameters.coarser)
+        outside = known[~shown_finer(known.position, parameters.anchor.camera)]
+        cloud, level = merged(level, outside, parameters.assets.load())
+    else:
+        cloud = lifted_points(level.views[0].dreamed, level.views[0], 0)
+    views = [without_assets(view) for view in level.views]
+    return {"points": thin(cloud, parameters.most), "views": views, "depth": {"depth": views[0].depth}}
+
+
+ALIGN = Stage(
+    name="align",
+    version=1,
+    reads={"fitted": own(layout.FITTED_VIEWS), "parents": each(layout.POINTS, parents)},
+    writes={"points": layout.POINTS, "views": layout.VIEWS, "depth": layout.DEPTH},
+    parameters=_parameters,
+    run=_run,
+    shown_as="align",
+    weight=0.5,
+)
+
+
+def merged(level: FittedLevel, parents: Cloud, assets: Assets) -> tuple[Cloud, FittedLevel]:
+    """Correct all views' depths at once over all overlaps, and join them anew to one cloud.
+
+    What the models said is corrected, not what each view's own fit made of it: that carries the bend of a strip
+    through the picture. A view adds points only where nothing as fine is there yet.
+
+    Args:
+        level: The views in order, the anchor first, each fitted by itself.
+        parents: What stays of the coarser levels, in the level's frame; seen, not returned.
+        assets: The artist's own objects; likewise.
 
     Returns:
-        The depth (H, W) float32 and its edges, none of them mixed.
+        The level's own points, whose `view` counts the views from 0; and the views with corrected depths.
     """
-    for _ in range(2):
-        loose = find_edges(depth, camera).mixed | ~(np.isfinite(depth) & (depth > 0))
-        if loose.all():
-            break
-        nearest = distance_transform_edt(loose, return_distances=False, return_indices=True)
-        depth = depth[tuple(np.asarray(nearest))]
-    edges = find_edges(depth, camera)
-    return depth.astype(np.float32), replace(edges, mixed=np.zeros_like(edges.mixed))
+    first, *others = level.views
+    corrections = align_jointly(_posed(level.views, fixed=level.anchor_fixed))
+    beyond = behind_assets(first)
+    item = replace(first.dreamed, depth=first.dreamed.depth * np.exp(corrections[0]))
+    found = [replace(first, dreamed=item)]
+    cloud = lifted_points(item, first, 0)
+    for number, (view, correction) in enumerate(zip(others, corrections[1:]), 1):
+        item, camera = view.dreamed, view.dreamed.view.camera
+        seen = project(Cloud.joined([cloud, parents]), camera)
+        if not view.behind:
+            seen, _ = assets.over(seen, camera)
+        corrected = item.depth * np.exp(correction - _bend(view))
+        depth, edges = assign_mixed(glue(corrected, seen, camera), camera)
+        item = replace(item, depth=depth, fresh=fresh_pixels(seen, depth, beyond if view.behind else None))
+        found.append(replace(view, dreamed=item, edges=edges))
+        cloud = Cloud.joined([cloud, lifted_points(item, found[-1], number)])
+    return cloud, replace(level, views=found)
 
 
-def _smooth(field: np.ndarray) -> np.ndarray:
-    """The large forms of a correction.
-
-    What is known from the level above is coarse, and the new level has relief of its own that the level above does not
-    know, so only what is an eighth of the picture or larger is taken over.
-    """
-    return gaussian_filter(field, SMOOTH * max(field.shape), mode="nearest").astype(np.float32)
+def without_assets(view: FittedView) -> DreamedView:
+    """A view as the splats are fitted to it: without depth where it shows the artist's own objects."""
+    return replace(view.dreamed, depth=np.where(view.covered, np.float32(np.nan), view.dreamed.depth))
 
 
-def focus_correction(depth: np.ndarray, row: int, column: int, distance: float) -> np.ndarray:
-    """A smooth factor (H, W) that puts the surface at pixel (row, column) at z-depth `distance`.
+def _posed(views: Sequence[FittedView], *, fixed: bool) -> list[Posed]:
+    """The views for the joint solve: the anchor first, the others without the bend of their own fits."""
+    others = [Posed(view.dreamed.view.camera, without_assets(view).depth * np.exp(-_bend(view))) for view in views[1:]]
+    return [_posed_anchor(views[0], fixed), *others]
 
-    A Gaussian bump in log depth, half the picture's height wide: it bends the surface far less than it shifts it.
-    """
-    height, width = depth.shape
-    near = depth[max(row - 4, 0) : row + 5, max(column - 4, 0) : column + 5]
-    near = near[np.isfinite(near) & (near > 0)]
-    if not len(near):
-        return np.ones_like(depth)
-    wrong = np.log(distance / np.median(near))
-    y, x = np.ogrid[:height, :width]
-    bump = np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * (0.5 * height) ** 2))
-    return np.exp(wrong * bump).astype(np.float32)
+
+def _bend(view: FittedView) -> np.ndarray:
+    """What a view's own fit did to its depth beside a factor, (H, W): the logarithm of it."""
+    return view.correction - np.median(view.correction)
+
+
+def _posed_anchor(view: FittedView, fixed: bool) -> Posed:
+    """The anchor view for the joint solve: as it is, or free to bend about the focus."""
+    item = view.dreamed
+    (x, y), distance = item.view.camera.project(np.zeros(3))
+    row, column = int(np.floor(y)), int(np.floor(x))
+    height, width = item.depth.shape
+    if fixed or view.covered.any() or not (distance > 0 and 0 <= row < height and 0 <= column < width):
+        return Posed(item.view.camera, without_assets(view).depth, log_scale_std=1e-4, warp=0.0)
+    return Posed(item.view.camera, item.depth, log_scale_std=0.05, held=(row, column))

@@ -1,4 +1,4 @@
-"""Assets: the artist's own objects in the scene, as the dreamed views see them. Values in, values out.
+"""Assets: the artist's own objects in the scene, as the dreamed views see them.
 
 They are there already when the splats are shown, so a view takes their pixels and depths as known, and gives no points
 of its own where they are seen.
@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from core.camera import Camera, Similarity
 from core.colour import linear_to_srgb
-from core.formats.splat_ply import read_splats
+from core.formats.splat_ply import read_splats, third_axes
 from core.gaussians import Gaussians, joined
-from core.quaternions import third_axes
-from dreamzoom.engines.base import KNOWN, UNKNOWN
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.project import Projection
-from dreamzoom.geometry.zoom_path import ZoomPath
+from dreamzoom.geometry.view import KNOWN, UNKNOWN
+from dreamzoom.request.inputs import Input
 from dreamzoom.splats.rasterize import rasterize
 
 REACH = 3
@@ -101,29 +99,41 @@ class Assets:
 NONE = Assets()
 
 
-def in_reach(path: ZoomPath, level: int, having: Iterable[int]) -> list[int]:
+@dataclass(frozen=True)
+class PlacedFile:
+    """A 3DGS PLY of the artist's.
+
+    Attributes:
+        file: Where it is.
+        to_level: From the frame of the level under which it stands to that of the level that sees it.
+    """
+
+    file: Input
+    to_level: Similarity
+
+
+@dataclass(frozen=True)
+class AssetFiles:
+    """The artist's own objects that a level sees, before they are read.
+
+    Attributes:
+        placed: Their files, coarse levels' first.
+        engine: Whose views see them, by name.
+    """
+
+    placed: tuple[PlacedFile, ...] = ()
+    engine: str = ""
+
+    def load(self) -> Assets:
+        """Read them, into the frame of the level that sees them. Raises SplatFileError for what is no PLY of splats."""
+        parts = [_moved(read_splats(one.file.path), one.to_level) for one in self.placed]
+        found = joined(parts) if len(parts) > 1 else parts[0] if parts else None
+        return Assets(found if found is not None and len(found) else None, self.engine not in BLIND)
+
+
+def in_reach(level: int, having: Iterable[int]) -> list[int]:
     """The levels, of those that have assets, whose assets `level` sees."""
     return [other for other in having if abs(other - level) <= REACH]
-
-
-def load(path: ZoomPath, level: int, files: dict[int, list[Path]], engine: str) -> Assets:
-    """The assets that a level sees, in its frame.
-
-    Args:
-        path: Gives the frames.
-        level: Whose views they are.
-        files: 3DGS PLYs by the level in whose frame they are.
-        engine: Its name.
-
-    Raises:
-        SplatFileError: A file is no PLY of splats.
-    """
-    found: Gaussians | None = None
-    for other in in_reach(path, level, sorted(files)):
-        for file in files[other]:
-            part = _moved(read_splats(file), path.between(other, level))
-            found = part if found is None else joined([found, part])
-    return Assets(found if found is not None and len(found) else None, engine not in BLIND)
 
 
 def _moved(splats: Gaussians, similarity: Similarity) -> Gaussians:

@@ -1,134 +1,222 @@
-"""Dream: a level's views one after another, each fitted to the cloud and joined to it. Values in, values out."""
+"""Dream: a level's views one after another, each painted over what is known and fitted to it by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from core import fading
 from core.camera import Camera
 from core.errors import DreamzoomError
-from dreamzoom.engines.base import COARSE, KNOWN, Engine, View
+from dreamzoom.engines.base import Engine
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.geometry.joint import Posed, refine
-from dreamzoom.geometry.lift import lift
-from dreamzoom.geometry.merge import glue, thin
 from dreamzoom.geometry.photometric import Picture
 from dreamzoom.geometry.project import Projection, project
 from dreamzoom.geometry.seam import Aligned
+from dreamzoom.geometry.view import View
+from dreamzoom.geometry.views import MOST_PLACES, along, views_of_holes
 from dreamzoom.report import Report
-from dreamzoom.stages.align import align_by_pictures, align_view, settle, with_given
-from dreamzoom.stages.assets import NONE, Assets
-from dreamzoom.stages.export import shown_finer
-from dreamzoom.stages.zoom import paint
+from dreamzoom.stages import plan
+from dreamzoom.stages.assets import AssetFiles, Assets
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.context import Context
+from dreamzoom.stages.base.quality import LARGE_HOLE
+from dreamzoom.stages.base.stage import ENGINE, Inputs, Outputs, Scope, Stage, each, own
+from dreamzoom.stages.base.values import DreamedView, FittedLevel, FittedView
+from dreamzoom.stages.given import GivenFile, asset_files, centred, given_depth
+from dreamzoom.stages.levels import (
+    CoarserLevel,
+    LevelPrompt,
+    coarser_levels,
+    known_points,
+    level_prompt,
+    parents,
+    shown_finer,
+)
+from dreamzoom.stages.view_depth import align_by_pictures, align_view, fresh_pixels, lifted_points, with_given
+from dreamzoom.stages.zoom import level_image, paint, parents_seen
+
+LATER = 0.4
+"""The zoom from which the first level is seen once more."""
 
 
 @dataclass(frozen=True)
-class Dreamed:
-    """One view with its depth: what the splats will be fitted to.
+class Parameters:
+    """What a level's views depend on.
 
     Attributes:
-        view: The camera, in the level's frame.
-        rgb: (H, W, 3) float32 sRGB.
-        depth: (H, W) float32 z-depth in the level's frame, NaN where there is none.
-        fresh: (H, W) bool, the pixels that gave new points.
+        anchor: The anchor view A_k.
+        prompt: Prompts and seed of the level.
+        factor: The zoom factor.
+        depth: The artist's own depth map.
+        assets: The artist's own objects.
+        coarser: How the coarser levels lie whose points are seen.
+        compared: Where pictures agree in 3D: the neighbours' anchor cameras in the level's frame.
+        later: There, for the first level: a view from a little later on the path, in place of a level above.
+        places: (zoom, camera in the level's frame) on the flight, where views for holes may be.
+        hole_share, large_hole: Shares of a picture that are a hole, and a large one.
+        side_views: The most views for small holes.
     """
 
-    view: View
-    rgb: np.ndarray
-    depth: np.ndarray
-    fresh: np.ndarray
+    anchor: View
+    prompt: LevelPrompt
+    factor: float
+    depth: GivenFile | None
+    assets: AssetFiles
+    coarser: Mapping[int, CoarserLevel]
+    compared: Mapping[int, Camera]
+    later: View | None
+    places: Sequence[tuple[float, Camera]]
+    hole_share: float
+    large_hole: float
+    side_views: int
 
 
-def parents_seen(parents: Cloud, view: View, factor: float) -> Projection:
-    """What the levels above show of an anchor view. All of it is to be repainted more finely, so none is KNOWN."""
-    seen = project(parents, view.camera, coarse_above=min(1.5, factor**0.5))
-    seen.mask[seen.mask == KNOWN] = COARSE
-    return seen
+def _parameters(context: Context, scope: Scope) -> Parameters:
+    level = scope.first
+    return Parameters(
+        plan.anchor(context.path, level, context.quality),
+        level_prompt(context, level),
+        context.path.factor,
+        given_depth(context, level),
+        asset_files(context, level),
+        coarser_levels(context, level, context.parents(level)),
+        {k: plan.anchor_in(context, k, level) for k in _compared(context, scope)},
+        _later_view(context, level),
+        along(context.path, level, MOST_PLACES, before=1 - fading.CLOSES_FROM),
+        context.quality.hole_share,
+        LARGE_HOLE,
+        context.quality.side_views,
+    )
 
 
-@dataclass(frozen=True)
-class _Sight:
-    """A view while its level is put together.
+def _compared(context: Context, scope: Scope) -> Sequence[int]:
+    """The levels in whose pictures a level's depth is measured: where all pictures show one place, its neighbours."""
+    return context.neighbours(scope.first) if context.consistent else ()
 
-    Attributes:
-        dreamed: With the true depth where assets are seen.
-        fitted: How its own depth was aligned.
-        covered: (H, W) bool, where assets are seen.
-        beyond: (H, W) z-depth behind which it looks, through the assets; None for a view that sees them.
+
+def _later_view(context: Context, level: int) -> View | None:
+    """What the first level has in place of a picture of the level above, to measure its depth in: the path's view a
+    little later, in which nearly all of the first frames is seen.
     """
+    if not context.consistent or level or context.path.loop:
+        return None
+    camera = context.path.camera(LATER, level).widened(plan.overscan(context.path, context.quality))
+    return View(f"{level:03d}/later", level, LATER, camera)
 
-    dreamed: Dreamed
-    fitted: Aligned
-    covered: np.ndarray
-    beyond: np.ndarray | None = None
+
+def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
+    rgb, engine, view = inputs["picture"], inputs["engine"], parameters.anchor
+    depth = parameters.depth and centred(parameters.depth.depth(report), rgb.shape[:2])
+    known = known_points(inputs["parents"], parameters.coarser)
+    others = [Picture(camera, inputs["neighbours"][k]) for k, camera in parameters.compared.items()]
+    if parameters.later is not None:
+        nothing = parents_seen(Cloud.empty(), parameters.later, parameters.factor)
+        later = level_image(engine, parameters.later, nothing, parameters.prompt, None, report)
+        others.append(Picture(parameters.later.camera, later))
+    level = dreamed_level(
+        engine,
+        view,
+        rgb,
+        parents_seen(known, view, parameters.factor),
+        known,
+        prompt=parameters.prompt,
+        given_depth=depth,
+        side_views=lambda cloud: _side_views(parameters, cloud),
+        assets=parameters.assets.load(),
+        others=others,
+        report=report,
+    )
+    return {"fitted": level}
 
 
-def level_cloud(
+def _side_views(parameters: Parameters, cloud: Cloud) -> list[View]:
+    return views_of_holes(
+        parameters.places,
+        parameters.anchor.level,
+        cloud,
+        limit=parameters.hole_share,
+        most=parameters.side_views,
+        large=parameters.large_hole,
+    )
+
+
+DREAM = Stage(
+    name="dream",
+    version=11,
+    reads={
+        "engine": ENGINE,
+        "picture": own(layout.FIRST_PICTURE),
+        "parents": each(layout.POINTS, parents),
+        "neighbours": each(layout.FIRST_PICTURE, _compared),
+    },
+    writes={"fitted": layout.FITTED_VIEWS},
+    parameters=_parameters,
+    run=_run,
+    shown_as="dream",
+    weight=3.5,
+)
+
+
+def dreamed_level(
     engine: Engine,
     view: View,
     rgb: np.ndarray,
     seen: Projection,
     parents: Cloud,
     *,
-    seed: int,
+    prompt: LevelPrompt,
     given_depth: np.ndarray | None,
     side_views: Callable[[Cloud], list[View]],
-    prompt: str,
-    negative_prompt: str,
-    most: int,
+    assets: Assets,
+    others: Sequence[Picture],
     report: Report,
-    assets: Assets = NONE,
-    others: Sequence[Picture] = (),
-) -> tuple[Cloud, list[Dreamed]]:
-    """The cloud of one level: its anchor view lifted, then side views for what the flight will see through holes.
+) -> FittedLevel:
+    """A level's views: its anchor view, then side views for what the flight will see through holes.
 
     Args:
         engine: What imagines.
         view: The anchor view A_k.
         rgb: (H, W, 3) float32 sRGB, its picture x_k.
-        seen: What the levels above show of it.
+        seen: What the coarser levels show of it.
         parents: Their points in the level's frame; they fill the side views' surroundings.
-        seed, prompt, negative_prompt: Of the level.
+        prompt: Prompts and seed of the level.
         given_depth: (H, W) z-depth that the artist gave, NaN where unknown; None to ask the depth model.
         side_views: The views still needed, given all points that will be seen.
-        most: Points at the most; beyond that the surest of each cell stay.
-        report: Progress and cancel.
         assets: The artist's own objects in the level's frame. Where they are seen no points arise but behind them.
         others: Pictures of the same place from other anchors, in the level's frame, that the depth is measured in; none
             where pictures need not agree in 3D.
-
-    Returns:
-        The level's own points (`view` counts the views from 0), and the views, the anchor first; their depth is NaN
-        where assets are seen.
+        report: Progress and cancel.
     """
     report.progress(0.05, "depth")
-    first = _anchor_sight(engine, view, rgb, seen, given_depth, assets, others, seed, report)
-    sights, cloud = [first], _points(first.dreamed, first.fitted, 0)
+    first = _anchor_view(engine, view, rgb, seen, given_depth, assets, others, prompt, report)
+    found, cloud = [first], lifted_points(first.dreamed, first, 0)
     outside = parents[~shown_finer(parents.position, view.camera)]  # what is left of them once this level has come
-    words = prompt, negative_prompt, seed, report
 
     def look(side: View, beyond: np.ndarray | None = None) -> Cloud:
-        sight = _side_sight(engine, side, Cloud.joined([cloud, outside]), assets, beyond, *words)
-        sights.append(sight)
-        return Cloud.joined([cloud, _points(sight.dreamed, sight.fitted, len(sights) - 1)])
+        fitted = _further_view(engine, side, Cloud.joined([cloud, outside]), assets, beyond, prompt, report)
+        found.append(fitted)
+        return Cloud.joined([cloud, lifted_points(fitted.dreamed, fitted, len(found) - 1)])
 
     if first.covered.any():
         report.progress(0.4, "what lies behind your objects")
         behind = replace(view, name=view.name.replace("anchor", "behind"))
-        cloud = look(behind, np.where(first.covered, first.dreamed.depth, np.inf))
+        cloud = look(behind, behind_assets(first))
     wanted = side_views(Cloud.joined([cloud, outside, assets.cloud()]))
     for index, side in enumerate(wanted):
-        report.progress(0.5 + 0.4 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
+        report.progress(0.5 + 0.5 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
         cloud = look(side)
-    if len(sights) > 1:
-        report.progress(0.9, "fit all views together")
-        cloud, sights = _together(sights, outside, assets, still=given_depth is not None or bool(others))
-    return thin(cloud, most), [_without_assets(sight) for sight in sights]
+    return FittedLevel(found, given_depth is not None or bool(others))
 
 
-def _anchor_sight(
+def behind_assets(anchor: FittedView) -> np.ndarray:
+    """(H, W) z-depth in the anchor view: of the artist's own objects where they are seen, infinite elsewhere."""
+    return np.where(anchor.covered, anchor.dreamed.depth, np.inf)
+
+
+def _anchor_view(
     engine: Engine,
     view: View,
     rgb: np.ndarray,
@@ -136,11 +224,11 @@ def _anchor_sight(
     given_depth: np.ndarray | None,
     assets: Assets,
     others: Sequence[Picture],
-    seed: int,
+    prompt: LevelPrompt,
     report: Report,
-) -> _Sight:
-    """The anchor view with its depth; arguments as of `level_cloud`."""
-    depth = engine.depth(view, rgb, seed, report)
+) -> FittedView:
+    """The anchor view with its depth; arguments as of `dreamed_level`."""
+    depth = engine.depth(view, rgb, prompt.seed, report)
     report.progress(0.3, "align")
     owned, covered = assets.over(seen, view.camera, in_front=True)
     if assets.align:
@@ -152,103 +240,44 @@ def _anchor_sight(
     else:
         seen = with_given(given_depth, seen, view.camera)
         aligned = align_view(depth, seen, view.camera, pin=False)
-        settled = np.where(np.isfinite(given_depth), seen.depth, aligned.depth)
-        aligned = replace(aligned, depth=settled.astype(np.float32))
-    first = Dreamed(view, rgb, np.where(covered, owned.depth, aligned.depth), ~covered)
-    if not len(_points(first, aligned, 0)) and not covered.all():
+        fixed = np.where(np.isfinite(given_depth), seen.depth, aligned.depth)
+        aligned = replace(aligned, depth=fixed.astype(np.float32))
+    dreamed = DreamedView(view, rgb, np.where(covered, owned.depth, aligned.depth), ~covered)
+    first = _fitted(dreamed, aligned, covered)
+    if not len(lifted_points(dreamed, first, 0)) and not covered.all():
         raise DreamzoomError(
             f"level {view.level}: the depth model gave no usable depth for {view.name}",
             "change the level's prompt or seed, or choose another depth model",
         )
-    return _Sight(first, aligned, covered)
+    return first
 
 
-def _side_sight(
+def _further_view(
     engine: Engine,
     side: View,
     known: Cloud,
     assets: Assets,
     beyond: np.ndarray | None,
-    prompt: str,
-    negative_prompt: str,
-    seed: int,
+    prompt: LevelPrompt,
     report: Report,
-) -> _Sight:
+) -> FittedView:
     """A further view, painted where `known` shows nothing, with its depth.
 
     Args:
-        beyond: (H, W) z-depth: the view takes no notice of assets, and gives points only behind it.
+        beyond: (H, W) z-depth: the view ignores assets, and gives points only behind it.
     """
     seen = project(known, side.camera)
     around, covered = (seen, np.zeros(seen.mask.shape, bool)) if beyond is not None else assets.over(seen, side.camera)
-    picture = paint(engine, side, around.rgb, around.mask, prompt, negative_prompt, seed, report)
+    picture = paint(engine, side, around.rgb, around.mask, prompt, report)
     to_fit = around if assets.align else seen
-    fitted = align_view(engine.depth(side, picture, seed, report), to_fit, side.camera, pin=False)
-    depth = np.where(covered, around.depth, fitted.depth)
-    fresh = _fresh(around, depth, beyond)
-    return _Sight(Dreamed(side, picture, depth, fresh), fitted, covered, beyond)
+    aligned = align_view(engine.depth(side, picture, prompt.seed, report), to_fit, side.camera, pin=False)
+    depth = np.where(covered, around.depth, aligned.depth)
+    fresh = fresh_pixels(around, depth, beyond)
+    return _fitted(DreamedView(side, picture, depth, fresh), aligned, covered, behind=beyond is not None)
 
 
-def _fresh(seen: Projection, depth: np.ndarray, beyond: np.ndarray | None) -> np.ndarray:
-    """The pixels that give new points, (H, W) bool."""
-    unseen = seen.mask != KNOWN
-    return unseen if beyond is None else unseen & (depth > beyond)
-
-
-def _without_assets(sight: _Sight) -> Dreamed:
-    """A view as the splats are fitted to it: not where it shows assets."""
-    return replace(sight.dreamed, depth=np.where(sight.covered, np.float32(np.nan), sight.dreamed.depth))
-
-
-def _together(
-    sights: list[_Sight], parents: Cloud, assets: Assets, *, still: bool = False
-) -> tuple[Cloud, list[_Sight]]:
-    """Correct all views' depths at once over all overlaps, and join them anew to one cloud.
-
-    What the models said is corrected, not what each view's own fit made of it: that carries the bend of a strip
-    through the picture. A view adds points only where nothing as fine is there yet.
-
-    Args:
-        sights: The views in order, the anchor first, each fitted alone.
-        parents: What stays of the levels above, in the level's frame; seen, not returned.
-        assets: The artist's own objects; likewise.
-        still: Whether the anchor's depth is true. Else only its focus is.
-    """
-    depths = [_without_assets(sight).depth * np.exp(-_bend(sight)) for sight in sights[1:]]
-    first = sights[0]
-    posed = [_anchor_posed(first, still)]
-    posed += [Posed(sight.dreamed.view.camera, depth) for sight, depth in zip(sights[1:], depths)]
-    corrections = refine(posed)
-    first = replace(first, dreamed=replace(first.dreamed, depth=first.dreamed.depth * np.exp(corrections[0])))
-    cloud, joined = _points(first.dreamed, first.fitted, 0), [first]
-    for number, correction in enumerate(corrections[1:], 1):
-        sight, item = sights[number], sights[number].dreamed
-        correction = correction - _bend(sight)
-        seen = project(Cloud.joined([cloud, parents]), item.view.camera)
-        if sight.beyond is None:
-            seen, _ = assets.over(seen, item.view.camera)
-        depth, edges = settle(glue(item.depth * np.exp(correction), seen, item.view.camera), item.view.camera)
-        item = replace(item, depth=depth, fresh=_fresh(seen, depth, sight.beyond))
-        cloud = Cloud.joined([cloud, _points(item, replace(sight.fitted, edges=edges), number)])
-        joined.append(replace(sight, dreamed=item))
-    return cloud, joined
-
-
-def _bend(sight: _Sight) -> np.ndarray:
-    """What a view's own fit did to its depth beside a factor, (H, W): the logarithm of it."""
-    field = sight.fitted.correction
-    return field - np.median(field)
-
-
-def _anchor_posed(sight: _Sight, still: bool) -> Posed:
-    """The anchor view for the joint solve: as it is, or free to bend about the focus."""
-    item = sight.dreamed
-    (x, y), distance = item.view.camera.project(np.zeros(3))
-    row, column = int(np.floor(y)), int(np.floor(x))
-    height, width = item.depth.shape
-    if still or sight.covered.any() or not (distance > 0 and 0 <= row < height and 0 <= column < width):
-        return Posed(item.view.camera, _without_assets(sight).depth, scale_doubt=1e-4, warp=0.0)
-    return Posed(item.view.camera, item.depth, scale_doubt=0.05, held=(row, column))
+def _fitted(dreamed: DreamedView, aligned: Aligned, covered: np.ndarray, *, behind: bool = False) -> FittedView:
+    return FittedView(dreamed, covered, aligned.correction, aligned.confidence, aligned.edges, behind)
 
 
 def _at_focus(covered: np.ndarray, camera: Camera) -> bool:
@@ -257,16 +286,3 @@ def _at_focus(covered: np.ndarray, camera: Camera) -> bool:
     row, column = int(np.floor(y)), int(np.floor(x))
     inside = distance > 0 and 0 <= row < camera.height and 0 <= column < camera.width
     return bool(inside and covered[row, column])
-
-
-def _points(item: Dreamed, fitted: Aligned, number: int) -> Cloud:
-    """The new points of a view, in the level's frame."""
-    return lift(
-        item.view.camera,
-        item.depth,
-        item.rgb,
-        view=number,
-        keep=item.fresh,
-        confidence=fitted.confidence,
-        edges=fitted.edges,
-    )

@@ -1,17 +1,190 @@
-"""Export: what the artist gets of a level. Values in, values out."""
+"""Export: what the artist gets of a level, and the result that lists it all."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import msgspec
 import numpy as np
 
-from core.camera import Camera
-from core.gaussians import Gaussians
+from core.camera import Camera, Similarity
+from core.gaussians import Gaussians, moved
 from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.report import Report
+from dreamzoom.splats.rasterize import rasterize
+from dreamzoom.stages import plan
+from dreamzoom.stages.assets import AssetFiles
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.context import PARENTS, Context
+from dreamzoom.stages.base.digest import digest_of
+from dreamzoom.stages.base.stage import ENGINE, EXPORTS, Inputs, Outputs, Scope, Stage, each, own, whole_job
+from dreamzoom.stages.fill_gaps import filled
+from dreamzoom.stages.given import asset_files
+from dreamzoom.stages.levels import FEATHER, CoarserLevel, coarser_levels, finished_level, parents, shown_finer
 
-FEATHER = 0.08
-"""The share of an anchor view's half size, at its border, over which its splats thin out."""
+PREVIEW_SIDE = 384
+"""Pixels of a level's preview, at most."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the exported files of a level depend on beside its splats and points.
+
+    Attributes:
+        anchor: The level's anchor camera.
+        finer: The next level's, in this one's frame; None where there is none.
+        feathered: Whether the splats thin out at the border of the anchor view.
+        flight: The cameras on the level's flight through whose pictures no gap may be seen.
+        preview: The camera of the preview.
+        to_level: From each coarser level's frame to this one's.
+        before: For a loop's first level: how the last levels lie, that are seen before it comes again.
+        anchors_before: Their anchor cameras, each in its own frame.
+        assets: The artist's own objects.
+    """
+
+    anchor: Camera
+    finer: Camera | None
+    feathered: bool
+    flight: Sequence[Camera]
+    preview: Camera
+    to_level: Mapping[int, Similarity]
+    before: Mapping[int, CoarserLevel]
+    anchors_before: Mapping[int, Camera]
+    assets: AssetFiles
+
+
+def _before(context: Context, scope: Scope) -> range:
+    """The levels that a looping flight shows before its first level comes again, counted down from that."""
+    there = context.path.loop and scope.first == 0
+    return range(max(-PARENTS, 1 - context.path.levels), 0) if there else range(0)
+
+
+def _parameters(context: Context, scope: Scope) -> Parameters:
+    path, level = context.path, scope.first
+    before = _before(context, scope)
+    camera = path.camera(float(level), level)
+    scale = min(1.0, PREVIEW_SIDE / max(camera.width, camera.height))
+    small = camera.resized(max(round(camera.width * scale), 1), max(round(camera.height * scale), 1))
+    return Parameters(
+        plan.anchor_in(context, level, level),
+        plan.next_anchor(context, level),
+        level > 0 or path.loop,
+        plan.gap_cameras(path, level, context.quality),
+        small,
+        {k: path.between(k, level) for k in context.parents(level)},
+        coarser_levels(context, level, before),
+        {k: plan.anchor_in(context, k, k) for k in before},
+        asset_files(context, level),
+    )
+
+
+def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
+    fitted = inputs["fitted"]
+    cloud, _ = finished_level(inputs)
+    shown = feathered(fitted, parameters.anchor) if parameters.feathered else fitted
+    shown = filled(shown, _around(inputs, parameters), parameters.flight, report)
+    splats, cloud = mark_superseded(shown, cloud, parameters.finer)
+    return {
+        "splats": splats,
+        "cloud": cloud,
+        "preview": rasterize(fitted, parameters.preview).rgb,
+        "counts": {"points": len(cloud), "splat_count": len(splats)},
+    }
+
+
+def _around(inputs: Inputs, parameters: Parameters) -> list[Gaussians]:
+    """What is seen beside a level once it is whole, in its frame: the coarser levels' splats that no finer level shows,
+    and the artist's own objects.
+    """
+    parts = []
+    for k, to_level in parameters.to_level.items():
+        splats = inputs["parents"][k]
+        parts.append(moved(splats[splats.extra["superseded"] == 0], to_level))
+    for k, own_place in parameters.before.items():
+        splats = feathered(inputs["before"][k], parameters.anchors_before[k])
+        parts.append(moved(splats[~shown_finer(splats.means, own_place.finer)], own_place.to_level))
+    objects = parameters.assets.load().splats
+    return parts if objects is None else [*parts, objects]
+
+
+EXPORT = Stage(
+    name="export",
+    version=7,
+    reads={
+        "fitted": own(layout.FITTED_SPLATS),
+        "points": own(layout.POINTS),
+        "views": own(layout.VIEWS),
+        "pictures": own(layout.FINAL_PICTURES, optional=True),
+        "parents": each(layout.SPLATS, parents),
+        "before": each(layout.FITTED_SPLATS, _before),
+    },
+    writes={
+        "splats": layout.SPLATS,
+        "cloud": layout.CLOUD,
+        "preview": layout.PREVIEW,
+        "counts": layout.COUNTS,
+    },
+    parameters=_parameters,
+    run=_run,
+    shown_as="export",
+    weight=2,
+)
+
+
+def _every_level(context: Context, scope: Scope) -> range:
+    return scope.levels
+
+
+def _result_parameters(context: Context, scope: Scope) -> dict[str, Any]:
+    request = context.request
+    levels = [
+        {
+            "index": index,
+            "prompt": item.prompt,
+            "negative_prompt": item.negative_prompt,
+            "seed": request.level_seed(index),
+            "focus": list(item.focus or (0.0, 0.0, 0.0)),
+            "image": layout.PICTURE.path(index),
+            "cloud": layout.CLOUD.path(index),
+            "splats": layout.SPLATS.path(index),
+            "preview": layout.PREVIEW.path(index),
+        }
+        for index, item in enumerate(request.levels)
+    ]
+    return {"request": msgspec.to_builtins(request), "levels": levels}
+
+
+def _result(inputs: Inputs, parameters: dict[str, Any], report: Report) -> Outputs:
+    request = parameters["request"]
+    result = {
+        "version": 1,
+        "request_digest": digest_of(request),
+        "seed": request["seed"],
+        "quality": request["quality"],
+        "engine": inputs["engine"].identity(),
+        "zoom_factor": request["zoom_factor"],
+        "width": request["width"],
+        "height": request["height"],
+        "levels": [level | inputs["counts"][level["index"]] for level in parameters["levels"]],
+        "cameras": request["cameras"],
+        "files": inputs["files"],
+    }
+    return {"result": result}
+
+
+RESULT = Stage(
+    name="result",
+    version=1,
+    reads={"engine": ENGINE, "counts": each(layout.COUNTS, _every_level), "files": EXPORTS},
+    writes={"result": layout.RESULT},
+    parameters=_result_parameters,
+    run=_result,
+    shown_as="export",
+    scopes=whole_job,
+    weight=0.1,
+)
 
 
 def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
@@ -52,14 +225,3 @@ def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tu
     marks = shown_finer(splats.means, finer).astype(np.uint8)
     marked = replace(splats, extra=splats.extra | {"superseded": marks})
     return marked, replace(cloud, superseded=shown_finer(cloud.position, finer))
-
-
-def shown_finer(positions: np.ndarray, finer: Camera) -> np.ndarray:
-    """Which points (N, 3) lie in the part of the view `finer` that is whole: (N,) bool.
-
-    Those that others hide there are meant too: left behind, they would float before the finer surface.
-    """
-    pixels, depth = finer.project(positions)
-    size = np.array([finer.width, finer.height])
-    inside = (np.abs(2 * pixels / size - 1) < 1 - FEATHER).all(-1)
-    return inside & (depth > 0)

@@ -1,9 +1,9 @@
-"""Refine: all views of neighbouring levels sampled again, agreeing through aligned depth. Values in, values out."""
+"""Refine: the depth-aware second pass. All views of neighbouring levels are sampled again, agreeing through depth."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -11,11 +11,16 @@ from typing import Any, Literal
 import numpy as np
 
 from dreamzoom.engines.base import Denoises
-from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.report import Report
-from dreamzoom.stages.dream import Dreamed
+from dreamzoom.stages import plan
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.context import Context
+from dreamzoom.stages.base.stage import ENGINE, Inputs, Scope, Stage, Write, each
+from dreamzoom.stages.base.values import DreamedView, FinalPictures
+from dreamzoom.stages.given import GivenPixels, given_pixels
 from dreamzoom.zoom.denoiser import Prompt
+from dreamzoom.zoom.levels import complete_prompts
 from dreamzoom.zoom.second import Again, Shot, refine_views
 from dreamzoom.zoom.warp import Link, Seen, make_link, reprojection_db
 
@@ -49,7 +54,7 @@ class LevelViews:
     """
 
     index: int
-    views: Sequence[Dreamed]
+    views: Sequence[DreamedView]
     prompt: Prompt
     negative: Prompt
     guidance: float
@@ -70,8 +75,126 @@ def options(sampling: dict[str, Any]) -> Again:
     return Again(STRENGTH, max(round(sampling.get("steps", 50) * STEPS), 2), **kept)
 
 
-def refined(
-    engine: Denoises, path: ZoomPath, levels: Sequence[LevelViews], report: Report
+@dataclass(frozen=True)
+class LevelParameters:
+    """What one level's views are sampled with.
+
+    Attributes:
+        level: Its index; in a loop it may count on past the last.
+        prompt, negative, guidance, seed: Of the level.
+        given: What the artist gives of its picture.
+    """
+
+    level: int
+    prompt: Prompt
+    negative: Prompt
+    guidance: float
+    seed: int
+    given: GivenPixels
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a group's pictures depend on beside the views.
+
+    Attributes:
+        group: The levels that are sampled.
+        levels: All that take part: those, the one before, and in a loop the first one after the last.
+        path: Where the levels lie: factor, focuses, and whether it is a loop. The path's keys do not matter.
+        strength, steps: How far back the second pass starts, and its model evaluations a view.
+    """
+
+    group: Sequence[int]
+    levels: Sequence[LevelParameters]
+    path: ZoomPath
+    strength: float
+    steps: int
+
+
+def _groups(context: Context) -> list[range]:
+    camera = plan.anchor(context.path, 0, context.quality).camera
+    return groups(context.path.levels, 1 + context.quality.side_views, camera.width * camera.height)
+
+
+def _taking_part(context: Context, scope: Scope) -> range:
+    """The levels of a group, the one before, and in a loop the first one after the last."""
+    closing = context.path.loop and scope.levels.stop == context.path.levels and scope.first > 0
+    return range(max(scope.first - 1, 0), scope.levels.stop + closing)
+
+
+def _finished(context: Context, scope: Scope) -> list[int]:
+    """Those of them that other groups sampled."""
+    return [level for level in _taking_part(context, scope) if level not in scope.levels]
+
+
+def _parameters(context: Context, scope: Scope) -> Parameters:
+    assert isinstance(context.engine, Denoises)
+    sampling = context.engine.sampling()
+    prompts = complete_prompts([level.prompt for level in context.request.levels])
+    levels = []
+    for k in _taking_part(context, scope):
+        level = k % context.path.levels
+        negative = ((context.request.levels[level].negative_prompt, 1.0),)
+        seed = context.request.level_seed(level)
+        given = given_pixels(context, level)
+        levels.append(LevelParameters(k, prompts[level], negative, _guidance(sampling, level), seed, given))
+    again = options(sampling)
+    return Parameters(scope.levels, levels, replace(context.path, keys=()), again.strength, again.steps)
+
+
+def _guidance(sampling: Mapping[str, Any], level: int) -> float:
+    guidance = sampling.get("guidance", 1.0)
+    return float(guidance) if isinstance(guidance, (int, float)) else float(guidance[level])
+
+
+def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    levels = [_level_views(inputs, item, item.level not in parameters.group, report) for item in parameters.levels]
+    engine: Denoises = inputs["engine"]
+    again = replace(options(engine.sampling()), strength=parameters.strength, steps=parameters.steps)
+    found, gain = sample_again(engine, parameters.path, levels, again, report)
+    first, last = parameters.group[0], parameters.group[-1]
+    for level, pictures in found.items():
+        report.preview(pictures[0])
+        values = {"pictures": FinalPictures(pictures, by_difference=False), "picture": pictures[0]}
+        more = {"agreement": {"first": first, "last": last} | gain} if level == first else {}
+        yield level, values | more
+
+
+def _level_views(inputs: Inputs, item: LevelParameters, finished: bool, report: Report) -> LevelViews:
+    views, held = inputs["views"][item.level], None
+    if finished:
+        pictures = inputs["pictures"][item.level].pictures
+        views = [replace(view, rgb=picture) for view, picture in zip(views, pictures)]
+    else:
+        held = item.given.mask(report)
+    return LevelViews(item.level, views, item.prompt, item.negative, item.guidance, item.seed, held, finished)
+
+
+REFINE = Stage(
+    name="refine",
+    version=3,
+    reads={
+        "engine": ENGINE,
+        "views": each(layout.VIEWS, _taking_part),
+        "pictures": each(layout.FINAL_PICTURES, _finished),
+    },
+    writes={
+        "pictures": layout.FINAL_PICTURES,
+        "picture": layout.PICTURE,
+        "agreement": Write(layout.AGREEMENT, lambda context, scope: scope.levels[:1]),
+    },
+    parameters=_parameters,
+    run=_run,
+    shown_as="refine",
+    scopes=_groups,
+    when=lambda context: context.second_pass,
+    level_by_level=lambda context: False,
+    weight=lambda context, scope: 3.0 * len(scope.levels),
+)
+
+
+def sample_again(
+    engine: Denoises, path: ZoomPath, levels: Sequence[LevelViews], again: Again, report: Report
 ) -> tuple[dict[int, list[np.ndarray]], dict[str, Any]]:
     """The pictures of all views of the levels that are not finished, by the level's index.
 
@@ -86,7 +209,7 @@ def refined(
     shots = [_shot(level, number, denoiser.multiple) for level, number in flat]
     pictures = [shot.picture for shot in shots]
     if links:
-        pictures = refine_views(denoiser, shots, links, options(engine.sampling()), report)
+        pictures = refine_views(denoiser, shots, links, again, report)
     found: dict[int, list[np.ndarray]] = {level.index: [] for level in levels if not level.finished}
     for (level, number), picture in zip(flat, pictures):
         if not level.finished:
@@ -99,21 +222,6 @@ def refined(
     return found, gain
 
 
-def repainted(cloud: Cloud, dreamed: Sequence[Dreamed], pictures: Sequence[np.ndarray]) -> tuple[Cloud, list[Dreamed]]:
-    """A level's points and views with the colours of refined pictures: each point takes that of the pixel it was
-    lifted from.
-    """
-    rgb = cloud.rgb.copy()
-    for number, (item, picture) in enumerate(zip(dreamed, pictures)):
-        own = np.flatnonzero(cloud.view == number)
-        pixel, _ = item.view.camera.project(cloud.position[own].astype(np.float64))
-        height, width = picture.shape[:2]
-        column = np.clip(np.floor(pixel[:, 0]).astype(int), 0, width - 1)
-        row = np.clip(np.floor(pixel[:, 1]).astype(int), 0, height - 1)
-        rgb[own] = picture[row, column]
-    return replace(cloud, rgb=rgb), [replace(item, rgb=picture) for item, picture in zip(dreamed, pictures)]
-
-
 def _mean_db(pictures: Sequence[np.ndarray], links: Sequence[Link]) -> float:
     return round(float(np.mean(reprojection_db(pictures, links))), 2)
 
@@ -124,7 +232,7 @@ def _padded(values: np.ndarray, multiple: int, mode: Literal["edge", "constant"]
     return np.pad(values, more, mode) if multiple > 1 else values
 
 
-def _seen(item: Dreamed, multiple: int) -> Seen:
+def _seen(item: DreamedView, multiple: int) -> Seen:
     depth = _padded(np.nan_to_num(item.depth.astype(np.float64)), multiple, "constant")
     return Seen(replace(item.view.camera, width=depth.shape[1], height=depth.shape[0]), depth)
 

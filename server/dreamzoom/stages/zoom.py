@@ -1,35 +1,38 @@
-"""Zoom: the picture x_k of each level, consistent with the levels above. Values in, values out."""
+"""Zoom: the picture x_k of each level, painted over what the coarser levels show, or sampled jointly for all levels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from dreamzoom.engines.base import KNOWN, UNKNOWN, Denoises, Engine, View
-from dreamzoom.geometry.project import Projection
+from dreamzoom.engines.base import Denoises, Engine
+from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.project import Projection, project
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.report import Report
+from dreamzoom.stages import plan
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.context import Context
+from dreamzoom.stages.base.stage import ENGINE, Inputs, Outputs, Scope, Stage, each, own, whole_job
+from dreamzoom.stages.given import GivenPixels, centred, given_pixels
+from dreamzoom.stages.levels import CoarserLevel, LevelPrompt, coarser_levels, known_points, level_prompt, parents
 from dreamzoom.zoom.levels import stream_levels
 
 
 def level_image(
-    engine: Engine,
-    view: View,
-    seen: Projection,
-    prompt: str,
-    negative_prompt: str,
-    seed: int,
-    given: np.ndarray | None,
-    report: Report,
+    engine: Engine, view: View, seen: Projection, prompt: LevelPrompt, given: np.ndarray | None, report: Report
 ) -> np.ndarray:
-    """The picture of an anchor view, painted over what the levels above show of it.
+    """The picture of an anchor view, painted over what the coarser levels show of it.
 
     Args:
         engine: What imagines.
         view: A_k, wider than the camera by the overscan.
-        seen: The clouds of the levels above, projected into the view.
-        prompt, negative_prompt, seed: Of the level.
+        seen: The clouds of the coarser levels, projected into the view.
+        prompt: Prompts and seed of the level.
         given: (h, w, 3) float32 sRGB, the artist's own picture of the level at the camera's size; it lies in the
             middle of the view and is kept exactly.
         report: Progress and cancel.
@@ -42,45 +45,110 @@ def level_image(
         wide = centred(given, mask.shape)
         inner = np.isfinite(wide[..., 0])
         rgb[inner], mask[inner] = wide[inner], KNOWN
-    return paint(engine, view, rgb, mask, prompt, negative_prompt, seed, report)
+    return paint(engine, view, rgb, mask, prompt, report)
 
 
-def joint_images(
-    engine: Denoises,
-    path: ZoomPath,
-    anchors: Sequence[View],
-    levels: Sequence[tuple[str, str, int]],
-    given: dict[int, np.ndarray],
-    report: Report,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """All levels' pictures sampled jointly, so that every scale agrees with the next (Generative Powers of Ten).
+def parents_seen(parents: Cloud, view: View, factor: float) -> Projection:
+    """What the coarser levels show of an anchor view. All of it is to be repainted more finely, so none is KNOWN."""
+    seen = project(parents, view.camera, coarse_above=min(1.5, factor**0.5))
+    seen.mask[seen.mask == KNOWN] = COARSE
+    return seen
 
-    Args:
-        engine: Its denoiser is sampled.
-        path: Factor and focuses.
-        anchors: A_0, A_1, ..., all of one size.
-        levels: (prompt, negative prompt, seed) of each.
-        given: The artist's own pictures by level, (h, w, 3) float32 sRGB at the camera's size.
-        report: Progress and cancel.
 
-    Yields:
-        (level, (H, W, 3) float32 sRGB), each as it is finished.
+def paint(
+    engine: Engine, view: View, rgb: np.ndarray, mask: np.ndarray, prompt: LevelPrompt, report: Report
+) -> np.ndarray:
+    """The engine's picture with the known pixels composited back exactly, (H, W, 3) float32 sRGB."""
+    known = mask == KNOWN
+    if known.all():
+        return rgb
+    base = np.where((mask == UNKNOWN)[..., None], 0, rgb).astype(np.float32)
+    painted = engine.paint(view, base, mask, prompt.text, prompt.negative, prompt.seed, report)
+    return np.where(known[..., None], rgb, painted).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class PaintParameters:
+    """What a level's picture depends on: its anchor view, prompts, zoom factor, and what lies around."""
+
+    view: View
+    prompt: LevelPrompt
+    factor: float
+    given: GivenPixels
+    coarser: Mapping[int, CoarserLevel]
+
+
+def _paint_parameters(context: Context, scope: Scope) -> PaintParameters:
+    level = scope.first
+    return PaintParameters(
+        plan.anchor(context.path, level, context.quality),
+        level_prompt(context, level),
+        context.path.factor,
+        given_pixels(context, level),
+        coarser_levels(context, level, _painted_over(context, scope)),
+    )
+
+
+def _painted_over(context: Context, scope: Scope) -> Sequence[int]:
+    """The coarser levels that a picture is painted over; none where all pictures show one place by themselves."""
+    return () if context.consistent else parents(context, scope)
+
+
+def _paint(inputs: Inputs, parameters: PaintParameters, report: Report) -> Outputs:
+    given = parameters.given.pixels(report)
+    known = known_points(inputs["parents"], parameters.coarser)
+    seen = parents_seen(known, parameters.view, parameters.factor)
+    rgb = level_image(inputs["engine"], parameters.view, seen, parameters.prompt, given, report)
+    report.preview(rgb)
+    return {"picture": rgb}
+
+
+PAINT = Stage(
+    name="image",
+    version=3,
+    reads={"engine": ENGINE, "parents": each(layout.POINTS, _painted_over)},
+    writes={"picture": layout.FIRST_AND_FINAL_PICTURE},
+    parameters=_paint_parameters,
+    run=_paint,
+    shown_as="zoom",
+    when=lambda context: not context.joint and not context.pasted,
+    level_by_level=lambda context: not context.consistent,
+    weight=2,
+)
+
+PAINT_TO_PASTE = replace(PAINT, writes={"picture": layout.FIRST_PICTURE}, when=lambda context: context.pasted)
+
+
+@dataclass(frozen=True)
+class JointParameters:
+    """What all levels' pictures depend on where they are sampled jointly.
+
+    Attributes:
+        factor, loop: Of the path.
+        size: (H, W) of the pictures.
+        middles: For each level that shows a next one, the pixel (x, y) at which the middle of that one's picture lies.
+        prompts: Of each level.
+        given: What the artist gives of each level's picture.
     """
-    size = (anchors[0].camera.height, anchors[0].camera.width)
-    photos = {level: centred(rgb, size) for level, rgb in given.items()}
-    prompts, negatives, seeds = zip(*levels)
-    return stream_levels(
-        engine.denoiser(report),
-        prompts,
-        seeds,
-        path.factor,
-        [_child_middle(path, anchors, level) for level in range(len(anchors) if path.loop else len(anchors) - 1)],
-        size,
-        negatives=negatives,
-        photos=photos,
-        loop=path.loop,
-        report=report,
-        **engine.sampling(),
+
+    factor: float
+    loop: bool
+    size: tuple[int, int]
+    middles: Sequence[tuple[float, float]]
+    prompts: Sequence[LevelPrompt]
+    given: Sequence[GivenPixels]
+
+
+def _joint_parameters(context: Context, scope: Scope) -> JointParameters:
+    anchors = [plan.anchor(context.path, level, context.quality) for level in scope.levels]
+    shown = [level for level in scope.levels if context.next_level(level) is not None]
+    return JointParameters(
+        context.path.factor,
+        context.path.loop,
+        (anchors[0].camera.height, anchors[0].camera.width),
+        [_child_middle(context.path, anchors, level) for level in shown],
+        [level_prompt(context, level) for level in scope.levels],
+        [given_pixels(context, level) for level in scope.levels],
     )
 
 
@@ -88,33 +156,66 @@ def _child_middle(path: ZoomPath, anchors: Sequence[View], level: int) -> tuple[
     """The pixel (x, y) of level k's picture at which the middle of level k+1's lies, for a flat scene at the focus."""
     here, child = anchors[level].camera, anchors[(level + 1) % len(anchors)].camera
     focus, _ = here.project(path.focuses[level])
-    own, _ = child.project(np.zeros(3))
-    middle = focus + (np.array([child.width, child.height]) / 2 - own) / path.factor
+    own_focus, _ = child.project(np.zeros(3))
+    middle = focus + (np.array([child.width, child.height]) / 2 - own_focus) / path.factor
     return float(middle[0]), float(middle[1])
 
 
-def centred(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Put values (h, w, ...) into the middle of a larger picture (H, W, ...), NaN around; float32."""
-    wide = np.full((*shape, *values.shape[2:]), np.nan, np.float32)
-    top, left = (shape[0] - values.shape[0]) // 2, (shape[1] - values.shape[1]) // 2
-    wide[top : top + values.shape[0], left : left + values.shape[1]] = values
-    return wide
+def _sample_jointly(
+    inputs: Inputs, parameters: JointParameters, report: Report
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """All levels' pictures, so that every scale agrees with the next (Generative Powers of Ten), each as it is done."""
+    engine: Denoises = inputs["engine"]
+    pixels = {level: given.pixels(report) for level, given in enumerate(parameters.given)}
+    photos = {level: centred(rgb, parameters.size) for level, rgb in pixels.items() if rgb is not None}
+    for level, rgb in stream_levels(
+        engine.denoiser(report),
+        [prompt.text for prompt in parameters.prompts],
+        [prompt.seed for prompt in parameters.prompts],
+        parameters.factor,
+        parameters.middles,
+        parameters.size,
+        negatives=[prompt.negative for prompt in parameters.prompts],
+        photos=photos,
+        loop=parameters.loop,
+        report=report,
+        **engine.sampling(),
+    ):
+        report.preview(rgb)
+        yield level, {"picture": rgb}
 
 
-def paint(
-    engine: Engine,
-    view: View,
-    rgb: np.ndarray,
-    mask: np.ndarray,
-    prompt: str,
-    negative_prompt: str,
-    seed: int,
-    report: Report,
-) -> np.ndarray:
-    """S of the design: the engine's picture with the known pixels composited back exactly. (H, W, 3) float32 sRGB."""
-    known = mask == KNOWN
-    if known.all():
-        return rgb
-    base = np.where((mask == UNKNOWN)[..., None], 0, rgb).astype(np.float32)
-    painted = engine.paint(view, base, mask, prompt, negative_prompt, seed, report)
-    return np.where(known[..., None], rgb, painted).astype(np.float32)
+SAMPLE_JOINTLY = Stage(
+    name="zoom",
+    version=3,
+    reads={"engine": ENGINE},
+    writes={"picture": layout.FIRST_PICTURE},
+    parameters=_joint_parameters,
+    run=_sample_jointly,
+    shown_as="zoom",
+    scopes=whole_job,
+    when=lambda context: context.joint,
+    weight=lambda context, scope: 4 * len(scope.levels),
+)
+
+
+def _no_parameters(context: Context, scope: Scope) -> None:
+    return None
+
+
+def _keep_picture(inputs: Inputs, parameters: None, report: Report) -> Outputs:
+    return {"picture": inputs["first"]}
+
+
+KEEP_PICTURE = Stage(
+    name="image",
+    version=2,
+    reads={"first": own(layout.FIRST_PICTURE)},
+    writes={"picture": layout.PICTURE},
+    parameters=_no_parameters,
+    run=_keep_picture,
+    shown_as="zoom",
+    when=lambda context: context.joint and not context.second_pass,
+    weight=0.01,
+)
+"""A picture that was sampled jointly, and that no second pass will change, is the level's picture."""

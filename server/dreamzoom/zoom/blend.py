@@ -134,7 +134,7 @@ def _naive(guesses, nests, known) -> list[torch.Tensor]:
     return merged
 
 
-def settle(picture: torch.Tensor, coarse: torch.Tensor | None, nest: Nest | None, rounds: int = 12) -> torch.Tensor:
+def finish(picture: torch.Tensor, coarse: torch.Tensor | None, nest: Nest | None, rounds: int = 12) -> torch.Tensor:
     """The finished picture: within 0..1, in 8-bit steps, and agreeing with the finished coarser one all the same.
 
     Clipping and agreement are enforced in turn; where contrast alone stands in the way, it gives way.

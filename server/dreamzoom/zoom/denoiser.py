@@ -88,12 +88,9 @@ def guided(
     negatives: Sequence[Prompt],
     guidance: Sequence[float],
     batch: int,
-) -> tuple[list[torch.Tensor], int]:
+) -> list[torch.Tensor]:
     """`predict` with classifier-free guidance (Ho and Salimans 2022): x̂⁻ + g (x̂ − x̂⁻), one g each; where it is 1, or
     the noise ratio below UNGUIDED, the negative prompt is not asked.
-
-    Returns:
-        The estimates, and how many times the model was asked.
     """
     asked = [(i, prompt) for i, prompt in enumerate(prompts)]
     asked += [(i, negatives[i]) for i, g in enumerate(guidance) if g != 1 and ratios[i] >= UNGUIDED]
@@ -102,4 +99,4 @@ def guided(
     result = answers[: len(z)]
     for i, against in zip(chosen[len(z) :], answers[len(z) :]):
         result[i] = against + guidance[i] * (result[i] - against)
-    return result, len(asked)
+    return result

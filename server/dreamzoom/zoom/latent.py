@@ -2,8 +2,8 @@
 
 Latents do not scale as pictures do, so what levels show of each other is settled in pictures:
 ẑ = z + Enc(merged) − Enc(Dec z), where what the codec can't carry is not taken for a change. An autoencoder costs as
-much as the network, and while the noise is high an estimate holds no detail that its linear picture (`zoom.linear`)
-lacks.
+much as the network, and while the noise is high an estimate holds no detail that its linear picture lacks
+(`zoom.linear`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import torch
 
-from dreamzoom.zoom import linear
 from dreamzoom.zoom.blend import Blend, Known, conform
 from dreamzoom.zoom.codec import Codec
+from dreamzoom.zoom.linear import COUNT, LinearCodec, learn
 from dreamzoom.zoom.stack import Nest
 
 TOGETHER = 1 << 20
@@ -26,9 +26,8 @@ Merge = Callable[[list[torch.Tensor], list[Nest | None], list[Known | None], tup
 
 @dataclass
 class Cost:
-    """What a run called: model evaluations (latents), codec runs (pictures)."""
+    """What a run took: pictures that the codec decoded and encoded, and the most levels at once in memory."""
 
-    evaluations: int = 0
     decodes: int = 0
     encodes: int = 0
     peak_levels: int = 0
@@ -112,14 +111,14 @@ class LatentBlend:
         self.fine, self.every, self.device = fine, every, device
         self.given = {k for k, own in known.items() if own.mask.all()}
         self.held: dict[int, torch.Tensor] = {}
-        self._linear: linear.LinearCodec | None = None
+        self._linear: LinearCodec | None = None
 
     @property
-    def linear(self) -> linear.LinearCodec:
+    def linear(self) -> LinearCodec:
         """The codec's linear part, learnt when it is first asked for."""
         if self._linear is None:
-            self._linear = linear.learn(self.codec.codec, self.device)
-            self.codec.cost.encodes += linear.COUNT
+            self._linear = learn(self.codec.codec, self.device)
+            self.codec.cost.encodes += COUNT
         return self._linear
 
     def __call__(

@@ -12,7 +12,7 @@ import torch
 
 from core.errors import BadRequest
 from dreamzoom.report import Report
-from dreamzoom.zoom.blend import fit_photo, settle
+from dreamzoom.zoom.blend import finish, fit_photo
 from dreamzoom.zoom.denoiser import Denoiser, Prompt
 from dreamzoom.zoom.sampler import JointSampler, Plan
 
@@ -174,7 +174,7 @@ def _sampled(
     nests, before = [nest and nest.on(denoiser.device) for nest in inside], None
     for level, picture in JointSampler(denoiser, plan, report).run():
         if cut:
-            before = picture = settle(picture[:, *inner], before, nests[level - 1] if level else None)
+            before = picture = finish(picture[:, *inner], before, nests[level - 1] if level else None)
         yield level, picture.permute(1, 2, 0).cpu().numpy()
 
 

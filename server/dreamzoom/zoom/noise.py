@@ -1,34 +1,14 @@
 """Π_noise: noise that is exactly white in every level's picture and the same in all of them.
 
-For p an integer a coarse pixel's noise is p times the mean of the p × p fine pixels in it: unit variance, and coarse
-pixels share no fine one, so nothing is correlated. For p not an integer neighbouring coarse pixels share fine ones.
-Their plain area means, scaled to unit variance, are then correlated (1/9 per axis for p = 2.5); means over disjoint
-groups are white but belong to shifted places and uneven areas; splitting shared pixels at random is white but no
-longer a function of the fine noise (correlation √0.9 per axis). `closest_white` takes the matrix with orthonormal rows
-that is closest to the area means
-in the Frobenius norm: exactly white, an exact function of the finer level, correlated 0.998 with the ideal means at p
-    = 2.5,
-and for integer p the box filter itself.
+`Nest.white_down` of neighbouring levels makes it so (`stack.closest_white` says how).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from dreamzoom.zoom.stack import Nest
-
-
-def closest_white(means: np.ndarray) -> np.ndarray:
-    """The matrix with orthonormal rows closest to `means` (m, n) with its rows scaled to unit length: its polar
-    factor.
-    """
-    unit = means / np.linalg.norm(means, axis=1, keepdims=True)
-    u, _, v = np.linalg.svd(unit, full_matrices=False)
-    return u @ v
+from dreamzoom.zoom.stack import Nest
 
 
 def finer(noise: torch.Tensor, nest: Nest | None, fresh: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ import torch
 
 from dreamzoom.report import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
 from dreamzoom.zoom import noise as noises
-from dreamzoom.zoom.blend import Blend, Known, close_loop, merge, quantise, settle, spread_known
+from dreamzoom.zoom.blend import Blend, Known, close_loop, finish, merge, quantise, spread_known
 from dreamzoom.zoom.denoiser import Denoiser, Prompt, guided, predict
 from dreamzoom.zoom.latent import Cost, CountingCodec, LatentBlend
 from dreamzoom.zoom.stack import Nest, make_nest
@@ -223,7 +223,7 @@ class JointSampler:
         if self.plan.loop or self.plan.blend is not Blend.LAPLACIAN:
             picture = quantise(picture)
         else:
-            picture = settle(picture, coarser, nest)
+            picture = finish(picture, coarser, nest)
         return picture if given is None else torch.where(given.mask, quantise(given.picture), picture)
 
     def _begin(self, level: int, coarser: _Level | None) -> _Level:
@@ -284,7 +284,6 @@ class JointSampler:
             ratio = float(self.ratios[step - k * self.lag])
             guess = predict(self.denoiser, [nest.window(active[k].z)], [ratio], [prompts[0]], 1)[0]
             found.append(self.denoiser.codec.decode(guess[None])[0])
-            self.cost.evaluations += 1
         return found
 
     def _merge(self, guesses, nests, known: list[Known | None], above, overlaps=None) -> list[torch.Tensor]:
@@ -301,7 +300,7 @@ class JointSampler:
         plan = self.plan
         given = self.latent.given & active.keys()
         asked = [k for k in active if k not in given]
-        answers, count = guided(
+        answers = guided(
             self.denoiser,
             [active[k].z for k in asked],
             [float(self.ratios[step - k * self.lag]) for k in asked],
@@ -310,7 +309,6 @@ class JointSampler:
             [plan.guidance[k] if plan.guidance else 1.0 for k in asked],
             plan.batch,
         )
-        self.cost.evaluations += count
         for k in given - self._given.keys():
             self._given[k] = self.codec.encode(self.known[k].picture[None])[0]
         return dict(zip(asked, answers)) | {k: self._given[k] for k in given}

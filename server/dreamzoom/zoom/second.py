@@ -110,13 +110,14 @@ class _SecondPass:
         for index, ratio in enumerate(self.ratios):
             self.report.progress(index / steps, f"depth-aware step {index + 1} of {steps}")
             clean, left = self._predict(z, float(ratio)), steps - 1 - index
-            if left % self.every == 0:
+            compared, decoded = left % self.every == 0, []
+            if compared:
                 decoded = [picture.float().to(self.home) for picture in self.codec.decode(clean)]
                 rounds = self.options.rounds * (1 if left else LAST)
                 pictures = agree(self._held(decoded), self.links, rounds, self.masks, self.report)
             if not left:
                 break
-            clean = self._latents(clean, decoded, pictures) if left % self.every == 0 else self._as_before(clean)
+            clean = self._latents(clean, decoded, pictures) if compared else self._as_before(clean)
             noise, then = self._noise(index + 1), float(self.ratios[index + 1])
             z = [
                 advance(one, x, before, noise[k].to(x), float(ratio), then, self.options.eta)
@@ -136,7 +137,7 @@ class _SecondPass:
         for part in self._batches(z):
             shots = [self.shots[k] for k in self.open[part]]
             words = [s.prompt for s in shots], [s.negative for s in shots], [s.guidance for s in shots]
-            answers += guided(self.denoiser, z[part], [ratio] * len(shots), *words, self.options.batch)[0]
+            answers += guided(self.denoiser, z[part], [ratio] * len(shots), *words, self.options.batch)
         return answers
 
     def _held(self, guesses: list[torch.Tensor]) -> list[torch.Tensor]:

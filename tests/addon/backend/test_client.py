@@ -1,6 +1,5 @@
 """The client against real processes: the real server where it matters, small ones that misbehave otherwise."""
 
-import io
 import os
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from addon import core
 from addon.backend import client, launch
 
 SERVER = launch.code_folder()
@@ -94,13 +94,17 @@ class TestServer:
 
     def test_dies_with_a_killed_parent(self, server_python, tmp_path):
         script = (
-            "import os, sys, time; sys.path.insert(0, sys.argv[1]); from client import Client\n"
+            "import os, sys, time; sys.path.insert(0, sys.argv[1]); from addon.backend.client import Client\n"
             "from pathlib import Path\n"
             "c = Client(sys.argv[2:], os.environ | {'PYTHONPATH': sys.argv[1] + '/server'}, Path('x.log'))\n"
             "c.request('initialize', {}); c.wait_for_message(30); print(c.pid, flush=True); time.sleep(60)"
         )
-        # The module alone: the packages that it lies in need bpy
-        (tmp_path / "client.py").write_bytes(Path(client.__file__).read_bytes())
+        # The module alone and what it shares with the server: the packages that it lies in need bpy
+        for module in (client, core):
+            file = Path(module.__file__)
+            copy = tmp_path / "addon" / file.parent.name / file.name
+            copy.parent.mkdir(parents=True)
+            copy.write_bytes(file.read_bytes())
         (tmp_path / "server").symlink_to(SERVER, target_is_directory=True)
         parent = subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path), server_python, "-m", "dreamzoom", "serve"],
@@ -130,8 +134,13 @@ class TestMisbehaviour:
         assert "out of memory" in (tmp_path / "server.log").read_text()
 
     def test_output_that_is_no_protocol_ends_it(self, start):
-        message = ended(start(sys.executable, "-c", "import time; print('hello', flush=True); time.sleep(60)"))
-        assert "can't be read" in message.reason
+        for told in ("hello", "Content-Length: 3\\n\\n[1]", "Content-Length: 2\\n\\nno"):
+            message = ended(start(sys.executable, "-c", f"import time; print('{told}', flush=True); time.sleep(60)"))
+            assert "can't be read" in message.reason
+
+    def test_a_message_that_is_cut_off_is_told(self, start):
+        message = ended(start(sys.executable, "-c", "import sys; print('Content-Length: 50\\n\\n{'); sys.exit(3)"))
+        assert (message.code, "code 3 in the middle of a message" in message.reason) == (3, True)
 
     def test_a_server_that_does_not_listen_never_blocks(self, start):
         found = start(sys.executable, "-c", "import time; time.sleep(60)")
@@ -145,28 +154,6 @@ class TestMisbehaviour:
         message = ended(start(sys.executable, "-c", talk))
         assert message.lines[-1].startswith("line 39999")
         assert (tmp_path / "server.log").stat().st_size < 2 * client.MAX_LOG
-
-
-class TestReadFrame:
-    def test_frames_one_after_another(self):
-        stream = io.BytesIO(b"Content-Length: 2\r\n\r\n{}content-length:3\r\nX: y\r\n\r\n[1]")
-        assert [client.read_frame(stream) for _ in range(3)] == [b"{}", b"[1]", None]
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            b"hello\n\n",
-            b"Content-Length: -1\r\n\r\n",
-            b"Content-Length: 99999999999\r\n\r\n",
-            b"Content-Length: x\r\n\r\n",
-            b"Content-Length: 5\r\n\r\n{}",
-            b"Content-Length: 5",
-            b"x" * 2000,
-        ],
-    )
-    def test_damage_is_an_error(self, data):
-        with pytest.raises(ValueError):
-            client.read_frame(io.BytesIO(data))
 
 
 def _runs(pid):

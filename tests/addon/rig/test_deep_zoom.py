@@ -9,12 +9,12 @@ import pytest
 
 import addon
 
-PLACE = Path(addon.__file__).resolve().parents[1] / "scripts/benchmarks/_deep.py"
+PLACE = Path(addon.__file__).resolve().parents[1] / "scripts/benchmarks/blender/deep.py"
 
 
 @pytest.fixture(scope="module")
 def deep():
-    spec = importlib.util.spec_from_file_location("_deep", PLACE)
+    spec = importlib.util.spec_from_file_location("deep", PLACE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

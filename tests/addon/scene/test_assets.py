@@ -218,7 +218,7 @@ class TestWrite:
 
     def test_the_server_takes_it(self, root, tmp_path, server_python):
         place(root, 3, *SQUARE)
-        command = [server_python, "-c", "import sys; from dreamzoom.wire import decode_request as read; "
+        command = [server_python, "-c", "import sys; from dreamzoom.request.validation import decode_request as read; "
                    "print(read(sys.stdin.buffer.read()).levels[3].assets)"]  # fmt: skip
         done = subprocess.run(
             command,

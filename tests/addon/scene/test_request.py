@@ -12,7 +12,7 @@ from addon.backend import launch
 from addon.core.errors import DreamzoomError
 from addon.scene import request
 
-CHECK = "import sys; from dreamzoom.wire import decode_request; decode_request(sys.stdin.buffer.read())"
+CHECK = "import sys; from dreamzoom.request.validation import decode_request; decode_request(sys.stdin.buffer.read())"
 
 
 def build(root):

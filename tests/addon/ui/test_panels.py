@@ -5,6 +5,7 @@ import pytest
 
 from addon.backend import error_messages, launch
 from addon.backend.client import Ended
+from addon.core.protocol import messages
 from addon.ui import labels, operators, panels, preferences, properties
 
 OPERATORS = [cls for module in operators.MODULES for cls in module.CLASSES if issubclass(cls, bpy.types.Operator)]
@@ -141,6 +142,9 @@ class TestWords:
     )
     def test_durations(self, seconds, expected):
         assert labels.of_seconds(seconds) == expected
+
+    def test_every_stage_has_a_label(self):
+        assert set(labels.STAGES) == {*messages.STAGES, "import"}
 
 
 class TestLaunch:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from dreamzoom.engines.diffusion.watch import Watch
-from dreamzoom.engines.diffusion.words import Words
+from dreamzoom.engines.diffusion.words import PromptEncoder
 from dreamzoom.report import Report
 from dreamzoom.zoom.codec import VaeCodec
 from dreamzoom.zoom.denoiser import Prompt
@@ -77,7 +77,7 @@ class NetworkDenoiser(ABC):
 
     Args:
         pipe: The painter's pipeline, whose network, autoencoder and text encoders are used.
-        words: Reads prompts.
+        encoder: Reads prompts.
         positive: The prompts of the job; all other texts are negative ones, which get no style.
         watch: The hooks on the networks.
         guard: Runs work, and once more with less memory if that runs out.
@@ -88,14 +88,14 @@ class NetworkDenoiser(ABC):
     def __init__(
         self,
         pipe: Any,
-        words: Words,
+        encoder: PromptEncoder,
         positive: Sequence[str],
         watch: Watch,
         guard: Callable[[Callable[[], Any]], Any],
         report: Report,
         native: int | None = None,
     ):
-        self.pipe, self.words, self.positive, self.guard = pipe, words, frozenset(positive), guard
+        self.pipe, self.encoder, self.positive, self.guard = pipe, encoder, frozenset(positive), guard
         self.codec = Codec(pipe.vae, guard)
         self.device, self.native = pipe._execution_device, native
         watch.begin(report, 0, "")
@@ -103,7 +103,7 @@ class NetworkDenoiser(ABC):
     @torch.no_grad()
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
         """The network's output for latents z (B, C, h, w); prompts of one length go through it together."""
-        read = [self.words.for_network(prompt, prompt[0][0] not in self.positive) for prompt in prompts]
+        read = [self.encoder.for_network(prompt, prompt[0][0] not in self.positive) for prompt in prompts]
         by_length = defaultdict(list)
         for index, (embeds, _) in enumerate(read):
             by_length[embeds.shape[1]].append(index)

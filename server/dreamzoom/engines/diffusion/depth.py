@@ -17,11 +17,11 @@ from torch.nn.functional import pad as torch_pad
 
 from core.camera import Camera
 from core.errors import DreamzoomError
-from dreamzoom.engines.base import DepthKind, DepthMap
 from dreamzoom.engines.diffusion import check, loading
 from dreamzoom.engines.diffusion.families import MARIGOLD, DepthFamily
-from dreamzoom.engines.diffusion.loading import Place
+from dreamzoom.engines.diffusion.loading import Placement
 from dreamzoom.engines.diffusion.watch import Watch, watched
+from dreamzoom.geometry.view import DepthKind, DepthMap
 from dreamzoom.report import Report
 
 MODES = {0: "nearest", 2: "bilinear", 3: "bicubic"}
@@ -32,23 +32,38 @@ class Depth:
     """One depth model.
 
     Args:
-        folder: Where it lies; checked.
-        family, components: What the check found.
+        family: What it is.
+        kind: What its values mean.
+        network: The model, or Marigold's pipeline, in evaluation mode.
+        looks: How pictures are made ready for it: its `preprocessor_config.json`; unused by Marigold.
         where: On which device, how finely.
     """
 
-    def __init__(self, folder: Path, family: DepthFamily, components: dict[str, check.Component], where: Place):
-        self.family, self.where = family, where
+    def __init__(self, family: DepthFamily, kind: DepthKind, network: Any, looks: dict[str, Any], where: Placement):
+        self.family, self.kind, self.network, self._looks, self.where = family, kind, network, looks, where
         self.watch = Watch()
-        self.kind = kind_of(folder, family)
+        if family is MARIGOLD:
+            watched(self.watch, network, "unet")
+        else:
+            self.watch.part(network)
+
+    @classmethod
+    def load(cls, folder: Path, family: DepthFamily, components: dict[str, check.Component], where: Placement) -> Depth:
+        """The model in a folder.
+
+        Args:
+            folder: Where it lies; checked.
+            family, components: What the check found.
+            where: As of the class.
+        """
         if family is MARIGOLD:
             index = check.read_json(folder / "model_index.json")
-            self.network = loading.marigold(components, index, folder, where.dtype)
-            watched(self.watch, self.network, "unet")
-        else:
-            self._looks = check.read_json(folder / "preprocessor_config.json")
-            self.network = loading.load("transformers", family.model, folder, where.dtype)
-            self.watch.part(self.network)
+            return cls(
+                family, kind_of(folder, family), loading.marigold(components, index, folder, where.dtype), {}, where
+            )
+        looks = check.read_json(folder / "preprocessor_config.json")
+        network = loading.load("transformers", family.model, folder, where.dtype)
+        return cls(family, kind_of(folder, family), network, looks, where)
 
     def to(self, device: torch.device) -> None:
         """Move to the device or off it."""

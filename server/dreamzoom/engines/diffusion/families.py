@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from dreamzoom.engines.base import DepthKind
+from dreamzoom.geometry.view import DepthKind
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Family:
         multiple: Heights and widths that it paints are multiples of this.
         native: The side of the square it was trained on, pixels; where the network's config says, that counts.
         steps, guidance: What it is usually run with.
-        prompts: How it takes words: one of `prompts.STYLES`.
+        prompts: How it takes prompts: "clip", as embeddings of CLIP; "pooled", as embeddings and one pooled over all
+            tokens; "text", as text alone; "negative", as text beside a negative prompt.
         guide: The argument of the painter that takes the guidance.
         joint: Whether its networks can be sampled jointly over all levels.
         extra: Further arguments of every call.
@@ -32,7 +33,7 @@ class Family:
     native: int
     steps: int
     guidance: float
-    prompts: str
+    prompts: Literal["clip", "pooled", "text", "negative"]
     guide: str = "guidance_scale"
     joint: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
@@ -132,7 +133,7 @@ class DepthFamily:
         name: As it is told and recorded.
         model: The `transformers` class; for Marigold the `diffusers` pipeline.
         kind: What its values mean. Metres say nothing of a level's units, so a metric model's values count as depth up
-            to a factor in align (`depth.meaning`).
+            to a factor (`depth.Depth`).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Models off the disk: concrete classes, safetensors, no network, no code of the model's. Checked before (`check`)."""
+"""Loads checked models (`check`) from disk: concrete classes, safetensors, no network, no code of the model's."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where and how finely a model computes."""
 
     device: torch.device
     dtype: torch.dtype
 
 
-def place(device: str, precision: str) -> Place:
+def placement(device: str, precision: str) -> Placement:
     """What "auto" means on this machine; ROCm counts as CUDA.
 
     Raises:
@@ -52,10 +52,10 @@ def place(device: str, precision: str) -> Place:
     if device == "cuda":
         # the same picture from the same request: cuDNN must neither add in any order nor choose kernels by a stopwatch
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    return Place(torch.device(device), PRECISIONS[precision])
+    return Placement(torch.device(device), PRECISIONS[precision])
 
 
-def painter(model: Model, where: Place, scheduler: str, loras: list[tuple[Path, float]], report: Report) -> Any:
+def painter(model: Model, where: Placement, scheduler: str, loras: list[tuple[Path, float]], report: Report) -> Any:
     """The pipeline that paints with a checked model, on the CPU still. A cancel is noticed between its parts.
 
     Raises:

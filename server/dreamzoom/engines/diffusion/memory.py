@@ -10,7 +10,7 @@ import torch
 
 from dreamzoom.engines.diffusion import check
 from dreamzoom.engines.diffusion.check import Model
-from dreamzoom.engines.diffusion.loading import Place
+from dreamzoom.engines.diffusion.loading import Placement
 
 GIB = 1 << 30
 SHARE = 0.9
@@ -44,7 +44,7 @@ class Plan:
         held = {"none": self.weights, "model": self.largest, "sequential": self.largest // 20}[self.offload]
         return held + self.work
 
-    def line(self, name: str, where: Place) -> str:
+    def line(self, name: str, where: Placement) -> str:
         """The plan as one line."""
         offload = "" if self.offload == "none" else f", with {self.offload} offload"
         kind = str(where.dtype).removeprefix("torch.")
@@ -54,7 +54,7 @@ class Plan:
         )
 
 
-def plan(model: Model, where: Place, wanted: str, pixels: int, batch: int) -> Plan:
+def plan(model: Model, where: Placement, wanted: str, pixels: int, batch: int) -> Plan:
     """Where the parts of a model should stay.
 
     Args:
@@ -118,7 +118,7 @@ def free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def settle(pipe: Any, offload: str, device: torch.device) -> None:
+def place_pipeline(pipe: Any, offload: str, device: torch.device) -> None:
     """Put a pipeline where the plan wants it; also from another offload to this one."""
     pipe.remove_all_hooks()
     if offload == "none":

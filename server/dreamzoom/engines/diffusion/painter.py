@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamzoom.engines.base import COARSE, KNOWN, UNKNOWN
 from dreamzoom.engines.diffusion import canvas
 from dreamzoom.engines.diffusion.families import Family
 from dreamzoom.engines.diffusion.watch import Previews, Watch
-from dreamzoom.engines.diffusion.words import Words
+from dreamzoom.engines.diffusion.words import PromptEncoder
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 from dreamzoom.report import Report
 from dreamzoom.zoom.codec import VaeCodec
 from dreamzoom.zoom.denoiser import Prompt
@@ -25,7 +25,7 @@ CELL = 8
 
 
 @dataclass(frozen=True)
-class Settings:
+class PaintSettings:
     """How to paint: denoising steps, and the strength (0..1) with which coarse pixels are painted anew."""
 
     steps: int
@@ -34,7 +34,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Order:
-    """One picture to paint: its words, how closely to follow them, and what its randomness comes from."""
+    """One picture to paint: its prompts, how closely to follow them, and what its randomness comes from."""
 
     prompt: Prompt
     negative: str
@@ -54,13 +54,13 @@ class Painter:
     Args:
         pipe: The `diffusers` pipeline on its device.
         family: What it is.
-        words: Reads prompts for it.
+        encoder: Reads prompts for it.
         settings: How to paint.
         watch: The hooks on its networks.
     """
 
-    def __init__(self, pipe: Any, family: Family, words: Words, settings: Settings, watch: Watch):
-        self.pipe, self.family, self.words, self.settings, self.watch = pipe, family, words, settings, watch
+    def __init__(self, pipe: Any, family: Family, encoder: PromptEncoder, settings: PaintSettings, watch: Watch):
+        self.pipe, self.family, self.encoder, self.settings, self.watch = pipe, family, encoder, settings, watch
         self.previews = Previews()
         self.native = native_side(pipe, family)
 
@@ -71,7 +71,7 @@ class Painter:
 
         Args:
             rgb: (H, W, 3) float32 sRGB, undefined where `mask` is UNKNOWN.
-            mask: (H, W) uint8 of `engines.base`.
+            mask: (H, W) uint8: UNKNOWN, COARSE or KNOWN.
             order: Words and seed.
             report: Where a cancel arrives.
             progress: Whether this is the whole step, so that its progress is the step's.
@@ -144,7 +144,7 @@ class Painter:
             "callback_on_step_end": self._step(size),
             self.family.guide: order.guidance,
         }
-        arguments |= self.words.for_painter(order.prompt, order.negative, guided) | self.family.extra
+        arguments |= self.encoder.for_painter(order.prompt, order.negative, guided) | self.family.extra
         self._last = None
         try:
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Words to what the networks read: common style, prompts longer than the encoder, mixtures of prompts."""
+"""Prompts to what the networks read: common style, prompts longer than the encoder, mixtures of prompts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST = 512
 """Tokens that the other encoders are asked for."""
 
 
-class Words:
+class PromptEncoder:
     """Reads prompts for one pipeline.
 
     Args:

@@ -57,6 +57,6 @@ def _edge_shares(edge: np.ndarray, outliers: float) -> np.ndarray:
 def _smooth_field(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """A smooth random field of unit standard deviation with a few bumps across the picture."""
     knots = rng.standard_normal((6, 6))
-    field = zoom(knots, (shape[0] / 6, shape[1] / 6), order=3, mode="reflect", grid_mode=True)
+    field = np.asarray(zoom(knots, (shape[0] / 6, shape[1] / 6), order=3, mode="reflect", grid_mode=True))
     field = field[: shape[0], : shape[1]]
     return (field - field.mean()) / max(field.std(), 1e-9)

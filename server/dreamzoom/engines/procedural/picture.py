@@ -18,7 +18,7 @@ from numba import njit
 from dreamzoom.engines.procedural import recipe as R
 from dreamzoom.engines.procedural.kernels import colour, ground, height, march, openness, sample
 from dreamzoom.engines.procedural.noise import mix, smooth
-from dreamzoom.engines.procedural.surface import stars
+from dreamzoom.engines.procedural.styles.space import stars
 
 SAME = 0.03
 """Neighbouring pixels lie on one surface where their depths differ by less than this share."""

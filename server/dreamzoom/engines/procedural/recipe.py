@@ -1,14 +1,11 @@
-"""The numbers that steer one style of one level: where each stands in a recipe,
-a float64 row read by the compiled code.
-"""
+"""The numbers that steer one style of one level: where each stands in a recipe, a float64 row for compiled code."""
 
 from __future__ import annotations
 
 STYLE, SNOW, NIGHT, MIST, RELIEF, FREQUENCY, BLOOM, WET, GLOW, WRAP, SHEEN, VARIETY, MIX, AUTUMN = range(14)
 """Style's index; how snowy, nightly, misty (0..1); multipliers of height and of feature density; flowers, water,
-emission (0..1 or
-more); how far light wraps around (0..1); strength of the highlight; a random number in 0..1; share of the level;
-autumn (0..1)."""
+emission (0..1 or more); how far light wraps around (0..1); strength of the highlight; a random number in 0..1; share of
+the level; autumn (0..1)."""
 
 COLOURS = 14
 """Five colours of the palette, linear RGB, three numbers each."""
@@ -17,9 +14,8 @@ SUN, SKY, HAZE = 29, 32, 35
 """Linear RGB of the sun, of the sky's light, of the haze."""
 
 HAZE_AMOUNT, RISE, BASE = 38, 39, 40
-"""Strength of the haze; radius about the focus in which the relief rises from nothing;
-how much of the smooth form is there.
-"""
+"""Strength of the haze; radius about the focus in which the relief rises from nothing; how much of the smooth form is
+there."""
 
 LENGTH = 41
 

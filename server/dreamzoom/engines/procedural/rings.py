@@ -72,14 +72,20 @@ def bake_shade(grids: np.ndarray, rings: np.ndarray, least: float) -> Shade:
         least: As in `kernels.bake_shadows`.
     """
     sun, ceiling = np.empty_like(grids[0]), float(grids.max()) + 1e-3
-    in_parts(lambda a, b: kernels.bake_shadows(grids, rings, *SUN, ceiling, least, sun, a, b), len(sun), 16)
+    x, y, z = SUN
+    in_parts(lambda a, b: kernels.bake_shadows(grids, rings, x, y, z, ceiling, least, sun, a, b), len(sun), 16)
     return Shade(sun, _openness(grids[0], 2 * rings[0, 2] / (len(sun) - 1)))
 
 
 def _heights_at(older: tuple, places: np.ndarray, footprint: float) -> np.ndarray:
     """Exact heights (N,) of places (N, 2)."""
-    out, last = np.empty(len(places)), len(older[0]) - 1
-    in_parts(lambda a, b: kernels.heights_at(*older, places[a:b], footprint, last, out[a:b]), len(places), 8192)
+    chain, recipes, seeds, counts = older
+    out, last = np.empty(len(places)), len(chain) - 1
+
+    def part(begin: int, end: int) -> None:
+        kernels.heights_at(chain, recipes, seeds, counts, places[begin:end], footprint, last, out[begin:end])
+
+    in_parts(part, len(places), 8192)
     return out
 
 

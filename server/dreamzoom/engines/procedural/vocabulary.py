@@ -11,7 +11,7 @@ import numpy as np
 
 from core.colour import srgb_to_linear
 from dreamzoom.engines.procedural import recipe as R
-from dreamzoom.engines.procedural.styles import MOODS
+from dreamzoom.engines.procedural.moods import MOODS
 
 MAX_STYLES = 3
 

@@ -175,10 +175,12 @@ class World:
     def _gather(self, level: int, numbers: range) -> Ground:
         """The rings of these numbers, the finest first, in the frame of `level`."""
         places, grids = self._heights(level, numbers)
-        tops = tuple(np.stack([self._moved(self._relief(g).tops[n], g, level) for g in numbers]) for n in range(2))
+        coarse, fine = (np.stack([self._moved(self._relief(g).tops[n], g, level) for g in numbers]) for n in range(2))
         shades = [self._shade(g) for g in numbers]
         sun, sky = (np.stack([getattr(shade, name) for shade in shades]) for name in ("sun", "sky"))
-        return Ground(self._chain(level, self.finer), places, grids, tops, sun, sky, float(grids.max()) + 1e-3)
+        return Ground(
+            self._chain(level, self.finer), places, grids, (coarse, fine), sun, sky, float(grids.max()) + 1e-3
+        )
 
     def _heights(self, level: int, numbers: range) -> tuple[np.ndarray, np.ndarray]:
         """Places (R, 3) and heights (R, n+1, n+1) float32 of rings in the frame of `level`."""
@@ -273,7 +275,8 @@ class World:
         e = 0.12
         h = np.empty(5)
         places = np.array([(x, y), (x + e, y), (x - e, y), (x, y + e), (x, y - e)])
-        kernels.heights_at(*older, places, 0.03, len(older[0]) - 2, h)
+        chain, recipes, seeds, counts = older
+        kernels.heights_at(chain, recipes, seeds, counts, places, 0.03, len(chain) - 2, h)
         slope = np.array([h[1] - h[2], h[3] - h[4]]) / (2 * e)
         return np.array([(h[0] - z) * self.factor, *slope.clip(-1.5, 1.5)])
 

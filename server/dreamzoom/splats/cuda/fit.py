@@ -1,4 +1,4 @@
-"""The fit on the card: what `splats.fit` does with one view at a time. Nothing leaves the card but sizes and losses."""
+"""A fit on the GPU, as `splats.cpu_fit` does it on the CPU. Nothing leaves the GPU but sizes and losses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 
 from core.gaussians import Gaussians
 from dreamzoom.report import Report
-from dreamzoom.splats import fit as cpu
 from dreamzoom.splats import loss as cpu_loss
+from dreamzoom.splats import terms
 from dreamzoom.splats.colours import PULL
 from dreamzoom.splats.cuda import loss
 from dreamzoom.splats.cuda.driver import Card
@@ -17,8 +17,8 @@ from dreamzoom.splats.cuda.pictures import averaged, linear_to_srgb, repeated, s
 from dreamzoom.splats.cuda.raster import Lens, Parameters, Seen, see, shaded, uploaded
 from dreamzoom.splats.cuda.surfels import Surfels
 from dreamzoom.splats.optimise import Rates
-from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE
 from dreamzoom.splats.target import Target
+from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE
 
 BYTES_A_PIXEL = 12 * KEPT + 140
 """Of a view's finest picture: lists and notes, the picture, its gradient, a quarter of the loss's planes."""
@@ -31,7 +31,7 @@ def bytes_needed(targets: list[Target], cap: int, background: Gaussians | None) 
     """GPU memory that a fit of at most `cap` surfels takes."""
     sizes = [target.mask.size for target in targets]
     frozen = 0 if background is None else len(background)
-    pixels = cpu.FINE**2 * max(sizes, default=0) * BYTES_A_PIXEL + sum(sizes) * BYTES_A_GOAL
+    pixels = terms.FINE**2 * max(sizes, default=0) * BYTES_A_PIXEL + sum(sizes) * BYTES_A_GOAL
     return round(SPARE * (pixels + cap * BYTES_A_SURFEL + frozen * BYTES_A_FROZEN))
 
 
@@ -41,16 +41,16 @@ class _View:
     def __init__(self, card: Card, target: Target):
         goal = cpu_loss.prepared(target.rgb, target.mask)
         self.goal, self.camera = loss.prepared(card, goal), target.camera
-        by_alpha, self.pixels = cpu.look(target, goal)
+        by_alpha, self.pixels = terms.look(target, goal)
         self.coloured, self.by_alpha = bool(goal.pixels), uploaded(card, by_alpha)
         self.lenses = {}
-        for samples in (1, cpu.FINE):
+        for samples in (1, terms.FINE):
             camera = target.camera.resized(samples * target.camera.width, samples * target.camera.height)
             self.lenses[samples] = Lens(card, camera, PIXEL_VARIANCE, NEAR)
 
 
 class CardFit:
-    """The state of one fit on the card; the same methods as `splats.fit.CpuFit`. Leaving it frees the card's memory."""
+    """The state of one fit on the card; the methods of `fit.FitState`. Leaving it frees the card's memory."""
 
     def __init__(
         self, card: Card, splats: Gaussians, targets: list[Target], covers: list[Target], background: Gaussians | None
@@ -100,7 +100,7 @@ class CardFit:
         if self._surfels is not None:
             self._surfels.values["rgb"] = rgb
         else:
-            self.splats = cpu.recoloured(self.splats, rgb.cpu().numpy())
+            self.splats = terms.recoloured(self.splats, rgb.cpu().numpy())
 
     def _solved(self, own: Parameters, start: torch.Tensor, passes: int, report: Report, samples: int) -> torch.Tensor:
         """Linear colours (N, 3), from `start`."""
@@ -125,7 +125,7 @@ class CardFit:
 
     def start(self) -> None:
         """Begin to move the splats."""
-        floor = np.log(0.4 * cpu.footprints(self.splats.means, [view.camera for view in self.views]))
+        floor = np.log(0.4 * terms.footprints(self.splats.means, [view.camera for view in self.views]))
         self._surfels = Surfels(self.card, self.splats, floor)
 
     @property
@@ -143,11 +143,11 @@ class CardFit:
         if view.coloured:
             value, by_rgb = loss.loss(self.card, averaged(seen.rgb, samples), view.goal)
             grad_rgb = repeated(by_rgb, samples)
-        grad_alpha = torch.where(seen.alpha < cpu.SOLID, repeated(view.by_alpha, samples), 0.0)
+        grad_alpha = torch.where(seen.alpha < terms.SOLID, repeated(view.by_alpha, samples), 0.0)
         found, visible = seen.gradients(own, grad_rgb, grad_alpha)
         scales = surfels.values["log_scales"]
         third = found["log_scales"][:, 2:] * (scales == scales.amin(1, keepdim=True))
-        size = torch.exp(scales - surfels.floor[:, None]) * (cpu.SIZE_WEIGHT / view.pixels)
+        size = torch.exp(scales - surfels.floor[:, None]) * (terms.SIZE_WEIGHT / view.pixels)
         held = _held(surfels, view.pixels)
         rgb = surfels.values["rgb"]
         bend = torch.where(rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((rgb + 0.055) / 1.055) ** 1.4)
@@ -158,7 +158,7 @@ class CardFit:
             "logit_opacities": found["logit_opacities"][:, None],
             "rgb": found["rgb_linear"] * bend,
         }
-        surfels.step(gradients, visible, rates, cpu.FAINT / view.pixels)
+        surfels.step(gradients, visible, rates, terms.FAINT / view.pixels)
         return value
 
     def relocate(self, cap: int, rng: np.random.Generator) -> None:
@@ -171,14 +171,14 @@ class CardFit:
 
 
 def _held(surfels: Surfels, pixels: int) -> dict[str, torch.Tensor]:
-    """Gradients that hold surfels to where they started: `fit._held`."""
+    """Gradients that hold surfels to where they started: `cpu_fit._held`."""
     home, values = surfels.home, surfels.values
     w, x, y, z = home["quaternions"].T
     normal = torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)
     away = ((values["means"] - home["means"]) * normal).sum(1, keepdim=True)
     variance = torch.exp(2 * values["log_scales"].amin(1, keepdim=True))
     return {
-        "means": (cpu.HOLD_PLANE / pixels) * away / variance * normal,
-        "quaternions": (cpu.HOLD_TURN / pixels) * (values["quaternions"] - home["quaternions"]),
-        "log_scales": (cpu.HOLD_SIZE / pixels) * (values["log_scales"] - home["log_scales"]),
+        "means": (terms.HOLD_PLANE / pixels) * away / variance * normal,
+        "quaternions": (terms.HOLD_TURN / pixels) * (values["quaternions"] - home["quaternions"]),
+        "log_scales": (terms.HOLD_SIZE / pixels) * (values["log_scales"] - home["log_scales"]),
     }

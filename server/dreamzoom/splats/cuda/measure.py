@@ -25,9 +25,12 @@ from dreamzoom.splats import fit as fitting
 from dreamzoom.splats.cuda import probe, raster
 from dreamzoom.splats.cuda.driver import Card
 from dreamzoom.splats.cuda.fit import CardFit
+from dreamzoom.splats.initial import initial
 from dreamzoom.splats.optimise import Rates
-from dreamzoom.splats.rasterize import NEAR, PIXEL_VARIANCE, camera_arrays, rasterize, see
+from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.splats.target import Target
+from dreamzoom.splats.terms import FINE
+from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE, camera_arrays, see
 
 SIZE, SPLATS, STEPS = 512, 200_000, 1000
 SMALL_SIZE, SMALL_SPLATS, SMALL_STEPS = 256, 50_000, 120
@@ -91,7 +94,7 @@ def scene(size: int, count: int) -> tuple[Gaussians, list[Target], list[Target]]
     """Surfels to start from, at most `count`; targets; and views between them that are held out."""
     anchor = view(int(count**0.5 / WIDER), 0.0).widened(WIDER)
     rgb, depth = truth(anchor)
-    splats = fitting.initial(lift(anchor, depth, rgb, view=0), [anchor])
+    splats = initial(lift(anchor, depth, rgb, view=0), [anchor])
     known = np.ones((size, size), bool)
     targets = [Target(view(size, x), truth(view(size, x))[0], known) for x in (0.0, -0.12, 0.12)]
     held_out = [Target(view(size, x), truth(view(size, x))[0], known) for x in (-0.05, 0.05)]
@@ -180,11 +183,11 @@ def _steps(card: Card) -> Figures:
         place.solve(1, Report())
         place.start()
         fine = round(fitting.FINE_SHARE * STEPS)
-        for samples in (1, fitting.FINE):
+        for samples in (1, FINE):
             for view in place.views:
                 place.descend(view, Rates(), samples)  # memory is taken the first time
         rng, began = np.random.default_rng(0), _now()
-        for name, samples, count in (("step_ms", 1, STEPS - fine), ("fine_step_ms", fitting.FINE, fine)):
+        for name, samples, count in (("step_ms", 1, STEPS - fine), ("fine_step_ms", FINE, fine)):
             before = _now()
             for step in range(count):
                 place.descend(place.views[step % len(place.views)], Rates(), samples)

@@ -1,4 +1,4 @@
-"""Pictures on the card: the sRGB curve and finer grids of rays, as in `core.colour` and `splats.colours`."""
+"""Pictures on the card: the sRGB curve and finer grids of rays, as in `core.colour` and `splats.supersampling`."""
 
 from __future__ import annotations
 

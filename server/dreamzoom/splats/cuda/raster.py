@@ -12,7 +12,7 @@ from core.gaussians import Gaussians
 from dreamzoom.splats.cuda.driver import Card
 from dreamzoom.splats.cuda.layout import KEPT, ROW_THREADS, TILE, TILE_THREADS, WARP
 from dreamzoom.splats.project import COLUMNS, GRADIENTS
-from dreamzoom.splats.rasterize import camera_arrays
+from dreamzoom.splats.view_table import camera_arrays
 
 PIECE = 4096
 """Pixels of a splat's box that one warp adds up."""
@@ -204,7 +204,7 @@ def rasterize(
     tau: float,
     near: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same as `cpu.blend_hits` of `rasterize.see`: linear RGB, alpha, depth; float32.
+    """The same as `cpu.blend_hits` of `view_table.see`: linear RGB, alpha, depth; float32.
 
     Args:
         card: Where.

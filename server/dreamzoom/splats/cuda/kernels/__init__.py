@@ -15,6 +15,8 @@ from pathlib import Path
 
 from dreamzoom.splats.cuda.layout import SIGNATURES
 
+PACKAGE = __name__.partition(".")[0]
+
 MODULES = {
     "adam": "fitting",
     "add_pieces": "backward",
@@ -52,23 +54,30 @@ def digest() -> str:
     for file in sorted(Path(__file__).parent.glob("[a-z]*.py")):
         told += _code(file.read_text(encoding="utf-8"))
         told += _constants(vars(importlib.import_module(f"{__name__}.{file.stem}")))
-    for function in sorted(BORROWED, key=lambda function: (function.__module__, function.__qualname__)):
+    for function in sorted(BORROWED, key=lambda function: (function.__qualname__, inspect.getsource(function))):
         told += _code(inspect.getsource(function))
         told += _constants({name: function.__globals__.get(name) for name in function.__code__.co_names})
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def _code(text: str) -> list[str]:
-    """The tokens of Python source, without comments and docstrings: these may change freely."""
-    told, before = [], tokenize.NEWLINE
+    """The tokens of Python source, without what may change freely: comments, docstrings, and imports of this package,
+    so that modules may move. What they import is told by itself.
+    """
+    told: list[str] = []
+    statement: list[str] = []
+    before = tokenize.NEWLINE
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in (tokenize.COMMENT, tokenize.NL):
             continue
         starts = before in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
         if not (token.type == tokenize.STRING and starts):
-            told.append(token.string)
+            statement.append(token.string)
+        if token.type == tokenize.NEWLINE:
+            told += [] if len(statement) == 1 or statement[:2] == ["from", PACKAGE] else statement
+            statement = []
         before = token.type
-    return told
+    return told + statement
 
 
 def _constants(names: dict) -> list[str]:

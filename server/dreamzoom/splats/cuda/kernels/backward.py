@@ -11,14 +11,14 @@ import math
 
 from numba import cuda, float32
 
-from dreamzoom.splats import gradient
+from dreamzoom.splats import gradient as on_cpu
 from dreamzoom.splats.cuda.kernels.device import borrowed, device
 from dreamzoom.splats.cuda.kernels.hits import CUT2, HALF, ONE, ZERO, alpha_of, listed, meet
 from dreamzoom.splats.cuda.layout import WARP
 from dreamzoom.splats.project import GRADIENTS
 
-_surfel_hit = borrowed(gradient._surfel_hit)
-_general_hit = borrowed(gradient._general_hit)
+_surfel_hit = borrowed(on_cpu._surfel_hit)
+_general_hit = borrowed(on_cpu._general_hit)
 FOUR = 4
 ROW_STEP, FOUR_STEP = GRADIENTS + 1, FOUR + 1
 """Floats between two threads' sums in shared memory: odd, so that they lie in different banks."""
@@ -69,6 +69,30 @@ def _find(i, lists, used, first, pixel, pixels):
     return -1
 
 
+@device
+def _cells(piece, i, starts, cells, box):
+    """A piece of the box of splat i: the box's first column and row, its columns, and the piece's range of pixels.
+
+    Pixels of a box are counted along its rows; starts and cells as in `gather_rows`.
+    """
+    left, across, top = box[i, 0], box[i, 1] - box[i, 0], box[i, 2]
+    begin = (piece - starts[i]) * cells
+    return left, top, across, begin, min(begin + cells, across * (box[i, 3] - top))
+
+
+@device
+def _add_threads(thread, own, parts, out):
+    """Add up the threads' own (C,) in order, into out (C,); parts (WARP, C or more) is shared memory."""
+    for k in range(len(own)):
+        parts[thread, k] = own[k]
+    cuda.syncthreads()
+    if thread < len(own):
+        total = ZERO
+        for other in range(WARP):
+            total += parts[other, thread]
+        out[thread] = total
+
+
 @cuda.jit
 def gather_rows(
     splats, starts, cells, table, box, width, lists, used, first, by_alpha, weights, grad_rgb, rows
@@ -88,8 +112,7 @@ def gather_rows(
     i = splats[piece]
     for k in range(GRADIENTS):
         row[k] = ZERO
-    left, across, top = box[i, 0], box[i, 1] - box[i, 0], box[i, 2]
-    begin, end = (piece - starts[i]) * cells, min((piece - starts[i] + 1) * cells, across * (box[i, 3] - top))
+    left, top, across, begin, end = _cells(piece, i, starts, cells, box)
     for cell in range(begin + thread, end, WARP):
         line = cell // across
         x, y = left + cell - line * across, top + line
@@ -109,14 +132,7 @@ def gather_rows(
         row[9] += by_alpha[slot] * fall
         for k in range(3):
             row[10 + k] += weights[slot] * grad_rgb[y, x, k]
-    for k in range(GRADIENTS):
-        parts[thread, k] = row[k]
-    cuda.syncthreads()
-    if thread < GRADIENTS:
-        total = ZERO
-        for other in range(WARP):
-            total += parts[other, thread]
-        rows[piece, thread] = total
+    _add_threads(thread, row, parts, rows[piece])
 
 
 @cuda.jit
@@ -150,8 +166,7 @@ def spread(splats, starts, cells, box, width, lists, used, first, weights, resid
     i = splats[piece]
     for k in range(FOUR):
         own[k] = ZERO
-    left, across, top = box[i, 0], box[i, 1] - box[i, 0], box[i, 2]
-    begin, end = (piece - starts[i]) * cells, min((piece - starts[i] + 1) * cells, across * (box[i, 3] - top))
+    left, top, across, begin, end = _cells(piece, i, starts, cells, box)
     for cell in range(begin + thread, end, WARP):
         line = cell // across
         x, y = left + cell - line * across, top + line
@@ -160,14 +175,7 @@ def spread(splats, starts, cells, box, width, lists, used, first, weights, resid
             for k in range(3):
                 own[k] += weights[slot] * residual[y, x, k]
             own[3] += weights[slot] * weight[y, x]
-    for k in range(FOUR):
-        parts[thread, k] = own[k]
-    cuda.syncthreads()
-    if thread < FOUR:
-        total = ZERO
-        for other in range(WARP):
-            total += parts[other, thread]
-        sums[piece, thread] = total
+    _add_threads(thread, own, parts, sums[piece])
 
 
 @cuda.jit

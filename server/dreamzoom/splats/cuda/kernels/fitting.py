@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import cuda, float32
 
-from dreamzoom.splats import loss, optimise
+from dreamzoom.splats import loss
+from dreamzoom.splats import optimise as optimiser
 from dreamzoom.splats.cuda.kernels.device import borrowed, device
 from dreamzoom.splats.cuda.layout import WINDOW
 
@@ -16,7 +17,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 _ssim_slopes = borrowed(loss.ssim_slopes)
 _pixel_slope = borrowed(loss.pixel_slope)
-_step = borrowed(optimise._step)
+_step = borrowed(optimiser._step)
 
 
 @cuda.jit

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import cuda, float32, int32, uint32
 
+from dreamzoom.splats.cuda.kernels.device import device
 from dreamzoom.splats.cuda.kernels.hits import (
     BATCH,
     HALF,
@@ -26,6 +27,38 @@ from dreamzoom.splats.cuda.layout import KEPT, NEAREST, TILE
 from dreamzoom.splats.project import COLUMNS
 
 NOTHING = np.float32(np.inf)
+
+
+@device
+def _next_hits(wanted, begin, end, left, top, splat_data, shared, x, y, bits, near, last, depths, splats):
+    """A pixel's nearest hits beyond the last ones, of all splats of its tile. All threads of a block call it together.
+
+    Args:
+        wanted: 0 where this thread only helps to load the splats.
+        begin, end: The tile's splats in tile_splats.
+        left, top: The tile's first pixel.
+        splat_data: tile_splats, table and box as in `forward`.
+        shared: rows, ids and covers of `load`.
+        x, y, bits: The thread's pixel, of `pixel_of`.
+        near: Hits nearer than this z-depth are not seen.
+        last: Z-depth and splat of the last hit that was found before.
+        depths, splats: (NEAREST,), out: the hits in order.
+
+    Returns:
+        How many hits there are, and whether there are more beyond.
+    """
+    tile_splats, table, box = splat_data
+    rows, ids, covers = shared
+    held, more = 0, 0
+    for base in range(begin, end, BATCH):
+        count = min(BATCH, end - base)
+        cuda.syncthreads()
+        load(cuda.threadIdx.x, base, count, left, top, tile_splats, table, box, rows, ids, covers)
+        cuda.syncthreads()
+        if wanted != 0:
+            held, left_out = gather(count, rows, ids, covers, x, y, bits, near, last[0], last[1], held, depths, splats)
+            more |= left_out
+    return held, more
 
 
 @cuda.jit
@@ -48,13 +81,12 @@ def forward(
     rows = cuda.shared.array((BATCH, COLUMNS), float32)
     ids = cuda.shared.array(BATCH, int32)
     covers = cuda.shared.array(BATCH, uint32)
+    shared, splat_data = (rows, ids, covers), (tile_splats, table, box)
     depths = cuda.local.array(NEAREST, float32)
     splats = cuda.local.array(NEAREST, int32)
     thread, tile = cuda.threadIdx.x, cuda.blockIdx.x
-    px, py = pixel_of(thread)
     left, top = (tile % columns) * TILE, (tile // columns) * TILE
-    x, y = left + px, top + py
-    bits = uint32((1 << px) | (1 << (TILE + py)))
+    x, y, bits = pixel_of(thread, left, top)
     begin, end = tile_start[tile], tile_start[tile + 1]
     inside = x < width and y < height
     pixel, pixels = y * width + x, width * height
@@ -62,17 +94,10 @@ def forward(
     clear, red, green, blue, far = ONE, ZERO, ZERO, ZERO, ZERO
     last_z, last_i, total = -ONE, -1, 0
     while cuda.syncthreads_or(open_) != 0:
-        held, more = 0, 0
-        for base in range(begin, end, BATCH):
-            count = min(BATCH, end - base)
-            cuda.syncthreads()
-            load(thread, base, count, left, top, tile_splats, table, box, rows, ids, covers)
-            cuda.syncthreads()
-            if open_ != 0:
-                held, left_out = gather(
-                    count, rows, ids, covers, x, y, bits, near, last_z, last_i, held, depths, splats
-                )
-                more |= left_out
+        last = last_z, last_i
+        held, more = _next_hits(
+            open_, begin, end, left, top, splat_data, shared, x, y, bits, near, last, depths, splats
+        )
         if open_ != 0:
             for at in range(held):
                 i = splats[at]
@@ -111,13 +136,12 @@ def overflow(tile_start, tile_splats, table, box, columns, width, height, near, 
     rows = cuda.shared.array((BATCH, COLUMNS), float32)
     ids = cuda.shared.array(BATCH, int32)
     covers = cuda.shared.array(BATCH, uint32)
+    shared, splat_data = (rows, ids, covers), (tile_splats, table, box)
     depths = cuda.local.array(NEAREST, float32)
     splats = cuda.local.array(NEAREST, int32)
     thread, tile = cuda.threadIdx.x, cuda.blockIdx.x
-    px, py = pixel_of(thread)
     left, top = (tile % columns) * TILE, (tile // columns) * TILE
-    x, y = left + px, top + py
-    bits = uint32((1 << px) | (1 << (TILE + py)))
+    x, y, bits = pixel_of(thread, left, top)
     begin, end = tile_start[tile], tile_start[tile + 1]
     pixel, pixels = y * width + x, width * height
     total, done = 0, KEPT
@@ -127,14 +151,8 @@ def overflow(tile_start, tile_splats, table, box, columns, width, height, near, 
         last_i = lists[(KEPT - 1) * pixels + pixel]
         _, last_z = meet(table, last_i, float32(x) + HALF - table[last_i, 0], float32(y) + HALF - table[last_i, 1])
     while cuda.syncthreads_or(1 if done < total else 0) != 0:
-        held = 0
-        for base in range(begin, end, BATCH):
-            count = min(BATCH, end - base)
-            cuda.syncthreads()
-            load(thread, base, count, left, top, tile_splats, table, box, rows, ids, covers)
-            cuda.syncthreads()
-            if done < total:
-                held, _ = gather(count, rows, ids, covers, x, y, bits, near, last_z, last_i, held, depths, splats)
+        last, open_ = (last_z, last_i), 1 if done < total else 0
+        held, _ = _next_hits(open_, begin, end, left, top, splat_data, shared, x, y, bits, near, last, depths, splats)
         if done < total:
             for at in range(min(held, total - done)):
                 lists[listed(done + at, pixel, pixels, first)] = splats[at]

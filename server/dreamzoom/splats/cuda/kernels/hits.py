@@ -60,10 +60,14 @@ def listed(at, pixel, pixels, first):
 
 
 @device
-def pixel_of(thread):
-    """The pixel of a tile that a thread has: a warp has 8 × 4 of them."""
+def pixel_of(thread, left, top):
+    """The pixel (x, y) that a thread has of the tile whose first pixel is (left, top), and its bits in `load`'s covers.
+
+    A warp has 8 × 4 pixels.
+    """
     warp, lane = thread // 32, thread % 32
-    return (warp % 2) * 8 + lane % 8, (warp // 2) * 4 + lane // 8
+    px, py = (warp % 2) * 8 + lane % 8, (warp // 2) * 4 + lane // 8
+    return left + px, top + py, uint32((1 << px) | (1 << (TILE + py)))
 
 
 @device

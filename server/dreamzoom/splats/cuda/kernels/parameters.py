@@ -132,16 +132,16 @@ def shade(means, sh, centre, rgb_linear):
     i = cuda.grid(1)
     if i >= means.shape[0]:
         return
-    value, slope = cuda.local.array(TERMS, float64), cuda.local.array((TERMS, 3), float64)
+    value = cuda.local.array(TERMS, float64)
     terms = sh.shape[1]
     x, y, z = float(means[i, 0]) - centre[0], float(means[i, 1]) - centre[1], float(means[i, 2]) - centre[2]
     length = max(math.sqrt(x * x + y * y + z * z), 1e-30)
-    _basis(terms, x / length, y / length, z / length, value, slope)
+    _basis(terms, x / length, y / length, z / length, value)
     for channel in range(3):
         colour = 0.5
         for term in range(terms):
             colour += value[term] * sh[i, term, channel]
-        rgb_linear[i, channel] = _linear(colour)[0]
+        rgb_linear[i, channel] = _linear(colour)
 
 
 @cuda.jit

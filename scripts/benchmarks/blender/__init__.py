@@ -1,0 +1,1 @@
+"""What Blender shows, measured in processes of its own."""

@@ -1,0 +1,1 @@
+"""The diffusion engine, without its weights."""

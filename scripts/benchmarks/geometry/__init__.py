@@ -1,0 +1,1 @@
+"""Depth, projection and alignment against worlds whose answer is known."""

@@ -1,0 +1,48 @@
+"""The command line: `python -m dreamzoom COMMAND`. Exit codes: 0 done, 2 bad request, 3 cancelled, 4 engine not
+available, 1 anything else. Errors are one line on standard error; DREAMZOOM_DEBUG=1 adds where they come from.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from core.errors import BadRequest, Cancelled, EngineUnavailable, explained
+from dreamzoom.cli.output import BAD_REQUEST, CANCELLED, DONE, FAILED, NOT_AVAILABLE
+from dreamzoom.cli.parser import build_parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        options = build_parser().parse_args(arguments)
+        return options.run(options) or DONE
+    except KeyboardInterrupt:
+        return _refuse(Cancelled())
+    except BrokenPipeError:  # of `| head`: what was wanted was read
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+    except Exception as error:
+        return _refuse(error)
+
+
+def _refuse(error: Exception) -> int:
+    """Tell an error in one line; returns its exit code."""
+    if os.environ.get("DREAMZOOM_DEBUG"):
+        traceback.print_exception(error)
+    message, remedy = explained(error)
+    sys.stderr.write(f"{message} ({remedy})\n" if remedy else f"{message}\n")
+    match error:
+        case BadRequest():
+            return BAD_REQUEST
+        case Cancelled():
+            return CANCELLED
+        case EngineUnavailable():
+            return NOT_AVAILABLE
+    return FAILED

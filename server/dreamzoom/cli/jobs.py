@@ -1,0 +1,115 @@
+"""Commands that make, run and show jobs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import BadRequest
+from dreamzoom.cli.output import print_json, print_text
+
+if TYPE_CHECKING:
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.wire import Request
+
+
+def example(options: argparse.Namespace) -> None:
+    """Print a valid request."""
+    from dreamzoom.example import example
+    from dreamzoom.request import validation
+
+    levels = options.levels
+    if levels is None:
+        levels = 6 if options.preset in (None, "straight") else 1
+    if not 1 <= levels <= 64:
+        raise BadRequest("levels", f"must be a list of 1 to 64 entries; got {levels}")
+    request = validation.convert_request(example(levels, options.size, options.factor, options.engine, options.preset))
+    print_text(validation.encode_request(request).decode())
+
+
+def schema(options: argparse.Namespace) -> None:
+    """Print the request's JSON Schema."""
+    from dreamzoom.request import validation
+
+    print_json(validation.request_schema())
+
+
+def generate(options: argparse.Namespace) -> None:
+    """Run a request's job."""
+    from dreamzoom.pipeline.folder import Folder
+
+    _run_job(read_request(options.request), Folder(options.out))
+
+
+def resume(options: argparse.Namespace) -> None:
+    """Go on with a job that was stopped."""
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.generate import read_request
+
+    folder = Folder(options.job)
+    _run_job(read_request(folder), folder)
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Begin a request's job without running it, and list its steps."""
+    from dreamzoom.cli.terminal import Terminal
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.run_step import prepare as begin
+
+    with Terminal(sys.stderr) as terminal:
+        names = begin(read_request(options.request), Folder(options.out), terminal)
+    print_text("".join(f"{name}\n" for name in names))
+
+
+def run_step(options: argparse.Namespace) -> None:
+    """Run one step of a job that was begun."""
+    from dreamzoom.cli.terminal import Terminal, cancel_on_interrupt
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.run_step import run_step as run
+
+    with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
+        ran = run(Folder(options.job), options.step, terminal, cancel, force=options.force)
+    sys.stderr.write(f"{options.step} {'done' if ran else 'was done before'}\n")
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """Show a job's levels, sizes and times."""
+    from dreamzoom.pipeline import inspect as inspection
+    from dreamzoom.pipeline.folder import Folder
+
+    found = inspection.inspect(Folder(options.job))
+    if options.json:
+        print_json(found)
+    else:
+        print_text(inspection.table(found) + "\n")
+
+
+def read_request(name: str) -> Request:
+    """The request in a file, or on standard input for "-". Paths of pictures in it count from where it lies."""
+    from dreamzoom.request import validation
+    from dreamzoom.request.inputs import located
+
+    if name == "-":
+        data, base = sys.stdin.buffer.read(validation.MAX_REQUEST_BYTES + 1), Path.cwd()
+    else:
+        try:
+            with Path(name).open("rb") as file:
+                data, base = file.read(validation.MAX_REQUEST_BYTES + 1), Path(name).parent
+        except OSError as error:
+            raise BadRequest("request", f"must be a file that can be read: {name}: {error.strerror}") from None
+    return located(validation.decode_request(data), base)
+
+
+def _run_job(request: Request, folder: Folder) -> None:
+    from dreamzoom.cli.terminal import Terminal, cancel_on_interrupt
+    from dreamzoom.pipeline.generate import generate
+    from dreamzoom.stages.base import layout
+
+    with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
+        summary = generate(request, folder, terminal, cancel)
+    done = f"{len(summary.ran)} steps done"
+    kept = f", {len(summary.skipped)} were done before" if summary.skipped else ""
+    sys.stderr.write(f"{done}{kept}, {summary.seconds:.1f} s\n")
+    print_text(f"{folder.path(layout.RESULT.path())}\n")

@@ -1,0 +1,99 @@
+"""Which engines there are, whether they can run here, and how a request makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    from dreamzoom.engines.base import Engine
+    from dreamzoom.wire import Request
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One engine: how to learn whether it can run here (reason and remedy, both empty when it can),
+    and how to make it.
+    """
+
+    probe: Callable[[], tuple[str, str]]
+    make: Callable[[Request], Engine]
+
+
+def _missing(*packages: str) -> tuple[str, str]:
+    """Why these packages keep an engine from running: reason and remedy, empty when all are there. Imports nothing."""
+    from importlib.util import find_spec
+
+    absent = [name for name in packages if find_spec(name) is None]
+    if not absent:
+        return "", ""
+    return f"missing packages: {', '.join(absent)}", "install the server's environment again (python server/install.py)"
+
+
+def _make_procedural(request: Request) -> Engine:
+    from dreamzoom import wire
+    from dreamzoom.engines.procedural.engine import ProceduralEngine
+
+    count, path, own = len(request.levels), request.path(), request.engine
+    assert isinstance(own, wire.ProceduralEngine)
+    return ProceduralEngine(
+        [level.prompt for level in request.levels],
+        [request.level_seed(index) for index in range(count)],
+        request.zoom_factor,
+        path.focuses,
+        distortion=own.distortion,
+        loop=path.loop,
+        side=max(request.width, request.height),
+    )
+
+
+def _make_spectral(request: Request) -> Engine:
+    from dreamzoom import wire
+    from dreamzoom.engines.spectral import SpectralEngine
+
+    own = request.engine
+    assert isinstance(own, wire.SpectralEngine)
+    return SpectralEngine(own.contrast, own.relief, own.steps)
+
+
+def _make_diffusion(request: Request) -> Engine:
+    from dreamzoom.engines.diffusion import engine
+
+    return engine.make(request)
+
+
+ENGINES: dict[str, Entry] = {
+    "procedural": Entry(lambda: _missing("numba", "scipy"), _make_procedural),
+    "spectral": Entry(lambda: _missing("torch"), _make_spectral),
+    "diffusion": Entry(
+        lambda: _missing("torch", "diffusers", "transformers", "safetensors", "accelerate", "peft"), _make_diffusion
+    ),
+}
+
+
+def available() -> list[dict[str, Any]]:
+    """Every engine with whether it can run here: keys name, available, reason, remedy. Found by probing, cheap."""
+    rows = []
+    for name, entry in ENGINES.items():
+        reason, remedy = entry.probe()
+        rows.append({"name": name, "available": not reason, "reason": reason, "remedy": remedy})
+    return rows
+
+
+def make(request: Request) -> Engine:
+    """The engine that a request names.
+
+    Raises:
+        EngineUnavailable: It can't run here; the error carries the remedy.
+    """
+    name = str(request.engine.__struct_config__.tag)
+    entry = ENGINES.get(name)
+    if entry is None:
+        raise EngineUnavailable(f"engine {name!r} is not known", f"choose one of: {', '.join(ENGINES)}")
+    reason, remedy = entry.probe()
+    if reason:
+        raise EngineUnavailable(f"engine {name!r} can't run here: {reason}", remedy)
+    return entry.make(request)

@@ -1,0 +1,79 @@
+"""How far a job is and how long it will still take, judged by the steps' weights and the speed of those that ran."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from dreamzoom.pipeline.steps import Step
+
+
+class Eta:
+    """Counts the weights and seconds of a job's steps. Steps that were found done count as progress, not as speed.
+
+    Args:
+        steps: All of the job.
+        now: Returns the time in seconds.
+    """
+
+    def __init__(self, steps: Sequence[Step], now: Callable[[], float] = time.monotonic):
+        self._time = now
+        self._began = now()
+        self._total = sum(step.weight for step in steps) or 1.0
+        self._waiting = {step.name: step for step in steps}
+        self._passed = 0.0  # weight of the steps that are behind
+        self._now: tuple[Step, float, float] | None = None  # the step that runs, when it began, its fraction
+        self._weight: dict[str, float] = defaultdict(float)  # of the steps that ran here, by stage
+        self._spent: dict[str, float] = defaultdict(float)  # their seconds
+        self._highest = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return self._time() - self._began
+
+    @property
+    def fraction(self) -> float:
+        """Of the whole job, 0 to 1, never falling."""
+        part = self._now[0].weight * self._now[2] if self._now else 0.0
+        self._highest = min(max(self._highest, (self._passed + part) / self._total), 1.0)
+        return self._highest
+
+    def skip(self, step: Step) -> None:
+        """Count a step that was found done."""
+        self._waiting.pop(step.name)
+        self._passed += step.weight
+
+    def at(self, step: Step, fraction: float) -> None:
+        """Count a step that runs and of which `fraction` is done."""
+        if self._now is None or self._now[0] is not step:
+            self._now = (step, self._time(), 0.0)
+        self._now = (step, self._now[1], min(max(fraction, 0.0), 1.0))
+
+    def finish(self, step: Step) -> None:
+        """Count a step that ran to its end."""
+        if self._now is not None:
+            self._weight[step.stage.shown_as] += step.weight
+            self._spent[step.stage.shown_as] += self._time() - self._now[1]
+        self._now = None
+        self.skip(step)
+
+    def seconds_left(self) -> float | None:
+        """By the speed of each stage where it was measured, else by that of all; None while nothing was measured."""
+        weight, spent = dict(self._weight), dict(self._spent)
+        if self._now:
+            step, began, fraction = self._now
+            if fraction > 0.05:
+                weight[step.stage.shown_as] = weight.get(step.stage.shown_as, 0.0) + fraction * step.weight
+                spent[step.stage.shown_as] = spent.get(step.stage.shown_as, 0.0) + self._time() - began
+        if not sum(weight.values()):
+            return None
+        overall = sum(spent.values()) / sum(weight.values())
+        left = 0.0
+        for step in self._waiting.values():
+            share = 1 - self._now[2] if self._now and self._now[0] is step else 1.0
+            stage = step.stage.shown_as
+            rate = spent[stage] / weight[stage] if weight.get(stage) else overall
+            left += share * step.weight * rate
+        return left

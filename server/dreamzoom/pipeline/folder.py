@@ -1,0 +1,151 @@
+"""A job's folder: files are written whole or not at all, so that a process may be killed at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from core.atomic_files import TEMPORARY, beside
+from core.errors import DreamzoomError
+from dreamzoom.stages.base import layout
+from dreamzoom.stages.base.files import Format
+
+T = TypeVar("T")
+
+
+class FolderBusy(DreamzoomError):
+    """Another process works in this job folder."""
+
+
+class Folder:
+    """A job's folder. Names of files are relative to it, with "/" on every system.
+
+    Args:
+        root: Where it is; made when the first file is written.
+    """
+
+    def __init__(self, root: Path):
+        self.root = Path(root).absolute()
+
+    def path(self, name: str) -> Path:
+        """The file's full path. Raises ValueError for a name that leads out of the folder."""
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or any(":" in part or "\\" in part for part in parts) or name.startswith("/"):
+            raise ValueError(f"not a name within the job folder: {name!r}")
+        return self.root.joinpath(*parts)
+
+    def exists(self, name: str) -> bool:
+        """Whether this file is there."""
+        return self.path(name).is_file()
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes. Raises FileNotFoundError."""
+        return self.path(name).read_bytes()
+
+    def read_json(self, name: str) -> Any:
+        """The file's JSON. Raises FileNotFoundError, and ValueError for what is no JSON."""
+        return json.loads(self.read(name))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all, and durably."""
+        self.write_with(name, lambda temporary: temporary.write_bytes(data))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a value as readable JSON. Raises ValueError for NaN and infinities."""
+        self.write(name, (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
+
+    def write_with(self, name: str, writer: Callable[[Path], Any]) -> None:
+        """Write a file by a function that needs a path (of the same suffix); whole or not at all, and durably."""
+        target = self.path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with beside(target) as temporary:
+            writer(temporary)
+
+    def load(self, format_: Format[T], name: str) -> T:
+        """The value in a file. Raises FileNotFoundError."""
+        return format_.read(self.path(name))
+
+    def save(self, format_: Format[T], name: str, value: T) -> None:
+        """Write a value; whole or not at all, and durably."""
+        self.write_with(name, lambda path: format_.write(path, value))
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        self.path(name).unlink(missing_ok=True)
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a file, in hex."""
+        with self.path(name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def size(self, name: str) -> int:
+        """Length of a file in bytes."""
+        return self.path(name).stat().st_size
+
+    def is_job(self) -> bool:
+        """Whether a job was begun here."""
+        return self.exists(layout.REQUEST)
+
+    def is_free(self) -> bool:
+        """Whether a new job may be begun here: nothing there but hidden files and what file managers leave."""
+        if not self.root.exists():
+            return True
+        litter = {"desktop.ini", "thumbs.db"}
+        return all(entry.name.startswith(".") or entry.name.lower() in litter for entry in self.root.iterdir())
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written. The caller holds the lock."""
+        for temporary in self.root.rglob(TEMPORARY + "*"):
+            temporary.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder: one process at a time. The lock is the system's, so it dies with its process.
+
+        Raises:
+            FolderBusy: Another process, or another job of this one, holds it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / layout.LOCK).open("a+b") as file:
+            if not _try_lock(file.fileno()):
+                raise FolderBusy(
+                    f"another process works in {self.root}", "wait for it, cancel it, or choose another folder"
+                )
+            try:
+                yield
+            finally:
+                _unlock(file.fileno())
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

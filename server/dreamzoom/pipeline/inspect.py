@@ -1,0 +1,107 @@
+"""What is in a job's folder, finished or not: levels, counts, sizes, seconds per stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import read_request, read_result
+from dreamzoom.pipeline.records import records
+from dreamzoom.stages.base import layout
+
+
+def inspect(folder: Folder) -> dict[str, Any]:
+    """Look at a job.
+
+    Returns:
+        "finished", "engine", "quality", "seed", "size", "zoom_factor"; "levels": per level its prompt, names of its
+        finished steps, points and splats (None before they are there), bytes; "refined": per group of levels of the
+        second pass "first", "last", "links", "before_db", "after_db"; "stages": seconds by stage; "seconds", "bytes" of
+        the whole.
+
+    Raises:
+        DreamzoomError: No job is there.
+    """
+    request = read_request(folder)
+    count = len(request.levels)
+    done = [record for record in records(folder) if record["level"] is None or record["level"] < count]
+    counts = _counts(folder)
+    stages: dict[str, float] = {}
+    for record in done:
+        stages[record["stage"]] = round(stages.get(record["stage"], 0.0) + record["seconds"], 3)
+    levels = []
+    for index, level in enumerate(request.levels):
+        own = [record for record in done if record["level"] == index]
+        levels.append(
+            {
+                "index": index,
+                "prompt": level.prompt,
+                "steps": [record["step"] for record in own],
+                "points": counts.get(index, {}).get("points"),
+                "splat_count": counts.get(index, {}).get("splat_count"),
+                "bytes": _bytes(own),
+                "seconds": round(sum(record["seconds"] for record in own), 3),
+            }
+        )
+    return {
+        "folder": str(folder.root),
+        "finished": folder.exists(layout.RESULT.path()),
+        "engine": request.engine.__struct_config__.tag,
+        "quality": request.quality,
+        "seed": request.seed,
+        "size": [request.width, request.height],
+        "zoom_factor": request.zoom_factor,
+        "levels": levels,
+        "refined": _refined(folder, count),
+        "stages": stages,
+        "seconds": round(sum(stages.values()), 3),
+        "bytes": _bytes(done),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The same as text for a terminal."""
+    width, height = found["size"]
+    state = "finished" if found["finished"] else "not finished: `dreamzoom resume` goes on with it"
+    lines = [
+        f"{found['folder']}: {state}",
+        f"engine {found['engine']}, quality {found['quality']}, seed {found['seed']}, {width}×{height}, "
+        f"zoom factor {found['zoom_factor']:g}",
+        "",
+        "level    points    splats        MB  seconds  prompt",
+    ]
+    for level in found["levels"]:
+        points, splats = (
+            "-" if level[name] is None else f"{level[name]:,}".replace(",", " ") for name in ("points", "splat_count")
+        )
+        prompt = level["prompt"] if len(level["prompt"]) <= 48 else level["prompt"][:47] + "…"
+        lines.append(
+            f"{level['index']:5}{points:>10}{splats:>10}{level['bytes'] / 1e6:10.1f}{level['seconds']:9.1f}  {prompt}"
+        )
+    for group in found["refined"]:
+        if group["links"]:
+            lines.append(
+                f"levels {group['first']} to {group['last']}: views agree to {group['after_db']:.1f} dB, "
+                f"before the second pass to {group['before_db']:.1f} dB"
+            )
+    lines += ["", "stage      seconds"]
+    lines += [f"{stage:10}{seconds:8.1f}" for stage, seconds in found["stages"].items()]
+    lines += [f"{'all':10}{found['seconds']:8.1f}", "", f"{found['bytes'] / 1e6:.1f} MB"]
+    return "\n".join(lines)
+
+
+def _counts(folder: Folder) -> dict[int, dict[str, Any]]:
+    """Counts of points and splats by level, as the finished job's result tells them."""
+    if not folder.exists(layout.RESULT.path()):
+        return {}
+    return {level["index"]: level for level in read_result(folder)["levels"]}
+
+
+def _refined(folder: Folder, count: int) -> list[dict[str, Any]]:
+    """What each group of levels gained from the second pass; that lies with the group's first level."""
+    names = [layout.AGREEMENT.path(level) for level in range(count)]
+    return [folder.read_json(name) for name in names if folder.exists(name)]
+
+
+def _bytes(done: list[dict[str, Any]]) -> int:
+    return sum(entry["bytes"] for record in done for entry in record["outputs"].values())

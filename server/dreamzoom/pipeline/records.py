@@ -1,0 +1,50 @@
+"""The records of finished steps: what each wrote, so that a later run knows that it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.steps import Step
+from dreamzoom.stages.base import layout
+
+
+def is_done(folder: Folder, step: Step) -> bool:
+    """Whether a step was finished and its outputs still have the recorded size and hash."""
+    try:
+        outputs = folder.read_json(layout.record(step.digest))["outputs"]
+        return all(
+            folder.exists(name) and folder.size(name) == entry["bytes"] and folder.digest(name) == entry["sha256"]
+            for name, entry in outputs.items()
+        )
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+        return False  # a record that can't be read is no record: the step runs again and writes it anew
+
+
+def write_record(folder: Folder, step: Step, seconds: float) -> None:
+    """Record that a step was finished with the outputs that are there now."""
+    outputs = {file.name: {"bytes": folder.size(file.name), "sha256": folder.digest(file.name)} for file in step.files}
+    record = {"step": step.name, "stage": step.stage.shown_as, "level": step.level, "version": step.stage.version}
+    record |= {"digest": step.digest, "outputs": outputs, "seconds": round(seconds, 3), "finished": time.time()}
+    folder.write_json(layout.record(step.digest), record)
+
+
+def records(folder: Folder) -> list[dict[str, Any]]:
+    """The records of finished steps, in the order of their finishing; what is no record is left out."""
+    found = []
+    for path in folder.path(layout.RECORDS).glob("*.json"):
+        with contextlib.suppress(ValueError):
+            record = folder.read_json(layout.record(path.stem))
+            if isinstance(record, dict) and {"step", "digest", "finished"} <= record.keys():
+                found.append(record)
+    return sorted(found, key=lambda record: record["finished"])
+
+
+def forget(folder: Folder, step: Step, known: Sequence[dict[str, Any]]) -> None:
+    """Remove those of the records whose outputs this step has just overwritten."""
+    for record in known:
+        if record["step"] == step.name and record["digest"] != step.digest:
+            folder.remove(layout.record(record["digest"]))

@@ -1,0 +1,102 @@
+"""Groups of splats as one splat each, with the group's moments; and an order in which neighbours lie together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.colour import linear_to_srgb, srgb_to_linear
+from core.gaussians import Gaussians
+from core.spherical_harmonics import SH_C0
+
+DEPTH = 20
+"""Bits of a cell number along each axis."""
+FLATNESS = 1e-3
+SOLID = 0.98
+"""The most opaque that a merged splat gets; beyond it grows instead, so that closed surfaces stay closed."""
+
+
+def _morton(means: np.ndarray) -> np.ndarray:
+    """Interleaved cell numbers (N,) uint64."""
+    low = means.min(0).astype(np.float64)
+    size = max(float((means.max(0) - low).max()), 1e-12) * (1 + 1e-6)
+    cells = ((means - low) / size * (1 << DEPTH)).astype(np.uint64)
+    codes = np.zeros(len(means), np.uint64)
+    for bit in range(DEPTH):
+        for axis in range(3):
+            codes |= ((cells[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(3 * bit + axis)
+    return codes
+
+
+def morton_order(means: np.ndarray) -> np.ndarray:
+    """Rows (N,) along a space-filling curve: what follows one another lies together."""
+    return np.argsort(_morton(means), kind="stable")
+
+
+def _mass(splats: Gaussians) -> np.ndarray:
+    """Opacity × area, (N,) float64."""
+    return np.maximum(splats.opacities * np.exp(splats.log_scales.astype(np.float64)[:, :2].sum(1)), 1e-300)
+
+
+def merged(splats: Gaussians, group: np.ndarray) -> Gaussians:
+    """One surfel a group: mean, covariance (kept flat), colour in linear light, and the opacity that keeps
+    opacity × area.
+
+    Extra columns are those of the group's first splat; harmonics above degree 0 are dropped.
+
+    Args:
+        splats: In the order of their groups.
+        group: (N,) the groups' numbers, from 0 on, none left out.
+    """
+    mass = _mass(splats)
+    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+    single = np.diff(np.append(starts, len(group))) == 1
+    total = np.add.reduceat(mass, starts)
+
+    def mean(values):
+        weight = mass.reshape(-1, *[1] * (values.ndim - 1))
+        return np.add.reduceat(values * weight, starts) / total.reshape(-1, *[1] * (values.ndim - 1))
+
+    positions = splats.means.astype(np.float64)
+    centres = mean(positions)
+    away = positions - centres[group]
+    covariance = mean(_covariances(splats) + away[:, :, None] * away[:, None, :])
+    spread, axes = np.linalg.eigh(covariance)
+    sigma = np.sqrt(np.maximum(spread[:, [2, 1]], 1e-24))
+    opacity = total / (sigma[:, 0] * sigma[:, 1])
+    sigma *= np.sqrt(np.maximum(opacity / SOLID, 1))[:, None]
+    opacity = np.clip(opacity, 1e-4, SOLID)
+    logs = np.log(np.concatenate([sigma, sigma[:, 1:] * FLATNESS], 1))
+    rgb = linear_to_srgb(mean(srgb_to_linear(np.clip(splats.rgb, 0, 1).astype(np.float64))))
+    fewer = Gaussians(
+        centres.astype(np.float32),
+        logs.astype(np.float32),
+        _quaternions(axes[:, :, ::-1]),
+        np.log(opacity / (1 - opacity)).astype(np.float32),
+        ((rgb - 0.5) / SH_C0).astype(np.float32)[:, None, :],
+        {name: column[starts] for name, column in splats.extra.items()},
+    )
+    kept = splats[starts]
+    for name in ("means", "log_scales", "quaternions", "logit_opacities"):
+        getattr(fewer, name)[single] = getattr(kept, name)[single]
+    return fewer
+
+
+def axes_of(splats: Gaussians) -> np.ndarray:
+    """Each splat's own axes as columns, (N, 3, 3) float64."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_quat(np.roll(splats.quaternions.astype(np.float64), -1, axis=1)).as_matrix()
+
+
+def _covariances(splats: Gaussians) -> np.ndarray:
+    """(N, 3, 3) float64."""
+    scaled = axes_of(splats) * np.exp(splats.log_scales.astype(np.float64))[:, None, :]
+    return scaled @ np.swapaxes(scaled, 1, 2)
+
+
+def _quaternions(axes: np.ndarray) -> np.ndarray:
+    """Orthonormal axes (N, 3, 3), made right-handed, to quaternions (N, 4) wxyz float32."""
+    from scipy.spatial.transform import Rotation
+
+    axes = axes * np.where(np.linalg.det(axes) < 0, -1, 1)[:, None, None]
+    return np.roll(Rotation.from_matrix(axes).as_quat(), 1, axis=1).astype(np.float32)

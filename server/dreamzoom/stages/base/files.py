@@ -1,0 +1,206 @@
+"""The formats of the files that pass from stage to stage: how a value is written to a path, and read again exactly."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from core.camera import Camera
+from core.colour import to_bytes
+from core.formats.splat_ply import read_splats, write_splats
+from dreamzoom.geometry.cloud import Cloud
+from dreamzoom.geometry.cloud_ply import read_cloud, write_cloud
+from dreamzoom.geometry.view import View
+from dreamzoom.stages.base.values import DreamedView, FinalPictures, FittedLevel, FittedView
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Format(Generic[T]):
+    """How values of one kind are kept in a file.
+
+    Attributes:
+        read: The value in the file at a path.
+        write: Write a value to a path; the same value gives the same bytes.
+    """
+
+    read: Callable[[Path], T]
+    write: Callable[[Path, T], Any]
+
+
+def write_picture(path: Path, rgb: np.ndarray) -> None:
+    """Write (H, W, 3) sRGB in 0..1 as an 8-bit PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(to_bytes(rgb)).save(buffer, "png", compress_level=4)
+    path.write_bytes(buffer.getvalue())
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Read what `write_picture` wrote: (H, W, 3) float32 sRGB in 0..1."""
+    with Image.open(path) as picture:
+        return _unit(np.asarray(picture.convert("RGB")))
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray], *, compress: bool = True) -> None:
+    """Write named arrays as an npz."""
+    with path.open("wb") as file:
+        (np.savez_compressed if compress else np.savez)(file, allow_pickle=False, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an npz; never unpickles."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {key: stored[key] for key in stored.files}
+
+
+def write_points(path: Path, cloud: Cloud) -> None:
+    """Write a cloud exactly."""
+    write_arrays(path, {field.name: getattr(cloud, field.name) for field in fields(Cloud)})
+
+
+def read_points(path: Path) -> Cloud:
+    """Read what `write_points` wrote."""
+    return Cloud(**read_arrays(path))
+
+
+def write_views(path: Path, views: Sequence[DreamedView]) -> None:
+    """Write a level's views with pictures (8 bit), depths and cameras."""
+    arrays: dict[str, np.ndarray] = {}
+    for index, item in enumerate(views):
+        arrays |= _placed(index, _view_arrays(item.view))
+        arrays |= {
+            f"{index}/rgb": to_bytes(item.rgb),
+            f"{index}/depth": item.depth.astype(np.float32),
+            f"{index}/fresh": item.fresh,
+        }
+        arrays |= _placed(index, _camera_arrays(item.view.camera))
+    write_arrays(path, arrays)
+
+
+def read_views(path: Path) -> list[DreamedView]:
+    """Read what `write_views` wrote."""
+    return [
+        DreamedView(_view(part), _unit(part["rgb"]), part["depth"], part["fresh"]) for part in _parts(read_arrays(path))
+    ]
+
+
+def write_fitted(path: Path, level: FittedLevel) -> None:
+    """Write a level's views as each was fitted by itself: exact, and not compressed, since it is read once or twice."""
+    arrays: dict[str, np.ndarray] = {"anchor_fixed": np.array(level.anchor_fixed)}
+    for index, item in enumerate(level.views):
+        arrays |= _placed(index, _view_arrays(item.dreamed.view) | _camera_arrays(item.dreamed.view.camera))
+        arrays |= _placed(index, _fitted_arrays(item))
+    write_arrays(path, arrays, compress=False)
+
+
+def read_fitted(path: Path) -> FittedLevel:
+    """Read what `write_fitted` wrote."""
+    arrays = read_arrays(path)
+    fixed = bool(arrays.pop("anchor_fixed"))
+    return FittedLevel([_fitted(part) for part in _parts(arrays)], fixed)
+
+
+def write_final_pictures(path: Path, final: FinalPictures) -> None:
+    """Write the final pictures of a level's views, 8 bit."""
+    arrays = {str(number): to_bytes(picture) for number, picture in enumerate(final.pictures)}
+    write_arrays(path, arrays | {"by_difference": np.array(final.by_difference)})
+
+
+def read_final_pictures(path: Path) -> FinalPictures:
+    """Read what `write_final_pictures` wrote."""
+    arrays = read_arrays(path)
+    by_difference = bool(arrays.pop("by_difference"))
+    return FinalPictures([_unit(arrays[str(number)]) for number in range(len(arrays))], by_difference)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as readable JSON. Raises ValueError for NaN and infinities."""
+    path.write_bytes((json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read what `write_json` wrote. Raises ValueError for what is no JSON."""
+    return json.loads(path.read_bytes())
+
+
+PICTURES: Format[np.ndarray] = Format(read_picture, write_picture)
+ARRAYS: Format[dict[str, np.ndarray]] = Format(read_arrays, write_arrays)
+POINTS: Format[Cloud] = Format(read_points, write_points)
+VIEWS: Format[list[DreamedView]] = Format(read_views, write_views)
+FITTED: Format[FittedLevel] = Format(read_fitted, write_fitted)
+FINAL_PICTURES: Format[FinalPictures] = Format(read_final_pictures, write_final_pictures)
+SPLATS = Format(read_splats, write_splats)
+CLOUDS = Format(read_cloud, write_cloud)
+JSON: Format[Any] = Format(read_json, write_json)
+
+
+def _unit(bytes_: np.ndarray) -> np.ndarray:
+    """8-bit values as float32 in 0..1."""
+    return bytes_.astype(np.float32) / np.float32(255)
+
+
+def _placed(index: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of one view, named by its number."""
+    return {f"{index}/{name}": array for name, array in arrays.items()}
+
+
+def _parts(arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """The arrays of each view."""
+    count = sum(key.endswith("/name") for key in arrays)
+    return [
+        {key.split("/")[1]: value for key, value in arrays.items() if key.startswith(f"{index}/")}
+        for index in range(count)
+    ]
+
+
+def _view_arrays(view: View) -> dict[str, np.ndarray]:
+    return {"name": np.array(view.name), "zoom": np.array([view.zoom, view.level])}
+
+
+def _camera_arrays(camera: Camera) -> dict[str, np.ndarray]:
+    return {
+        "intrinsics": np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
+        "pose": camera.camera_to_frame,
+    }
+
+
+def _view(part: dict[str, np.ndarray]) -> View:
+    height, width = part["depth"].shape
+    fx, fy, cx, cy = map(float, part["intrinsics"])
+    camera = Camera(width, height, fx, fy, cx, cy, part["pose"])
+    return View(str(part["name"]), int(part["zoom"][1]), float(part["zoom"][0]), camera)
+
+
+def _fitted_arrays(item: FittedView) -> dict[str, np.ndarray]:
+    rgb, exact = item.dreamed.rgb, to_bytes(item.dreamed.rgb)
+    masks = [item.dreamed.fresh, item.covered, item.edges.right, item.edges.down, item.edges.mixed]
+    return {
+        "rgb": exact if np.array_equal(_unit(exact), rgb) else rgb.astype(np.float32),
+        "depth": item.dreamed.depth.astype(np.float32),
+        "correction": item.correction.astype(np.float32),
+        "confidence": item.confidence.astype(np.float32),
+        "masks": np.packbits(np.stack(masks)),
+        "edges": np.array([item.edges.noise, item.edges.threshold]),
+        "behind": np.array(item.behind),
+    }
+
+
+def _fitted(part: dict[str, np.ndarray]) -> FittedView:
+    from dreamzoom.geometry.edges import Edges  # imports numba, which takes a second
+
+    shape = part["depth"].shape
+    bits = np.unpackbits(part["masks"], count=5 * shape[0] * shape[1]).astype(bool)
+    fresh, covered, right, down, mixed = bits.reshape(5, *shape)
+    noise, threshold = map(float, part["edges"])
+    rgb = part["rgb"] if part["rgb"].dtype == np.float32 else _unit(part["rgb"])
+    dreamed = DreamedView(_view(part), rgb, part["depth"], fresh)
+    edges = Edges(right, down, mixed, noise, threshold)
+    return FittedView(dreamed, covered, part["correction"], part["confidence"], edges, bool(part["behind"]))

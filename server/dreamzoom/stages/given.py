@@ -1,0 +1,116 @@
+"""What the artist gives of a level: an own picture, a depth map, and objects that stand in the scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.camera import Camera
+from dreamzoom import images
+from dreamzoom.report import Report
+from dreamzoom.request.inputs import Input, asset_fields
+from dreamzoom.stages import plan
+from dreamzoom.stages.assets import AssetFiles, PlacedFile, in_reach
+from dreamzoom.stages.base.context import Context
+
+
+@dataclass(frozen=True)
+class GivenFile:
+    """A picture or depth map of a level.
+
+    Attributes:
+        file: Where it is.
+        field: What the request calls it, for messages.
+        size: Width and height of the camera that it fills.
+        within: Width and height of the anchor view, which shows more.
+    """
+
+    file: Input
+    field: str
+    size: tuple[int, int]
+    within: tuple[int, int]
+
+    def picture(self, report: Report) -> np.ndarray:
+        """(h, w, 3) float32 sRGB at the camera's scale, as much of it as the anchor view shows."""
+        return images.read_picture(self.file.path, self.size, report.log, within=self.within, field=self.field)
+
+    def depth(self, report: Report) -> np.ndarray:
+        """(h, w) float32 likewise; any unit, NaN where unknown."""
+        return images.read_depth(self.file.path, self.size, report.log, within=self.within, field=self.field)
+
+
+@dataclass(frozen=True)
+class GivenPixels:
+    """What the artist gives of a level's picture.
+
+    Attributes:
+        picture: An own one; None for none.
+        assets: Own objects that are seen in it.
+        camera: Of the anchor view.
+    """
+
+    picture: GivenFile | None
+    assets: AssetFiles
+    camera: Camera
+
+    def pixels(self, report: Report) -> np.ndarray | None:
+        """The picture (h, w, 3) about the middle of the anchor view, and over it the objects; NaN where neither is,
+        None where there are none.
+        """
+        own = self.picture and self.picture.picture(report)
+        objects = self.assets.load().photo(self.camera)
+        if objects is None:
+            return own
+        around = np.nan if own is None else centred(own, objects.shape[:2])
+        return np.where(np.isfinite(objects), objects, around).astype(np.float32)
+
+    def mask(self, report: Report) -> np.ndarray | None:
+        """The pixels (H, W) bool of the anchor view that are given; None where there are none."""
+        pixels = self.pixels(report)
+        if pixels is None:
+            return None
+        return np.isfinite(centred(pixels, (self.camera.height, self.camera.width))[..., 0])
+
+
+def given_pixels(context: Context, level: int) -> GivenPixels:
+    """What the artist gives of a level's picture."""
+    camera = plan.anchor(context.path, level, context.quality).camera
+    return GivenPixels(_file(context, level, "image"), asset_files(context, level), camera)
+
+
+def given_depth(context: Context, level: int) -> GivenFile | None:
+    """The depth map of a level's own picture, if there is one."""
+    return _file(context, level, "depth")
+
+
+def asset_files(context: Context, level: int) -> AssetFiles:
+    """The artist's own objects that a level sees."""
+    placed = [
+        PlacedFile(context.inputs[field], context.path.between(other, level))
+        for other in in_reach(level, range(context.path.levels))
+        for field in asset_fields(context.request, other)
+    ]
+    return AssetFiles(tuple(placed), context.engine.name)
+
+
+def is_given(context: Context, level: int) -> bool:
+    """Whether the artist gives an own picture of a level, or objects that may be seen in it."""
+    return f"levels[{level}].image" in context.inputs or bool(asset_files(context, level).placed)
+
+
+def _file(context: Context, level: int, kind: str) -> GivenFile | None:
+    field = f"levels[{level}].{kind}"
+    if field not in context.inputs:
+        return None
+    camera = plan.anchor(context.path, level, context.quality).camera
+    size = context.request.width, context.request.height
+    return GivenFile(context.inputs[field], field, size, (camera.width, camera.height))
+
+
+def centred(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Put values (h, w, ...) into the middle of a larger picture (H, W, ...), NaN around; float32."""
+    wide = np.full((*shape, *values.shape[2:]), np.nan, np.float32)
+    top, left = (shape[0] - values.shape[0]) // 2, (shape[1] - values.shape[1]) // 2
+    wide[top : top + values.shape[0], left : left + values.shape[1]] = values
+    return wide
