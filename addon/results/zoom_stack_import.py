@@ -97,11 +97,12 @@ def import_stack(scene: bpy.types.Scene, path: Path, root: bpy.types.Object | No
         DreamzoomError: The stack can't be imported; nothing was changed.
     """
     stack = read_stack(path)
-    fitting = root is not None and fits(root, stack)
-    if fitting:
+    if root is not None and not fits(root, stack):
+        root = None
+    if root is not None:
         _CameraFrame(scene, root, stack)  # raises before anything is changed
     images = _load([level.file for level in stack.levels], stack.picture)
-    if not fitting:
+    if root is None:
         root = rig.create_rig(scene, scene.cursor.location, len(stack.levels), stack.factor)
     if root.dreamzoom.loop != stack.loop:
         root.dreamzoom.loop = stack.loop

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -170,6 +171,7 @@ def _link_object(name: str, data: bpy.types.ID, collection: bpy.types.Collection
     """A new object in the collection; its viewport colour is the mean of the colours `rgb` (N, 3), sRGB."""
     obj = bpy.data.objects.new(name, data)
     if len(rgb):
-        obj.color[:3] = quick_srgb_to_linear(np.clip(rgb.mean(0), 0, 1))
+        rgba: Any = obj.color
+        rgba[:3] = quick_srgb_to_linear(np.clip(rgb.mean(0), 0, 1))
     collection.objects.link(obj)
     return obj

@@ -141,7 +141,7 @@ def on_depsgraph_update(_scene, depsgraph: bpy.types.Depsgraph) -> None:
     for update in depsgraph.updates:
         if update.is_updated_geometry and isinstance(update.id, (bpy.types.Mesh, bpy.types.PointCloud)):
             data = update.id.original
-            if REFERENCE_POINTS in data and data.is_editable:
+            if data is not None and REFERENCE_POINTS in data and data.is_editable:
                 repair(data)
 
 

@@ -151,7 +151,7 @@ def _ellipse(nodes: NodeBuilder, sides, centre, focal, given):
 def _covariance(nodes: NodeBuilder, sides, slopes):
     """The covariance xx, xy, yy of the projection, summed over the splat's three axes."""
     right, up, ahead = sides
-    sums = [None, None, None]
+    sums: list = [None, None, None]
     for row in range(3):
         axis = nodes.named_attribute(f"axis_{row}", "FLOAT_VECTOR")
         deep = nodes.vector("DOT_PRODUCT", axis, ahead)

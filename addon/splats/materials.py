@@ -201,7 +201,8 @@ def _view_colours(nodes: NodeBuilder, base, ray, degree: int):
 def _with_harmonics(nodes: NodeBuilder, base, away, degree: int):
     """SRGB colours, for Cycles and for EEVEE, seen along the unit direction `away` from the camera (object space)."""
     colour = colour_in_eevee = base
-    values = spherical_harmonics.basis(*(NodeScalar(nodes, part) for part in nodes.separate(away)), degree)
+    x, y, z = (NodeScalar(nodes, part) for part in nodes.separate(away))
+    values = spherical_harmonics.basis(x, y, z, degree)
     for index, value in enumerate(values, 1):
         colour = nodes.vector("MULTIPLY_ADD", nodes.attribute(f"sh_{index}").outputs["Vector"], value.socket, colour)
         if index <= (MAX_DEGREE_IN_EEVEE + 1) ** 2 - 1:

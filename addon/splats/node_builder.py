@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 VERSION = "dreamzoom_material"
@@ -132,7 +134,7 @@ def get_or_build_group(name: str, version: str, inputs: tuple[tuple[str, str], .
     for tree in bpy.data.node_groups:
         if tree.get(VERSION) == version and tree.library is None:
             return tree
-    tree = bpy.data.node_groups.new(name, "GeometryNodeTree")
+    tree: Any = bpy.data.node_groups.new(name, "GeometryNodeTree")
     tree.is_modifier = True
     for label, kind in inputs:
         tree.interface.new_socket(label, in_out="INPUT", socket_type=kind)
