@@ -1,4 +1,4 @@
-"""Points and splats as native Blender objects, made from files and exported to them. Independent of rigs and panels."""
+"""Points and splats as native Blender objects: import from files, and export to them. Independent of rigs."""
 
 from __future__ import annotations
 
