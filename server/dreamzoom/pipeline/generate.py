@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from core.errors import DreamzoomError
+from core.protocol import result
+from core.protocol.result import Result
 from dreamzoom import compiled, wire
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
@@ -67,23 +69,22 @@ def read_request(folder: Folder) -> wire.Request:
     return validation.decode_request(folder.read(layout.REQUEST))
 
 
-def read_result(folder: Folder) -> dict[str, Any]:
-    """The content of a finished job's result.json, with at least each level's index and splats.
+def read_result(folder: Folder) -> Result:
+    """The content of a finished job's result.json.
 
     Raises:
         DreamzoomError: No finished job is there, or its result was damaged.
     """
     remedy = f'run "dreamzoom resume" on {folder.root}'
-    if not folder.exists(layout.RESULT.path()):
-        raise DreamzoomError(f"{folder.root} holds no finished job", remedy)
     try:
-        result = folder.read_json(layout.RESULT.path())
-        levels = [(level["index"], folder.path(level["splats"])) for level in result["levels"]]
-        if [index for index, _ in levels] == list(range(len(read_request(folder).levels))):
-            return result
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise DreamzoomError(f"{folder.path(layout.RESULT.path())} is damaged", remedy)
+        found = result.read(folder.root)
+    except FileNotFoundError:
+        raise DreamzoomError(f"{folder.root} holds no finished job", remedy) from None
+    except ValueError:
+        found = None
+    if found is None or len(found["levels"]) != len(read_request(folder).levels):
+        raise DreamzoomError(f"{folder.path(result.NAME)} is damaged", remedy)
+    return found
 
 
 def check_place(folder: Folder) -> None:

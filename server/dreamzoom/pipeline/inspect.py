@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dreamzoom.pipeline.folder import Folder
@@ -90,7 +91,7 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _counts(folder: Folder) -> dict[int, dict[str, Any]]:
+def _counts(folder: Folder) -> dict[int, Mapping[str, object]]:
     """Counts of points and splats by level, as the finished job's result tells them."""
     if not folder.exists(layout.RESULT.path()):
         return {}

@@ -11,6 +11,7 @@ import numpy as np
 
 from core.camera import Camera, Similarity
 from core.gaussians import Gaussians, moved
+from core.protocol.result import VERSION, Result
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.report import Report
 from dreamzoom.splats.rasterize import rasterize
@@ -158,8 +159,8 @@ def _result_parameters(context: Context, scope: Scope) -> dict[str, Any]:
 
 def _result(inputs: Inputs, parameters: dict[str, Any], report: Report) -> Outputs:
     request = parameters["request"]
-    result = {
-        "version": 1,
+    result: Result = {
+        "version": VERSION,
         "request_digest": digest_of(request),
         "seed": request["seed"],
         "quality": request["quality"],

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Generic, TypeVar
 
+from core.protocol import result
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.stages.base import files
 from dreamzoom.stages.base.files import Format
@@ -68,7 +69,7 @@ class Entry(Generic[T]):
 
 
 PLAN: Entry[Any] = Entry("plan", "plan.json", files.JSON)
-RESULT: Entry[Any] = Entry("result", "result.json", files.JSON)
+RESULT: Entry[Any] = Entry("result", result.NAME, files.JSON)
 
 # what the artist gets of a level
 PICTURE = Entry("picture", "levels/{level:03d}/image.png", files.PICTURES, "image")
