@@ -160,7 +160,7 @@ class Client:
                     file.write(line)
                     file.flush()
         except (OSError, ValueError):
-            pass  # the disk is full or the stream was closed: the job goes on without the log
+            pass  # the disk is full or the stream was closed: the server keeps running without a log
         finally:
             if file:
                 file.close()

@@ -22,7 +22,8 @@ FIELDS = {
 
 def of_error(error: dict[str, Any]) -> DreamzoomError:
     """The error for a JSON-RPC error object of the server."""
-    data = error.get("data") if isinstance(error.get("data"), dict) else {}
+    data = error.get("data")
+    data = data if isinstance(data, dict) else {}
     code, message = error.get("code"), str(error.get("message") or "The job failed")
     if code == BAD_REQUEST and data.get("field"):
         return DreamzoomError(

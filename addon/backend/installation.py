@@ -71,7 +71,7 @@ class Installation:
             os.killpg(self._process.pid, signal.SIGTERM)
 
     def _read(self) -> None:
-        for line in self._process.stdout:
+        for line in self._process.stdout or ():
             self._lines.put(line)
 
 

@@ -62,7 +62,7 @@ def is_busy() -> bool:
 
 
 def refresh() -> None:
-    """List the models anew, if the server is installed and not busy."""
+    """List the models again, if the server is installed and not busy."""
     if not is_busy() and not current_job.is_busy() and launch.is_set_up():
         _request(messages.MODELS, {}, "listing")
 

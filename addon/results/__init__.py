@@ -1,1 +1,1 @@
-"""What the server has made, in Blender: imported levels and zoom stacks, and the settings that render them rightly."""
+"""The server's results in Blender: import of levels and zoom stacks, and the render settings that they need."""

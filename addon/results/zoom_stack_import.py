@@ -18,7 +18,7 @@ from mathutils import Matrix, Vector
 
 from .. import rig
 from ..core.errors import DreamzoomError
-from ..splats.node_builder import Graph
+from ..splats.node_builder import NodeBuilder
 
 STACK = "dreamzoom_stack"
 """Custom property of the objects, materials and the collection of an imported stack."""
@@ -97,11 +97,12 @@ def import_stack(scene: bpy.types.Scene, path: Path, root: bpy.types.Object | No
         DreamzoomError: The stack can't be imported; nothing was changed.
     """
     stack = read_stack(path)
-    fitting = root is not None and fits(root, stack)
-    if fitting:
+    if root is not None and not fits(root, stack):
+        root = None
+    if root is not None:
         _CameraFrame(scene, root, stack)  # raises before anything is changed
     images = _load([level.file for level in stack.levels], stack.picture)
-    if not fitting:
+    if root is None:
         root = rig.create_rig(scene, scene.cursor.location, len(stack.levels), stack.factor)
     if root.dreamzoom.loop != stack.loop:
         root.dreamzoom.loop = stack.loop
@@ -252,25 +253,25 @@ def _material(image: bpy.types.Image, soft: bool) -> bpy.types.Material:
     material = bpy.data.materials.new(image.name)
     if not material.node_tree:
         material.use_nodes = True
-    graph = Graph(material.node_tree)
-    texture = graph.add("TexImage", image=image, extension="EXTEND")
-    shown = graph.add("Emission", {"Color": texture.outputs["Color"]}).outputs["Emission"]
+    nodes = NodeBuilder(material.node_tree)
+    texture = nodes.add("TexImage", image=image, extension="EXTEND")
+    shown = nodes.add("Emission", {"Color": texture.outputs["Color"]}).outputs["Emission"]
     if soft:
-        clear = graph.add("BsdfTransparent").outputs["BSDF"]
-        inputs = {"Fac": _alpha(graph), "Shader": clear, "Shader_001": shown}
-        shown = graph.add("MixShader", inputs).outputs["Shader"]
-    graph.add("OutputMaterial", {"Surface": shown})
+        clear = nodes.add("BsdfTransparent").outputs["BSDF"]
+        inputs = {"Fac": _alpha(nodes), "Shader": clear, "Shader_001": shown}
+        shown = nodes.add("MixShader", inputs).outputs["Shader"]
+    nodes.add("OutputMaterial", {"Surface": shown})
     material[STACK] = True
     material.surface_render_method = "DITHERED"
     material.cycles.emission_sampling = "NONE"  # otherwise Cycles samples every plane as a lamp
     return material
 
 
-def _alpha(graph: Graph):
+def _alpha(nodes: NodeBuilder):
     """The alpha of the object's colour, which falls to 0 linearly over the border of width FEATHER."""
-    shown = graph.add("ObjectInfo").outputs["Alpha"]
-    across, along, _ = graph.apart(graph.add("TexCoord").outputs["UV"])
+    shown = nodes.add("ObjectInfo").outputs["Alpha"]
+    across, along, _ = nodes.separate(nodes.add("TexCoord").outputs["UV"])
     for coordinate in (across, along):
-        edge = graph.math("DIVIDE", graph.math("PINGPONG", coordinate, 0.5), FEATHER)
-        shown = graph.math("MULTIPLY", shown, graph.math("MINIMUM", edge, 1.0))
+        edge = nodes.math("DIVIDE", nodes.math("PINGPONG", coordinate, 0.5), FEATHER)
+        shown = nodes.math("MULTIPLY", shown, nodes.math("MINIMUM", edge, 1.0))
     return shown

@@ -96,7 +96,7 @@ def rig_from_camera(
     levels = max(math.ceil(zooms.max() - 1e-4) + 1, 1)
     if levels > MAX_LEVELS:
         raise DreamzoomError(
-            f"“{camera.name}” comes {levels - 1} levels deep; there can be {MAX_LEVELS - 1}",
+            f"“{camera.name}” flies {levels - 1} levels deep; the limit is {MAX_LEVELS - 1}",
             "Choose a larger zoom factor, or a Focus that it does not come as near to",
         )
     placed = Matrix.LocRotScale(Vector(focus), None, Vector.Fill(3, 1 / widest))
@@ -109,10 +109,10 @@ def rig_from_camera(
     root.scale = (1 / widest,) * 3
     root["orbit"] = 0.0
     keyframes.set_keys(root, ZOOM, frames, zooms)
-    made = root.dreamzoom.camera
-    _use_lens(made, camera.data)
-    _key_pose(made, frames, poses)
-    _key_lens(made.data, samples, ratios)
+    target = root.dreamzoom.camera
+    _use_lens(target, camera.data)
+    _key_pose(target, frames, poses)
+    _key_lens(target.data, samples, ratios)
     return root
 
 
@@ -160,12 +160,12 @@ def camera_from_rig(
         ratios.append(1 / scale)
         _check_depth(sample, worlds[-1], distance)
     source = settings.camera
-    made = bpy.data.objects.new(f"{root.name} Plain Camera", source.data)
-    scene.collection.objects.link(made)
-    _use_lens(made, source.data, own=False)
-    _key_pose(made, frames, worlds)
-    _key_lens(made.data, samples, np.array(ratios))
-    return made
+    target = bpy.data.objects.new(f"{root.name} Plain Camera", source.data)
+    scene.collection.objects.link(target)
+    _use_lens(target, source.data, own=False)
+    _key_pose(target, frames, worlds)
+    _key_lens(target.data, samples, np.array(ratios))
+    return target
 
 
 def _check_depth(sample: CameraSample, world: np.ndarray, distance: float) -> None:
@@ -203,25 +203,25 @@ def _with_parents(obj: bpy.types.Object) -> list[bpy.types.Object]:
     return found
 
 
-def _use_lens(made: bpy.types.Object, source: bpy.types.Camera, own: bool = True) -> None:
+def _use_lens(target: bpy.types.Object, source: bpy.types.Camera, own: bool = True) -> None:
     """Give a camera a copy of another's lens, without keys and drivers; with `own`, its former lens is removed."""
-    former = made.data
-    made.data = source.copy()
-    made.data.name = made.name
-    made.data.animation_data_clear()
-    made.data.dof.focus_object = None
+    former = target.data
+    target.data = source.copy()
+    target.data.name = target.name
+    target.data.animation_data_clear()
+    target.data.dof.focus_object = None
     if own:
         bpy.data.cameras.remove(former)
 
 
-def _key_pose(made: bpy.types.Object, frames: Sequence[int], poses: Sequence[np.ndarray]) -> None:
+def _key_pose(target: bpy.types.Object, frames: Sequence[int], poses: Sequence[np.ndarray]) -> None:
     """Key a camera at poses (4, 4) with the server's axes, in the space of its parent."""
     turns = [Matrix((pose @ cameras.FLIP)[:3, :3]).to_quaternion() for pose in poses]
     for before, after in zip(turns, turns[1:]):
         after.make_compatible(before)
-    made.rotation_mode = "QUATERNION"
-    keyframes.set_keys(made, "location", frames, np.array([pose[:3, 3] for pose in poses]))
-    keyframes.set_keys(made, "rotation_quaternion", frames, np.array(turns))
+    target.rotation_mode = "QUATERNION"
+    keyframes.set_keys(target, "location", frames, np.array([pose[:3, 3] for pose in poses]))
+    keyframes.set_keys(target, "rotation_quaternion", frames, np.array(turns))
 
 
 def _key_lens(lens: bpy.types.Camera, samples: Sequence[CameraSample], ratios: np.ndarray) -> None:

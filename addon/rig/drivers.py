@@ -44,9 +44,9 @@ def drive_level(root: bpy.types.Object, empty: bpy.types.Object, level: int) -> 
         return
     count = len(focuses)
     if loops(root):
-        keys = zoom_path.drift(factor, 3 * focuses, level + count, count)
+        keys = zoom_path.origin_keys(factor, 3 * focuses, level + count, count)
     else:
-        keys = zoom_path.drift(factor, focuses, level)
+        keys = zoom_path.origin_keys(factor, focuses, level)
     for axis in range(3):
         curve = _drive(root, empty, "location", size, axis)
         curve.keyframe_points.add(len(keys))

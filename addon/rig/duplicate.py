@@ -25,10 +25,10 @@ def duplicate(scene: bpy.types.Scene, root: bpy.types.Object) -> bpy.types.Objec
     home = root.dreamzoom.collection
     if home is not None:
         _copy_collections(scene, home, copies)
-    for original, made in [pair for pair in copies.items() if isinstance(pair[0], bpy.types.Object)]:
+    for original, clone in [pair for pair in copies.items() if isinstance(pair[0], bpy.types.Object)]:
         for collection in original.users_collection:
-            copies.get(collection, collection).objects.link(made)
-        _remap_references(made, copies)
+            copies.get(collection, collection).objects.link(clone)
+        _remap_references(clone, copies)
     return copies[root]
 
 
@@ -76,22 +76,22 @@ def _action(owner: bpy.types.ID | None) -> bpy.types.Action | None:
     return animation.action if animation else None
 
 
-def _copy_action(made: bpy.types.ID) -> None:
+def _copy_action(clone: bpy.types.ID) -> None:
     """Give a copy its own keys; it shares those of the original."""
-    action = _action(made)
+    action = _action(clone)
     if action is not None:
-        slot = made.animation_data.action_slot
-        made.animation_data.action = action.copy()
+        slot = clone.animation_data.action_slot
+        clone.animation_data.action = action.copy()
         if slot is not None:
-            made.animation_data.action_slot = made.animation_data.action.slots[slot.identifier]
+            clone.animation_data.action_slot = clone.animation_data.action.slots[slot.identifier]
 
 
 def _copy_collections(scene: bpy.types.Scene, home: bpy.types.Collection, copies: dict) -> None:
     """Copy the rig's collections, empty and with the same visibility, and link them beside the originals."""
     for collection in [home, *home.children_recursive]:
-        made = copies[collection] = bpy.data.collections.new(collection.name)
-        made.hide_viewport, made.hide_render = collection.hide_viewport, collection.hide_render
-        made.color_tag = collection.color_tag
+        clone = copies[collection] = bpy.data.collections.new(collection.name)
+        clone.hide_viewport, clone.hide_render = collection.hide_viewport, collection.hide_render
+        clone.color_tag = collection.color_tag
     for collection in [home, *home.children_recursive]:
         for child in collection.children:
             copies[collection].children.link(copies[child])
@@ -100,18 +100,18 @@ def _copy_collections(scene: bpy.types.Scene, home: bpy.types.Collection, copies
         parent.children.link(copies[home])
 
 
-def _remap_references(made: bpy.types.Object, copies: dict) -> None:
+def _remap_references(clone: bpy.types.Object, copies: dict) -> None:
     """Let a copy refer to the copies of what the original refers to."""
-    if made.parent in copies:
-        inverse = made.matrix_parent_inverse.copy()
-        made.parent = copies[made.parent]
-        made.matrix_parent_inverse = inverse
-    structs = [*made.constraints, *made.modifiers, made.dreamzoom]
-    if made.type == "CAMERA":
-        structs.append(made.data.dof)
+    if clone.parent in copies:
+        inverse = clone.matrix_parent_inverse.copy()
+        clone.parent = copies[clone.parent]
+        clone.matrix_parent_inverse = inverse
+    structs = [*clone.constraints, *clone.modifiers, clone.dreamzoom]
+    if clone.type == "CAMERA":
+        structs.append(clone.data.dof)
     for struct in structs:
         _remap_pointers(struct, copies)
-    for owner in (made, made.data):
+    for owner in (clone, clone.data):
         animation = getattr(owner, "animation_data", None)
         for curve in animation.drivers if animation and owner is not None else ():
             for variable in curve.driver.variables:

@@ -135,7 +135,7 @@ class _LevelCopies:
         shown = [obj for obj in chosen if splats.holds_splats(obj)]
         for obj in shown:
             if obj.session_uid not in self.splats:
-                self.splats[obj.session_uid] = splats.taken(obj, into)
+                self.splats[obj.session_uid] = splats.deferred_splats_of(obj, into)
                 if time_slice.is_over:
                     return False
         return self.meshes.copy(graph, {obj for obj in chosen if obj not in shown}, into, time_slice)

@@ -6,6 +6,7 @@ Copying needs Blender's main thread; `MeshCopy.faces` and all that follows does 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import bpy
 import numpy as np
@@ -179,20 +180,22 @@ def colour_of(material: bpy.types.Material | None) -> SurfaceColour:
     """The base colour of a material; its viewport colour where its nodes are not understood."""
     if material is None:
         return SurfaceColour()
-    viewport = SurfaceColour(tuple(material.diffuse_color[:3]))
+    rgba: Any = material.diffuse_color
+    viewport = SurfaceColour(tuple(rgba[:3]))
     if material.node_tree is None:
         return viewport
     shader = _shader(material.node_tree)
     if shader is None:
         return viewport
-    socket = shader.inputs.get(COLOUR_SOCKETS[shader.type])
+    socket = shader.inputs[COLOUR_SOCKETS[shader.type]]
     strength = shader.inputs.get("Emission Strength")
     is_black = not socket.is_linked and not any(socket.default_value[:3])
     if is_black and strength is not None and strength.default_value > 0:
         socket = shader.inputs["Emission Color"]
     if not socket.is_linked:
         return SurfaceColour(tuple(socket.default_value[:3]))
-    source = socket.links[0].from_node
+    links: Any = socket.links
+    source = links[0].from_node
     if source.type == "TEX_IMAGE" and source.image is not None:
         vector = source.inputs["Vector"]
         mapped = vector.links[0].from_node if vector.is_linked else None

@@ -1,4 +1,4 @@
-"""Long work on the main thread, split into time slices between which Blender draws and the artist goes on working."""
+"""Long work on the main thread, split into time slices between which Blender draws and the artist can work."""
 
 from __future__ import annotations
 

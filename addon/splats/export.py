@@ -1,4 +1,4 @@
-"""Objects that show splats back to arrays, in world axes, and to a 3DGS PLY."""
+"""Splats of Blender objects as arrays, in world space, and their export to a 3DGS PLY."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..core.gaussians import FLATNESS, Gaussians, transformed
 from ..core.quaternions import from_axes
 from ..core.spherical_harmonics import SH_C0
 from . import applied_transforms
-from .materials import TRIANGLES
+from .materials import TRIANGLE_ATTRIBUTE
 from .surfels import SQUARE, TRIANGLE
 
 LEAST_OPACITY = np.float32(1e-6)
@@ -27,16 +27,16 @@ FIELDS = {
     "FLOAT4": ("vector", 4),
     "QUATERNION": ("value", 4),
 }
-"""How attributes are read, by their type."""
+"""The field and the width of an attribute's values, by its data type."""
 
 Values = dict[str, np.ndarray]
 
 
 def holds_splats(obj: bpy.types.Object) -> bool:
-    """Whether an object shows splats that `splats_of` can take up."""
+    """Whether an object shows splats that `splats_of` can read."""
     if obj.type == "MESH":
         names = _names(obj.data)
-        return {"splat", "sigma"} <= names or TRIANGLES in names
+        return {"splat", "sigma"} <= names or TRIANGLE_ATTRIBUTE in names
     names = _names(obj.data) if obj.type == "POINTCLOUD" else set()
     return {"rgba", "inverse_0"} <= names or {"radiance:base", "scale", "rotation"} <= names
 
@@ -47,18 +47,18 @@ def splats_of(obj: bpy.types.Object, after: np.ndarray | None = None) -> Gaussia
     Raises:
         SplatFileError: The object shows no splats.
     """
-    return taken(obj, after)()
+    return deferred_splats_of(obj, after)()
 
 
-def taken(obj: bpy.types.Object, after: np.ndarray | None = None) -> Callable[[], Gaussians]:
-    """The same in two steps: the object's arrays are copied now, and what is called later needs nothing of Blender.
+def deferred_splats_of(obj: bpy.types.Object, after: np.ndarray | None = None) -> Callable[[], Gaussians]:
+    """`splats_of` in two steps: the arrays are copied now; the returned function makes splats of them, without Blender.
 
     Raises:
         SplatFileError: The object shows no splats.
     """
     if not holds_splats(obj):
         raise SplatFileError(f"{obj.name} shows no splats")
-    applied_transforms.mend(obj.data)
+    applied_transforms.repair(obj.data)
     name, values, matrix = obj.data.name, _copied(obj.data), np.array(obj.matrix_world, np.float64)
     if after is not None:
         matrix = np.array(after, np.float64) @ matrix
@@ -102,7 +102,7 @@ def _copied(data: bpy.types.ID) -> dict[str, np.ndarray]:
 
 def _corners(mesh: Values, name: str) -> np.ndarray:
     """Where the corners of the faces lie, (N, 3 or 4, 3) float64."""
-    count, sides = (len(mesh[TRIANGLES]), 3) if TRIANGLES in mesh else (len(mesh["splat"]), 4)
+    count, sides = (len(mesh[TRIANGLE_ATTRIBUTE]), 3) if TRIANGLE_ATTRIBUTE in mesh else (len(mesh["splat"]), 4)
     if len(mesh["position"]) != sides * count:
         raise SplatFileError(f"{name} was edited: its faces are no splats any more")
     return mesh["position"].reshape(count, sides, 3).astype(np.float64)
@@ -110,7 +110,7 @@ def _corners(mesh: Values, name: str) -> np.ndarray:
 
 def _from_faces(mesh: Values, name: str) -> Gaussians:
     corners = _corners(mesh, name)
-    colour, shape = (mesh[TRIANGLES], TRIANGLE) if TRIANGLES in mesh else (mesh["splat"], SQUARE)
+    colour, shape = (mesh[TRIANGLE_ATTRIBUTE], TRIANGLE) if TRIANGLE_ATTRIBUTE in mesh else (mesh["splat"], SQUARE)
     sides = np.einsum("ak,nkx->nxa", np.linalg.pinv(shape), corners)
     lengths = np.maximum(np.linalg.norm(sides, axis=1), 1e-30)
     first, second = np.moveaxis(sides / lengths[:, None], -1, 0)

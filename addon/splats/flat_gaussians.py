@@ -1,8 +1,8 @@
-"""General Gaussians that are flat as one mesh of quads in their planes, which the material evaluates along the ray.
+"""Nearly flat Gaussians as one mesh of quads in their planes; the material evaluates each Gaussian along the ray.
 
-A quad is a tighter bound of a flat Gaussian than a sphere: a ray meets less than half as many, and in the order in
-which it passes the planes. A Gaussian of some thickness shows a little beyond its quad's edge when it is seen edge-on;
-up to `THICKEST` that costs less than what the order of the spheres costs.
+A quad bounds a flat Gaussian more tightly than a sphere: a ray meets less than half as many, and in the order in which
+it passes the planes. Seen edge-on, a Gaussian with some thickness extends beyond its quad; up to `MAX_LOG_THICKNESS`
+that error is smaller than that of the order of the spheres.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from ..core.colour import quick_srgb_to_linear
 from ..core.gaussians import Gaussians
 from ..core.quaternions import axes_of
 from .materials import flat_material
-from .sphere_gaussians import CHUNK, CUT, FAINTEST, THINNEST
+from .sphere_gaussians import CHUNK, CUT, MIN_ALPHA, MIN_LOG_RATIO
 from .surfels import add_faces
 
-THICKEST = np.log(np.float32(1 / 8))
-"""The shortest axis over the middle one, as a logarithm, up to which a quad is the better proxy. Measured in Cycles
-against random Gaussians ordered by where each is largest along the ray, quads / spheres: at 0.02 45.1 / 40.4 dB, at 0.1
+MAX_LOG_THICKNESS = np.log(np.float32(1 / 8))
+"""The log ratio of the shortest to the middle axis up to which quads are the better proxy. Measured in Cycles against
+random Gaussians ordered by where each is largest along the ray, quads / spheres: at 0.02 45.1 / 40.4 dB, at 0.1
 41.9 / 40.5, at 0.2 35.5 / 40.3.
 """
 
-SHARE = 0.99
-"""So many of a file's splats must be that flat."""
+MIN_SHARE = 0.99
+"""The share of a file's splats that must be that flat."""
 
-GLANCE = 4096
-"""So many splats tell first whether it is worth looking at all."""
+FIRST_SAMPLES = 4096
+"""How many splats are examined first, to decide whether to examine all."""
 
 CORNERS = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float32)
 
 
 def are_flat(splats: Gaussians) -> bool:
-    """Whether quads are the better proxy for these splats."""
-    glance = splats.log_scales[:: max(1, len(splats) // GLANCE)]
-    return len(splats) > 0 and _share(glance) >= SHARE - 0.01 and _share(splats.log_scales) >= SHARE
+    """Whether quads represent these splats better than spheres."""
+    first = splats.log_scales[:: max(1, len(splats) // FIRST_SAMPLES)]
+    return len(splats) > 0 and _share(first) >= MIN_SHARE - 0.01 and _share(splats.log_scales) >= MIN_SHARE
 
 
 def flat_mesh(name: str, splats: Gaussians) -> bpy.types.Mesh:
@@ -60,11 +60,11 @@ def flat_mesh(name: str, splats: Gaussians) -> bpy.types.Mesh:
 
 
 def _share(log_scales: np.ndarray) -> float:
-    """How many of the splats are flat enough, in 0..1."""
+    """The share of splats, by `log_scales` (N, 3), that are flat enough, 0 to 1."""
     a, b, c = log_scales.T
     low, high = np.minimum(a, b), np.maximum(a, b)
     shortest, middle = np.minimum(low, c), np.maximum(low, np.minimum(high, c))
-    return float(np.mean(shortest <= middle + THICKEST))
+    return float(np.mean(shortest <= middle + MAX_LOG_THICKNESS))
 
 
 def _fill(mesh: bpy.types.Mesh, splats: Gaussians, degree: int):
@@ -76,7 +76,7 @@ def _fill(mesh: bpy.types.Mesh, splats: Gaussians, degree: int):
         piece = splats[where]
         colour[where, :3] = piece.rgb if degree else quick_srgb_to_linear(piece.rgb)
         colour[where, 3] = piece.opacities
-        reach = np.sqrt(2 * np.log(np.maximum(colour[where, 3] / FAINTEST, 1 + 1e-6)))
+        reach = np.sqrt(2 * np.log(np.maximum(colour[where, 3] / MIN_ALPHA, 1 + 1e-6)))
         np.multiply(np.minimum(reach, CUT)[:, None, None], CORNERS, out=sigma[where])
         axes, scales = _longest_first(piece)
         sides = axes[:, :2] * scales[:, :2, None]
@@ -95,11 +95,11 @@ def _fill(mesh: bpy.types.Mesh, splats: Gaussians, degree: int):
 
 
 def _longest_first(splats: Gaussians) -> tuple[np.ndarray, np.ndarray]:
-    """The own axes (N, 3 axes, 3), the longest first, and their sigmas (N, 3), none below `THINNEST` of the longest."""
+    """Axes (N, 3 axes, 3), longest first, and their sigmas (N, 3), none less than `MIN_LOG_RATIO` of the longest."""
     axes = np.stack(axes_of(splats.quaternions), 1)
     logs = splats.log_scales
     if not ((logs[:, 0] >= logs[:, 1]) & (logs[:, 1] >= logs[:, 2])).all():
         order = np.argsort(-logs, axis=-1)
         axes = np.take_along_axis(axes, order[..., None], 1)
         logs = np.take_along_axis(logs, order, -1)
-    return axes, np.exp(np.maximum(logs, logs[:, :1] + THINNEST))
+    return axes, np.exp(np.maximum(logs, logs[:, :1] + MIN_LOG_RATIO))

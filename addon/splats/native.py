@@ -1,4 +1,4 @@
-"""Blender's own Gaussian splats, which came with 5.3."""
+"""Blender's own Gaussian splats, available from 5.3 on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..core.gaussians import Gaussians
 from .materials import native_material
 from .points import new_pointcloud, set_attribute
 
-FAINTEST = -np.log(254)
-"""The logit of 1/255: what is fainter does not show."""
+MIN_LOGIT = -np.log(254)
+"""The logit of opacity 1/255: fainter splats are invisible."""
 
-SMALLEST = -20
-GLANCE = 4096
+MIN_LOG_SCALE = -20
+MEDIAN_SAMPLES = 4096
 CHUNK = 1 << 15
 
 
@@ -26,25 +26,25 @@ def available() -> bool:
 
 
 def native_cloud(name: str, splats: Gaussians) -> bpy.types.PointCloud:
-    """A PointCloud of the type GAUSSIAN_SPLAT; degrees above 3 are left out.
+    """A PointCloud of the type GAUSSIAN_SPLAT; degrees above 3 are dropped.
 
-    EEVEE quantises positions and scales over the object's whole range, so splats that show nothing or whose size lies
-    far from the others' are left out.
+    EEVEE quantises positions and scales over the object's whole range, so splats that are invisible or whose size is
+    far from the others' are dropped.
     """
-    usual = _usual(splats)
-    splats = splats if usual is None else splats[usual]
+    displayable = _displayable(splats)
+    splats = splats if displayable is None else splats[displayable]
     cloud = new_pointcloud(name, splats.means)
     cloud.type = "GAUSSIAN_SPLAT"
     if len(splats):
         for attribute, (kind, field, values) in attributes_of(splats).items():
-            if attribute != "position":  # the cloud was made with it
+            if attribute != "position":  # the cloud was created with it
                 set_attribute(cloud, attribute, kind, field, values)
     cloud.materials.append(native_material())
     return cloud
 
 
 def attributes_of(splats: Gaussians) -> dict[str, tuple[str, str, np.ndarray]]:
-    """What Blender's own importer stores: name to kind, field, and values (N, width)."""
+    """The attributes that Blender's own importer stores: name to data type, field, and values (N, width)."""
     count = len(splats)
     base, scales = mapped_zeros((count, 4)), mapped_zeros((count, 3))
 
@@ -65,13 +65,13 @@ def attributes_of(splats: Gaussians) -> dict[str, tuple[str, str, np.ndarray]]:
     return found
 
 
-def _usual(splats: Gaussians) -> np.ndarray | None:
-    """Mask of the splats that show and are at most e⁶ larger than the middle one; None where those are all."""
+def _displayable(splats: Gaussians) -> np.ndarray | None:
+    """Mask (N,) of the visible splats that are at most e⁶ times larger than the median; None if that is all of them."""
     logs, logits = splats.log_scales, splats.logit_opacities
     if not len(splats):
         return None
-    most = np.median(largest(logs[:: max(1, len(logs) // GLANCE)])) + 6
-    if logits.min() > FAINTEST and logs.min() > SMALLEST and logs.max() < most:
+    most = np.median(largest(logs[:: max(1, len(logs) // MEDIAN_SAMPLES)])) + 6
+    if logits.min() > MIN_LOGIT and logs.min() > MIN_LOG_SCALE and logs.max() < most:
         return None
     longest = largest(logs)
-    return (logits > FAINTEST) & (longest < most) & (longest > SMALLEST)
+    return (logits > MIN_LOGIT) & (longest < most) & (longest > MIN_LOG_SCALE)

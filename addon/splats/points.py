@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 import numpy as np
 
@@ -32,7 +34,7 @@ def new_pointcloud(name: str, positions: np.ndarray) -> bpy.types.PointCloud:
     mesh = bpy.data.meshes.new(name)
     mesh.vertices.add(len(positions))
     mesh.vertices.foreach_set("co", positions.ravel())
-    carrier = bpy.data.objects.new(name, mesh)
+    carrier: Any = bpy.data.objects.new(name, mesh)
     bpy.context.scene.collection.objects.link(carrier)
     objects = bpy.context.view_layer.objects
     active = objects.active

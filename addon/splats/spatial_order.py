@@ -1,4 +1,4 @@
-"""The order of splats in memory: neighbours in space side by side, which renders quicker."""
+"""Sorting of splats so that neighbours in space are adjacent in memory, which renders faster."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 from ..core.arrays import in_chunks, mapped_zeros
 
 
-def are_neighbourly(means: np.ndarray) -> bool:
-    """Whether neighbours among places (N, 3) follow each other already, as in our own, which pixels were lifted to."""
+def is_spatially_ordered(means: np.ndarray) -> bool:
+    """Whether consecutive positions (N, 3) are neighbours already, as in Dreamzoom's own files."""
     step = max(1, len(means) // 4096)
     few, following = means[:-1:step], means[1::step]
     away = np.linalg.norm(following - few, axis=-1)
@@ -16,14 +16,14 @@ def are_neighbourly(means: np.ndarray) -> bool:
     return bool(np.median(away) < np.median(apart) / 30)
 
 
-def neighbourly(means: np.ndarray) -> np.ndarray:
-    """The order (N,) in which neighbours among places (N, 3) follow each other: a Morton curve through 32³ cells."""
+def morton_order(means: np.ndarray) -> np.ndarray:
+    """Indices (N,) that sort positions (N, 3) along a Morton curve through 32³ cells."""
     low, high = (np.array([bound(column) for column in means.T]) for bound in (np.min, np.max))
-    finer = np.float32(32 / max(float((high - low).max()), 1e-30))
+    scale = np.float32(32 / max(float((high - low).max()), 1e-30))
     codes = mapped_zeros((len(means),), np.uint16)
 
     def number(where: slice):
-        cells = ((means[where] - low) * finer).astype(np.uint8)
+        cells = ((means[where] - low) * scale).astype(np.uint8)
         x, y, z = _SPREAD[np.minimum(cells, 31)].T
         codes[where] = x | y << 1 | z << 2
 
@@ -32,4 +32,4 @@ def neighbourly(means: np.ndarray) -> np.ndarray:
 
 
 _SPREAD = np.array([sum((cell >> bit & 1) << 3 * bit for bit in range(5)) for cell in range(32)], np.uint16)
-"""The bits of a cell's number along one axis, two apart."""
+"""The bits of a cell's index along one axis, with two free bits between them."""

@@ -1,4 +1,4 @@
-"""General Gaussians as a native PointCloud: every point is a sphere about a Gaussian that the material evaluates."""
+"""General Gaussians as a native PointCloud: each point is a bounding sphere; the material evaluates the Gaussian."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .materials import gaussian_material
 from .points import new_pointcloud, set_attribute
 
 CUT = 3.0
-"""Where the kernel of an opaque splat ends, in sigmas."""
+"""Radius in sigmas at which the kernel of an opaque splat is cut off."""
 
-FAINTEST = 1 / 255
-"""Alpha below this shows nowhere, so the fainter a splat, the smaller its sphere."""
+MIN_ALPHA = 1 / 255
+"""Alpha below this is invisible, so that fainter splats get smaller spheres."""
 
-THINNEST = np.log(np.float32(1e-3))
-"""No axis counts as shorter than this, as a logarithm, than the longest: keeps the arithmetic of the material exact."""
+MIN_LOG_RATIO = np.log(np.float32(1e-3))
+"""Axes are lengthened to at least this log ratio to the longest axis, so that the material's arithmetic is exact."""
 
 CHUNK = 1 << 15
 
 
 def gaussian_cloud(name: str, splats: Gaussians) -> bpy.types.PointCloud:
-    """A PointCloud with the attributes that `gaussian_material` reads; degrees above 3 are left out."""
+    """A PointCloud with the attributes that `gaussian_material` reads; degrees above 3 are dropped."""
     degree = min(spherical_harmonics.degree_of(splats.sh), spherical_harmonics.MOST_DEGREE)
     cloud = new_pointcloud(name, splats.means)
     if len(splats):
@@ -44,9 +44,9 @@ def _fill(cloud: bpy.types.PointCloud, splats: Gaussians, degree: int):
         where = slice(start, start + CHUNK)
         piece = splats[where]
         longest = largest(piece.log_scales)
-        scales = np.exp(np.maximum(piece.log_scales, longest[:, None] + THINNEST))
+        scales = np.exp(np.maximum(piece.log_scales, longest[:, None] + MIN_LOG_RATIO))
         rgba[where, 3] = piece.opacities
-        reach = np.sqrt(2 * np.log(np.maximum(rgba[where, 3] / FAINTEST, 1 + 1e-6)))
+        reach = np.sqrt(2 * np.log(np.maximum(rgba[where, 3] / MIN_ALPHA, 1 + 1e-6)))
         radii[where] = np.minimum(reach, CUT) * np.exp(longest)
         rgba[where, :3] = piece.rgb if degree else quick_srgb_to_linear(piece.rgb)
         for row, axis in enumerate(axes_of(piece.quaternions)):

@@ -1,6 +1,6 @@
-"""Flat splats as one mesh of faces in their planes: one exact hit per ray, in true order.
+"""Flat splats as one mesh of faces in their planes: a ray hits each splat once, exactly, and in the true order.
 
-Splats that are not flat can be shown so too, as if they had no thickness.
+Other splats can be shown in this way too, as if they had no thickness.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from ..core.arrays import in_chunks, mapped_zeros
 from ..core.colour import quick_srgb_to_linear
 from ..core.gaussians import Gaussians
 from ..core.quaternions import components_of
-from .materials import CUT, TRIANGLES, surfel_material
+from .materials import CUT, TRIANGLE_ATTRIBUTE, surfel_material
 
 SQUARE = CUT * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float32)
-"""A face's corners in sigmas, in the order of its loop: what the kernel's circle just touches."""
+"""The corners (4, 2) of a face in sigmas, in the order of its loops: the square around the kernel's circle."""
 
 TRIANGLE = CUT * np.array([(-(3**0.5), -1), (3**0.5, -1), (0, 2)], np.float32)
-"""The same with three corners; each is as far from the middle as the others, as `material` relies on."""
+"""The corners (3, 2) of a triangular face. All have the same distance from the centre, as the material requires."""
 
-VAST = 1 << 19
-"""From so many splats on, faces are triangles. With a frame rendered by Cycles, a process with a million takes 0.79 GB
-instead of 1.09, and begins half a CPU second sooner; but a ray meets 1.3 times as many of them: a frame of 8 samples
-costs the same, one of 16 a fifth more, one of 64 a third.
+TRIANGLES_FROM = 1 << 19
+"""From this many splats on, faces are triangles. With a million splats and a frame rendered by Cycles, the process
+needs 0.79 GB instead of 1.09 and starts rendering half a CPU second earlier; but a ray meets 1.3 times as many faces: a
+frame of 8 samples takes as long, one of 16 a fifth longer, one of 64 a third longer.
 """
 
 CHUNK = 1 << 14
 
 
 def surfel_mesh(name: str, splats: Gaussians) -> bpy.types.Mesh:
-    """A mesh of one face per splat, with the attributes that `surfel_material` reads: squares, or triangles if vast."""
+    """A mesh of one face per splat, with the attributes that `surfel_material` reads: squares, or triangles if many."""
     count = len(splats)
     degree = min(spherical_harmonics.degree_of(splats.sh), spherical_harmonics.MOST_DEGREE)
-    triangles = count >= VAST
+    triangles = count >= TRIANGLES_FROM
     shape = TRIANGLE if triangles else SQUARE
     mesh = bpy.data.meshes.new(name)
     add_faces(mesh, count, len(shape))
     above = [(f"sh_{index}", "FLOAT_VECTOR", "FACE") for index in range(1, (degree + 1) ** 2)]
-    colour = TRIANGLES if triangles else "splat"
+    colour = TRIANGLE_ATTRIBUTE if triangles else "splat"
     if not triangles:
         above.append(("sigma", "FLOAT2", "POINT"))
     for attribute, kind, domain in ((colour, "FLOAT_COLOR", "FACE"), *above):
@@ -54,13 +54,13 @@ def surfel_mesh(name: str, splats: Gaussians) -> bpy.types.Mesh:
 
 
 def add_faces(mesh: bpy.types.Mesh, count: int, sides: int) -> None:
-    """Give an empty mesh `count` faces that share no corner: those of face i are the vertices from sides · i on."""
+    """Add `count` faces that share no vertices to an empty mesh; the first vertex of face i is sides · i."""
     mesh.vertices.add(sides * count)
     mesh.edges.add(sides * count)
     mesh.loops.add(sides * count)
     mesh.polygons.add(count)
     for selected in (".select_vert", ".select_edge", ".select_poly"):
-        if selected in mesh.attributes:  # nothing but memory
+        if selected in mesh.attributes:  # costs memory only
             mesh.attributes.remove(mesh.attributes[selected])
     if not count:
         return
@@ -97,7 +97,7 @@ def _fill(mesh: bpy.types.Mesh, splats: Gaussians, shape: np.ndarray, colour_nam
 
 
 def face_corners(splats: Gaussians, shape: np.ndarray) -> np.ndarray:
-    """Where corners `shape` (K, 2) in sigmas lie, (N, K, 3) float32, in the object's axes."""
+    """Positions (N, K, 3) float32 in the object's space of the corners `shape` (K, 2), which are in sigmas."""
     first, second = _longest_axes(splats)
     means = np.ascontiguousarray(splats.means.T)
     corners = np.empty((len(splats), len(shape), 3), np.float32)
@@ -107,9 +107,9 @@ def face_corners(splats: Gaussians, shape: np.ndarray) -> np.ndarray:
 
 
 def _longest_axes(splats: Gaussians) -> tuple[np.ndarray, np.ndarray]:
-    """The two longest axes at one sigma, (3, N) each: the first two, of splats that are flat along the third.
+    """The two longest axes at one sigma, (3, N) each; these are the first two if the splats are flat along the third.
 
-    Each component in a row of its own: numpy is several times as fast along long rows.
+    Components are rows, since numpy is several times as fast along long rows.
     """
     first, second, third = components_of(splats.quaternions)
     scales = np.exp(splats.log_scales.T)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bpy.utils.previews
 
-_shown: dict[str, object] = {"key": "", "pictures": None}
+_shown: dict[str, Any] = {"key": "", "pictures": None}
 
 
 def icon(path: str) -> int:

@@ -84,8 +84,8 @@ class CameraSamplingOperator:
         return camera_sampling.sample_camera(scene, context.view_layer, camera, frames, root)
 
     def _finished(self, context, samples) -> Result:
-        made = self.finish(context, samples)
-        select_only(context, made)
+        result = self.finish(context, samples)
+        select_only(context, result)
         return {"FINISHED"}
 
 
@@ -172,9 +172,9 @@ class DREAMZOOM_OT_to_camera(CameraSamplingOperator, Operator):
         return self._root.dreamzoom.camera, self._root
 
     def finish(self, context, samples):
-        made = camera_to_rig.camera_from_rig(context.scene, self._root, samples)
-        self.report({"INFO"}, f"{made.name} flies as {self._root.name} does, in the world at zoom 0")
-        return made
+        result = camera_to_rig.camera_from_rig(context.scene, self._root, samples)
+        self.report({"INFO"}, f"{result.name} flies as {self._root.name} does, in the world at zoom 0")
+        return result
 
 
 def source_camera(context: bpy.types.Context) -> bpy.types.Object | None:

@@ -93,10 +93,10 @@ class DREAMZOOM_OT_duplicate_rig(Operator):
         return can_change(cls, context)
 
     def execute(self, context) -> Result:
-        made = duplicate.duplicate(context.scene, rig.active_rig(context))
-        context.scene.dreamzoom.rig = made
-        select_only(context, made)
-        self.report({"INFO"}, f"{made.name} is at the same position: press G to move it")
+        result = duplicate.duplicate(context.scene, rig.active_rig(context))
+        context.scene.dreamzoom.rig = result
+        select_only(context, result)
+        self.report({"INFO"}, f"{result.name} is at the same position: press G to move it")
         return {"FINISHED"}
 
 

@@ -1,4 +1,4 @@
-"""Operators that import and export files of splats: in the File menu, and what is dropped into the viewport."""
+"""Operators that import and export files of splats, by the File menu or by dropping files into the viewport."""
 
 from __future__ import annotations
 
@@ -18,32 +18,31 @@ from ...results import render_settings
 from .common import Result, select_only
 
 PATTERNS = ";".join(f"*{suffix}" for suffix in formats.SUFFIXES)
-"""Of the names of all files of splats, as Blender's file browser has it."""
+"""The file name patterns of all formats, for Blender's file browser."""
 
-TURNS = {"MINUS_Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
-"""The turn about X that puts a file upright, by the axis that points up in it."""
+ROTATIONS = {"MINUS_Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
+"""The rotation about X, in radians, that turns a file upright, by the axis that points up in it."""
 
 AXIS_OF = {"-Y": "MINUS_Y", "Y": "Y", "Z": "Z"}
-"""The choice of `axes` for the axis that a file says, or its format is known to have, upwards."""
+"""The choice of `axes` by the axis that points up according to the file or its format."""
 
-SHOWN = {
+REPORTS = {
     "surfels": ", as quads",
     "flat": ", as flat Gaussians on quads",
     "gaussians": ", as Gaussians in spheres",
     "viewers": ", as viewers show them",
     "native": ", as Blender's own",
 }
-"""What the report says of the representation."""
+"""How the report names the representation."""
 
 NATIVE = (
     (
         "native",
         "Blender's Own",
-        "A point cloud that Blender itself shows as splats: quick in the viewport; needs more samples in Cycles, and "
-        "Apply Transform spoils it",
+        "A point cloud that Blender itself shows as splats: fast in the viewport; needs more samples in Cycles",
     ),
 ) * splats.native.available()
-"""One more choice where this Blender has splats of its own, from 5.3 on; none elsewhere."""
+"""A further choice if this Blender has its own splats, from 5.3 on."""
 
 AXES = (
     ("MINUS_Y", "−Y Up", "As in most captures: x right, y down, z forward"),
@@ -64,7 +63,7 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
     representation: EnumProperty(
         name="Show As",
-        description="What the splats become",
+        description="How the splats are represented in Blender",
         items=(
             ("auto", "Automatic", "The fastest of quads, flat Gaussians and Gaussians that shows the splats well"),
             ("surfels", "Quads", "The fastest, and the best in EEVEE; shows splats as if they had no thickness"),
@@ -77,7 +76,7 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
             (
                 "gaussians",
                 "Gaussians",
-                "Points whose material evaluates each splat along the ray; exact for all in Cycles",
+                "Points whose material evaluates each splat along the ray; exact for all splats in Cycles",
             ),
             (
                 "viewers",
@@ -91,14 +90,14 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
     axes: EnumProperty(
         name="Axes",
         description="The axis that points up in the file",
-        items=(("AUTO", "Automatic", "As is usual for the kind of file"), *AXES),
+        items=(("AUTO", "Automatic", "As the file says, or as usual for its format"), *AXES),
         default="AUTO",
     )
     scale: FloatProperty(name="Scale", description="Size of the object", default=1.0, min=1e-6, soft_max=100.0)
 
     set_up_render: BoolProperty(
         name="Set Up Render",
-        description="Let rays pass all splats in Cycles, and leave their colours as they are: view transform Standard",
+        description="Let rays pass all splats in Cycles, and keep their colours unchanged: view transform Standard",
         default=True,
     )
 
@@ -122,23 +121,23 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
                 why = f": none of its {read.dropped:,} rows holds usable numbers" if read.dropped else ""
                 raise splats.SplatFileError(f"{path.name} holds no splats{why}")
             axes = AXIS_OF[read.up] if self.axes == "AUTO" else self.axes
-            shown = splats.usual_representation(values) if self.representation == "auto" else self.representation
+            shown = splats.best_representation(values) if self.representation == "auto" else self.representation
             objects = splats.show_splats(values, path.stem.removesuffix(".compressed"), context.collection, shown)
         except (OSError, splats.SplatFileError) as error:
-            self.report({"ERROR"}, _told(error))
+            self.report({"ERROR"}, _message(error))
             return False
         except MemoryError:
-            self.report({"ERROR"}, f"{path.name} needs more memory than there is")
+            self.report({"ERROR"}, f"{path.name} needs more memory than is available")
             return False
         if self.set_up_render:
             render_settings.show_splats(context.scene)
         if self.representation == "viewers":
             context.scene.view_settings.view_transform = "Raw"
         for obj in objects:
-            obj.rotation_euler.x = TURNS[axes]
+            obj.rotation_euler.x = ROTATIONS[axes]
             obj.scale = (self.scale,) * 3
         select_only(context, *objects)
-        label = SHOWN.get(shown, "")
+        label = REPORTS.get(shown, "")
         if read.warning:
             self.report({"WARNING"}, f"{path.name}: {read.warning}")
         else:
@@ -147,7 +146,7 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
 
 
 class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """Write the selected splats into one PLY that other programs read, with their transforms applied"""
+    """Write the selected splats into one PLY file for other programs, with their transforms applied"""
 
     bl_idname = "dreamzoom.export_splats"
     bl_label = "Export Splats"
@@ -155,7 +154,7 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[rep
 
     filename_ext = ".ply"
     filter_glob: StringProperty(default="*.ply", options={"HIDDEN"})
-    axes: EnumProperty(name="Axes", description="The axis that shall point up in the file", items=AXES)
+    axes: EnumProperty(name="Axes", description="The axis that points up in the file", items=AXES)
 
     @classmethod
     def poll(cls, context):
@@ -168,16 +167,16 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[rep
         objects = [obj for obj in context.selected_objects if splats.holds_splats(obj)]
         path = Path(self.filepath)
         try:
-            count = splats.export_splats(objects, path, Matrix.Rotation(-TURNS[self.axes], 4, "X"))
+            count = splats.export_splats(objects, path, Matrix.Rotation(-ROTATIONS[self.axes], 4, "X"))
         except (OSError, splats.SplatFileError) as error:
-            self.report({"ERROR"}, _told(error))
+            self.report({"ERROR"}, _message(error))
             return {"CANCELLED"}
         self.report({"INFO"}, f"{path.name}: {count:,} splats")
         return {"FINISHED"}
 
 
 class DREAMZOOM_FH_splats(FileHandler):
-    """Files of splats that are dropped into the viewport."""
+    """Imports files of splats that are dropped into the viewport."""
 
     bl_idname = "DREAMZOOM_FH_splats"
     bl_label = "Gaussian Splats"
@@ -190,18 +189,18 @@ class DREAMZOOM_FH_splats(FileHandler):
         return poll_file_object_drop(context)
 
 
-def _told(error: Exception) -> str:
-    """What is wrong with a file, and what to do, in one line."""
+def _message(error: Exception) -> str:
+    """An error with its remedy, in one line."""
     return f"{error}; {error.remedy}" if getattr(error, "remedy", "") else str(error)
 
 
 def draw_import(menu, _context) -> None:
-    """The line in File > Import."""
+    """Add the entry in File > Import."""
     menu.layout.operator(DREAMZOOM_OT_import_splats.bl_idname, text=f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
 
 
 def draw_export(menu, _context) -> None:
-    """The line in File > Export."""
+    """Add the entry in File > Export."""
     menu.layout.operator(DREAMZOOM_OT_export_splats.bl_idname, text="Gaussian Splats (.ply)")
 
 

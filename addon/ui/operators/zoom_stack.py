@@ -50,8 +50,8 @@ class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[repo
             render_settings.use_flight(root, context.scene)
         select_only(context, root)
         count = len(root.dreamzoom.levels)
-        made = "" if root == before else ", under a new rig"
-        self.report({"INFO"}, f"{count} pictures{made}")
+        note = "" if root == before else ", under a new rig"
+        self.report({"INFO"}, f"{count} pictures{note}")
         return {"FINISHED"}
 
 

@@ -30,9 +30,9 @@ def test_points_lie_where_they_must_on_every_frame(dreamzoom, deep):
 def test_the_measure_sees_a_misplaced_level(dreamzoom, deep, monkeypatch):
     from addon.rig import zoom_path
 
-    exact = zoom_path.drift
+    exact = zoom_path.origin_keys
     monkeypatch.setattr(
-        zoom_path, "drift", lambda *a, **k: [(s, [x + 1e-3 * s for x in at]) for s, at in exact(*a, **k)]
+        zoom_path, "origin_keys", lambda *a, **k: [(s, [x + 1e-3 * s for x in at]) for s, at in exact(*a, **k)]
     )
     assert deep.flight_errors(40.0)[0] > 0.05
 

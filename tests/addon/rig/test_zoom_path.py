@@ -19,7 +19,7 @@ class TestDrift:
     @pytest.mark.parametrize("level", range(5))
     def test_lines_between_whole_zooms_are_exact(self, frames, level):
         p = frames.factor
-        keys = zoom_path.drift(p, FOCUSES, level)
+        keys = zoom_path.origin_keys(p, FOCUSES, level)
         s = np.array([key[0] for key in keys])
         places = np.array([key[1] for key in keys])
         for zoom in np.linspace(0, 5, 61):
@@ -28,7 +28,7 @@ class TestDrift:
             assert np.allclose(found, expected, atol=1e-9 * p**5)
 
     def test_a_straight_zoom_stays_at_the_focus(self):
-        assert all(place == [0.0, 0.0, 0.0] for _, place in zoom_path.drift(2.0, [(0.0, 0.0, 0.0)] * 4, 2))
+        assert all(place == [0.0, 0.0, 0.0] for _, place in zoom_path.origin_keys(2.0, [(0.0, 0.0, 0.0)] * 4, 2))
 
 
 class TestOpacity:

@@ -92,7 +92,7 @@ class TestWithoutTheAddOn:
         apply(obj)
         back = export.splats_of(obj)
         assert np.allclose(covariances(back), covariances(was), rtol=2e-3, atol=1e-6)
-        assert not applied_transforms.mend(obj.data)
+        assert not applied_transforms.repair(obj.data)
 
     def test_it_is_mended_when_the_file_is_opened_with_it(self, tmp_path, registered):
         _, obj = shown("gaussians", EVEN)
@@ -106,7 +106,7 @@ class TestWithoutTheAddOn:
         bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "applied.blend"))
         bpy.context.view_layer.update()
         (obj,) = bpy.data.objects
-        assert not applied_transforms.mend(obj.data)
+        assert not applied_transforms.repair(obj.data)
         assert np.allclose(covariances(export.splats_of(obj)), covariances(was), rtol=2e-3, atol=1e-6)
 
 
@@ -135,7 +135,7 @@ class TestLinearMap:
         position = obj.data.attributes["position"].data
         for index in range(len(position)):
             position[index].vector = np.array(position[index].vector) ** 3
-        assert not applied_transforms.mend(obj.data)
+        assert not applied_transforms.repair(obj.data)
         assert np.allclose(covariances(export.splats_of(obj)), covariances(values), rtol=2e-3, atol=1e-6)
 
     @pytest.mark.parametrize("count", [1, 3])

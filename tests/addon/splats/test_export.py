@@ -77,7 +77,7 @@ class TestExportSplats:
         assert np.allclose(covariances(back), linear @ covariances(values) @ linear.T, rtol=1e-3, atol=1e-6)
 
     def test_triangles_come_out_like_squares(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(surfels, "VAST", 1)
+        monkeypatch.setattr(surfels, "TRIANGLES_FROM", 1)
         values = pictures.random_splats(100, 8, 2)
         matrix = Matrix.Rotation(1.1, 4, (1, 2, -1)) @ Matrix.Diagonal((1, 2, 3, 1))
         back = there_and_back(values, "surfels", tmp_path, matrix)
@@ -106,10 +106,10 @@ class TestExportSplats:
                 splats.export_splats(objects, tmp_path / "out.ply")
         assert not list(tmp_path.iterdir())
 
-    @pytest.mark.parametrize("vast", [1, surfels.VAST])
+    @pytest.mark.parametrize("vast", [1, surfels.TRIANGLES_FROM])
     @pytest.mark.parametrize("representation", ["surfels", "flat"])
     def test_an_edited_mesh_is_refused(self, tmp_path, monkeypatch, representation, vast):
-        monkeypatch.setattr(surfels, "VAST", vast)
+        monkeypatch.setattr(surfels, "TRIANGLES_FROM", vast)
         obj = shown(pictures.random_splats(5, 5), representation)
         obj.data.vertices.add(1)
         with pytest.raises(splats.SplatFileError, match="edited"):

@@ -96,12 +96,12 @@ class TestFlatGaussians:
         values = thin(thickness, 500)
         general = "native" if native.available() else "gaussians"
         representation = general if representation == "gaussians" else representation
-        assert splats.usual_representation(values) == representation
+        assert splats.best_representation(values) == representation
         if representation == "flat":
             values.log_scales[:] = values.log_scales[:, [2, 0, 1]]
-            assert splats.usual_representation(values) == representation
+            assert splats.best_representation(values) == representation
             values.log_scales[:20] = 0.0
-            assert splats.usual_representation(values) == general
+            assert splats.best_representation(values) == general
 
     def test_no_splats_make_an_empty_object(self):
         assert len(flat_gaussians.flat_mesh("a", thin(0.1, 0)).polygons) == 0

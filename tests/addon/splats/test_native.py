@@ -110,8 +110,8 @@ class TestNative:
 
     def test_general_gaussians_become_them(self):
         values = pictures.random_splats(50, 3, flat=False)
-        assert splats.usual_representation(values) == "native"
-        assert splats.usual_representation(pictures.random_splats(50, 3)) == "surfels"
+        assert splats.best_representation(values) == "native"
+        assert splats.best_representation(pictures.random_splats(50, 3)) == "surfels"
 
 
 def driven(obj, path, index, expression):

@@ -4,7 +4,7 @@ import bpy
 import pytest
 
 from addon.splats import billboards, materials, viewport_decimation
-from addon.splats.node_builder import Graph, socket
+from addon.splats.node_builder import NodeBuilder, socket
 
 MATERIALS = {
     "points": materials.point_material,
@@ -22,8 +22,8 @@ GROUPS = {
 
 
 @pytest.fixture
-def graph():
-    return Graph(bpy.data.node_groups.new("graph", "ShaderNodeTree"))
+def nodes():
+    return NodeBuilder(bpy.data.node_groups.new("nodes", "ShaderNodeTree"))
 
 
 @pytest.mark.parametrize("name", [*MATERIALS, *GROUPS])
@@ -36,18 +36,18 @@ def test_no_link_ends_in_a_hidden_socket(name):
         assert not link.to_socket.is_unavailable
 
 
-def test_a_socket_before_the_others_changes_nothing(graph):
-    value = graph.add("Value").outputs["Value"]
-    turned = graph.in_object(value).node
+def test_a_socket_before_the_others_changes_nothing(nodes):
+    value = nodes.add("Value").outputs["Value"]
+    turned = nodes.to_object_space(value).node
     assert socket(turned.inputs, "Vector").is_linked
     assert [found.identifier for found in turned.inputs if found.is_linked] == ["Vector"]
 
 
-def test_values_go_to_their_own_sockets(graph):
-    node = graph.math("MULTIPLY_ADD", 2.0, 3.0, 4.0).node
+def test_values_go_to_their_own_sockets(nodes):
+    node = nodes.math("MULTIPLY_ADD", 2.0, 3.0, 4.0).node
     assert [found.default_value for found in node.inputs if not found.is_unavailable] == [2, 3, 4]
 
 
-def test_an_unknown_socket_is_named(graph):
+def test_an_unknown_socket_is_named(nodes):
     with pytest.raises(KeyError, match="'Colour'; there are Color, Strength"):
-        graph.add("Emission", {"Colour": (1, 1, 1, 1)})
+        nodes.add("Emission", {"Colour": (1, 1, 1, 1)})

@@ -35,7 +35,7 @@ def scene_of_all(monkeypatch):
     for place, representation in enumerate(REPRESENTATIONS):
         values = pictures.random_splats(20, place, 1, flat=representation in ("surfels", "triangles"))
         values.means[:] = values.means * np.float32(0.3) + np.array([place * 0.5 - 1.2, 0, 0], np.float32)
-        monkeypatch.setattr(surfels, "VAST", 1 if representation == "triangles" else 1 << 19)
+        monkeypatch.setattr(surfels, "TRIANGLES_FROM", 1 if representation == "triangles" else 1 << 19)
         kind = "surfels" if representation == "triangles" else representation
         (obj,) = splats.show_splats(values, representation, bpy.context.scene.collection, kind)
         obj.driver_add("color", 3).driver.expression = "0.5 + frame / 10"

@@ -23,7 +23,7 @@ def imported(folder, values, name="level", **extra):
 def shape(request, monkeypatch):
     """As which faces they are shown: as few splats are, or as very many."""
     if request.param == "triangles":
-        monkeypatch.setattr(surfels, "VAST", 1)
+        monkeypatch.setattr(surfels, "TRIANGLES_FROM", 1)
     return request.param
 
 
@@ -85,20 +85,20 @@ class TestSurfels:
 
     @pytest.mark.parametrize("representation", ["surfels", "flat"])
     def test_of_very_many_neighbours_lie_side_by_side(self, representation):
-        values = pictures.random_splats(splats.MANY, 9)
+        values = pictures.random_splats(splats.ORDERED_FROM, 9)
         (obj,) = splats.show_splats(values, "a", bpy.context.scene.collection, representation)
         bpy.context.view_layer.update()
         back = splats.export.splats_of(obj)
         away = lambda means: np.median(np.linalg.norm(np.diff(means, axis=0), axis=-1))  # noqa: E731
         assert away(back.means) < away(values.means) / 10
-        order = splats.neighbourly(values.means)
-        assert np.array_equal(np.sort(order), np.arange(splats.MANY))
+        order = splats.morton_order(values.means)
+        assert np.array_equal(np.sort(order), np.arange(splats.ORDERED_FROM))
         assert np.allclose(back.means, values.means[order], atol=1e-4)
         assert np.allclose(back.opacities, values.opacities[order], atol=1e-5)
 
     def test_those_that_follow_each_other_stay_in_their_order(self):
-        values = pictures.random_splats(splats.MANY, 9)
-        values = values[splats.neighbourly(values.means)][::-1]
+        values = pictures.random_splats(splats.ORDERED_FROM, 9)
+        values = values[splats.morton_order(values.means)][::-1]
         (obj,) = splats.show_splats(values, "a", bpy.context.scene.collection, "surfels")
         bpy.context.view_layer.update()
         assert np.allclose(splats.export.splats_of(obj).means, values.means, atol=1e-4)

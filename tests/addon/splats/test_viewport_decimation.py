@@ -14,7 +14,7 @@ from .. import splat_pictures as pictures
 
 def thinned(values, most, representation="auto"):
     (obj,) = splats.show_splats(values, "splats", bpy.context.scene.collection, representation)
-    viewport_decimation.thin(obj, values, most)
+    viewport_decimation.decimate(obj, values, most)
     return obj
 
 
@@ -42,20 +42,20 @@ class TestThin:
         values.logit_opacities[:] = -3
         values.logit_opacities[50:60] = 6
         values.log_scales[50:60] += 1
-        ranks = viewport_decimation.ranks_of(values)
+        ranks = viewport_decimation.importance_ranks(values)
         assert set(np.flatnonzero(ranks < 10)) == set(range(50, 60))
 
     def test_equal_splats_are_thinned_by_chance(self):
         values = pictures.random_splats(1, 3)[np.zeros(1000, int)]
-        shown = np.flatnonzero(viewport_decimation.ranks_of(values) < 100)
+        shown = np.flatnonzero(viewport_decimation.importance_ranks(values) < 100)
         assert 95 <= len(shown) <= 105
         assert shown.max() - shown.min() > 800
 
     def test_many_splats_are_thinned_on_import_and_few_are_not(self, monkeypatch):
-        monkeypatch.setattr(viewport_decimation, "MOST", 50)
+        monkeypatch.setattr(viewport_decimation, "MAX_SPLATS", 50)
         many, few = (
             splats.show_splats(pictures.random_splats(count, 4), "a", bpy.context.scene.collection)[0]
             for count in (51, 50)
         )
-        assert viewport_decimation.is_thinned(many)
-        assert not viewport_decimation.is_thinned(few)
+        assert viewport_decimation.is_decimated(many)
+        assert not viewport_decimation.is_decimated(few)
