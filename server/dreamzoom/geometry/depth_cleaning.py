@@ -1,4 +1,4 @@
-"""A depth map freed of what no surface does: lone false pixels, and noise."""
+"""Removal of isolated wrong pixels and of noise from depth maps."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dreamzoom.geometry.depth_edges import estimate_noise
 
 STEEP_PIXELS = 10.0
 LEAST_NOISE = 0.1
-"""Noise below this many footprints is left alone."""
+"""Noise below this many pixel footprints is not smoothed."""
 
 
 def clean(depth: np.ndarray, camera: Camera) -> np.ndarray:
-    """Lone pixels replaced by what surrounds them, noise averaged over planes.
+    """Replace isolated pixels by the median of their neighbours, and smooth noise by local plane fits.
 
     Args:
         depth: (H, W) z-depth; NaN where there is none.
-        camera: Its focal length says which steps are steep.
+        camera: Its focal length determines which steps count as steep.
 
     Returns:
-        (H, W) float32. What is not finite and positive becomes NaN; all else stays finite. A depth without noise
-        comes back as it was, but for lone pixels.
+        (H, W) float32 z-depth. Values that are not finite and positive become NaN, all others stay finite. A depth map
+        without noise is unchanged except for isolated pixels.
     """
     focal = float(np.sqrt(camera.fx * camera.fy))
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
@@ -37,7 +37,15 @@ def clean(depth: np.ndarray, camera: Camera) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _without_lone(depth, threshold):
-    """Pixels that fewer than two of their neighbours agree with get the median of their neighbours."""
+    """Replace pixels with fewer than two similar neighbours (of 8) by the median of their neighbours.
+
+    Args:
+        depth: (H, W) float32 z-depth; NaN where there is none.
+        threshold: The largest difference in log depth between similar pixels.
+
+    Returns:
+        (H, W) float32.
+    """
     height, width = depth.shape
     out = depth.copy()
     around = np.empty(8, np.float32)
@@ -65,7 +73,16 @@ def _without_lone(depth, threshold):
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
 def _planes(disparity, radius, tolerance):
-    """The value at each pixel of a plane fitted to 1/z around it; what steps away by more than the tolerance fades."""
+    """Smooth a disparity by evaluating at each pixel a plane that is fitted to its window.
+
+    Args:
+        disparity: (H, W) float32, 1 / z-depth; NaN where there is none.
+        radius: Of the window, in pixels.
+        tolerance: Relative difference of disparity at which a pixel's weight is ¼; beyond twice that it is 0.
+
+    Returns:
+        (H, W) float32 disparity.
+    """
     height, width = disparity.shape
     out = disparity.copy()
     one = np.float32(1)
