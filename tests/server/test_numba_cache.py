@@ -61,9 +61,9 @@ COMPILE = """
 import dreamzoom
 from dreamzoom.geometry.depth_edges import estimate_noise
 import numpy as np
-from dreamzoom.geometry import clean
-clean._without_lone(np.ones((4, 4), np.float32), np.float32(0.1))
-print(sum(clean._without_lone.stats.cache_hits.values()), sum(clean._without_lone.stats.cache_misses.values()))
+from dreamzoom.geometry.depth_cleaning import _replace_isolated
+_replace_isolated(np.ones((4, 4), np.float32), np.float32(0.1))
+print(sum(_replace_isolated.stats.cache_hits.values()), sum(_replace_isolated.stats.cache_misses.values()))
 """
 
 

@@ -31,8 +31,8 @@ class SplatFile:
     def warning(self) -> str:
         """One line about the rows left out; "" if there are none."""
         rows = len(self.splats) + self.dropped
-        told = f"{self.dropped:,} of {rows:,} splats hold no usable numbers and were left out"
-        return told if self.dropped else ""
+        text = f"{self.dropped:,} of {rows:,} splats hold no usable numbers and were left out"
+        return text if self.dropped else ""
 
     def usable(self) -> SplatFile:
         """Without the splats that renderers can't handle (`Gaussians.usable`)."""

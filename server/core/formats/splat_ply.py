@@ -26,7 +26,7 @@ SCALES = ("scale_0", "scale_1", "scale_2")
 ROTATION = ("rot_0", "rot_1", "rot_2", "rot_3")
 NEEDED = (*MEANS, *COLOUR, "opacity", *SCALES[:2], *ROTATION)
 
-SURE = 30.0
+MAX_LOGIT = 30.0
 """Logit-opacities are clipped to ± this value: opacity 1 or 0 in single precision. Files may hold ±∞ for these."""
 
 
@@ -152,7 +152,7 @@ def _rest_columns(names: Sequence[str], file: str) -> list[str]:
 def _fill(out: Gaussians, finite: np.ndarray, where: slice, rows: np.ndarray, rest: list[str]):
     """Decode `rows` of the file into the slice `where` of `out`; set `finite` (N,) for rows without NaN or ∞."""
     out.means[where] = ply.column(rows, MEANS)
-    np.clip(rows["opacity"], -SURE, SURE, out=out.logit_opacities[where], casting="same_kind")
+    np.clip(rows["opacity"], -MAX_LOGIT, MAX_LOGIT, out=out.logit_opacities[where], casting="same_kind")
     out.sh[where, 0] = ply.column(rows, COLOUR)
     if rest:
         out.sh[where, 1:] = ply.column(rows, rest).reshape(len(rows), 3, len(rest) // 3).transpose(0, 2, 1)

@@ -55,7 +55,7 @@ class Reader:
     def __init__(self, descriptor: int, limit: int = MAX_FRAME):
         self._descriptor, self._limit = descriptor, limit
         self._buffer = bytearray()
-        self._lost = False  # whether the present garbage is already reported, so that a long run gives one error
+        self._garbage_reported = False  # so that consecutive garbage gives one error
 
     @property
     def is_cut_off(self) -> bool:
@@ -73,26 +73,26 @@ class Reader:
             if header is None:
                 if not self._may_begin_a_frame():
                     del self._buffer[:-MAX_HEADER]
-                    self._tell_garbage()
+                    self._report_garbage()
                 if not self._fill():
                     return None
                 continue
             if self._buffer[: header.start()].strip():
                 del self._buffer[: header.start()]
-                self._tell_garbage()
+                self._report_garbage()
                 continue
             length = int(header[1])
             if length > self._limit:
                 # the length may be wrong, so don't skip by it: treat the bytes up to the next header as garbage
                 del self._buffer[: header.end()]
-                self._lost = True
+                self._garbage_reported = True
                 raise FrameError(INVALID_REQUEST, f"a frame of {length} bytes; the most is {self._limit}")
             while len(self._buffer) < header.end() + length:
                 if not self._fill():
                     return None
             body = bytes(self._buffer[header.end() : header.end() + length])
             del self._buffer[: header.end() + length]
-            self._lost = False
+            self._garbage_reported = False
             return body
 
     def _may_begin_a_frame(self) -> bool:
@@ -108,7 +108,7 @@ class Reader:
         self._buffer += data
         return bool(data)
 
-    def _tell_garbage(self) -> None:
-        told, self._lost = self._lost, True
-        if not told:
+    def _report_garbage(self) -> None:
+        reported, self._garbage_reported = self._garbage_reported, True
+        if not reported:
             raise FrameError(PARSE_ERROR, "bytes that are no frame: expected a Content-Length header")

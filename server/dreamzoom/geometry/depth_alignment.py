@@ -83,15 +83,15 @@ def align(
         scale = own_scale(depth_map, focus_distance)
         depth = clean(finite_depth(scale, values), camera)
         edges = find_edges(depth, camera)
-        sure = np.where(edges.near(2), 0.5, 1).astype(np.float32)
-        return Aligned(depth, sure * np.isfinite(depth), scale, np.zeros_like(depth), edges)
+        confidence = np.where(edges.near(2), 0.5, 1).astype(np.float32)
+        return Aligned(depth, confidence * np.isfinite(depth), scale, np.zeros_like(depth), edges)
     depth = clean(finite_depth(scale, values), camera)
     edges = find_edges(depth, camera)
     field = correction(depth, known, span, edges, projection.mask == COARSE)
     reach = _nearness(np.isfinite(known), depth.shape)
-    sure = np.where(edges.near(2), 0.5, 1) * reach * np.isfinite(depth)
+    confidence = np.where(edges.near(2), 0.5, 1) * reach * np.isfinite(depth)
     corrected = (depth * np.exp(field)).astype(np.float32)
-    return Aligned(corrected, sure.astype(np.float32), scale, field.astype(np.float32), edges)
+    return Aligned(corrected, confidence.astype(np.float32), scale, field.astype(np.float32), edges)
 
 
 def usable(depth_map: DepthMap) -> np.ndarray:
@@ -171,9 +171,9 @@ def correction(
     error = target - field
     std = max(robust_mean(error[given], weight[given])[1], 0.01)
     weight = weight / (1 + (error / (3 * std)) ** 2) ** 2
-    pull = weight + screen
+    diagonal = weight + screen
     # add the smoothed residual of the first field ("twicing"), so that low frequencies are preserved almost completely
-    return field + laplace_solver.solve(pull, weight * error / pull, right, down, tolerance=0.02)
+    return field + laplace_solver.solve(diagonal, weight * error / diagonal, right, down, tolerance=0.02)
 
 
 def _at_half(weight, target, screen, right, down) -> np.ndarray:
@@ -181,10 +181,10 @@ def _at_half(weight, target, screen, right, down) -> np.ndarray:
     height, width = weight.shape
     pad = ((0, height % 2), (0, width % 2))
     weight, load, right, down = (np.pad(a, pad) for a in (weight, weight * target, right, down))
-    pull = laplace_solver.pooled(weight) + laplace_solver.pooled(np.pad(screen, pad))
+    diagonal = laplace_solver.pooled(weight) + laplace_solver.pooled(np.pad(screen, pad))
     across = np.minimum(right[::2, 1::2], right[1::2, 1::2])
     along = np.minimum(down[1::2, ::2], down[1::2, 1::2])
-    half = laplace_solver.solve(pull, laplace_solver.pooled(load) / pull, across, along)
+    half = laplace_solver.solve(diagonal, laplace_solver.pooled(load) / diagonal, across, along)
     return np.repeat(np.repeat(half, 2, 0), 2, 1)[:height, :width]
 
 

@@ -27,16 +27,16 @@ def clean(depth: np.ndarray, camera: Camera) -> np.ndarray:
     focal = float(np.sqrt(camera.fx * camera.fy))
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
     threshold = max(STEEP_PIXELS / focal, 5 * estimate_noise(depth))
-    depth = _without_lone(np.ascontiguousarray(depth), np.float32(threshold))
+    depth = _replace_isolated(np.ascontiguousarray(depth), np.float32(threshold))
     noise = estimate_noise(depth)
     if noise * focal < LEAST_NOISE:
         return depth
     radius = 1 if noise * focal < 3 * LEAST_NOISE else (2 if noise * focal < 10 * LEAST_NOISE else 3)
-    return 1 / _planes(1 / depth, radius, np.float32(max(STEEP_PIXELS / focal, 6 * noise)))
+    return 1 / _smooth_by_planes(1 / depth, radius, np.float32(max(STEEP_PIXELS / focal, 6 * noise)))
 
 
 @numba.njit(cache=True, nogil=True)
-def _without_lone(depth, threshold):
+def _replace_isolated(depth, threshold):
     """Replace pixels with fewer than two similar neighbours (of 8) by the median of their neighbours.
 
     Args:
@@ -55,7 +55,7 @@ def _without_lone(depth, threshold):
             here = depth[i, j]
             if here != here:
                 continue
-            count, friends = 0, 0
+            count, similar = 0, 0
             for di in range(-1, 2):
                 for dj in range(-1, 2):
                     y, x = i + di, j + dj
@@ -65,14 +65,14 @@ def _without_lone(depth, threshold):
                     if there == there:
                         around[count] = there
                         count += 1
-                        friends += low * here < there < high * here
-            if friends < 2 and count >= 3:
+                        similar += low * here < there < high * here
+            if similar < 2 and count >= 3:
                 out[i, j] = np.sort(around[:count])[count // 2]
     return out
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
-def _planes(disparity, radius, tolerance):
+def _smooth_by_planes(disparity, radius, tolerance):
     """Smooth a disparity by evaluating at each pixel a plane that is fitted to its window.
 
     Args:

@@ -79,8 +79,8 @@ def fit_scale(
     if kind == DepthKind.METRIC:
         patches = max(PATCHES * float(w.sum()) / predicted.size, 1e-6)
         variance = (max(WARP, spread) ** 2) / patches
-        believed = np.log(expected)
-        centre = (centre / variance + believed / METRIC_PRIOR**2) / (1 / variance + 1 / METRIC_PRIOR**2)
+        prior_mean = np.log(expected)
+        centre = (centre / variance + prior_mean / METRIC_PRIOR**2) / (1 / variance + 1 / METRIC_PRIOR**2)
     return Scale(float(np.exp(centre)), 0.0, kind, spread, inliers)
 
 

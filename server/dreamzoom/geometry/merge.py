@@ -56,8 +56,8 @@ def merge(
         seen = project(Cloud.joined([cloud, around]), camera)
         depth = glue(depth, seen, camera)
         keep = (seen.mask != KNOWN) & np.isfinite(depth)
-        sure = None if confidences is None else confidences[number]
-        points = lift(camera, depth, picture, view=number, keep=keep, confidence=sure)
+        confidence = None if confidences is None else confidences[number]
+        points = lift(camera, depth, picture, view=number, keep=keep, confidence=confidence)
         cloud = Cloud.joined([_without_repainted(cloud, seen, keep, camera), points])
         glued.append(depth)
         fresh.append(keep)
@@ -94,10 +94,10 @@ def _without_repainted(cloud: Cloud, seen: Projection, keep: np.ndarray, camera:
     ids = seen.ids[keep & inner & (seen.mask == COARSE) & (seen.ids < len(cloud))]
     ids = np.unique(ids[ids >= 0])
     focal = np.sqrt(camera.fx * camera.fy)
-    truly = cloud.footprint[ids] * focal > 1.5 * camera.to_camera(cloud.position[ids])[:, 2]
-    stay = np.ones(len(cloud), bool)
-    stay[ids[truly]] = False
-    return cloud[stay]
+    coarser = cloud.footprint[ids] * focal > 1.5 * camera.to_camera(cloud.position[ids])[:, 2]
+    keep_rows = np.ones(len(cloud), bool)
+    keep_rows[ids[coarser]] = False
+    return cloud[keep_rows]
 
 
 def thin(cloud: Cloud, most: int) -> Cloud:

@@ -23,13 +23,13 @@ ROUNDS = ((240, 0.42, 0.03), (480, 0.08, 0.008), (480, 0.03, 0.003))
 """Per sweep: the longer side of the pictures in pixels, the range ± and the step in log depth."""
 BLUR, AGGREGATE = 1.2, 2.5
 """σ in pixels of the blur of compared pictures, and of the window over which errors are averaged."""
-LOCAL, LOCAL_DOUBT = 3.0, 0.05
+LOCAL, LOCAL_STD = 3.0, 0.05
 """Final per-pixel correction: σ of its window in pixels, and its prior standard deviation in log depth."""
 STRIDE = 5
 """The solve uses one pixel in every STRIDE × STRIDE block."""
 NOISE = 0.03
 """Standard deviation of the noise of a blurred picture's channel, sRGB 0..1."""
-FACTOR_DOUBT, WARP = 0.3, 0.1
+LOG_SCALE_STD, WARP = 0.3, 0.1
 """Prior standard deviations of the logarithm of the scale and of the smooth relative error."""
 
 
@@ -54,17 +54,17 @@ def depth_correction(view: Picture, depth: np.ndarray, others: Sequence[Picture]
         depth: (H, W) z-depth, correct up to a factor within about 1.5 and a smooth error; NaN where there is none.
         others: Pictures of the same scene from other cameras; at least one.
     """
-    coefficients = np.zeros(len(cosine_variance(WARP, FACTOR_DOUBT)))
+    coefficients = np.zeros(len(cosine_variance(WARP, LOG_SCALE_STD)))
     field = np.zeros(depth.shape)
     for number, (side, reach, step) in enumerate(ROUNDS, 1):
         scale = min(1.0, side / max(depth.shape))
-        small = _shrunk(view, scale)
+        small = _reduced(view, scale)
         shape = small.rgb.shape[:2]
         values = np.nan_to_num(_nearest(depth, shape).astype(np.float64))
         known = np.asarray(values > 0)
         logs = np.arange(-reach, reach + step / 2, step)
         start = cosine_field(shape, coefficients)
-        costs = _sweep(small, values * np.exp(start), [_shrunk(other, scale) for other in others], logs)
+        costs = _sweep(small, values * np.exp(start), [_reduced(other, scale) for other in others], logs)
         if number < len(ROUNDS):
             coefficients = _solve(costs, start, logs, known)
         else:
@@ -73,7 +73,7 @@ def depth_correction(view: Picture, depth: np.ndarray, others: Sequence[Picture]
     return np.asarray(zoomed, np.float32)
 
 
-def _shrunk(picture: Picture, scale: float) -> Picture:
+def _reduced(picture: Picture, scale: float) -> Picture:
     if scale >= 1:
         return picture
     camera = picture.camera
@@ -179,10 +179,10 @@ def _minima(costs: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray
     pick = np.clip(best, 1, len(logs) - 2)
     low, here, high = (np.take_along_axis(costs, (pick + d)[None], 0)[0].astype(np.float64) for d in (-1, 0, 1))
     step = logs[1] - logs[0]
-    bend = np.maximum((low - 2 * here + high) / step**2, 1e-12)
-    found = logs[pick] + np.clip((low - high) / (2 * bend * step), -step, step)
-    sure = np.minimum(bend / (here + NOISE**2), 1 / step**2)
-    return found, np.where(whole & (best == pick), sure, 0)
+    curvature = np.maximum((low - 2 * here + high) / step**2, 1e-12)
+    found = logs[pick] + np.clip((low - high) / (2 * curvature * step), -step, step)
+    precision = np.minimum(curvature / (here + NOISE**2), 1 / step**2)
+    return found, np.where(whole & (best == pick), precision, 0)
 
 
 def _solve(costs: np.ndarray, start: np.ndarray, logs: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -200,7 +200,7 @@ def _solve(costs: np.ndarray, start: np.ndarray, logs: np.ndarray, known: np.nda
     residual, weight = _minima(costs[:, rows, columns], logs)
     weight = np.where(known[rows, columns], weight, 0)
     inside = weight > 0
-    variance = cosine_variance(WARP, FACTOR_DOUBT)
+    variance = cosine_variance(WARP, LOG_SCALE_STD)
     if not inside.any():
         return np.zeros(len(variance))
     target = start[rows, columns] + residual
@@ -221,4 +221,4 @@ def _local(costs: np.ndarray, logs: np.ndarray, known: np.ndarray) -> np.ndarray
     found, weight = _minima(costs, logs)
     weight = np.where(known, weight, 0)
     total = gaussian_filter(weight * found, LOCAL)
-    return total / (gaussian_filter(weight, LOCAL) + 1 / LOCAL_DOUBT**2)
+    return total / (gaussian_filter(weight, LOCAL) + 1 / LOCAL_STD**2)

@@ -50,7 +50,7 @@ def project(cloud: Cloud, camera: Camera, *, coarse_above: float = 1.5) -> Proje
     """
     size = (camera.height, camera.width)
     intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    rows, points = _place(
+    rows, points = _transform(
         np.ascontiguousarray(cloud.position),
         np.ascontiguousarray(cloud.normal),
         cloud.footprint,
@@ -61,9 +61,9 @@ def project(cloud: Cloud, camera: Camera, *, coarse_above: float = 1.5) -> Proje
         size,
     )
     rgb_points, confidence = cloud.rgb[rows], cloud.confidence[rows]
-    nearest = _nearest(points, intrinsics, size)
+    nearest = _z_buffer(points, intrinsics, size)
     rgb, depth, ids, back = _blend(points, rgb_points, confidence, nearest, intrinsics)
-    filled = _fill(rgb, depth, ids, back, points, rgb_points, intrinsics)
+    filled = _fill_gaps(rgb, depth, ids, back, points, rgb_points, intrinsics)
     unknown = back | (ids < 0)
     rgb[unknown], depth[unknown], ids[unknown] = 0, np.inf, -1
     focal = np.sqrt(camera.fx * camera.fy)
@@ -83,7 +83,7 @@ WIDEST = 64.0
 
 
 @numba.njit(cache=True, nogil=True)
-def _place(position, normal, footprint, superseded, to_camera, centre, intrinsics, size):
+def _transform(position, normal, footprint, superseded, to_camera, centre, intrinsics, size):
     """Transform points to the camera and cull those outside of the image.
 
     Args:
@@ -148,7 +148,7 @@ def _plane_depth(point, ray_x, ray_y, limit):
 
 
 @numba.njit(cache=True, nogil=True)
-def _nearest(points, intrinsics, size):
+def _z_buffer(points, intrinsics, size):
     """The z-buffer (H, W) float32 z-depth of points (M, 9); inf where no point is."""
     height, width = size
     fx, fy, cx, cy = intrinsics
@@ -225,7 +225,7 @@ def _blend(points, rgb_points, confidence, nearest, intrinsics):
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill(rgb, depth, ids, back, points, rgb_points, intrinsics):
+def _fill_gaps(rgb, depth, ids, back, points, rgb_points, intrinsics):
     """Fill gaps within one surface; changes rgb, depth, ids and back (as from `_blend`) in place.
 
     Returns:
@@ -247,7 +247,7 @@ def _fill(rgb, depth, ids, back, points, rgb_points, intrinsics):
                 b, step_b = _first_in_front(source, back, points, i, j, di, dj, limit)
                 if a < 0 or b < 0 or step_a + step_b > REACH + 1:
                     continue
-                z = _bridge(points[a], points[b], i, j, intrinsics)
+                z = _common_plane_depth(points[a], points[b], i, j, intrinsics)
                 if z < best_z and z < limit:
                     found, best_z, best_a, best_b, share = True, z, a, b, step_b / (step_a + step_b)
             if found:
@@ -300,7 +300,7 @@ def _first_in_front(ids, back, points, i, j, di, dj, limit):
 
 
 @numba.njit(cache=True, nogil=True)
-def _bridge(a, b, i, j, intrinsics):
+def _common_plane_depth(a, b, i, j, intrinsics):
     """Z-depth at pixel (i, j) of the common plane of points a and b (9,); inf if they differ or are too far apart."""
     fx, fy, cx, cy = intrinsics
     ray_x, ray_y = (j + 0.5 - cx) / fx, (i + 0.5 - cy) / fy

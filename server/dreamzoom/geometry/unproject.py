@@ -43,25 +43,26 @@ def lift(
         raise ValueError(f"depth {depth.shape} and rgb {rgb.shape} must have the camera's size {shape}")
     edges = edges or find_edges(depth, camera)
     valid = np.isfinite(depth) & (depth > 0) & ~edges.mixed & np.isfinite(rgb).all(-1)
-    rgb = _own_colours(rgb.astype(np.float32), depth.astype(np.float32), behind_edges(depth, edges), edges.threshold)
+    mixed = behind_edges(depth, edges)
+    rgb = _replace_mixed_colours(rgb.astype(np.float32), depth.astype(np.float32), mixed, edges.threshold)
     chosen = np.flatnonzero(valid if keep is None else valid & keep)
     z = depth.ravel()[chosen].astype(np.float64)
     rays = camera.rays().reshape(-1, 3)[chosen]
     normal = (normals(camera, depth, edges) @ camera.rotation.T).reshape(-1, 3)[chosen]  # per image row: faster
-    sure = np.ones(len(chosen)) if confidence is None else confidence.ravel()[chosen]
+    chosen_confidence = np.ones(len(chosen)) if confidence is None else confidence.ravel()[chosen]
     return Cloud(
         (camera.centre + z[:, None] * rays).astype(np.float32),
         rgb.reshape(-1, 3)[chosen].astype(np.float32),
         normal.astype(np.float32),
         (z / np.sqrt(camera.fx * camera.fy)).astype(np.float32),
         np.full(len(chosen), view, np.int32),
-        sure.astype(np.float32),
+        chosen_confidence.astype(np.float32),
         np.zeros(len(chosen), bool),
     )
 
 
 @numba.njit(cache=True, nogil=True)
-def _own_colours(rgb, depth, mixed, threshold):
+def _replace_mixed_colours(rgb, depth, mixed, threshold):
     """The picture, in which each mixed pixel gets the mean of unmixed pixels of the same surface within three pixels.
 
     Weights are the inverse squared distance.

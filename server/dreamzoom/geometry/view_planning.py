@@ -83,17 +83,17 @@ def views_of_holes(
     """`side_views` for given places: pairs of u and the camera in the frame of `level`."""
     views, known = [], thinned(cloud, 400_000)
     while places and len(views) < max(most, MOST_VIEWS if large < 1 else 0):
-        looked = [(project(known, _small(camera), coarse_above=math.inf), zoom, camera) for zoom, camera in places]
-        shares = [float((seen.mask == UNKNOWN).mean()) for seen, _, _ in looked]
+        rendered = [(project(known, _reduced(camera), coarse_above=math.inf), zoom, camera) for zoom, camera in places]
+        shares = [float((seen.mask == UNKNOWN).mean()) for seen, _, _ in rendered]
         places = [place for place, share in zip(places, shares, strict=True) if share > limit]
         wanted = [n for n, share in enumerate(shares) if share > (limit if len(views) < most else max(limit, large))]
         if not wanted:
             break
-        tied = [n for n in wanted if shares[n] <= MOST_NEW]
-        chosen = max(tied, key=shares.__getitem__) if tied else min(wanted, key=shares.__getitem__)
-        seen, zoom, camera = looked[chosen]
+        overlapping = [n for n in wanted if shares[n] <= MOST_NEW]
+        chosen = max(overlapping, key=shares.__getitem__) if overlapping else min(wanted, key=shares.__getitem__)
+        seen, zoom, camera = rendered[chosen]
         views.append(View(f"{level:03d}/side-{len(views) + 1}", level, zoom, camera))
-        known = Cloud.joined([known, _believed(seen, _small(camera))])
+        known = Cloud.joined([known, _predicted_points(seen, _reduced(camera))])
     return views
 
 
@@ -114,7 +114,7 @@ def support_cameras(view: View, count: int = 5, degrees: float = 5.0, distance: 
     for number in range(count):
         angle = 2 * math.pi * number / count
         axis = math.cos(angle) * camera.rotation[:, 0] + math.sin(angle) * camera.rotation[:, 1]
-        turn = _turn(axis, math.radians(degrees))
+        turn = _rotation(axis, math.radians(degrees))
         pose = camera.camera_to_frame.copy()
         pose[:3, :3] = turn @ camera.rotation
         pose[:3, 3] = pivot + turn @ (camera.centre - pivot)
@@ -181,12 +181,12 @@ def _places(path: ZoomPath, level: int, start: float, steps: int):
         yield keys[-1].zoom, keys[-1].camera.moved(path.gauge(keys[-1].zoom, level))
 
 
-def _small(camera: Camera) -> Camera:
+def _reduced(camera: Camera) -> Camera:
     share = min(1.0, PLAN_PIXELS / max(camera.width, camera.height))
     return camera.resized(max(8, round(camera.width * share)), max(8, round(camera.height * share)))
 
 
-def _believed(seen, camera: Camera) -> Cloud:
+def _predicted_points(seen, camera: Camera) -> Cloud:
     """The points that a view is expected to add in its unknown pixels, at the depth of the nearest known pixel."""
     from scipy.ndimage import distance_transform_edt
 
@@ -199,7 +199,7 @@ def _believed(seen, camera: Camera) -> Cloud:
     return lift(camera, depth, seen.rgb, view=-1, keep=unknown)
 
 
-def _turn(axis: np.ndarray | tuple[int, int, int], angle: float) -> np.ndarray:
+def _rotation(axis: np.ndarray | tuple[int, int, int], angle: float) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
     return Rotation.from_rotvec(angle * np.asarray(axis)).as_matrix()
@@ -216,13 +216,13 @@ def straight(camera: Camera, levels: int, frames_per_level: int = FRAMES_PER_LEV
 
 def rotate360(camera: Camera, count: int = 10, zoom: float = 0.0) -> list[Key]:
     """One full turn about the vertical axis; the last key is one step before the first."""
-    return _turned(camera, [(360.0 * n / count, 0.0) for n in range(count)], zoom)
+    return _rotating_keys(camera, [(360.0 * n / count, 0.0) for n in range(count)], zoom)
 
 
 def lookaround(camera: Camera, count: int = 10, yaw: float = 40.0, pitch: float = 10.0, zoom: float = 0.0) -> list[Key]:
     """Look left, right and back while pitching up and down, within ± `yaw` and ± `pitch` degrees."""
     angles = [2 * math.pi * n / count for n in range(count)]
-    return _turned(camera, [(yaw * math.sin(a), pitch * math.sin(2 * a)) for a in angles], zoom)
+    return _rotating_keys(camera, [(yaw * math.sin(a), pitch * math.sin(2 * a)) for a in angles], zoom)
 
 
 def lookdown(camera: Camera, count: int = 14, yaw: float = 30.0, pitch: float = -25.0, zoom: float = 0.0) -> list[Key]:
@@ -230,31 +230,31 @@ def lookdown(camera: Camera, count: int = 14, yaw: float = 30.0, pitch: float = 
     half = count // 2
     level = [(yaw * math.sin(2 * math.pi * n / half), 0.0) for n in range(half)]
     down = [(yaw * math.sin(2 * math.pi * n / (count - half)), pitch) for n in range(count - half)]
-    return _turned(camera, level + down, zoom)
+    return _rotating_keys(camera, level + down, zoom)
 
 
 def back_and_forth(camera: Camera, count: int = 11, distance: float = 1.0, zoom: float = 0.0) -> list[Key]:
     """Move straight back by `distance`, in units of the gauge, and forward again."""
-    return _shifted(camera, [(0, 0, -distance * math.sin(math.pi * n / (count - 1))) for n in range(count)], zoom)
+    return _moving_keys(camera, [(0, 0, -distance * math.sin(math.pi * n / (count - 1))) for n in range(count)], zoom)
 
 
 def llff(camera: Camera, count: int = 21, radius: float = 0.3, zoom: float = 0.0) -> list[Key]:
     """A spiral in the image plane and slightly along the view direction, always looking at the focus."""
     angles = [4 * math.pi * n / count for n in range(count)]
     shifts = [(radius * math.cos(a) - radius, radius * math.sin(a), 0.3 * radius * math.sin(a / 2)) for a in angles]
-    keys = _shifted(camera, shifts, zoom)
+    keys = _moving_keys(camera, shifts, zoom)
     return [replace(key, camera=_aimed(key.camera)) for key in keys]
 
 
 def headbanging(camera: Camera, count: int = 12, radius: float = 0.3, zoom: float = 0.0) -> list[Key]:
     """Move up and down twice by `radius`, in units of the gauge, always looking at the focus."""
     shifts = [(0, radius * math.sin(4 * math.pi * n / count), 0) for n in range(count)]
-    return [replace(key, camera=_aimed(key.camera)) for key in _shifted(camera, shifts, zoom)]
+    return [replace(key, camera=_aimed(key.camera)) for key in _moving_keys(camera, shifts, zoom)]
 
 
 def translation(camera: Camera, shift, count: int = 11, zoom: float = 0.0) -> list[Key]:
     """Translate in a straight line by `shift` (right, down, forward in units of the gauge), without rotation."""
-    return _shifted(camera, [tuple(np.asarray(shift, float) * n / (count - 1)) for n in range(count)], zoom)
+    return _moving_keys(camera, [tuple(np.asarray(shift, float) * n / (count - 1)) for n in range(count)], zoom)
 
 
 PRESETS = {
@@ -296,18 +296,18 @@ def ready_path(name: str, width: int, height: int, levels: int) -> list[Key]:
     ]
 
 
-def _turned(camera: Camera, angles, zoom: float) -> list[Key]:
+def _rotating_keys(camera: Camera, angles, zoom: float) -> list[Key]:
     """Keys of a camera that rotates about its centre by each of `angles`: (yaw to the right, pitch up) in degrees."""
     keys = []
     for number, (yaw, pitch) in enumerate(angles):
         pose = camera.camera_to_frame.copy()
-        up = _turn((0, 0, 1), -math.radians(yaw))
-        pose[:3, :3] = up @ camera.rotation @ _turn((1, 0, 0), math.radians(pitch))
+        up = _rotation((0, 0, 1), -math.radians(yaw))
+        pose[:3, :3] = up @ camera.rotation @ _rotation((1, 0, 0), math.radians(pitch))
         keys.append(Key(number + 1, zoom, replace(camera, camera_to_frame=pose)))
     return keys
 
 
-def _shifted(camera: Camera, shifts, zoom: float) -> list[Key]:
+def _moving_keys(camera: Camera, shifts, zoom: float) -> list[Key]:
     keys = []
     for number, shift in enumerate(shifts):
         pose = camera.camera_to_frame.copy()

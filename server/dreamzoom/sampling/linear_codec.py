@@ -50,7 +50,7 @@ class LinearCodec:
 def learn(codec: Codec, device: torch.device) -> LinearCodec:
     """Fit the linear approximation of a codec to `COUNT` smooth random pictures, which are the same in every run."""
     scale = codec.scale
-    pictures = torch.from_numpy(_clouds(SIDE * scale)).to(device)
+    pictures = torch.from_numpy(_random_pictures(SIDE * scale)).to(device)
     latents = torch.cat([codec.encode(picture[None]) for picture in pictures])
     channels = latents.shape[1]
     if not torch.isfinite(latents).all():  # the autoencoder overflowed: use maps that change nothing
@@ -70,11 +70,11 @@ def learn(codec: Codec, device: torch.device) -> LinearCodec:
 def _least_squares(given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """The matrix (a, b) that maps rows of `given` (n, a) to rows of `wanted` (n, b), by ridge regression."""
     gram = given.T @ given
-    few = (1e-4 * gram.diagonal().mean() + 1e-12) * torch.eye(len(gram), dtype=gram.dtype)
-    return torch.linalg.solve(gram + few, given.T @ wanted)
+    ridge = (1e-4 * gram.diagonal().mean() + 1e-12) * torch.eye(len(gram), dtype=gram.dtype)
+    return torch.linalg.solve(gram + ridge, given.T @ wanted)
 
 
-def _clouds(side: int) -> np.ndarray:
+def _random_pictures(side: int) -> np.ndarray:
     """Random pictures (COUNT, 3, side, side) float32 in 0..1; power falls with frequency², as in photographs."""
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])

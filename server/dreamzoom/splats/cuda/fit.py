@@ -149,15 +149,15 @@ class CardFit:
         scales = surfels.values["log_scales"]
         third = found["log_scales"][:, 2:] * (scales == scales.amin(1, keepdim=True))
         size = torch.exp(scales - surfels.floor[:, None]) * (terms.SIZE_WEIGHT / view.pixels)
-        held = _held(surfels, view.pixels)
+        regularization = _regularization(surfels, view.pixels)
         rgb = surfels.values["rgb"]
-        bend = torch.where(rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((rgb + 0.055) / 1.055) ** 1.4)
+        decode_slope = torch.where(rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((rgb + 0.055) / 1.055) ** 1.4)
         gradients = {
-            "means": found["means"] + held["means"],
-            "log_scales": found["log_scales"][:, :2] + third + size + held["log_scales"],
-            "quaternions": found["quaternions"] + held["quaternions"],
+            "means": found["means"] + regularization["means"],
+            "log_scales": found["log_scales"][:, :2] + third + size + regularization["log_scales"],
+            "quaternions": found["quaternions"] + regularization["quaternions"],
             "logit_opacities": found["logit_opacities"][:, None],
-            "rgb": found["rgb_linear"] * bend,
+            "rgb": found["rgb_linear"] * decode_slope,
         }
         surfels.step(gradients, visible, rates, terms.FAINT / view.pixels)
         return value
@@ -171,8 +171,8 @@ class CardFit:
         return self.splats if self._surfels is None else self._surfels.gaussians()
 
 
-def _held(surfels: Surfels, pixels: int) -> dict[str, torch.Tensor]:
-    """Regularisation gradients, by parameter, as in `cpu_fit._held`."""
+def _regularization(surfels: Surfels, pixels: int) -> dict[str, torch.Tensor]:
+    """Regularisation gradients, by parameter, as in `cpu_fit._regularization`."""
     home, values = surfels.home, surfels.values
     w, x, y, z = home["quaternions"].T
     normal = torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)

@@ -127,15 +127,15 @@ def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates, sam
     seen = np.diff(hits.tiles.pair_start[: len(surfels) + 1]) > 0
     third = found.log_scales[:, 2:] * (splats.log_scales[:, :2] == splats.log_scales[:, :2].min(1, keepdims=True))
     size = np.exp(surfels.log_scales - floor[:, None]) * np.float32(SIZE_WEIGHT / view.pixels)
-    held = _held(surfels, view.pixels)
-    bend = np.where(surfels.rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((surfels.rgb + 0.055) / 1.055) ** 1.4)
+    regularization = _regularization(surfels, view.pixels)
+    decode_slope = np.where(surfels.rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((surfels.rgb + 0.055) / 1.055) ** 1.4)
     surfels.step(
         {
-            "means": found.means + held["means"],
-            "log_scales": found.log_scales[:, :2] + third + size + held["log_scales"],
-            "quaternions": found.quaternions + held["quaternions"],
+            "means": found.means + regularization["means"],
+            "log_scales": found.log_scales[:, :2] + third + size + regularization["log_scales"],
+            "quaternions": found.quaternions + regularization["quaternions"],
             "logit_opacities": found.logit_opacities[:, None],
-            "rgb": found.rgb_linear * bend.astype(np.float32),
+            "rgb": found.rgb_linear * decode_slope.astype(np.float32),
         },
         seen,
         rates,
@@ -145,7 +145,7 @@ def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates, sam
     return value
 
 
-def _held(surfels: Surfels, pixels: int) -> dict[str, np.ndarray]:
+def _regularization(surfels: Surfels, pixels: int) -> dict[str, np.ndarray]:
     """Regularisation gradients, by parameter, that keep surfels close to their initial planes and shapes.
 
     A surface that only one view sees can be explained with any depth and slope; the cloud's are the better estimate.

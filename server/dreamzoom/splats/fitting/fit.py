@@ -95,7 +95,7 @@ def fit(
     """
     if backend not in ("auto", "cpu", "gpu"):
         raise ValueError(f"backend: must be auto, cpu or gpu, not {backend!r}")
-    splats = _sane(splats)
+    splats = _finite_only(splats)
     if len(splats) > cap:
         splats = simplified(splats, cap)
     shown = [target for target in targets if target.mask.any()]
@@ -154,12 +154,12 @@ def _optimise(state: FitState, iterations: int, cap: int, seed: int, report: Rep
                 if mean > best * (1 - PLATEAU):
                     break
                 best = mean
-            slower = _scaled(rates, LAST_RATE ** (step / iterations))
+            step_rates = _scaled(rates, LAST_RATE ** (step / iterations))
             if covers and not order:
-                state.descend(covers[int(rng.integers(len(covers)))], slower)
+                state.descend(covers[int(rng.integers(len(covers)))], step_rates)
             order = order or list(rng.permutation(len(views)))
             index = int(order.pop())
-            losses[index] = state.descend(views[index], slower, samples)
+            losses[index] = state.descend(views[index], step_rates, samples)
             if (step + 1) % RELOCATE_EVERY == 0 and step + RELOCATE_EVERY < iterations:
                 state.relocate(cap, rng)
 
@@ -168,7 +168,7 @@ def _scaled(rates: Rates, factor: float) -> Rates:
     return Rates(*(getattr(rates, name) * factor for name in rates.__dataclass_fields__))
 
 
-def _sane(splats: Gaussians) -> Gaussians:
+def _finite_only(splats: Gaussians) -> Gaussians:
     """Remove splats with parameters that are not finite."""
     arrays = (splats.means, splats.log_scales, splats.quaternions, splats.logit_opacities, splats.sh)
     good = np.all([np.isfinite(array).all(tuple(range(1, array.ndim))) for array in arrays], axis=0)

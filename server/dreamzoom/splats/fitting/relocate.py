@@ -57,14 +57,14 @@ def relocate(surfels: Surfels, floor: np.ndarray, cap: int, rng: np.random.Gener
     surfels.logit_opacities[chosen, 0] = np.log(new / (1 - new))
     surfels.log_scales[chosen] += np.log(factor)[:, None].astype(np.float32)
     surfels.replaced(dead, sources[: len(dead)])
-    born = sources[len(dead) :]
-    places = np.concatenate([dead, len(surfels) + np.arange(len(born))])
+    added = sources[len(dead) :]
+    moved = np.concatenate([dead, len(surfels) + np.arange(len(added))])
     floor = floor.copy()
     floor[dead] = floor[sources[: len(dead)]]
-    if len(born):
-        surfels.grown(born)
-        floor = np.concatenate([floor, floor[born]])
-    _scatter(surfels, places, rng)
+    if len(added):
+        surfels.grown(added)
+        floor = np.concatenate([floor, floor[added]])
+    _scatter(surfels, moved, rng)
     return floor
 
 

@@ -112,13 +112,13 @@ def _roots(groups: _Groups, count: int) -> np.ndarray:
 def _costs(groups: _Groups) -> np.ndarray:
     """The squared error (E,) that joining along each edge adds."""
     one, other = groups.one, groups.other
-    way = groups.means[one] - groups.means[other]
+    offset = groups.means[one] - groups.means[other]
     normal = groups.normals[one] + groups.normals[other]
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     pixel = np.maximum(groups.size[one] * groups.size[other], 1e-300)
-    off = np.minimum((way * normal).sum(1) ** 2 / pixel, 9)
+    off = np.minimum((offset * normal).sum(1) ** 2 / pixel, 9)
     turned = 1 - (groups.normals[one] * groups.normals[other]).sum(1)
-    apart = OFF_PLANE * off + APART * (way * way).sum(1) / pixel + TURNED * turned
+    apart = OFF_PLANE * off + APART * (offset * offset).sum(1) / pixel + TURNED * turned
     weight = groups.count[one] * groups.count[other] / (groups.count[one] + groups.count[other])
     return weight * (((groups.rgb[one] - groups.rgb[other]) ** 2).sum(1) + apart)
 
