@@ -76,6 +76,7 @@ def test_the_same_code_in_another_place_is_not_compiled_again(tmp_path):
             shutil.copytree(
                 server / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copyfile
             )
+        shutil.copyfile(server.parent / "blender_manifest.toml", copy.parent / "blender_manifest.toml")
         home = {key: str(tmp_path / "home") for key in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
         variables = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_CACHE")} | home
         variables["PYTHONPATH"] = str(copy)

@@ -108,6 +108,7 @@ def _coded_harmonics(path: Path, table: ply.Table | None, count: int) -> np.ndar
 
 
 def _unpacked(rows: np.ndarray, bounds: np.ndarray, sh_bytes: np.ndarray, coloured: bool) -> Gaussians:
+    """Decode rows (N,) with chunk bounds (chunks,) and quantised harmonics (N, K − 1, 3) to Gaussians."""
     chunk = np.arange(len(rows)) // CHUNK
 
     def between(shares: np.ndarray, names: list[str]) -> np.ndarray:

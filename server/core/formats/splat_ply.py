@@ -116,6 +116,7 @@ class _Layout:
 
 
 def _splat_table(path: Path) -> ply.Table:
+    """The vertex table of a 3DGS PLY, checked for the needed columns and the file size."""
     tables = ply.tables_of(path)
     table = ply.table_named(tables, "vertex")
     names = table.columns if table is not None else ()
@@ -176,6 +177,7 @@ def _fill(out: Gaussians, finite: np.ndarray, where: slice, rows: np.ndarray, re
 
 
 def _row_type(parts: Sequence[Gaussians], file: str) -> np.dtype:
+    """The packed row type that holds all parts: the standard columns, then the extra columns they have in common."""
     terms = max(part.sh.shape[1] for part in parts)
     rest = [f"f_rest_{index}" for index in range(3 * (terms - 1))]
     standard = [*MEANS, *NORMALS, *COLOUR, *rest, "opacity", *SCALES, *ROTATION]

@@ -111,6 +111,7 @@ def _sizes(version: int, count: int, degree: int) -> list[int]:
 
 
 def _checked(header: tuple, name: str, versions: tuple[int, ...], size: int) -> tuple[int, int, int, int]:
+    """Validate a header for a file of `size` bytes. Returns version, count, degree and fraction bits."""
     magic, version, count, degree, fraction, _, _ = header
     if magic != MAGIC or version not in versions:
         raise SplatFileError(f"{name}: not an SPZ file of a known version")
@@ -122,6 +123,7 @@ def _checked(header: tuple, name: str, versions: tuple[int, ...], size: int) -> 
 
 
 def _legacy_parts(data: bytes, name: str):
+    """Decompress a file of version 2 or 3: version, count, degree, fraction bits, and the bytes of each attribute."""
     inflater = zlib.decompressobj(31)
     try:
         head = inflater.decompress(data, HEADER.size)
@@ -139,6 +141,7 @@ def _legacy_parts(data: bytes, name: str):
 
 
 def _streams_of(data: bytes, name: str):
+    """Decompress a file of version 4: version, count, degree, fraction bits, and the bytes of each attribute."""
     if len(data) < HEADER.size + STREAMS.size:
         raise SplatFileError(f"{name}: the SPZ file is truncated")
     header = HEADER.unpack_from(data)
@@ -196,6 +199,7 @@ def _fixed_point(part: bytes, fraction: int) -> np.ndarray:
 
 
 def _fraction_for(means: np.ndarray, name: str) -> int:
+    """The number of fractional bits with which positions (N, 3) fit 24 bits."""
     reach = float(np.abs(means).max(initial=0))
     fraction = MOST_FRACTION if reach == 0 else min(MOST_FRACTION, int(np.floor(np.log2(((1 << 23) - 1) / reach))))
     if not np.isfinite(reach) or fraction < 1:
@@ -220,6 +224,7 @@ def _unpacked_rotations(part: bytes, version: int) -> np.ndarray:
 
 
 def _packed_rotations(quaternions: np.ndarray, version: int) -> bytes:
+    """Encode quaternions wxyz (N, 4); the inverse of `_unpacked_rotations`."""
     xyzw = quaternions[:, [1, 2, 3, 0]]
     if version < 3:
         positive = np.where(xyzw[:, 3:] < 0, -xyzw[:, :3], xyzw[:, :3])

@@ -74,6 +74,7 @@ def depth_correction(view: Picture, depth: np.ndarray, others: Sequence[Picture]
 
 
 def _reduced(picture: Picture, scale: float) -> Picture:
+    """The picture at `scale` ≤ 1 of its size, blurred before subsampling."""
     if scale >= 1:
         return picture
     camera = picture.camera

@@ -308,6 +308,7 @@ def _rotating_keys(camera: Camera, angles, zoom: float) -> list[Key]:
 
 
 def _moving_keys(camera: Camera, shifts, zoom: float) -> list[Key]:
+    """Keys of a camera displaced by each of `shifts`: (right, down, forward) in camera axes, units of the gauge."""
     keys = []
     for number, shift in enumerate(shifts):
         pose = camera.camera_to_frame.copy()

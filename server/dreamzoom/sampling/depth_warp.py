@@ -252,6 +252,7 @@ class Link:
         return picture.reshape(len(picture), -1)
 
     def _grow(self, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        """The adjoint of `_shrink`: values (C, m) to a picture of `shape` (C, H, W)."""
         if self.coarser == 1:
             return values.reshape(shape)
         small = values.reshape(shape[0], shape[1] // self.coarser, shape[2] // self.coarser)
@@ -318,6 +319,7 @@ def agree(
 
 
 def _back(pictures, links: Sequence[Link], values: Sequence[torch.Tensor], held) -> list[torch.Tensor]:
+    """The sum over all links of the adjoint of `Link.gap`, (C, H, W) per view; 0 at held pixels."""
     changes = [torch.zeros_like(picture) for picture in pictures]
     for link, value in zip(links, values):
         link.spread(value, changes)

@@ -241,6 +241,7 @@ class JointSampler:
         self.report.preview(picture.clamp(0, 1).permute(1, 2, 0).cpu().numpy())
 
     def _finish(self, level: int, picture: torch.Tensor | None, coarser: torch.Tensor | None, nest: Nest | None):
+        """The final picture of a level, (3, H, W) in 8-bit steps, with photos where they are given."""
         assert picture is not None  # every level is merged at its last step
         given = self.known.get(level)
         if self.plan.loop or self.plan.blend is not Blend.LAPLACIAN:
@@ -311,6 +312,7 @@ class JointSampler:
         return found
 
     def _merge(self, guesses, nests, known: list[Known | None], above, overlaps=None) -> list[torch.Tensor]:
+        """`blend.merge` with the plan's settings, also around a loop."""
         plan = self.plan
         if not plan.loop:
             return merge(guesses, nests, known, above, plan.blend, plan.voice, overlaps)

@@ -103,6 +103,7 @@ class _SecondPass:
         self.held: list[torch.Tensor] | None = None
 
     def run(self) -> list[np.ndarray]:
+        """Run all steps; returns the pictures, (H, W, 3) float32 sRGB per view."""
         steps = self.options.steps
         z = self._begin()
         last: list[torch.Tensor | None] = [None] * len(z)
@@ -133,6 +134,7 @@ class _SecondPass:
         return [x + float(self.ratios[0]) * noise[k].to(x) for k, x in zip(self.open, latents)]
 
     def _predict(self, z: list[torch.Tensor], ratio: float) -> list[torch.Tensor]:
+        """Guided estimates x̂ (C, h, w) of the open views, from their latents z/α (C, h, w) at noise ratio `ratio`."""
         answers: list[torch.Tensor] = []
         for part in self._batches(z):
             shots = [self.shots[k] for k in self.open[part]]

@@ -90,6 +90,7 @@ class Card:
         return self._kernels[name]
 
     def _check(self, code: int, what: str) -> None:
+        """Raise DreamzoomError if a driver call returned an error code; `what` describes the call."""
         if code:
             text = ctypes.c_char_p()
             self._library.cuGetErrorString(code, ctypes.byref(text))
