@@ -11,7 +11,7 @@ import math
 
 from numba import cuda, float32
 
-from dreamzoom.splats import backward as on_cpu
+from dreamzoom.splats import hit_gradients as on_cpu
 from dreamzoom.splats.cuda.kernels.device import borrowed, device
 from dreamzoom.splats.cuda.kernels.hits import CUT2, HALF, ONE, ZERO, alpha_of, listed, meet
 from dreamzoom.splats.cuda.layout import WARP
@@ -97,7 +97,7 @@ def _add_threads(thread, own, parts, out):
 def gather_rows(
     splats, starts, cells, table, box, width, lists, used, first, by_alpha, weights, grad_rgb, rows
 ):  # fmt: skip
-    """The gradients of the table's columns 2 to 14, as in `backward.hit_gradients`; one warp per piece.
+    """The gradients of the table's columns 2 to 14, as in `hit_gradients.hit_gradients`; one warp per piece.
 
     Args:
         splats: (pieces,) int32: the splat of each piece.
