@@ -1,4 +1,4 @@
-"""Large arrays: memory that goes back to the system, work on all cores, quick extremes of short rows."""
+"""Helpers for large arrays: memory that is returned to the system, multithreading, fast row-wise extremes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from numpy.typing import DTypeLike
 
 
 def mapped_zeros(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> np.ndarray:
-    """Zeros in memory that was mapped for this array alone, and is unmapped with it.
+    """Zeros in anonymous memory mapped for this array alone, which is unmapped when the array is freed.
 
-    What the C library frees of arrays below 32 MB stays with the process: beside what a render then needs, that is a
-    tenth of a gigabyte for a million splats.
+    The C library does not return freed arrays below 32 MB to the system; for a million splats that is about 0.1 GB in
+    addition to what a render needs.
     """
     count = prod(shape)
     size = max(1, count * np.dtype(dtype).itemsize)
     if not hasattr(mmap, "MAP_ANONYMOUS"):  # Windows
         return np.frombuffer(mmap.mmap(-1, size), dtype, count).reshape(shape)
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # its default is to share
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # the default is MAP_SHARED
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel without
+        with suppress(OSError):  # kernels without transparent huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, dtype, count).reshape(shape)
 
@@ -38,10 +38,10 @@ def in_chunks(work: Callable[[slice], None], count: int, size: int) -> None:
 
 
 def largest(rows: np.ndarray) -> np.ndarray:
-    """The largest of each short row, (N, few) to (N,): twenty times as fast as numpy's own `max(-1)`."""
+    """Row-wise maximum, (N, K) to (N,), for small K: twenty times as fast as numpy's `max(-1)`."""
     return reduce(np.maximum, rows.T)
 
 
 def smallest(rows: np.ndarray) -> np.ndarray:
-    """The smallest of each short row, likewise."""
+    """Row-wise minimum, (N, K) to (N,), for small K."""
     return reduce(np.minimum, rows.T)

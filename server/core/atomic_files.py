@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Atomic writing of files: after a crash either the old or the new file is there, never a partial one."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = ".writing-"
-"""How names of files begin that are being written."""
+"""Prefix of the names of files that are being written."""
 
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """The path of a file to write, of the same suffix, that takes `path`'s place when the block ends well.
+    """Context manager that gives a temporary path, with the same suffix, whose file replaces `path` on success.
 
-    It is flushed to the disk and renamed, and the rename made durable; it vanishes when the block does not end well.
+    On success the file is flushed to disk and renamed, and the rename is made durable. If the block raises, the
+    temporary file is removed.
 
     Raises:
-        OSError: The folder can't be written, or the disk is full; `path` is then as it was.
+        OSError: The folder can't be written, or the disk is full; `path` is then unchanged.
     """
     path = Path(path)
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
@@ -36,7 +37,7 @@ def beside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes `path`'s place when the block ends well, as `beside` says."""
+    """Context manager that gives a binary file, open for writing, that replaces `path` on success (see `beside`)."""
     with beside(path) as temporary, temporary.open("wb") as file:
         yield file
 
@@ -44,7 +45,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 if os.name == "nt":
 
     def _replace(source: Path, target: Path) -> None:
-        """Rename; a reader or a virus scanner that has the target open for a moment is waited for."""
+        """Rename; retry for up to 2.5 s while another process (a reader, a virus scanner) holds the target open."""
         for _ in range(50):
             try:
                 source.replace(target)
@@ -54,7 +55,7 @@ if os.name == "nt":
         source.replace(target)
 
     def _sync_directory(path: Path) -> None:
-        """Windows has no such thing: the rename itself is journalled."""
+        """Nothing to do: Windows can't sync directories, and NTFS journals the rename."""
 
 else:
 

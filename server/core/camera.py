@@ -1,4 +1,8 @@
-"""Pinhole cameras in float64: OpenCV axes (x right, y down, z forward), pixel centres at +0.5, depth is z-depth."""
+"""Pinhole cameras in float64.
+
+Axes are OpenCV's (x right, y down, z forward), pixel centres lie at +0.5, and depth is z-depth. Lengths are in the
+units of the frame that the camera is placed in.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +13,37 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Similarity:
-    """X' = scale · (X − offset): from one frame to another that differs by a zoom and a shift, never by a rotation."""
+    """A change of frame without rotation: X' = scale · (X − offset).
+
+    Attributes:
+        scale: Units of the target frame per unit of the source frame.
+        offset: (3,) float64, in the source frame's units; the origin of the target frame.
+    """
 
     scale: float
     offset: np.ndarray  # (3,) float64, in the source frame's units
 
     def apply(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) of the source frame, in the target frame; float64."""
+        """Transform points (..., 3) from the source frame to the target frame; float64."""
         return self.scale * (np.asarray(points, np.float64) - self.offset)
 
     def inverse(self) -> Similarity:
-        """The way back."""
+        """The similarity from the target frame to the source frame."""
         return Similarity(1 / self.scale, -self.scale * self.offset)
 
     def then(self, after: Similarity) -> Similarity:
-        """First this one, then `after`."""
+        """The composition that applies this similarity first and `after` second."""
         return Similarity(self.scale * after.scale, self.offset + after.offset / self.scale)
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera placed in some frame (which one, the holder says).
+    """A pinhole camera placed in a frame; the object that stores the camera documents which frame.
 
     Attributes:
-        width, height: Size in pixels.
+        width, height: Image size in pixels.
         fx, fy, cx, cy: Intrinsics in pixels; the pixel in row i, column j has its centre at (j + 0.5, i + 0.5).
-        camera_to_frame: (4, 4) float64, rigid; columns are the camera's right, down, forward and centre.
+        camera_to_frame: (4, 4) float64, rigid; its columns are the camera's right, down and forward axes and centre.
     """
 
     width: int
@@ -52,52 +61,66 @@ class Camera:
 
     @property
     def rotation(self) -> np.ndarray:
-        """Camera axes to frame axes, (3, 3)."""
+        """The rotation (3, 3) from camera axes to frame axes."""
         return self.camera_to_frame[:3, :3]
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) of the frame in camera axes, float64."""
+        """Transform points (..., 3) from the frame to camera coordinates; float64."""
         return (np.asarray(points, np.float64) - self.centre) @ self.rotation
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points (..., 3) to pixel coordinates (..., 2) and z-depth (...). Behind the camera the depth is negative."""
+        """Project points (..., 3) of the frame to pixel coordinates (..., 2) (x, y) and z-depth (...).
+
+        Points behind the camera have negative depth.
+        """
         x, y, z = np.moveaxis(self.to_camera(points), -1, 0)
         safe = np.where(np.abs(z) < 1e-12, 1e-12, z)
         return np.stack([self.fx * x / safe + self.cx, self.fy * y / safe + self.cy], -1), z
 
     def rays(self) -> np.ndarray:
-        """One ray a pixel, (H, W, 3) in frame axes, with z-depth 1: centre + depth · ray is the point at that depth."""
+        """Rays (H, W, 3) through the pixel centres, in frame axes, with z-depth 1.
+
+        centre + depth · ray is the point at that z-depth.
+        """
         x = (np.arange(self.width) + 0.5 - self.cx) / self.fx
         y = (np.arange(self.height) + 0.5 - self.cy) / self.fy
         directions = np.stack(np.broadcast_arrays(x[None, :], y[:, None], np.ones((1, 1))), -1)
         return directions @ self.rotation.T
 
     def unproject(self, depth: np.ndarray) -> np.ndarray:
-        """Z-depth (H, W) to points (H, W, 3) of the frame, float64."""
+        """Unproject z-depth (H, W) to points (H, W, 3) of the frame; float64."""
         return self.centre + np.asarray(depth, np.float64)[..., None] * self.rays()
 
     def moved(self, similarity: Similarity) -> Camera:
-        """The same camera seen from another frame: its picture stays, its depths scale with `similarity.scale`."""
+        """The same camera expressed in another frame: its image is unchanged, depths scale by `similarity.scale`."""
         pose = self.camera_to_frame.copy()
         pose[:3, 3] = similarity.apply(self.centre)
         return replace(self, camera_to_frame=pose)
 
     def resized(self, width: int, height: int) -> Camera:
-        """The same view in other pixels."""
+        """The same field of view at another resolution, in pixels."""
         sx, sy = width / self.width, height / self.height
         return replace(
             self, width=width, height=height, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy
         )
 
     def widened(self, factor: float) -> Camera:
-        """More to see at the same pixel size: the picture grows by `factor` on all sides about its middle."""
+        """A wider field of view at the same focal length: the image size is multiplied by `factor` about its middle.
+
+        Width and height are rounded to even numbers of pixels.
+        """
         width, height = (2 * round(size * factor / 2) for size in (self.width, self.height))
         dx, dy = (width - self.width) / 2, (height - self.height) / 2
         return replace(self, width=width, height=height, cx=self.cx + dx, cy=self.cy + dy)
 
 
 def look_at(centre, target, up=(0.0, 0.0, 1.0)) -> np.ndarray:
-    """The pose (4, 4) of a camera at `centre` that looks at `target` with `up` upwards in the picture."""
+    """The camera_to_frame matrix (4, 4) of a camera at `centre` that looks at `target`.
+
+    Args:
+        centre, target: Points (3,) of the frame.
+        up: Direction (3,) of the frame that points upwards in the image.
+    """
     centre, target, up = (np.asarray(v, np.float64) for v in (centre, target, up))
     forward = (target - centre) / np.linalg.norm(target - centre)
     right = np.cross(forward, up)

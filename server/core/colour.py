@@ -1,4 +1,4 @@
-"""The sRGB transfer function (IEC 61966-2-1), the one place where encoded and linear colour meet."""
+"""The sRGB transfer function (IEC 61966-2-1): conversion between encoded and linear colour."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 
 def srgb_to_linear(rgb: np.ndarray) -> np.ndarray:
-    """Decode sRGB values in 0..1 to linear light. Any shape; keeps float32. Below 0 it is the straight line near 0."""
+    """Decode sRGB values in 0..1 to linear light. Any shape; keeps float32. Negative values use the linear segment."""
     rgb = np.asarray(rgb)
     return np.where(rgb <= 0.04045, rgb / 12.92, ((np.maximum(rgb, 0.04045) + 0.055) / 1.055) ** 2.4).astype(rgb.dtype)
 
 
 def quick_srgb_to_linear(rgb: np.ndarray) -> np.ndarray:
-    """The same for the colours of millions of splats, which may be negative: always float32, below 0 becomes 0.
+    """`srgb_to_linear` for large arrays: always float32, negative values become 0.
 
-    Five times as fast as a power, and the same to a few units in the last place.
+    Five times as fast as a power; accurate to a few units in the last place.
     """
     rgb = np.maximum(np.asarray(rgb, np.float32), 0)
     above = (np.maximum(rgb, np.float32(0.04045)) + np.float32(0.055)) / np.float32(1.055)
@@ -23,12 +23,12 @@ def quick_srgb_to_linear(rgb: np.ndarray) -> np.ndarray:
 
 
 def linear_to_srgb(rgb_linear: np.ndarray) -> np.ndarray:
-    """Encode linear light as sRGB, without clipping above 1. Any shape; keeps float32."""
+    """Encode linear light as sRGB; values above 1 are not clipped. Any shape; keeps float32."""
     rgb_linear = np.asarray(rgb_linear)
     bent = 1.055 * np.maximum(rgb_linear, 0.0031308) ** (1 / 2.4) - 0.055
     return np.where(rgb_linear <= 0.0031308, rgb_linear * 12.92, bent).astype(rgb_linear.dtype)
 
 
 def to_bytes(rgb: np.ndarray) -> np.ndarray:
-    """Round 0..1 to uint8, clipping what lies outside."""
+    """Convert 0..1 to uint8 with rounding; values outside are clipped."""
     return (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The few errors that users meet. Each says what is wrong, where, and what to do."""
+"""The errors that users see. Each states what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import errno
 
 
 class DreamzoomError(Exception):
-    """Anything that stops a job for a reason worth telling.
+    """A failure that stops a job and is reported to the user; base class of the others.
 
     Args:
         message: One line: what is wrong and where.
         remedy: One line: what the artist can do. The panel draws it under the message.
-        operator: The Blender operator that does it; the panel draws it as a button ("dreamzoom.install_server").
+        operator: The Blender operator that applies the remedy; the panel draws it as a button
+            ("dreamzoom.install_server").
     """
 
     def __init__(self, message: str, remedy: str = "", operator: str = ""):
@@ -21,10 +22,10 @@ class DreamzoomError(Exception):
 
 
 class BadRequest(DreamzoomError):
-    """The request can't be run as it is. Exit code 2.
+    """The request is invalid. Exit code 2.
 
     Args:
-        field: Where, as a JSON path without the leading `$.` (`levels[2].prompt`); "request" for the whole.
+        field: The invalid field, as a JSON path without the leading `$.` (`levels[2].prompt`); "request" for the whole.
         message: What the field must be.
     """
 
@@ -34,7 +35,7 @@ class BadRequest(DreamzoomError):
 
 
 class Cancelled(DreamzoomError):
-    """The artist pressed Cancel. Exit code 3. The job folder stays resumable."""
+    """The user cancelled the job. Exit code 3. The job can be resumed from its folder."""
 
     def __init__(self):
         super().__init__("cancelled", "generate again to go on from where it stopped")
@@ -45,15 +46,15 @@ class EngineUnavailable(DreamzoomError):
 
 
 class ModelMissing(EngineUnavailable):
-    """A model is not on this machine; it can be downloaded, or another one named."""
+    """A model is not on this machine; download it or choose another one."""
 
 
 class SplatFileError(DreamzoomError):
-    """A file of splats or points that can't be read or written as it is."""
+    """A file of splats or points that can't be read or written."""
 
 
 def explained(error: BaseException) -> tuple[str, str]:
-    """Any error as one line that says what is wrong, and one that says what to do (empty where nothing is known)."""
+    """Describe any exception for the user: one line with what is wrong, one with what to do (empty if unknown)."""
     remedy = error.remedy if isinstance(error, DreamzoomError) else ""
     message = str(error)
     if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""Splats: sets of Gaussians in the parameters of 3D Gaussian Splatting (Kerbl et al. 2023), and what moves them."""
+"""Sets of 3D Gaussians ("splats"), parametrised as in 3D Gaussian Splatting (Kerbl et al. 2023); their transforms."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from .quaternions import axes_of, from_axes
 from .spherical_harmonics import SH_C0
 
 FLATNESS = np.float32(np.log(1e-3))
-"""The third log-scale of a surfel, above the smaller of the other two."""
+"""The third log-scale of a surfel, relative to the smaller of the other two: log of 1e-3."""
 
 LARGEST = 30.0
-"""The natural log of the largest size and of the largest distance that splats may have: beyond, renderers fail."""
+"""Natural logarithm of the largest scale and of the largest coordinate; renderers fail on larger values."""
 
 ROWS = 1 << 14
-"""Rows that are taken apart in double precision at once."""
+"""Rows per batch in `_stretched`, which works in float64."""
 
 
 @dataclass(frozen=True)
 class Gaussians:
-    """N Gaussians in one frame (which one, the holder says).
+    """N Gaussians in one frame; the object that stores them documents which frame.
 
     Attributes:
         means: (N, 3) float32.
-        log_scales: (N, 3) float32, natural log of the standard deviations along the own axes. Surfels: the third is the
-            log of 1e-3 of the smaller of the other two, its axis the normal.
-        quaternions: (N, 4) float32, wxyz, unit: own axes to frame axes.
+        log_scales: (N, 3) float32, natural log of the standard deviations along the local axes. For surfels the third
+            is log(1e-3) plus the smaller of the other two, and the third local axis is the normal.
+        quaternions: (N, 4) float32, wxyz, unit: rotation from local axes to frame axes.
         logit_opacities: (N,) float32.
-        sh: (N, K, 3) float32, K = (degree + 1)²: spherical harmonics of the colour in sRGB.
-        extra: Further per-splat columns by name, (N,) each, kept from file to file ("superseded", "view").
+        sh: (N, K, 3) float32, K = (degree + 1)²: spherical harmonics coefficients of the sRGB colour.
+        extra: Further per-splat columns by name, (N,) each, that reading and writing preserves ("superseded", "view").
     """
 
     means: np.ndarray
@@ -49,7 +49,7 @@ class Gaussians:
         return len(self.means)
 
     def __getitem__(self, rows) -> Gaussians:
-        """The splats that a mask, a slice or an index array picks."""
+        """The splats selected by a mask, a slice or an index array."""
         extra = {name: column[rows] for name, column in self.extra.items()}
         return Gaussians(
             self.means[rows],
@@ -67,42 +67,45 @@ class Gaussians:
 
     @property
     def opacities(self) -> np.ndarray:
-        """(N,) in 0..1."""
+        """Opacities (N,) in 0..1: the sigmoid of `logit_opacities`."""
         return 1 / (1 + np.exp(-self.logit_opacities))
 
     @property
     def parts(self) -> tuple[np.ndarray, ...]:
-        """All arrays but the extra columns, in the order of the attributes."""
+        """All arrays except the extra columns, in the order of the attributes."""
         return self.means, self.log_scales, self.quaternions, self.logit_opacities, self.sh
 
     def ordered(self, order: np.ndarray) -> Gaussians:
-        """The same splats in another order: row indices (N,). For many at once, on all cores."""
+        """The splats in the order of row indices `order` (N,); multithreaded, for large sets."""
         parts = (*self.parts, *self.extra.values())
         taken = [mapped_zeros((len(order), *part.shape[1:]), part.dtype) for part in parts]
 
         def take(where: slice):
             for part, out in zip(parts, taken):
-                np.take(part, order[where], 0, out[where], "clip")  # "raise" would go through a copy
+                np.take(part, order[where], 0, out[where], "clip")  # mode "raise" would buffer the output in a copy
 
         in_chunks(take, len(order), 1 << 16)
         means, log_scales, quaternions, logit_opacities, sh, *extra = taken
         return Gaussians(means, log_scales, quaternions, logit_opacities, sh, dict(zip(self.extra, extra)))
 
     def usable(self) -> Gaussians:
-        """Those of a size and at a place that renderers can show (`LARGEST`)."""
+        """The splats whose scales and coordinates renderers can handle (`LARGEST`)."""
         far = np.float32(np.exp(LARGEST))
         if not len(self) or (self.log_scales.max() <= LARGEST and -far <= self.means.min() <= self.means.max() <= far):
             return self
         return self[(largest(self.log_scales) <= LARGEST) & (largest(np.abs(self.means)) <= far)]
 
     def are_surfels(self) -> bool:
-        """Whether all are flat along their third axis."""
+        """Whether every third scale is at most 1% of the smaller of the other two."""
         flat = self.log_scales[:, 2] <= smallest(self.log_scales[:, :2]) + np.log(np.float32(0.01))
         return bool(flat.all())
 
 
 def joined(parts: Sequence[Gaussians]) -> Gaussians:
-    """All splats of several sets, one or more, in order; without extra columns, harmonics cut to the lowest degree."""
+    """Concatenate one or more sets in order.
+
+    Extra columns are dropped, and spherical harmonics are truncated to the lowest degree among the sets.
+    """
     terms = min(part.sh.shape[1] for part in parts)
     cut = [(*part.parts[:4], part.sh[:, :terms]) for part in parts]
     means, log_scales, quaternions, logit_opacities, sh = (np.concatenate(columns) for columns in zip(*cut))
@@ -110,15 +113,15 @@ def joined(parts: Sequence[Gaussians]) -> Gaussians:
 
 
 def moved(splats: Gaussians, similarity: Similarity) -> Gaussians:
-    """The same splats in another frame; similarities do not turn, so rotations and harmonics stay."""
+    """The same splats in another frame; a `Similarity` does not rotate, so quaternions and harmonics are unchanged."""
     means = similarity.apply(splats.means).astype(np.float32)
     return replace(splats, means=means, log_scales=splats.log_scales + np.float32(math.log(similarity.scale)))
 
 
 def transformed(splats: Gaussians, matrix: np.ndarray) -> Gaussians:
-    """Splats after any affine transform (4, 4), exactly; their colours turn with its rotation.
+    """Apply an affine transform (4, 4) exactly; view-dependent colours rotate with its rotation part.
 
-    What a shear or an uneven scale makes of a Gaussian is a Gaussian: Σ' = L Σ Lᵀ, taken apart anew into axes and
+    A Gaussian under shear or non-uniform scale stays a Gaussian: Σ' = L Σ Lᵀ, which is decomposed again into axes and
     scales.
     """
     linear = np.asarray(matrix, np.float64)[:3, :3]
@@ -142,7 +145,7 @@ def transformed(splats: Gaussians, matrix: np.ndarray) -> Gaussians:
 
 
 def _stretched(axes: np.ndarray, log_scales: np.ndarray, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Axes (N, 3, 3), the longest first, and log-scales (N, 3) after a linear map (3, 3): the SVD of L R S."""
+    """Axes (N, 3, 3) and log-scales (N, 3), the longest first, after a linear map L (3, 3): the SVD of L R S."""
     new_axes = np.empty_like(axes, np.float64)
     new_scales = np.empty_like(log_scales)
     for start in range(0, len(axes), ROWS):

@@ -1,4 +1,4 @@
-"""The levels' frames and the gauge: where each level lies, and how large it is, at a zoom u. All in float64.
+"""The levels' frames and the gauge: position and scale of each level at a zoom u. All in float64.
 
 The frame of level k+1 is a similarity of its parent's: X_{k+1} = p · (X_k − c_k), where p is the zoom factor and c_k
 the focus of level k (zero for a straight zoom). The gauge at zoom u, with k = floor(u) clamped to the levels and
@@ -18,12 +18,12 @@ from .camera import Similarity
 
 @dataclass(frozen=True)
 class LevelFrames:
-    """The frames of N levels.
+    """The coordinate frames of N levels.
 
     Attributes:
         factor: p > 1, how much larger the world appears per unit of zoom.
         focuses: (N, 3) float64; row k is c_k, the focus of level k's child in level k's frame.
-        loop: After the last level comes the first again: level k is level k mod N, for any whole k.
+        loop: The zoom is endless: the first level follows the last, and any integer k stands for level k mod N.
     """
 
     factor: float
@@ -32,11 +32,11 @@ class LevelFrames:
 
     @property
     def levels(self) -> int:
-        """N, the count of levels."""
+        """N, the number of levels."""
         return len(self.focuses)
 
     def gauge(self, zoom: float, level: int) -> Similarity:
-        """From the gauge at `zoom` to the frame of `level`."""
+        """The similarity from the gauge at `zoom` to the frame of `level`."""
         base = math.floor(zoom) if self.loop else min(max(math.floor(zoom), 0), self.levels - 1)
         part = zoom - base
         p = self.factor
@@ -45,7 +45,7 @@ class LevelFrames:
         return to_base.then(self.between(base, level))
 
     def between(self, source: int, target: int) -> Similarity:
-        """From the frame of level `source` to the frame of level `target`."""
+        """The similarity from the frame of level `source` to the frame of level `target`."""
         if source > target:
             return self.between(target, source).inverse()
         step = Similarity(1.0, np.zeros(3))

@@ -1,4 +1,4 @@
-"""Rotations of splats: unit quaternions wxyz, (N, 4), from the splat's own axes to the axes of its frame."""
+"""Rotations of splats: unit quaternions wxyz, (N, 4), from a splat's local axes to the axes of its frame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def unit(quaternions: np.ndarray) -> np.ndarray:
-    """Quaternions (N, 4) of length 1, float32; the zero quaternion becomes the identity, NaN stays."""
+    """Normalise quaternions (N, 4); float32. The zero quaternion becomes the identity, NaN stays NaN."""
     wide = quaternions.astype(np.float64)
     length = np.linalg.norm(wide, axis=-1, keepdims=True)
     wide = np.where(length == 0, (1.0, 0.0, 0.0, 0.0), wide / np.where(length == 0, 1, length))
@@ -14,13 +14,13 @@ def unit(quaternions: np.ndarray) -> np.ndarray:
 
 
 def axes_of(quaternions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three own axes, (N, 3) each, in the frame's axes, of unit quaternions (N, 4)."""
+    """The three local axes, (N, 3) each, in frame coordinates, of unit quaternions (N, 4)."""
     first, second, third = (np.ascontiguousarray(axis.T) for axis in components_of(quaternions))
     return first, second, third
 
 
 def components_of(quaternions: np.ndarray) -> np.ndarray:
-    """The same axes by component, (3 axes, 3 components, N): quicker where one component is needed at a time."""
+    """The local axes of `axes_of` as (3 axes, 3 components, N), contiguous per component."""
     w, x, y, z = np.ascontiguousarray(quaternions.T)
     xx, yy, zz, xy, xz, yz = x * x, y * y, z * z, x * y, x * z, y * z
     wx, wy, wz = w * x, w * y, w * z
@@ -34,7 +34,7 @@ def components_of(quaternions: np.ndarray) -> np.ndarray:
 
 
 def third_axes(quaternions: np.ndarray) -> np.ndarray:
-    """The third own axis alone, (N, 3): a surfel's normal."""
+    """The third local axis (N, 3) of unit quaternions (N, 4): a surfel's normal."""
     w, x, y, z = quaternions.T
     return np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], -1)
 
@@ -42,11 +42,11 @@ def third_axes(quaternions: np.ndarray) -> np.ndarray:
 def from_axes(axes: np.ndarray) -> np.ndarray:
     """Unit quaternions (N, 4) float32 of matrices (N, 3, 3) whose columns are orthonormal axes.
 
-    Of mirrored ones the third axis changes its sign, which a Gaussian does not have.
+    Where the determinant is negative the third axis is negated; a Gaussian is symmetric, so this changes nothing.
     """
     m = np.where((np.linalg.det(axes) < 0)[:, None, None], axes * np.array([1, 1, -1]), axes)
     xx, yy, zz = m[:, 0, 0], m[:, 1, 1], m[:, 2, 2]
-    # Four times the outer product of each quaternion with itself: its longest row is the most exact.
+    # Four times the outer product of each quaternion with itself; the row with the largest diagonal is most accurate.
     outer = np.empty((len(m), 4, 4))
     outer[:, 0, 0], outer[:, 1, 1] = 1 + xx + yy + zz, 1 + xx - yy - zz
     outer[:, 2, 2], outer[:, 3, 3] = 1 - xx + yy - zz, 1 - xx - yy + zz

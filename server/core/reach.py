@@ -1,36 +1,39 @@
-"""Which levels are seen in which: what the procedural engine's pictures depend on, and what a changed prompt redoes."""
+"""Dependencies between levels: which ones a procedural picture shows, and which to redo after a prompt change."""
 
 from __future__ import annotations
 
 import math
 
 OLDER = 400.0
-"""How much larger than a level's own units the scale of the oldest level is that its ground is made of."""
+"""The coarsest level that contributes to a level's terrain has units at most this many times as large (rounded up)."""
 SKY = 50.0 * 1.1 / 1.7
-"""How much farther than a level's own grid the sky is, with a margin."""
+"""Distance of the sky in half-sizes of a level's own grid, with a margin of 1.1."""
 SHADED = 5
-"""So many grids outwards cast shadows."""
+"""This many coarser grids cast shadows."""
 
 
 def older(factor: float) -> int:
-    """How many older levels a level's ground is made of, at zoom factor p."""
+    """How many coarser levels contribute to a level's terrain, at zoom factor p."""
     return math.ceil(math.log(OLDER) / math.log(factor))
 
 
 def finer(factor: float, side: int) -> int:
-    """How many finer levels are seen in pictures whose longer side has so many pixels: until one is smaller than a
-    pixel.
+    """How many finer levels are visible, at zoom factor p, in pictures whose longer side has `side` pixels.
+
+    Still finer ones would be smaller than a pixel.
     """
     return max(1, math.ceil(math.log(side) / math.log(factor)))
 
 
 def seen_from(level: int, count: int, factor: float, side: int, loop: bool = False) -> range:
-    """The levels that the procedural pictures of a level depend on; in a loop they count on past both ends.
+    """The levels that a level's procedural pictures depend on; in a loop indices may be below 0 or above N − 1.
 
     Args:
         level: k.
-        count: N, how many levels there are.
-        factor, side, loop: Zoom factor, pixels of the longer side, whether the first level comes again after the last.
+        count: N, the number of levels.
+        factor: Zoom factor p.
+        side: Longer side of the pictures in pixels.
+        loop: Whether the first level follows the last.
     """
     outer = math.ceil(math.log(SKY) / math.log(factor)) + 1 + SHADED
     first, last = level - outer - older(factor), level + finer(factor, side)
@@ -38,10 +41,10 @@ def seen_from(level: int, count: int, factor: float, side: int, loop: bool = Fal
 
 
 def redone(changed: set[int], count: int, factor: float, side: int, loop: bool = False) -> list[int]:
-    """The levels that are dreamed again when the words of some levels have changed, with the procedural engine.
+    """The levels to generate again after the prompts of the levels `changed` were edited, with the procedural engine.
 
-    A level's depth is measured in its neighbours' pictures, and levels are built on those above them: so these are all
-    levels from the first on in which, or beside which, a changed one is seen.
+    A level's depth is estimated from its neighbours' pictures too, and each level is built on the coarser ones. So the
+    result is every level from the one before the first that shows a changed level; in a loop, all levels.
     """
     seen = [k for k in range(count) if changed & {j % count for j in seen_from(k, count, factor, side, loop)}]
     if not seen:

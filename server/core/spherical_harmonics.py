@@ -1,7 +1,7 @@
 """Real spherical harmonics to degree 3, in the order and signs of 3D Gaussian Splatting (Kerbl et al. 2023).
 
-A splat's colour, in sRGB, is 0.5 + the sum over the basis of its coefficients, as seen along a unit direction that goes
-away from the eye. The server's rasterisers have the same basis compiled, with its derivatives.
+A splat's sRGB colour is 0.5 + Σ coefficient · basis function, evaluated at the unit direction from the camera to the
+splat. The server's rasterisers contain the same basis, with its derivatives, as compiled code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 MOST_DEGREE = 3
 
 SH_C0 = 0.28209479177387814
-"""The constant function, of degree 0."""
+"""The constant basis function of degree 0."""
 
 C1 = 0.4886025119029199
 C2 = (1.0925484305920792, -1.0925484305920792, 0.31539156525252005, -1.0925484305920792, 0.5462742152960396)
@@ -27,9 +27,9 @@ C3 = (
 
 
 def basis(x, y, z, degree: int) -> list:
-    """The functions above degree 0 at a unit direction (x, y, z), in the order of the files.
+    """The basis functions of degrees 1 to `degree` at a unit direction (x, y, z), in the order of 3DGS files.
 
-    x, y, z are whatever adds and multiplies: numpy arrays, numbers, or the sockets of a node tree.
+    x, y, z may be any type with +, − and ·: numpy arrays, numbers, or the sockets of a node tree.
     """
     values = []
     if degree >= 1:
@@ -55,14 +55,14 @@ def basis(x, y, z, degree: int) -> list:
 
 
 def degree_of(sh: np.ndarray) -> int:
-    """The degree of coefficients (N, (degree + 1)², 3)."""
+    """The degree of coefficients of shape (N, (degree + 1)², 3)."""
     return round(sh.shape[1] ** 0.5) - 1
 
 
 def turned(sh: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-    """Coefficients (N, K, 3) of the same colours after the splats were turned by `rotation` (3, 3); degrees to 3.
+    """Rotate coefficients (N, K, 3) by `rotation` R (3, 3), for degrees up to 3.
 
-    Per degree the new coefficients c' solve Y(d) c' = Y(Rᵀ d) c over a few directions d; the space of one degree is
+    Per degree the new coefficients c' solve Y(d) c' = Y(Rᵀ d) c over a set of directions d; the space of one degree is
     closed under rotation, so the solution is exact.
     """
     degree = degree_of(sh)
@@ -79,13 +79,13 @@ def turned(sh: np.ndarray, rotation: np.ndarray) -> np.ndarray:
 
 
 def _basis_along(directions: np.ndarray, degree: int) -> np.ndarray:
-    """The basis above degree 0 along unit directions (N, 3): (N, K − 1)."""
+    """The basis functions above degree 0 at unit directions (N, 3): (N, K − 1)."""
     x, y, z = directions.T
     return np.stack(basis(x, y, z, degree), -1)
 
 
 def _spread_directions(count: int) -> np.ndarray:
-    """Unit directions spread evenly along a spiral, (count, 3)."""
+    """Unit directions (count, 3), spread evenly over the sphere on a Fibonacci spiral."""
     height = 1 - (2 * np.arange(count) + 1) / count
     angle = np.pi * (1 + 5**0.5) * np.arange(count)
     ring = np.sqrt(1 - height * height)

@@ -61,9 +61,9 @@ COMPILE = """
 import dreamzoom
 from dreamzoom.geometry.depth_edges import estimate_noise
 import numpy as np
-from dreamzoom.geometry.depth_cleaning import _without_lone
-_without_lone(np.ones((4, 4), np.float32), np.float32(0.1))
-print(sum(_without_lone.stats.cache_hits.values()), sum(_without_lone.stats.cache_misses.values()))
+from dreamzoom.geometry.depth_cleaning import _replace_isolated
+_replace_isolated(np.ones((4, 4), np.float32), np.float32(0.1))
+print(sum(_replace_isolated.stats.cache_hits.values()), sum(_replace_isolated.stats.cache_misses.values()))
 """
 
 
@@ -76,7 +76,7 @@ def test_the_same_code_in_another_place_is_not_compiled_again(tmp_path):
             shutil.copytree(
                 server / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copyfile
             )
-        shutil.copyfile(server.parent / "blender_manifest.toml", tmp_path / name / "blender_manifest.toml")
+        shutil.copyfile(server.parent / "blender_manifest.toml", copy.parent / "blender_manifest.toml")
         home = {key: str(tmp_path / "home") for key in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
         variables = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_CACHE")} | home
         variables["PYTHONPATH"] = str(copy)

@@ -1,7 +1,7 @@
-"""Files of splats and of points, in and out.
+"""Reading and writing files of splats and of points.
 
-`FORMATS` is the one registry: a new format of splats is a module that ends in its `FORMAT`, and its line here. Points
-are no format of it: `points` reads and writes them.
+`FORMATS` is the registry of splat formats: a new format is a module that defines `FORMAT`, and one line here. Point
+clouds are not in the registry: `points` reads and writes them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ FORMATS: tuple[Format, ...] = (
     spz.FORMAT,
     dot_splat.FORMAT,
 )
-"""All formats of splats. A file is of the first that recognises it, or to be written in the first whose suffix fits."""
+"""All splat formats. Reading uses the first that recognises the file, writing the first whose suffix matches."""
 
 SUFFIXES = tuple(dict.fromkeys(f".{form.suffix.rpartition('.')[2]}" for form in FORMATS))
-"""The last suffixes of all formats' file names, for file choosers."""
+"""The last file name suffix of each format, for file dialogs."""
 
 
 def read(path: Path) -> SplatFile:
-    """Read a file of splats, of the format that its content shows; only `.splat`, which has no mark, goes by its name.
+    """Read a file of splats. The format follows from the content; only `.splat`, without magic number, from the name.
 
     Raises:
-        SplatFileError: What is wrong with the file, in one sentence.
+        SplatFileError: The file is of no known format or invalid; the message says what is wrong.
         OSError: The file can't be opened.
     """
     path = Path(path)
@@ -46,10 +46,10 @@ def read(path: Path) -> SplatFile:
 
 
 def write(path: Path, splats: Gaussians) -> None:
-    """Write splats in the format that the file's name ends in.
+    """Write splats in the format of the file name's suffix.
 
     Raises:
-        SplatFileError: The ending is of no known format, or the format can't hold these splats.
+        SplatFileError: The suffix is of no known format, or the format can't store these splats.
         OSError: The folder can't be written.
     """
     path = Path(path)

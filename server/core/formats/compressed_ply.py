@@ -1,4 +1,4 @@
-"""SuperSplat's compressed PLY: splats in chunks of 256, each value in few bits between the chunk's bounds."""
+"""SuperSplat's compressed PLY: chunks of 256 splats, values quantised between the chunk's bounds."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ COLOUR = ["r", "g", "b"]
 BOUNDS = [f"{end}_{axis}" for group in (POSITION, SCALE, COLOUR) for end in ("min", "max") for axis in group]
 PACKED = ["packed_position", "packed_rotation", "packed_scale", "packed_color"]
 SH_RANGE = np.float32(8)
-"""Harmonics above degree 0 lie in ± half of this, in 8 bits."""
+"""Harmonics above degree 0 are quantised to 8 bits over a range of this width, centred at 0."""
 
 
 def recognises(path: Path, magic: bytes) -> bool:
-    """Whether a file is a PLY whose header promises this layout. Raises SplatFileError for a header that is none."""
+    """Whether a file is a PLY whose header declares this layout. Raises SplatFileError for an invalid PLY header."""
     return magic.startswith(ply.MAGIC) and ply.table_named(ply.tables_of(path), "chunk") is not None
 
 
 def read(path: Path) -> SplatFile:
-    """Read a compressed PLY, in the file's order; splats whose chunk has bounds that are NaN or infinite are left out.
+    """Read a compressed PLY, in the file's order; splats of chunks with NaN or infinite bounds are left out.
 
     Raises:
-        SplatFileError: What is wrong with the file, in one sentence.
+        SplatFileError: The file is invalid; the message says what is wrong.
         OSError: The file can't be opened.
     """
     path = Path(path)
@@ -58,8 +58,9 @@ def read(path: Path) -> SplatFile:
 
 
 def write_splats(path: Path, splats: Gaussians):
-    """Write a compressed PLY, 16 bytes a splat and 9 to 72 for harmonics; the splats are sorted along a space-filling
-    curve, and `extra` is lost.
+    """Write a compressed PLY: 16 bytes per splat, and 9 to 72 for harmonics if there are any.
+
+    The splats are sorted in Morton order, and `extra` is lost.
     """
     splats = splats[np.argsort(_morton(splats.means), kind="stable")]
     groups = (splats.means, np.clip(splats.log_scales, -20, 20), quantization.colour_of(splats.sh))
@@ -94,7 +95,7 @@ def write_splats(path: Path, splats: Gaussians):
 
 
 def _coded_harmonics(path: Path, table: ply.Table | None, count: int) -> np.ndarray:
-    """The bytes of the harmonics above degree 0, (N, K − 1, 3)."""
+    """The quantised harmonics above degree 0, (N, K − 1, 3) uint8."""
     if table is None:
         return np.zeros((count, 0, 3), np.uint8)
     names = [f"f_rest_{index}" for index in range(len(table.columns))]
@@ -107,6 +108,7 @@ def _coded_harmonics(path: Path, table: ply.Table | None, count: int) -> np.ndar
 
 
 def _unpacked(rows: np.ndarray, bounds: np.ndarray, sh_bytes: np.ndarray, coloured: bool) -> Gaussians:
+    """Decode rows (N,) with chunk bounds (chunks,) and quantised harmonics (N, K − 1, 3) to Gaussians."""
     chunk = np.arange(len(rows)) // CHUNK
 
     def between(shares: np.ndarray, names: list[str]) -> np.ndarray:
@@ -133,7 +135,7 @@ def _unpacked(rows: np.ndarray, bounds: np.ndarray, sh_bytes: np.ndarray, colour
 
 
 def _pack(shares: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
-    """Three values in 0..1, (N, 3), side by side in uint32, the first in the highest bits."""
+    """Pack values in 0..1, (N, 3), into uint32 (N,) with `widths` bits each, the first in the highest bits."""
     packed = np.zeros(len(shares), np.uint32)
     for axis, width in enumerate(widths):
         most = (1 << width) - 1
@@ -143,7 +145,7 @@ def _pack(shares: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
 
 
 def _unpack(packed: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
-    """What `_pack` packed, (N, 3) float32 in 0..1."""
+    """Invert `_pack`: values (N, 3) float32 in 0..1."""
     shares = np.empty((len(packed), len(widths)), np.float32)
     shift = 0
     for axis, width in reversed(list(enumerate(widths))):
@@ -154,7 +156,7 @@ def _unpack(packed: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
 
 
 def _morton(points: np.ndarray) -> np.ndarray:
-    """Places on a Z-shaped curve through the bounding box, 21 bits an axis, (N,) uint64."""
+    """Morton codes (N,) uint64 of points (N, 3) within their bounding box, 21 bits per axis."""
     if not len(points):
         return np.zeros(0, np.uint64)
     low = points.min(0).astype(np.float64)

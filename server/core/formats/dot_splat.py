@@ -1,4 +1,4 @@
-"""The `.splat` format of antimatter15's viewer: 32 bytes a splat, no header, no spherical harmonics."""
+"""The `.splat` format of antimatter15's viewer: 32 bytes per splat, no header, no spherical harmonics."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LEAST_SCALE = np.float32(1e-30)
 
 
 def recognises(path: Path, magic: bytes) -> bool:
-    """Whether the file's name says so; the content has no mark."""
+    """Whether the file name has the format's suffix; the content has no magic number."""
     return path.suffix.lower() == FORMAT.suffix
 
 
 def read(path: Path) -> SplatFile:
-    """Read a `.splat` file; rows that hold NaN, infinite or negative values are left out and counted.
+    """Read a `.splat` file; rows with NaN or infinite values or negative scales are left out and counted.
 
     Raises:
-        SplatFileError: The size is no whole number of splats.
+        SplatFileError: The file size is not a multiple of the row size.
         OSError: The file can't be opened.
     """
     path = Path(path)
@@ -51,7 +51,7 @@ def read(path: Path) -> SplatFile:
 
 
 def write_splats(path: Path, splats: Gaussians):
-    """Write a `.splat` file: colour, opacity, rotation in 8 bits; harmonics above degree 0 and `extra` are lost."""
+    """Write a `.splat` file: colour, opacity and rotation in 8 bits; harmonics above degree 0 and `extra` are lost."""
     rows = np.empty(len(splats), ROW)
     rows["mean"] = splats.means
     rows["scale"] = np.exp(splats.log_scales)

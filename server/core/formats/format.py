@@ -1,4 +1,4 @@
-"""What a format of splats is, and what comes out of a file of one."""
+"""The interface of a splat format, and the result of reading a file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..gaussians import Gaussians
 
 @dataclass(frozen=True)
 class SplatFile:
-    """What a file of splats holds: the arrays, and what is known of them beside. New facts become fields here.
+    """The contents of a file of splats: the arrays and their metadata.
 
     Attributes:
-        splats: In the axes of the file.
-        up: The axis that points up: "-Y" (x right, y down, z forward), "Y" (x right, y up, z back) or "Z". Usual for
-            the format, unless the file says otherwise.
-        dropped: How many rows were left out since they hold NaN, infinite or absurd values.
+        splats: In the coordinate axes of the file.
+        up: The axis that points up: "-Y" (x right, y down, z forward), "Y" (x right, y up, z back) or "Z". The format's
+            convention, unless the file says otherwise.
+        dropped: Number of rows left out because they hold NaN, infinite or far too large values.
     """
 
     splats: Gaussians
@@ -29,27 +29,27 @@ class SplatFile:
 
     @property
     def warning(self) -> str:
-        """One line about what was left out; "" when nothing was."""
+        """One line about the rows left out; "" if there are none."""
         rows = len(self.splats) + self.dropped
-        told = f"{self.dropped:,} of {rows:,} splats hold no usable numbers and were left out"
-        return told if self.dropped else ""
+        text = f"{self.dropped:,} of {rows:,} splats hold no usable numbers and were left out"
+        return text if self.dropped else ""
 
     def usable(self) -> SplatFile:
-        """Without splats that renderers can't show (`Gaussians.usable`)."""
+        """Without the splats that renderers can't handle (`Gaussians.usable`)."""
         splats = self.splats.usable()
         return replace(self, splats=splats, dropped=self.dropped + len(self.splats) - len(splats))
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format of splats, as its module describes it to the registry.
+    """A splat format's entry in the registry.
 
     Attributes:
-        name: As people call it.
-        suffix: Of its files' names, in lower case (".compressed.ply").
-        recognises: Whether a file is of this format, by its path and its first 4 bytes.
-        read: Reads a file. Raises SplatFileError that says what is wrong, and OSError.
-        write: Writes a file whole or not at all; the same splats always give the same bytes. Raises likewise.
+        name: Shown to users.
+        suffix: Of its file names, in lower case (".compressed.ply").
+        recognises: Whether a file is of this format, given its path and its first 4 bytes.
+        read: Reads a file. Raises SplatFileError, whose message says what is wrong, or OSError.
+        write: Writes a file atomically; equal splats give equal bytes. Raises the same errors.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Format:
 
 
 def without(splats: Gaussians, good: ArrayLike, up: str) -> SplatFile:
-    """The rows of a file that are good, (N,) bool; no copy where all are."""
+    """A `SplatFile` of the splats selected by the mask `good` (N,) bool; no copy if all are."""
     rows = np.asarray(good)
     dropped = len(splats) - int(np.count_nonzero(rows))
     return SplatFile(splats[rows] if dropped else splats, up, dropped)

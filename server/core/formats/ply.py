@@ -1,8 +1,8 @@
-"""PLY as a container: binary little-endian tables of scalars, read in pieces, written byte for byte the same.
+"""The PLY container: binary little-endian tables of scalars, read in pieces, written deterministically.
 
-What the columns mean is said by `splat_ply`, `compressed_ply` and `points`. A file comes in as a path; out go
-structured arrays or a `SplatFileError` that says in one sentence what is wrong. Nothing is allocated on the word of a
-header: counts are checked against the file's size first.
+`splat_ply`, `compressed_ply` and `points` interpret the columns. This module reads a path into structured arrays or
+raises a `SplatFileError` that says in one sentence what is wrong. Row counts of a header are checked against the file's
+size before any memory is allocated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TYPES = {
     **dict.fromkeys(("float", "float32"), "<f4"),
     **dict.fromkeys(("double", "float64"), "<f8"),
 }
-"""PLY's names of the scalar types, old and new, as numpy's."""
+"""PLY's scalar type names, old and new, and the numpy types."""
 
 NAMES = {np.dtype(code).str: name for name, code in TYPES.items() if not name[-1].isdigit()}
 MAGIC = b"ply"
@@ -37,14 +37,14 @@ KINDS = {"ascii": "text", "binary_big_endian": "big-endian"}
 
 @dataclass(frozen=True)
 class Table:
-    """One table that a PLY's header promises.
+    """One table (PLY: element) declared in a PLY header.
 
     Attributes:
         path: The file.
         name: Of the table.
-        count: Its rows.
-        dtype: The packed row type, whose fields are the columns in the file's order; None where it holds lists.
-        offset: Where its rows begin, in bytes; None where it holds lists or stands behind a table of lists.
+        count: Number of rows.
+        dtype: Packed row type, whose fields are the columns in the file's order; None for a table with lists.
+        offset: Byte offset of the first row; None for a table with lists or after one.
     """
 
     path: Path
@@ -58,7 +58,7 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns; none where the table holds lists."""
+        """The names of the columns; empty for a table with lists."""
         return (self.dtype.names or ()) if self.dtype is not None else ()
 
     def type_of(self, column: str) -> np.dtype:
@@ -67,10 +67,10 @@ class Table:
         return type_in(self.dtype, column)
 
     def check(self) -> None:
-        """Refuse a table that the file is too short for.
+        """Check that the file is long enough for the table.
 
         Raises:
-            SplatFileError: It is, or the table can't be found.
+            SplatFileError: It is not, or the table's offset is unknown.
         """
         offset, itemsize = self._place()
         needed, size = offset + self.count * itemsize, self.path.stat().st_size
@@ -82,10 +82,10 @@ class Table:
             )
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Rows [start, stop) as a structured array of its own.
+        """Read rows [start, stop) into a new structured array.
 
         Raises:
-            SplatFileError: The file has become shorter since it was opened.
+            SplatFileError: The file has become shorter since the header was read.
         """
         offset, itemsize = self._place()
         rows = np.fromfile(self.path, self.dtype, stop - start, offset=offset + start * itemsize)
@@ -100,10 +100,10 @@ class Table:
 
 
 def tables_of(path: Path) -> list[Table]:
-    """The tables that a PLY's header promises, in order.
+    """The tables declared in a PLY header, in order.
 
     Raises:
-        SplatFileError: Not a PLY, a text or big-endian one, or a header that makes no sense.
+        SplatFileError: Not a PLY, a text or big-endian one, or an invalid header.
         OSError: The file can't be opened.
     """
     lines, offset = _header(path)
@@ -135,12 +135,12 @@ def tables_of(path: Path) -> list[Table]:
 
 
 def table_named(tables: Sequence[Table], name: str) -> Table | None:
-    """The first table of that name."""
+    """The first table called `name`, or None."""
     return next((table for table in tables if table.name == name), None)
 
 
 def column(rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Some columns of a structured array as (N, len(names)): a view where they lie evenly spaced, else a copy."""
+    """Columns of a structured array as (N, len(names)): a view if they are evenly spaced, else a copy."""
     known: Any = rows.dtype.fields or {}
     fields = [known[name] for name in names]
     offsets = [field[1] for field in fields]
@@ -154,13 +154,13 @@ def column(rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def type_in(dtype: np.dtype, column: str) -> np.dtype:
-    """The scalar type of a column of a packed row type."""
+    """The scalar type of a column in a packed row type."""
     fields: Any = dtype.fields
     return fields[column][0]
 
 
 def header_for(tables: dict[str, tuple[int, np.dtype]]) -> bytes:
-    """The header of a file with these tables (rows, packed row type), in order."""
+    """The PLY header for tables given by name as (row count, packed row type), in order."""
     lines = ["ply", "format binary_little_endian 1.0"]
     for name, (count, dtype) in tables.items():
         lines.append(f"element {name} {count}")
@@ -169,13 +169,13 @@ def header_for(tables: dict[str, tuple[int, np.dtype]]) -> bytes:
 
 
 def storable(name: str, dtype: np.dtype) -> str | None:
-    """The packed type of an extra column; None where PLY has no such type or the name can't stand in a header."""
+    """The packed type of an extra column; None if PLY has no such type or the name is not allowed in a header."""
     code = "|u1" if dtype.kind == "b" else dtype.newbyteorder("<").str
     return code if code in NAMES and name.isascii() and len(name.split()) == 1 else None
 
 
 def _header(path: Path) -> tuple[list[str], int]:
-    """The lines between the magic and `end_header`, without line ends, and where the data begins."""
+    """The lines between the magic number and `end_header`, without line ends, and the byte offset of the data."""
     with path.open("rb") as file:
         if file.readline(8).rstrip() != MAGIC:
             raise SplatFileError(f"{path.name}: not a PLY file")
@@ -192,7 +192,7 @@ def _header(path: Path) -> tuple[list[str], int]:
 
 
 def _placed(path: Path, promised: list[tuple[str, int, list[tuple[str, str | None]]]], start: int) -> list[Table]:
-    """Row types and offsets; what stands behind a table of lists has no offset that is known."""
+    """Add row types and byte offsets; tables after one with lists have no known offset."""
     offset: int | None = start
     placed = []
     for name, count, fields in promised:

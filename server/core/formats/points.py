@@ -1,4 +1,4 @@
-"""Coloured points as PLY: any viewer opens the files, which also have the columns that the pipeline needs."""
+"""Coloured points as PLY: readable by any viewer, with further columns that the pipeline needs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class Points:
 
     Attributes:
         positions: (N, 3) float32.
-        rgb: (N, 3) float32, sRGB in 0..1; None where the file has no colours.
-        normals: (N, 3) float32; None where the file has none.
-        extra: Further columns by name, (N,) each: of our clouds "footprint", "confidence", "view", "superseded".
+        rgb: (N, 3) float32, sRGB in 0..1; None if the file has no colours.
+        normals: (N, 3) float32; None if the file has none.
+        extra: Further columns by name, (N,) each; the server's clouds have "footprint", "confidence", "view",
+            "superseded".
     """
 
     positions: np.ndarray
@@ -38,10 +39,10 @@ class Points:
 
 
 def read(path: Path) -> Points:
-    """Read a PLY of points; those whose place is NaN or infinite are left out.
+    """Read a PLY of points; those with NaN or infinite positions are left out.
 
     Raises:
-        SplatFileError: What is wrong with the file, in one sentence.
+        SplatFileError: The file is invalid; the message says what is wrong.
         OSError: The file can't be opened.
     """
     path = Path(path)
@@ -63,10 +64,10 @@ def read(path: Path) -> Points:
 
 
 def write(path: Path, points: Points) -> None:
-    """Write points; the same points always give the same bytes. Colours are rounded to 8 bits, booleans are uchar.
+    """Write points; equal points give equal bytes. Colours are rounded to 8 bits, booleans are stored as uchar.
 
     Raises:
-        SplatFileError: A column of `extra` has a type that PLY lacks, or a name that means something else.
+        SplatFileError: A column of `extra` has a type that PLY lacks, or a reserved name.
         OSError: The folder can't be written.
     """
     vectors = [(POSITION, points.positions, "<f4"), (NORMAL, points.normals, "<f4"), (COLOUR, points.rgb, "u1")]

@@ -1,4 +1,4 @@
-"""Numbers in few bits, as the compressed formats share them: opacities, colours, quaternions by three components."""
+"""Quantisation shared by the compressed formats: opacities, colours, "smallest three" quaternions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy as np
 from ..spherical_harmonics import SH_C0
 
 LEAST_OPACITY = np.float32(1e-6)
-"""Opacity bytes 0 and 255 stand for this much above 0 and below 1, so that the logit stays finite."""
+"""Opacity bytes 0 and 255 decode to this much above 0 and below 1, so that the logit is finite."""
 
 SQRT_HALF = np.float32(np.sqrt(0.5))
-"""No component but the largest of a unit quaternion is larger."""
+"""The largest magnitude that any but the largest component of a unit quaternion can have."""
 
 _OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 
@@ -21,29 +21,30 @@ def to_byte(values: np.ndarray) -> np.ndarray:
 
 
 def opacity_bytes(logits: np.ndarray) -> np.ndarray:
-    """Logit-opacities as bytes of opacity."""
+    """Encode logit-opacities (N,) as opacity bytes (N,) uint8."""
     return to_byte(255 / (1 + np.exp(-np.clip(logits, -30, 30))))
 
 
 def logits_of(opacity: np.ndarray) -> np.ndarray:
-    """Bytes of opacity as finite logits, float32."""
+    """Decode opacity bytes (N,) to finite logits (N,) float32."""
     alpha = np.clip(opacity.astype(np.float32) / np.float32(255), LEAST_OPACITY, 1 - LEAST_OPACITY)
     return np.log(alpha / (1 - alpha))
 
 
 def colour_of(sh: np.ndarray) -> np.ndarray:
-    """The constant coefficient (N, K, 3) as sRGB in 0..1, not clipped, (N, 3)."""
+    """The sRGB colour (N, 3), not clipped, of the degree-0 coefficient of `sh` (N, K, 3)."""
     return np.float32(0.5) + np.float32(SH_C0) * sh[:, 0]
 
 
 def constant_of(rgb: np.ndarray) -> np.ndarray:
-    """SRGB in 0..1 as the constant coefficient, (N, 3) float32."""
+    """The degree-0 coefficient (N, 3) float32 of sRGB colours (N, 3) in 0..1."""
     return ((rgb - np.float32(0.5)) / np.float32(SH_C0)).astype(np.float32)
 
 
 def smallest_three(quaternions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit quaternions (N, 4) as the index of their largest component (N,) and, of ±q the one where that is positive,
-    the others in order, (N, 3) in ±`SQRT_HALF`.
+    """Split unit quaternions (N, 4) into the index of the largest component (N,) and the other three in order (N, 3).
+
+    The sign of q is chosen so that the largest component is positive; the others then lie in ±`SQRT_HALF`.
     """
     largest = np.argmax(np.abs(quaternions), -1)
     sign = np.where(np.take_along_axis(quaternions, largest[:, None], -1) < 0, np.float32(-1), np.float32(1))
@@ -51,7 +52,7 @@ def smallest_three(quaternions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def from_smallest_three(largest: np.ndarray, three: np.ndarray) -> np.ndarray:
-    """The unit quaternions (N, 4) that `smallest_three` took apart."""
+    """Rebuild unit quaternions (N, 4) from the output of `smallest_three`."""
     quaternions = np.empty((len(three), 4), np.float32)
     np.put_along_axis(quaternions, _OTHERS[largest], three, -1)
     rest = np.sqrt(np.maximum(0, 1 - np.einsum("ni,ni->n", three, three)))

@@ -1,4 +1,4 @@
-"""3DGS PLY: the layout of Kerbl et al. 2023, any SH degree, any property order, further columns kept."""
+"""3DGS PLY: the layout of Kerbl et al. 2023 with any SH degree and property order; further columns are preserved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from . import ply
 from .format import Format, SplatFile, without
 
 CHUNK = 1 << 14
-"""Rows handled at once: with SH of degree 3 about 4 MB, what a core's cache holds."""
+"""Rows per chunk: about 4 MB with SH of degree 3, which fits a core's cache."""
 
 MEANS = ("x", "y", "z")
 NORMALS = ("nx", "ny", "nz")
@@ -26,23 +26,23 @@ SCALES = ("scale_0", "scale_1", "scale_2")
 ROTATION = ("rot_0", "rot_1", "rot_2", "rot_3")
 NEEDED = (*MEANS, *COLOUR, "opacity", *SCALES[:2], *ROTATION)
 
-SURE = 30.0
-"""A logit-opacity beyond this counts as this: 1 or 0 in single precision. Files may hold ±∞ for these."""
+MAX_LOGIT = 30.0
+"""Logit-opacities are clipped to ± this value: opacity 1 or 0 in single precision. Files may hold ±∞ for these."""
 
 
 def recognises(path: Path, magic: bytes) -> bool:
-    """Whether a file is a PLY, or its name says so. The registry asks for compressed ones first."""
+    """Whether a file is a PLY by content or name. The registry tests for compressed PLY first."""
     return magic.startswith(ply.MAGIC) or path.suffix.lower() == ".ply"
 
 
 def read(path: Path) -> SplatFile:
-    """Read a 3DGS PLY in pieces, on several threads. Rows with NaN or infinite values are left out and counted.
+    """Read a 3DGS PLY in chunks, on several threads. Rows with NaN or infinite values are left out and counted.
 
-    Files of 2D Gaussians, which have two scales only, get the third of a surfel. Quaternions come out unit. Files that
-    tell superseded splats are ours, with Z up.
+    Files of 2D Gaussians, which have only two scales, get the third scale of a surfel. Quaternions are normalised.
+    Files with a "superseded" column were written by this project and have Z up.
 
     Raises:
-        SplatFileError: What is wrong with the file, in one sentence.
+        SplatFileError: The file is invalid; the message says what is wrong.
         OSError: The file can't be opened.
     """
     layout = _Layout(Path(path))
@@ -50,31 +50,31 @@ def read(path: Path) -> SplatFile:
 
 
 def read_splats(path: Path) -> Gaussians:
-    """The splats of a 3DGS PLY alone. Raises as `read`."""
+    """Read a 3DGS PLY and return only the splats. Raises as `read`."""
     return read(path).splats
 
 
 def read_pieces(path: Path, rows: int = 1 << 18) -> Iterator[SplatFile]:
-    """A 3DGS PLY as `read` gives it, `rows` at a time, for files larger than memory would like."""
+    """Read a 3DGS PLY as `read` does, `rows` splats at a time, for very large files."""
     layout = _Layout(Path(path))
     for start in range(0, len(layout.table), rows):
         yield layout.read(start, min(start + rows, len(layout.table)))
 
 
 def write_splats(path: Path, splats: Gaussians) -> None:
-    """Write a 3DGS PLY; the same splats always give the same bytes. Booleans in `extra` become uchar.
+    """Write a 3DGS PLY; equal splats give equal bytes. Booleans in `extra` are stored as uchar.
 
     Raises:
-        SplatFileError: A column of `extra` has a type that PLY lacks, or a name that means something else.
+        SplatFileError: A column of `extra` has a type that PLY lacks, or a reserved name.
         OSError: The folder can't be written.
     """
     write_parts(path, [splats])
 
 
 def write_parts(path: Path, parts: Sequence[Gaussians]) -> None:
-    """Write several sets, one or more, into one file, in order; all get the highest degree of harmonics.
+    """Write one or more sets into one file, in order; lower SH degrees are padded with zeros to the highest one.
 
-    Of the extra columns those are kept that all sets have alike. Raises as `write_splats`.
+    Keeps the extra columns that all sets have with the same type. Raises as `write_splats`.
     """
     dtype = _row_type(parts, Path(path).name)
     with replacing(path) as file:
@@ -85,7 +85,7 @@ def write_parts(path: Path, parts: Sequence[Gaussians]) -> None:
 
 
 class _Layout:
-    """Where a file of splats keeps what."""
+    """The columns of a 3DGS PLY file: its vertex table, the `f_rest_*` names in order, and the extra columns."""
 
     def __init__(self, path: Path):
         self.table = _splat_table(path)
@@ -94,7 +94,7 @@ class _Layout:
         self.extra = [name for name in self.table.columns if name not in known]
 
     def read(self, first: int, last: int) -> SplatFile:
-        """The splats of rows [first, last)."""
+        """Read the splats of rows [first, last)."""
         count = last - first
         types = {name: np.dtype(bool) if name == "superseded" else self.table.type_of(name) for name in self.extra}
         out = Gaussians(
@@ -116,6 +116,7 @@ class _Layout:
 
 
 def _splat_table(path: Path) -> ply.Table:
+    """The vertex table of a 3DGS PLY, checked for the needed columns and the file size."""
     tables = ply.tables_of(path)
     table = ply.table_named(tables, "vertex")
     names = table.columns if table is not None else ()
@@ -127,7 +128,7 @@ def _splat_table(path: Path) -> ply.Table:
 
 
 def _no_splats(path: Path, tables: Sequence[ply.Table], missing: list[str]) -> SplatFileError:
-    """What a PLY that lacks columns of splats holds, and how it can be brought in."""
+    """The error for a PLY that lacks columns of splats: what it holds instead, and how to import it."""
     stock = "File › Import › Stanford PLY in Blender brings it in"
     lacks = f"the PLY has no {', '.join(missing[:3])}"
     if ply.table_named(tables, "face") is not None:
@@ -140,7 +141,7 @@ def _no_splats(path: Path, tables: Sequence[ply.Table], missing: list[str]) -> S
 
 
 def _rest_columns(names: Sequence[str], file: str) -> list[str]:
-    """f_rest_0.. in order, channel-major."""
+    """The names f_rest_0, f_rest_1, …: coefficients above degree 0, channel-major."""
     count = sum(name.startswith("f_rest_") for name in names)
     rest = [f"f_rest_{index}" for index in range(count)]
     degree = round((1 + count / 3) ** 0.5) - 1
@@ -150,9 +151,9 @@ def _rest_columns(names: Sequence[str], file: str) -> list[str]:
 
 
 def _fill(out: Gaussians, finite: np.ndarray, where: slice, rows: np.ndarray, rest: list[str]):
-    """Put one piece of the file into its place in `out`."""
+    """Decode `rows` of the file into the slice `where` of `out`; set `finite` (N,) for rows without NaN or ∞."""
     out.means[where] = ply.column(rows, MEANS)
-    np.clip(rows["opacity"], -SURE, SURE, out=out.logit_opacities[where], casting="same_kind")
+    np.clip(rows["opacity"], -MAX_LOGIT, MAX_LOGIT, out=out.logit_opacities[where], casting="same_kind")
     out.sh[where, 0] = ply.column(rows, COLOUR)
     if rest:
         out.sh[where, 1:] = ply.column(rows, rest).reshape(len(rows), 3, len(rest) // 3).transpose(0, 2, 1)
@@ -176,6 +177,7 @@ def _fill(out: Gaussians, finite: np.ndarray, where: slice, rows: np.ndarray, re
 
 
 def _row_type(parts: Sequence[Gaussians], file: str) -> np.dtype:
+    """The packed row type that holds all parts: the standard columns, then the extra columns they have in common."""
     terms = max(part.sh.shape[1] for part in parts)
     rest = [f"f_rest_{index}" for index in range(3 * (terms - 1))]
     standard = [*MEANS, *NORMALS, *COLOUR, *rest, "opacity", *SCALES, *ROTATION]
@@ -191,7 +193,7 @@ def _row_type(parts: Sequence[Gaussians], file: str) -> np.dtype:
 
 
 def _packed(piece: Gaussians, dtype: np.dtype) -> np.ndarray:
-    """Rows of the file for some splats."""
+    """The splats as rows of the file, a structured array (N,) of type `dtype`."""
     names = dtype.names or ()
     rows = np.empty(len(piece), dtype)
     _put(rows, MEANS, piece.means)
@@ -213,7 +215,7 @@ def _packed(piece: Gaussians, dtype: np.dtype) -> np.ndarray:
 
 
 def _put(rows: np.ndarray, names: Sequence[str], values: np.ndarray):
-    """Fill neighbouring float columns at once."""
+    """Assign `values` (N, len(names)) to adjacent float32 columns in one operation."""
     fields: Any = rows.dtype.fields
     np.ndarray(values.shape, "<f4", rows, fields[names[0]][1], (rows.dtype.itemsize, 4))[:] = values
 

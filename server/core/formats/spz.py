@@ -1,7 +1,7 @@
-"""Niantic's SPZ: versions 2 and 3 in one gzip stream, version 4 in one ZSTD stream per attribute.
+"""Niantic's SPZ format: versions 2 and 3 are one gzip stream, version 4 has one ZSTD stream per attribute.
 
-Axes are left as they are: SPZ means x right, y up, z back, a 3DGS PLY mostly x right, y down, z forward, and a level's
-frame z up. Whoever moves splats between programs turns them.
+Coordinate axes are not converted: SPZ defines x right, y up, z back; a 3DGS PLY mostly has x right, y down, z forward;
+a level's frame has z up. The caller rotates the splats.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ MAGIC = b"NGSP"
 GZIP = b"\x1f\x8b"
 HEADER = struct.Struct("<4sIIBBBB")
 STREAMS = struct.Struct("<I12x")
-"""What version 4 adds to the header: where its table of streams begins."""
+"""Version 4's addition to the header: the byte offset of the table of streams."""
 ENTRY = struct.Struct("<QQ")
 COLOUR_SCALE = np.float32(0.15)
 MOST_COMPRESSION = 1100
-"""Neither stream packs real splats tighter than this (deflate can't); a header that claims more is not believed."""
+"""Upper limit of the compression ratio (deflate's maximum is lower); headers that claim more are rejected."""
 MOST_FRACTION = 20
 
 
 def recognises(path: Path, magic: bytes) -> bool:
-    """Whether a file begins as SPZ does, or its name says so."""
+    """Whether a file is SPZ by its first bytes or its name."""
     return magic == MAGIC or magic.startswith(GZIP) or path.suffix.lower() == FORMAT.suffix
 
 
 def read(path: Path) -> SplatFile:
-    """Read an SPZ file of version 2, 3 or 4. Nothing is left out: the format can't hold NaN or infinite values.
+    """Read an SPZ file of version 2, 3 or 4. No rows are left out: the format can't store NaN or infinite values.
 
     Raises:
-        SplatFileError: What is wrong with the file, in one sentence.
+        SplatFileError: The file is invalid; the message says what is wrong.
         OSError: The file can't be opened.
     """
     path = Path(path)
@@ -64,9 +64,9 @@ def read(path: Path) -> SplatFile:
 
 
 def write_splats(path: Path, splats: Gaussians, version: int = 4):
-    """Write an SPZ file: all values in 8 bits but positions, in 24; `extra` is lost.
+    """Write an SPZ file: positions in 24 bits, all other values in about 8; `extra` is lost.
 
-    Positions get as many fractional bits as their range leaves room for. Harmonics keep all 8 bits.
+    Positions get as many fractional bits as their range allows. Harmonics use all 8 bits.
 
     Raises:
         SplatFileError: The version is not 2, 3 or 4, the splats lie too far out, or their degree is above 3.
@@ -99,7 +99,7 @@ def write_splats(path: Path, splats: Gaussians, version: int = 4):
 
 
 def _sizes(version: int, count: int, degree: int) -> list[int]:
-    """Bytes of positions, alphas, colours, scales, rotations, harmonics."""
+    """Sizes in bytes of positions, alphas, colours, scales, rotations and harmonics, in the file's order."""
     return [
         9 * count,
         count,
@@ -111,6 +111,7 @@ def _sizes(version: int, count: int, degree: int) -> list[int]:
 
 
 def _checked(header: tuple, name: str, versions: tuple[int, ...], size: int) -> tuple[int, int, int, int]:
+    """Validate a header for a file of `size` bytes. Returns version, count, degree and fraction bits."""
     magic, version, count, degree, fraction, _, _ = header
     if magic != MAGIC or version not in versions:
         raise SplatFileError(f"{name}: not an SPZ file of a known version")
@@ -122,6 +123,7 @@ def _checked(header: tuple, name: str, versions: tuple[int, ...], size: int) -> 
 
 
 def _legacy_parts(data: bytes, name: str):
+    """Decompress a file of version 2 or 3: version, count, degree, fraction bits, and the bytes of each attribute."""
     inflater = zlib.decompressobj(31)
     try:
         head = inflater.decompress(data, HEADER.size)
@@ -139,6 +141,7 @@ def _legacy_parts(data: bytes, name: str):
 
 
 def _streams_of(data: bytes, name: str):
+    """Decompress a file of version 4: version, count, degree, fraction bits, and the bytes of each attribute."""
     if len(data) < HEADER.size + STREAMS.size:
         raise SplatFileError(f"{name}: the SPZ file is truncated")
     header = HEADER.unpack_from(data)
@@ -160,7 +163,7 @@ def _streams_of(data: bytes, name: str):
 
 
 def _zstd(name: str):
-    """The package that packs and unpacks ZSTD: the server brings it along, and so does Blender, for its own files."""
+    """The ZSTD package, which the server's environment and Blender both include."""
     try:
         import zstandard
     except ImportError:
@@ -171,7 +174,7 @@ def _zstd(name: str):
 
 
 def _unzstd(packed: bytes, size: int, name: str) -> bytes:
-    """One stream, never more of it than promised."""
+    """Decompress one stream of exactly `size` bytes, and never more than that."""
     zstandard = _zstd(name)
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(packed)) as reader:
@@ -188,7 +191,7 @@ def _floats(part: bytes, width: int) -> np.ndarray:
 
 
 def _fixed_point(part: bytes, fraction: int) -> np.ndarray:
-    """24-bit little-endian signed numbers, (N, 3) float32."""
+    """Decode 24-bit little-endian signed numbers with `fraction` fractional bits to (N, 3) float32."""
     words = np.zeros((len(part) // 3, 4), np.uint8)
     words[:, 1:] = np.frombuffer(part, np.uint8).reshape(-1, 3)
     values = words.view("<i4")[:, 0] >> 8
@@ -196,6 +199,7 @@ def _fixed_point(part: bytes, fraction: int) -> np.ndarray:
 
 
 def _fraction_for(means: np.ndarray, name: str) -> int:
+    """The number of fractional bits with which positions (N, 3) fit 24 bits."""
     reach = float(np.abs(means).max(initial=0))
     fraction = MOST_FRACTION if reach == 0 else min(MOST_FRACTION, int(np.floor(np.log2(((1 << 23) - 1) / reach))))
     if not np.isfinite(reach) or fraction < 1:
@@ -204,7 +208,10 @@ def _fraction_for(means: np.ndarray, name: str) -> int:
 
 
 def _unpacked_rotations(part: bytes, version: int) -> np.ndarray:
-    """Wxyz from the three first (version 2) or the three smallest of xyzw, 9 bits and a sign."""
+    """Decode quaternions wxyz (N, 4) float32.
+
+    Version 2 stores x, y, z in 8 bits each; versions 3 and 4 the smallest three of xyzw with 9 bits and a sign each.
+    """
     if version < 3:
         xyz = _floats(part, 3) / np.float32(127.5) - 1
         w = np.sqrt(np.maximum(0, 1 - np.einsum("ni,ni->n", xyz, xyz)))
@@ -217,6 +224,7 @@ def _unpacked_rotations(part: bytes, version: int) -> np.ndarray:
 
 
 def _packed_rotations(quaternions: np.ndarray, version: int) -> bytes:
+    """Encode quaternions wxyz (N, 4); the inverse of `_unpacked_rotations`."""
     xyzw = quaternions[:, [1, 2, 3, 0]]
     if version < 3:
         positive = np.where(xyzw[:, 3:] < 0, -xyzw[:, :3], xyzw[:, :3])

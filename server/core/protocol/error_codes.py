@@ -1,19 +1,19 @@
-"""The codes of JSON-RPC errors: those of the standard, and the server's own from -32000 on.
+"""JSON-RPC error codes: the standard's, and the server's own (-32000, -32001, -32002).
 
-An error's `message` is one line for people. Its `data` may hold "remedy" (what to do), "field" and "message" (which
-part of a request is wrong, and why) or "missing": "model".
+An error's `message` is one line to show to the user. Its `data` may hold "remedy" (what to do), "field" and "message"
+(which part of the request is invalid, and why) or "missing": "model".
 """
 
 PARSE_ERROR = -32700
-"""Bytes that are no frame, or a body that is no JSON."""
+"""Bytes that are not a frame, or a body that is not JSON."""
 
 INVALID_REQUEST = -32600
-"""JSON that is no request, or a frame that is too large."""
+"""JSON that is not a request, or a frame that is too large."""
 
 UNKNOWN_METHOD = -32601
 
 BAD_REQUEST = -32602
-"""Parameters that can't be: `errors.BadRequest`."""
+"""Invalid parameters: `errors.BadRequest`."""
 
 OTHER = -32000
 

@@ -1,8 +1,8 @@
-"""Frames: `Content-Length: N`, an empty line, N bytes of JSON. Written and read alike by both processes.
+"""Message framing: `Content-Length: N`, an empty line, N bytes of JSON. Both processes use it.
 
-The reader survives whatever arrives: garbage between frames is told of at once, and skipped to the next header; a frame
-that is too large is refused before it is read. The server answers garbage and goes on; the add-on ends a server that
-sends some.
+The reader recovers from invalid input: it reports garbage between frames at once and skips to the next header, and it
+rejects a frame that is too large before reading its body. The server answers garbage with an error and goes on; the
+add-on stops a server that sends any.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ FIRST = b"content-length:"
 
 
 class FrameError(Exception):
-    """What came is no frame; reading can go on.
+    """The input is not a valid frame; reading can continue.
 
     Args:
-        code: JSON-RPC's error code.
+        code: JSON-RPC error code.
         message: One line.
     """
 
@@ -36,67 +36,67 @@ class FrameError(Exception):
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """A message as a frame; "jsonrpc" is added. Raises ValueError for NaN and infinities.
+    """Encode a message as a frame; adds "jsonrpc". Raises ValueError for NaN and infinities.
 
-    ASCII, so that any text at all (half of a surrogate pair in a file's name) can be told.
+    The body is ASCII, so that any string can be sent, even a file name with a lone surrogate.
     """
     body = json.dumps({"jsonrpc": "2.0", **message}, allow_nan=False).encode("ascii")
     return b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 class Reader:
-    """Reads frames from a descriptor.
+    """Reads frames from a file descriptor.
 
     Args:
         descriptor: Of a pipe or file, in binary mode.
-        limit: The most bytes of a frame.
+        limit: The largest allowed body in bytes.
     """
 
     def __init__(self, descriptor: int, limit: int = MAX_FRAME):
         self._descriptor, self._limit = descriptor, limit
         self._buffer = bytearray()
-        self._lost = False  # whether garbage was told already, so that a flood of it gives one answer
+        self._garbage_reported = False  # so that consecutive garbage gives one error
 
     @property
     def is_cut_off(self) -> bool:
-        """At the end of input: whether it ended within a frame."""
+        """Whether the input ended within a frame; meaningful at the end of input."""
         return bool(self._buffer.strip())
 
     def read(self) -> bytes | None:
         """The next frame's body, or None at the end of input.
 
         Raises:
-            FrameError: Garbage or a frame that is too large came; call again for what follows.
+            FrameError: Garbage or a frame that is too large was received; call again to continue reading.
         """
         while True:
             header = HEADER.search(self._buffer)
             if header is None:
                 if not self._may_begin_a_frame():
                     del self._buffer[:-MAX_HEADER]
-                    self._tell_garbage()
+                    self._report_garbage()
                 if not self._fill():
                     return None
                 continue
             if self._buffer[: header.start()].strip():
                 del self._buffer[: header.start()]
-                self._tell_garbage()
+                self._report_garbage()
                 continue
             length = int(header[1])
             if length > self._limit:
-                # not skipped by its length, which may be a lie: its bytes are garbage up to the next header
+                # the length may be wrong, so don't skip by it: treat the bytes up to the next header as garbage
                 del self._buffer[: header.end()]
-                self._lost = True
+                self._garbage_reported = True
                 raise FrameError(INVALID_REQUEST, f"a frame of {length} bytes; the most is {self._limit}")
             while len(self._buffer) < header.end() + length:
                 if not self._fill():
                     return None
             body = bytes(self._buffer[header.end() : header.end() + length])
             del self._buffer[: header.end() + length]
-            self._lost = False
+            self._garbage_reported = False
             return body
 
     def _may_begin_a_frame(self) -> bool:
-        """Whether what has come, and is no whole header, may become one."""
+        """Whether the buffered bytes may be the beginning of a header."""
         begun = self._buffer[: MAX_HEADER + 1].lstrip()
         if b"\n" not in begun:
             begun = begun[: len(FIRST)].lower()
@@ -108,7 +108,7 @@ class Reader:
         self._buffer += data
         return bool(data)
 
-    def _tell_garbage(self) -> None:
-        told, self._lost = self._lost, True
-        if not told:
+    def _report_garbage(self) -> None:
+        reported, self._garbage_reported = self._garbage_reported, True
+        if not reported:
             raise FrameError(PARSE_ERROR, "bytes that are no frame: expected a Content-Length header")

@@ -1,8 +1,8 @@
 """The names of requests, notifications, stages and artifacts.
 
-A request's parameters, and what its answer holds:
+Requests, with their parameters and the fields of their results:
 
-| method | parameters | answer |
+| method | parameters | result |
 | --- | --- | --- |
 | initialize | | name, version, engines, pid |
 | generate | request, out (the job's folder) | out, result (path of result.json), seconds |
@@ -12,7 +12,7 @@ A request's parameters, and what its answer holds:
 | models.get | offers | folders |
 | shutdown | | |
 
-Every notification has the id of the request that it belongs to:
+Notifications; each also carries the id of the request that it belongs to:
 
 | notification | parameters |
 | --- | --- |
@@ -29,10 +29,10 @@ MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
 PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"
 
 STAGES = ("plan", "zoom", "dream", "align", "refine", "splat", "export")
-"""The stages of a job, in order, as progress names them."""
+"""The stages of a job, in order, as named in progress notifications."""
 
 DOWNLOAD = "download"
-"""What progress names in place of a stage while models are downloaded."""
+"""The stage name in progress notifications while models are downloaded."""
 
 ARTIFACTS = ("image", "cloud", "splats", "preview")
-"""The kinds of files that are told of while a job runs."""
+"""The kinds of files that artifact notifications report."""

@@ -1,4 +1,4 @@
-"""result.json: by it a finished job tells what is in its folder. The server writes it, both sides read it."""
+"""result.json, the description of a finished job's folder. The server writes it, both sides read it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class LevelResult(TypedDict):
 
     Attributes:
         index: k.
-        prompt, negative_prompt, seed, focus: As they were asked for.
-        image, cloud, splats, preview: The files.
-        points, splat_count: How many are in them.
+        prompt, negative_prompt, seed, focus: As in the request.
+        image, cloud, splats, preview: Paths of the files.
+        points, splat_count: Number of points in the cloud and of splats.
     """
 
     index: int
@@ -34,15 +34,15 @@ class LevelResult(TypedDict):
 
 
 class Result(TypedDict):
-    """The whole job.
+    """The contents of result.json.
 
     Attributes:
         version: `VERSION`.
-        request_digest: SHA-256 of the request that it was made from.
-        seed, quality, zoom_factor, width, height, cameras: As they were asked for.
-        engine: What the pictures depend on: models and their weights' digests.
-        levels: In order.
-        files: SHA-256 of every file for the artist, by its path.
+        request_digest: SHA-256 of the request.
+        seed, quality, zoom_factor, width, height, cameras: As in the request.
+        engine: The models that made the pictures, with digests of their weights.
+        levels: All levels, in order.
+        files: SHA-256 of each result file, by its path.
     """
 
     version: int
@@ -59,12 +59,12 @@ class Result(TypedDict):
 
 
 def read(folder: Path) -> Result:
-    """A job folder's result.
+    """Read and validate a job folder's result.json.
 
     Raises:
         FileNotFoundError: There is none: the job is not finished.
         OSError: It can't be read.
-        ValueError: It is damaged, or leads out of the folder; the message says where.
+        ValueError: It is damaged, or names a file outside the folder; the message says which part.
     """
     try:
         found = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
@@ -74,10 +74,13 @@ def read(folder: Path) -> Result:
 
 
 def checked(found: Any) -> Result:
-    """What was read, if it has all that showing the levels relies on: their order, their files, and the zoom factor.
+    """Validate what the display of the levels needs: their order, their files and the zoom factor.
+
+    Returns:
+        `found` itself.
 
     Raises:
-        ValueError: It has not, or names a file outside its folder.
+        ValueError: Something is missing, or a file lies outside the folder.
     """
     levels = found.get("levels") if isinstance(found, dict) else None
     if not isinstance(levels, list) or not levels:
@@ -96,6 +99,6 @@ def checked(found: Any) -> Result:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a name is a path that leads down into the folder that it is relative to, on every system."""
+    """Whether a relative path stays inside its folder on every operating system."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not name.startswith("/") and not any(p == ".." or ":" in p or "\\" in p for p in parts)

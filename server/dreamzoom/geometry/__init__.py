@@ -1,1 +1,1 @@
-"""Pure geometry: clouds, lifting, projecting with a z-buffer, fitting depth to what is there. Arrays in, arrays out."""
+"""Geometry on arrays, without files or models: point clouds, unprojection, point rendering, alignment of depth maps."""

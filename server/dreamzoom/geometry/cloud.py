@@ -1,4 +1,4 @@
-"""The cloud: coloured points in one level's frame, each with where it came from."""
+"""Point clouds: coloured, oriented points in one level's frame, each with its source view."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ class Cloud:
     Attributes:
         position: (N, 3) float32, the level's frame.
         rgb: (N, 3) float32, sRGB in 0..1.
-        normal: (N, 3) float32, unit, towards the camera that saw the point.
-        footprint: (N,) float32, the size of one pixel at the point in the view where it was born (z-depth / focal).
-        view: (N,) int32, the index of that view in the plan.
+        normal: (N, 3) float32, unit, pointing towards the source view's camera.
+        footprint: (N,) float32, the size of one pixel of the source view at the point, z-depth / focal length, in the
+            frame's units.
+        view: (N,) int32, the index of the source view in the plan.
         confidence: (N,) float32 in 0..1.
-        superseded: (N,) bool: a finer level shows this place.
+        superseded: (N,) bool: a finer level covers this part of the surface.
     """
 
     position: np.ndarray
@@ -33,7 +34,7 @@ class Cloud:
         return len(self.position)
 
     def __getitem__(self, rows) -> Cloud:
-        """The points that a mask or an index array picks."""
+        """The points selected by a mask or an index array."""
         return Cloud(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def moved(self, similarity) -> Cloud:
@@ -43,7 +44,7 @@ class Cloud:
 
     @staticmethod
     def empty() -> Cloud:
-        """No points."""
+        """A cloud without points."""
         return Cloud(
             np.zeros((0, 3), np.float32),
             np.zeros((0, 3), np.float32),
@@ -56,5 +57,5 @@ class Cloud:
 
     @staticmethod
     def joined(clouds: list[Cloud]) -> Cloud:
-        """All points, in order."""
+        """Concatenate clouds in order."""
         return Cloud(*(np.concatenate([getattr(cloud, field.name) for cloud in clouds]) for field in fields(Cloud)))

@@ -1,4 +1,4 @@
-"""A level's cloud on disk: points with all the columns that the pipeline needs (`core.formats.points`)."""
+"""Reading and writing a level's cloud as PLY, with all its columns (`core.formats.points`)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from core.formats import points
 from dreamzoom.geometry.cloud import Cloud
 
 EXTRA = {"footprint": np.float32, "confidence": np.float32, "view": np.int32, "superseded": bool}
-"""The columns beside position, normal and colour, in the file's order, and their types."""
+"""The columns besides position, normal and colour, in the file's order, and their types."""
 
 
 def write_cloud(path: Path, cloud: Cloud) -> None:
-    """Write a cloud; the same cloud always gives the same bytes. Colours are rounded to 8 bits.
+    """Write a cloud; equal clouds give equal bytes. Colours are rounded to 8 bits.
 
     Raises:
         OSError: The folder can't be written.

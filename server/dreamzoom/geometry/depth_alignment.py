@@ -1,8 +1,9 @@
-"""Align: a picture's depth fitted to what is there, by a scale and a smooth ray-wise correction (LucidDreamer's W).
+"""Alignment of one depth map to the existing cloud, by a scale and a smooth correction per ray (LucidDreamer's W).
 
-The correction is a field g in log depth along each ray, z = z₀·exp(g). Where something is known it follows
-ln(z_known / z₀) averaged over a few pixels (more where what is known is coarse, so that new relief stays); into the new
-region it goes on harmonically and fades; at occlusion edges it is cut, since two surfaces need not err alike.
+The correction is a field g in log depth along each ray, z = z₀·exp(g). Where the cloud gives a depth, g follows
+ln(z_known / z₀), averaged over a few pixels (over more where the cloud is coarse, so that new relief is preserved). In
+the new region g is continued harmonically and decays to 0. It may jump at occlusion edges, since the errors of two
+surfaces are independent.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from dreamzoom.geometry.point_rendering import Projection
 from dreamzoom.geometry.view import COARSE, UNKNOWN, DepthKind, DepthMap
 
 FOLLOW = 4.0
-"""Over how many pixels the correction averages where depth is known."""
+"""Averaging length of the correction where depth is known, in pixels."""
 FOLLOW_COARSE = 2.0
-"""Over how many footprints of what is known, in addition, where that is coarse."""
+"""Additional averaging length where the known depth is coarse, in footprints of the known points."""
 FADE = 0.4
-"""How far the correction reaches into the new region, as a share of the picture's longer side."""
+"""Decay length of the correction in the new region, as a fraction of the picture's longer side."""
 LEAK = 1e-4
-"""What is left of a link across an occlusion edge: a surface that touches nothing known follows its neighbours."""
+"""Weight of the smoothness term across an occlusion edge; above 0, so that a surface without any known pixel follows
+its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,11 @@ class Aligned:
     """A depth map in the frame's units.
 
     Attributes:
-        depth: (H, W) float32 z-depth; NaN where the model gave nothing.
-        confidence: (H, W) float32 in 0..1: 1 beside what is known, less the farther from it and at occlusion edges.
-        scale: What the model left open.
+        depth: (H, W) float32 z-depth; NaN where the model gave no value.
+        confidence: (H, W) float32 in 0..1: 1 at known pixels, lower with distance from them and at occlusion edges.
+        scale: The fitted scale and shift.
         correction: (H, W) float32, g.
-        edges: Of `depth`.
+        edges: The edges of the scaled depth before the correction.
     """
 
     depth: np.ndarray
@@ -57,15 +59,15 @@ def align(
     focus_distance: float | None = None,
     expected: float = 1.0,
 ) -> Aligned:
-    """Fit a depth map to what the camera sees of the cloud.
+    """Fit a depth map to the cloud as rendered from the same camera.
 
     Args:
-        depth_map: Of the camera's picture.
-        projection: The cloud, seen by this camera: KNOWN and COARSE pixels both count.
+        depth_map: (H, W), of the camera's picture.
+        projection: The cloud seen by this camera; KNOWN and COARSE pixels are both used.
         camera: Its frame's units are those of the result.
-        focus_distance: Where nothing is known: the z-depth that the middle of the picture gets. None keeps the
-            unit of a METRIC or SCALE model.
-        expected: The scale that a METRIC model is believed to have.
+        focus_distance: If no pixel is known: the z-depth to give the middle of the picture. None keeps the unit of a
+            METRIC or SCALE model.
+        expected: Prior mean of the scale of a METRIC model.
 
     Raises:
         DreamzoomError: The depth map has no usable value.
@@ -81,26 +83,29 @@ def align(
         scale = own_scale(depth_map, focus_distance)
         depth = clean(finite_depth(scale, values), camera)
         edges = find_edges(depth, camera)
-        sure = np.where(edges.near(2), 0.5, 1).astype(np.float32)
-        return Aligned(depth, sure * np.isfinite(depth), scale, np.zeros_like(depth), edges)
+        confidence = np.where(edges.near(2), 0.5, 1).astype(np.float32)
+        return Aligned(depth, confidence * np.isfinite(depth), scale, np.zeros_like(depth), edges)
     depth = clean(finite_depth(scale, values), camera)
     edges = find_edges(depth, camera)
     field = correction(depth, known, span, edges, projection.mask == COARSE)
     reach = _nearness(np.isfinite(known), depth.shape)
-    sure = np.where(edges.near(2), 0.5, 1) * reach * np.isfinite(depth)
+    confidence = np.where(edges.near(2), 0.5, 1) * reach * np.isfinite(depth)
     corrected = (depth * np.exp(field)).astype(np.float32)
-    return Aligned(corrected, sure.astype(np.float32), scale, field.astype(np.float32), edges)
+    return Aligned(corrected, confidence.astype(np.float32), scale, field.astype(np.float32), edges)
 
 
 def usable(depth_map: DepthMap) -> np.ndarray:
-    """(H, W) bool: where the model's value can be a depth."""
+    """(H, W) bool: where the model's value is a valid depth or disparity."""
     values = depth_map.values
     with np.errstate(invalid="ignore"):
         return np.isfinite(values) & ((values > 0) if depth_map.kind in (DepthKind.METRIC, DepthKind.SCALE) else True)
 
 
 def finite_depth(scale: Scale, values: np.ndarray) -> np.ndarray:
-    """The scaled depth; where scale and shift make it negative or absurd, the farthest or nearest sensible depth."""
+    """The scaled z-depth (H, W) float32 of a model's values (H, W), limited to 0.01 to 100 times its median.
+
+    Where a shift makes the depth negative, it is replaced by the upper (DISPARITY) or lower (AFFINE) limit.
+    """
     depth = scale.apply(values)
     if scale.kind in (DepthKind.METRIC, DepthKind.SCALE) or not np.isfinite(depth).any():
         return depth
@@ -111,7 +116,7 @@ def finite_depth(scale: Scale, values: np.ndarray) -> np.ndarray:
 
 
 def own_scale(depth_map: DepthMap, focus_distance: float | None) -> Scale:
-    """Where nothing is known: the model's own values, their middle at `focus_distance`."""
+    """The scale to use if nothing is known: the median of the picture's middle gets the z-depth `focus_distance`."""
     values, good = depth_map.values, usable(depth_map)
     height, width = values.shape
     middle = np.zeros_like(good)
@@ -119,8 +124,8 @@ def own_scale(depth_map: DepthMap, focus_distance: float | None) -> Scale:
     centre = float(np.median(values[good & middle] if (good & middle).any() else values[good]))
     if depth_map.kind in (DepthKind.METRIC, DepthKind.SCALE):
         return Scale(1.0 if focus_distance is None else focus_distance / centre, 0.0, depth_map.kind)
-    # An open shift: the relief is believed to be such that the farthest lies at twenty times the middle's depth, or the
-    # nearest at a third of it.
+    # The shift is unknown: assume that the farthest depth (DISPARITY) is twenty times the middle's, or the nearest
+    # (AFFINE) a third of it.
     distance = 1.0 if focus_distance is None else focus_distance
     low, high = np.percentile(values[good], [1, 99])
     if depth_map.kind == DepthKind.DISPARITY:
@@ -140,15 +145,15 @@ def correction(
     *,
     fade: float = FADE,
 ) -> np.ndarray:
-    """The field g (H, W) float64: smooth, near ln(known / depth) where that is finite, free at occlusion edges.
+    """The field g (H, W) float64: smooth, close to ln(known / depth) where that is finite, may jump at occlusion edges.
 
     Args:
-        depth: (H, W) the scaled depth of the view.
-        known: (H, W) known depth; NaN where there is none.
-        span: (H, W) footprint of what is known, in pixels.
+        depth: (H, W) scaled z-depth of the view.
+        known: (H, W) known z-depth in the same units; NaN where there is none.
+        span: (H, W) footprint of the known points, in pixels.
         edges: Of `depth`.
-        coarse: (H, W) bool: what is known there is coarse.
-        fade: How far it reaches where nothing is known, as a share of the longer side.
+        coarse: (H, W) bool: the known points are coarse there.
+        fade: Decay length where nothing is known, as a fraction of the longer side.
     """
     with np.errstate(invalid="ignore"):
         target = np.log(known / depth)
@@ -160,31 +165,31 @@ def correction(
     screen = np.where(given, 1e-9, 1 / (fade * max(depth.shape)) ** 2)
     right, down = np.where(edges.right, LEAK, 1.0), np.where(edges.down, LEAK, 1.0)
     centre, spread, _ = robust_mean(target[given], weight[given])
-    # a first look forgives much, lest the tails of a smooth warp pass for outliers
+    # wide robust weights at first, so that the extremes of a smooth warp are not treated as outliers
     first = weight / (1 + ((target - centre) / (6 * max(spread, 0.03))) ** 2) ** 2
     field = _at_half(first, target, screen, right, down)
     error = target - field
     std = max(robust_mean(error[given], weight[given])[1], 0.01)
     weight = weight / (1 + (error / (3 * std)) ** 2) ** 2
-    pull = weight + screen
-    # what the first field left is smoothed once more and added: low frequencies then pass nearly whole ("twicing")
-    return field + laplace_solver.solve(pull, weight * error / pull, right, down, tolerance=0.02)
+    diagonal = weight + screen
+    # add the smoothed residual of the first field ("twicing"), so that low frequencies are preserved almost completely
+    return field + laplace_solver.solve(diagonal, weight * error / diagonal, right, down, tolerance=0.02)
 
 
 def _at_half(weight, target, screen, right, down) -> np.ndarray:
-    """A first field, solved at half the size and repeated to the full one."""
+    """A first solution (H, W) at half the resolution, upsampled by repetition; all arguments (H, W)."""
     height, width = weight.shape
     pad = ((0, height % 2), (0, width % 2))
     weight, load, right, down = (np.pad(a, pad) for a in (weight, weight * target, right, down))
-    pull = laplace_solver.pooled(weight) + laplace_solver.pooled(np.pad(screen, pad))
+    diagonal = laplace_solver.pooled(weight) + laplace_solver.pooled(np.pad(screen, pad))
     across = np.minimum(right[::2, 1::2], right[1::2, 1::2])
     along = np.minimum(down[1::2, ::2], down[1::2, 1::2])
-    half = laplace_solver.solve(pull, laplace_solver.pooled(load) / pull, across, along)
+    half = laplace_solver.solve(diagonal, laplace_solver.pooled(load) / diagonal, across, along)
     return np.repeat(np.repeat(half, 2, 0), 2, 1)[:height, :width]
 
 
 def _nearness(known: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """1 beside what is known, falling to ½ as far from it as the correction reaches."""
+    """Confidence (H, W) from the distance to known pixels: 1 at them, exponentially decaying to ½ far away."""
     from scipy.ndimage import distance_transform_edt
 
     step = max(1, min(shape) // 128)

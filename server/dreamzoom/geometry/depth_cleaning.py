@@ -1,4 +1,4 @@
-"""A depth map freed of what no surface does: lone false pixels, and noise."""
+"""Removal of isolated wrong pixels and of noise from depth maps."""
 
 from __future__ import annotations
 
@@ -10,34 +10,42 @@ from dreamzoom.geometry.depth_edges import estimate_noise
 
 STEEP_PIXELS = 10.0
 LEAST_NOISE = 0.1
-"""Noise below this many footprints is left alone."""
+"""Noise below this many pixel footprints is not smoothed."""
 
 
 def clean(depth: np.ndarray, camera: Camera) -> np.ndarray:
-    """Lone pixels replaced by what surrounds them, noise averaged over planes.
+    """Replace isolated pixels by the median of their neighbours, and smooth noise by local plane fits.
 
     Args:
         depth: (H, W) z-depth; NaN where there is none.
-        camera: Its focal length says which steps are steep.
+        camera: Its focal length determines which steps count as steep.
 
     Returns:
-        (H, W) float32. What is not finite and positive becomes NaN; all else stays finite. A depth without noise
-        comes back as it was, but for lone pixels.
+        (H, W) float32 z-depth. Values that are not finite and positive become NaN, all others stay finite. A depth map
+        without noise is unchanged except for isolated pixels.
     """
     focal = float(np.sqrt(camera.fx * camera.fy))
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
     threshold = max(STEEP_PIXELS / focal, 5 * estimate_noise(depth))
-    depth = _without_lone(np.ascontiguousarray(depth), np.float32(threshold))
+    depth = _replace_isolated(np.ascontiguousarray(depth), np.float32(threshold))
     noise = estimate_noise(depth)
     if noise * focal < LEAST_NOISE:
         return depth
     radius = 1 if noise * focal < 3 * LEAST_NOISE else (2 if noise * focal < 10 * LEAST_NOISE else 3)
-    return 1 / _planes(1 / depth, radius, np.float32(max(STEEP_PIXELS / focal, 6 * noise)))
+    return 1 / _smooth_by_planes(1 / depth, radius, np.float32(max(STEEP_PIXELS / focal, 6 * noise)))
 
 
 @numba.njit(cache=True, nogil=True)
-def _without_lone(depth, threshold):
-    """Pixels that fewer than two of their neighbours agree with get the median of their neighbours."""
+def _replace_isolated(depth, threshold):
+    """Replace pixels with fewer than two similar neighbours (of 8) by the median of their neighbours.
+
+    Args:
+        depth: (H, W) float32 z-depth; NaN where there is none.
+        threshold: The largest difference in log depth between similar pixels.
+
+    Returns:
+        (H, W) float32.
+    """
     height, width = depth.shape
     out = depth.copy()
     around = np.empty(8, np.float32)
@@ -47,7 +55,7 @@ def _without_lone(depth, threshold):
             here = depth[i, j]
             if here != here:
                 continue
-            count, friends = 0, 0
+            count, similar = 0, 0
             for di in range(-1, 2):
                 for dj in range(-1, 2):
                     y, x = i + di, j + dj
@@ -57,15 +65,24 @@ def _without_lone(depth, threshold):
                     if there == there:
                         around[count] = there
                         count += 1
-                        friends += low * here < there < high * here
-            if friends < 2 and count >= 3:
+                        similar += low * here < there < high * here
+            if similar < 2 and count >= 3:
                 out[i, j] = np.sort(around[:count])[count // 2]
     return out
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
-def _planes(disparity, radius, tolerance):
-    """The value at each pixel of a plane fitted to 1/z around it; what steps away by more than the tolerance fades."""
+def _smooth_by_planes(disparity, radius, tolerance):
+    """Smooth a disparity by evaluating at each pixel a plane that is fitted to its window.
+
+    Args:
+        disparity: (H, W) float32, 1 / z-depth; NaN where there is none.
+        radius: Of the window, in pixels.
+        tolerance: Relative difference of disparity at which a pixel's weight is ¼; beyond twice that it is 0.
+
+    Returns:
+        (H, W) float32 disparity.
+    """
     height, width = disparity.shape
     out = disparity.copy()
     one = np.float32(1)

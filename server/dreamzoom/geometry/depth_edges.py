@@ -1,7 +1,7 @@
-"""Where a depth map breaks: occlusion edges between pixels, and mixed pixels that belong to neither side.
+"""Discontinuities of depth maps: occlusion edges between pixels, and mixed pixels that belong to neither surface.
 
-On a plane 1/z is affine in pixel coordinates, however steeply the plane is seen. So a step is an occlusion edge only
-where linear extrapolation of 1/z from *both* sides misses; terrain that runs to its horizon is not cut.
+On a plane 1/z is affine in pixel coordinates at any viewing angle. So a step is an occlusion edge only if linear
+extrapolation of 1/z fails from *both* sides; terrain that extends to the horizon has no edges.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ import numpy as np
 from core.camera import Camera
 
 STEEP_PIXELS = 10.0
-"""A step of more than this many pixel footprints in depth is steep: an occlusion edge if nothing explains it."""
+"""A depth step of more than this many pixel footprints is steep: an occlusion edge unless a plane explains it."""
 LONGEST_RAMP = 4
-"""Blurred occlusion edges are at most this many steps wide; longer runs of steep steps are a steep surface."""
+"""Blurred occlusion edges span at most this many steps; longer runs of steep steps are a steep surface."""
 BLURRED_FROM = 0.62
-"""From this share of ramps among occlusion edges on, a depth map is blurred. Blurred by half a pixel or more, maps of
-the procedural world have .63 to 1.00; sharp ones .07 to .56, since there too thin things stand between near and far."""
+"""A depth map is considered blurred if at least this fraction of its occlusion edges are ramps. Measured on maps of the
+procedural world: .63 to 1.00 if blurred by half a pixel or more, .07 to .56 if sharp (thin objects between near and far
+surfaces look like ramps too)."""
 
 
 HIDING = 3.0
-"""A step of this many thresholds hides enough for colours behind it to matter when the camera moves past it. Lower ones
-are a rough surface's own: taking their pixels for mixed costs .5 dB in true pictures of a meadow."""
+"""Colours behind an edge are corrected if its step is at least this many thresholds. Lower steps occur within rough
+surfaces; treating their pixels as mixed costs .5 dB in ground truth pictures of a meadow."""
 
 
 @dataclass(frozen=True)
 class Edges:
-    """What breaks.
+    """The discontinuities of a depth map.
 
     Attributes:
-        right: (H, W) bool: the surface is cut between a pixel and its right neighbour (last column: False).
-        down: (H, W) bool: the same towards the pixel below.
-        mixed: (H, W) bool: the depth lies between two surfaces and belongs to neither. In a sharp depth map there
-            are none: what lies between two surfaces is a third one.
-        noise: Relative noise of the depth, one standard deviation, from its mixed second differences.
-        threshold: The relative step above which a step was looked at.
+        right: (H, W) bool: an occlusion edge between a pixel and its right neighbour (last column: False).
+        down: (H, W) bool: the same between a pixel and the one below (last row: False).
+        mixed: (H, W) bool: the depth lies between two surfaces and belongs to neither. Always False in a sharp depth
+            map, in which such a pixel is a third surface.
+        noise: Relative noise of the depth, one standard deviation (`estimate_noise`).
+        threshold: The step in log depth above which a step was tested.
     """
 
     right: np.ndarray
@@ -47,7 +48,7 @@ class Edges:
     threshold: float
 
     def near(self, radius: int = 1) -> np.ndarray:
-        """(H, W) bool: within `radius` pixels of a cut."""
+        """(H, W) bool: within `radius` pixels of an occlusion edge."""
         near = self.right | self.down
         near[:, 1:] |= self.right[:, :-1]
         near[1:] |= self.down[:-1]
@@ -62,7 +63,10 @@ class Edges:
 
 
 def find_edges(depth: np.ndarray, camera: Camera) -> Edges:
-    """Occlusion edges and mixed pixels of a z-depth (H, W); what is not finite or not positive is cut all around."""
+    """Find occlusion edges and mixed pixels of a z-depth (H, W).
+
+    Pixels that are not finite or not positive have edges on all sides.
+    """
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
     noise = estimate_noise(depth)
     threshold = max(STEEP_PIXELS / min(camera.fx, camera.fy), 8 * noise)
@@ -76,9 +80,9 @@ def find_edges(depth: np.ndarray, camera: Camera) -> Edges:
 
 
 def behind_edges(depth: np.ndarray, edges: Edges) -> np.ndarray:
-    """Pixels (H, W) within two of an occlusion edge on its far side: pictures show them mixed with what is before.
+    """(H, W) bool: pixels within two of an occlusion edge, on its far side; their colours contain foreground.
 
-    Only edges count whose step is `HIDING` times the threshold or more.
+    Only edges with a step of at least `HIDING` times the threshold count.
     """
     far, least = np.zeros(depth.shape, bool), HIDING * edges.threshold
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -95,19 +99,19 @@ def behind_edges(depth: np.ndarray, edges: Edges) -> np.ndarray:
 
 
 def _before(values: np.ndarray, axis: int) -> np.ndarray:
-    """All but the last along an axis."""
+    """A view of all rows (axis 0) or columns (axis 1) except the last."""
     return values[:, :-1] if axis else values[:-1]
 
 
 def _after(values: np.ndarray, axis: int) -> np.ndarray:
-    """All but the first along an axis."""
+    """A view of all rows (axis 0) or columns (axis 1) except the first."""
     return values[:, 1:] if axis else values[1:]
 
 
 def estimate_noise(depth: np.ndarray) -> float:
-    """Relative noise (one standard deviation) of a depth map, robustly.
+    """A robust estimate of the relative noise (one standard deviation) of a depth map (H, W).
 
-    From mixed second differences of its logarithm (Immerkær 1996), which ridges, steps and smooth relief hardly feel.
+    Uses mixed second differences of the logarithm (Immerkær 1996), which ridges, steps and smooth relief hardly affect.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         log_depth = np.log(depth)
@@ -119,9 +123,16 @@ def estimate_noise(depth: np.ndarray) -> float:
 
 @numba.njit(cache=True, nogil=True)
 def _scan(depth, threshold):
-    """Cuts between each pixel and the next in its row, and mixed pixels; `depth` has NaN where there is none.
+    """Find occlusion edges between each pixel and the next in its row, and mixed pixels.
 
-    Also counts the pixels on ramps, and the plain steps from one pixel to the next, that are twice as high as asked.
+    Args:
+        depth: (H, W) float32 z-depth; NaN where there is none.
+        threshold: Smallest step in log depth that can be an edge.
+
+    Returns:
+        cut: (H, W) bool, an edge between column j and j + 1.
+        mixed: (H, W) bool.
+        ramps, plain: Number of mixed pixels on ramps, and of edges of a single step, higher than twice the threshold.
     """
     height, width = depth.shape
     ramps, plain = 0, 0
@@ -148,7 +159,10 @@ def _scan(depth, threshold):
 
 @numba.njit(cache=True, nogil=True)
 def _is_cut(row, j, width, threshold):
-    """Whether 1/z extrapolated from both sides misses the other side of the step from `j` to `j + 1`."""
+    """Whether extrapolating 1/z fails from both sides of the step between columns `j` and `j + 1`.
+
+    `row` (width,) is z-depth; the failure is relative to the larger 1/z and compared with `threshold`.
+    """
     here, there = 1 / row[j], 1 / row[j + 1]
     scale = max(here, there)
     from_left, from_right = abs(there - here), abs(there - here)
@@ -161,7 +175,14 @@ def _is_cut(row, j, width, threshold):
 
 @numba.njit(cache=True, nogil=True)
 def _cut_ramps(step, count, threshold, cut, mixed):
-    """Short runs of steep steps of one sign between flat ends: cut all of them, their inner pixels are mixed."""
+    """Find ramps: short runs of steep steps of one sign with flat ends. All their steps are edges, inner pixels mixed.
+
+    Args:
+        step: (W,) float32, differences of log depth between neighbours in a row; the first `count` are used.
+        count: Number of steps.
+        threshold: The step above which it is steep.
+        cut, mixed: (W,) bool, changed in place.
+    """
     j = 0
     while j < count:
         if abs(step[j]) <= threshold:
@@ -187,7 +208,7 @@ def _cut_ramps(step, count, threshold, cut, mixed):
 
 @numba.njit(cache=True, nogil=True)
 def _mix_ledges(step, count, cut, mixed):
-    """What lies between two cuts of one sign, at most two pixels apart, belongs to neither side."""
+    """Mark pixels between two edges of the same sign, at most two pixels apart, as mixed; arguments as `_cut_ramps`."""
     before = -10
     for j in range(count):
         if cut[j] and step[j] != 0:

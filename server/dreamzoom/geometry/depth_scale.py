@@ -1,6 +1,6 @@
-"""What a depth model left open: a factor, and for some models a shift, fitted in closed form to known depth.
+"""Fitting a depth model's unknown scale, and for some models shift, to known depth.
 
-About the camera's own centre: z-depth times a factor. (LucidDreamer, alg. 1, line 7:
+The scale multiplies z-depth about the camera's centre. (LucidDreamer, alg. 1, line 7:
 d = argmin Σ_M ‖φ2→3([I, d·D̂]) − P‖₁, which along a ray is the weighted median of the ratios.)
 """
 
@@ -13,23 +13,23 @@ import numpy as np
 from dreamzoom.geometry.view import DepthKind
 
 METRIC_PRIOR = 0.05
-"""How far a metric model's unit is believed to be off, one standard deviation of its logarithm."""
+"""Prior standard deviation of the logarithm of a metric model's scale."""
 WARP = 0.05
-"""How far a model's depth is believed to bend within a picture, likewise; `PATCHES` bends in one picture."""
+"""Prior standard deviation of a model's smooth error in log depth; it has `PATCHES` independent values per picture."""
 PATCHES = 16
 SAMPLES = 4_000
-"""Of more values than twice this, every n-th is looked at."""
+"""More than twice this many values are subsampled to about this many."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From a model's values to z-depth in the frame's units.
+    """The map from a model's values to z-depth in the frame's units.
 
     Attributes:
         scale, shift: z = scale · v + shift; for DISPARITY 1/z = scale · v + shift.
         kind: Of the values.
-        spread: Relative spread of the known depth about the fit, one standard deviation, outliers aside.
-        inliers: Share of the weight within three spreads.
+        spread: Relative deviation of the known depth from the fit, one robust standard deviation.
+        inliers: Fraction of the weight within three spreads.
     """
 
     scale: float
@@ -39,7 +39,7 @@ class Scale:
     inliers: float = 1.0
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Z-depth float32, of the shape of `values`; NaN where the depth is not finite and positive."""
+        """Z-depth float32 in the shape of `values`; NaN where the result is not finite and positive."""
         with np.errstate(invalid="ignore", divide="ignore"):
             depth = self.scale * values.astype(np.float64) + self.shift
             depth = 1 / depth if self.kind == DepthKind.DISPARITY else depth
@@ -54,17 +54,17 @@ def fit_scale(
     *,
     expected: float = 1.0,
 ) -> Scale | None:
-    """Fit a model's values to known depth, robustly.
+    """Fit a model's values robustly to known depth.
 
     Args:
         predicted: (H, W) the model's values.
         known_depth: (H, W) z-depth; not finite where unknown.
-        weight: (H, W) ≥ 0, how much each known pixel counts.
+        weight: (H, W) ≥ 0, the weight of each known pixel.
         kind: Of the values.
-        expected: The scale that a METRIC model is believed to have; others take no notice.
+        expected: Prior mean of the scale of a METRIC model; ignored for other kinds.
 
     Returns:
-        The fit; None where no pixel has a weight, a finite value and a known depth.
+        The fit; None if no pixel has a positive weight, a valid value and a known depth.
     """
     with np.errstate(invalid="ignore"):
         usable = np.isfinite(predicted) & np.isfinite(known_depth) & (known_depth > 0) & (weight > 0)
@@ -79,25 +79,25 @@ def fit_scale(
     if kind == DepthKind.METRIC:
         patches = max(PATCHES * float(w.sum()) / predicted.size, 1e-6)
         variance = (max(WARP, spread) ** 2) / patches
-        believed = np.log(expected)
-        centre = (centre / variance + believed / METRIC_PRIOR**2) / (1 / variance + 1 / METRIC_PRIOR**2)
+        prior_mean = np.log(expected)
+        centre = (centre / variance + prior_mean / METRIC_PRIOR**2) / (1 / variance + 1 / METRIC_PRIOR**2)
     return Scale(float(np.exp(centre)), 0.0, kind, spread, inliers)
 
 
 def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
-    """The value with half of the weight on either side. Arrays (N,)."""
+    """The weighted median of `values` (N,) with weights (N,)."""
     order = np.argsort(values, kind="stable")
     sums = np.cumsum(weight[order], dtype=np.float64)
     return float(values[order[np.searchsorted(sums, 0.5 * sums[-1])]])
 
 
 def robust_mean(values: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
-    """Where most of the values lie: weighted median, then means of what lies within three spreads of it.
+    """A robust weighted mean of `values` (N,): starts at the median, then averages what lies within three spreads.
 
-    One-sided outliers push a median by a quantile; the means after it do not feel them.
+    One-sided outliers shift the median; the following means of the inliers remove that shift.
 
     Returns:
-        centre, spread (one standard deviation of the inliers), share of the weight that is inliers.
+        centre, spread (one standard deviation of the inliers), fraction of the weight that is inliers.
     """
     if len(values) > 2 * SAMPLES:
         values, weight = values[:: len(values) // SAMPLES], weight[:: len(values) // SAMPLES]
@@ -113,7 +113,11 @@ def robust_mean(values: np.ndarray, weight: np.ndarray) -> tuple[float, float, f
 
 
 def _fit_affine(v, z, w, kind) -> Scale:
-    """Slope from the median over far-apart pairs, then reweighted least squares, in the model's own terms."""
+    """Fit scale and shift of values `v` to z-depth `z` with weights `w`, (N,) each.
+
+    Starts from a median slope over distant pairs (`_first_line`), then iteratively reweighted least squares in depth,
+    or in 1/z for DISPARITY.
+    """
     if len(v) > 2 * SAMPLES:
         v, z, w = (a[:: len(v) // SAMPLES] for a in (v, z, w))
     y = 1 / z if kind == DepthKind.DISPARITY else z
@@ -135,7 +139,7 @@ def _fit_affine(v, z, w, kind) -> Scale:
 
 
 def _first_line(v, y, w):
-    """A line through most of the points: the median slope over pairs that lie a half of the order apart."""
+    """A robust line y = slope · v + shift; the slope is the median over pairs half the sorted order apart."""
     order = np.argsort(v, kind="stable")
     half = len(v) // 2
     low, high = order[: len(v) - half], order[half:]

@@ -1,13 +1,16 @@
-"""All views' depth corrections at once: a factor and a smooth field each, over all overlaps, so that loops close.
+"""Joint alignment of all views' depth maps: a scale and a smooth correction per view, solved over all overlaps.
 
-A view fitted alone takes its overlap strip's warp for scale, and a chain of such fits drifts. Here the logarithm of
-each view's correction is g = Σ c_mn · cos(mπx) · cos(nπy) over its picture, and all c are the most
-probable ones given that
+If views are fitted one at a time, the smooth error within an overlap is mistaken for a difference in scale, and a chain
+of such fits drifts; the joint solution also closes loops. The logarithm of each view's correction is
+g = Σ c_mn · cos(mπx) · cos(nπy) over its picture, and the coefficients c are the maximum a posteriori estimate under
+two assumptions:
 
-- a point of one view, seen by another, lies on the other's surface (robustly: iteratively reweighted least squares);
-- depth models bend smoothly by `warp` about a factor that is open, or believed for metric models.
+- a point of one view that another view sees lies on the other's surface (robust, by iteratively reweighted least
+  squares);
+- a depth model has a scale error (with a narrow prior for metric models) and a smooth relative error of standard
+  deviation `warp`.
 
-That is one dense linear system of some 36 unknowns a view. Around it the overlaps are found anew as the surfaces move.
+This is one dense linear system with 36 unknowns per view. The overlaps are recomputed each round, as the surfaces move.
 """
 
 from __future__ import annotations
@@ -19,28 +22,28 @@ import numpy as np
 from core.camera import Camera
 
 MODES = 6
-"""Cosines a side."""
+"""Cosine modes per image axis."""
 ROLL_OFF = 5.0
-"""The mode number from which bends of a model's depth become rarer."""
+"""The mode number from which the prior variance of the modes falls off."""
 SAMPLE_NOISE = 0.01
-"""The least relative disagreement of two views, one standard deviation, that is believed to be noise."""
+"""Lower bound of the standard deviation of the relative disagreement between two views."""
 HELD = 1e-3
-"""How far a held pixel may move, one standard deviation of its logarithm."""
+"""Standard deviation of the correction in log depth at a held pixel."""
 SHARED = 4.0
-"""This many neighbouring samples count as one: their errors are not independent."""
+"""This many neighbouring samples count as one, because their errors are correlated."""
 
 
 @dataclass(frozen=True)
 class Posed:
-    """A view with its depth.
+    """A view with an initial depth.
 
     Attributes:
-        camera: All views' cameras are in one frame.
-        depth: (H, W) float32 z-depth, a first guess; NaN where there is none or it must not count.
-        log_scale_std: One standard deviation of the logarithm of the factor still open: about 1 when nothing is known,
-            0.05 for a metric model, 1e-4 for the view that sets the unit.
-        warp: One standard deviation of the model's smooth relative error; 0 if the depth is true.
-        held: A pixel (row, column) whose depth is true whatever the rest does; None for none.
+        camera: In the frame that all views share.
+        depth: (H, W) float32 initial z-depth; NaN where there is none or it is to be ignored.
+        log_scale_std: Prior standard deviation of the logarithm of the remaining scale error: about 1 if unknown, 0.05
+            for a metric model, 1e-4 for the view that sets the unit.
+        warp: Prior standard deviation of the model's smooth relative error; 0 if the depth is exact.
+        held: A pixel (row, column) whose depth is exact and must not change; None for none.
     """
 
     camera: Camera
@@ -51,12 +54,12 @@ class Posed:
 
 
 def align_jointly(views: list[Posed], *, rounds: int = 2, samples: int = 700) -> list[np.ndarray]:
-    """The corrections g, one (H, W) float32 a view: depth · exp(g) is the refined depth.
+    """The corrections g, (H, W) float32 per view; depth · exp(g) is the refined z-depth.
 
     Args:
-        views: At least one; where all scales are open and nothing is held, the first one's sets the unit.
-        rounds: How often the overlaps are found anew.
-        samples: Pixels of each view that are compared with the other views.
+        views: At least one; if all scales are unknown and no pixel is held, the first view sets the unit.
+        rounds: How often the overlaps are computed.
+        samples: Number of pixels of each view to compare with the other views.
     """
     views = list(views)
     if all(view.log_scale_std > 0.5 and view.held is None for view in views):
@@ -80,7 +83,12 @@ def align_jointly(views: list[Posed], *, rounds: int = 2, samples: int = 700) ->
 
 
 def cosine_variance(warp: float, factor: float) -> np.ndarray:
-    """(MODES²,) prior variances of the cosines, for a bend and a factor's logarithm of these standard deviations."""
+    """Prior variances (MODES²,) of the cosine coefficients.
+
+    Args:
+        warp: Standard deviation of the smooth relative error.
+        factor: Standard deviation of the logarithm of the scale, the constant mode.
+    """
     m, n = np.mgrid[:MODES, :MODES]
     share = 1 / (1 + (m**2 + n**2) / ROLL_OFF**2) ** 2
     share[0, 0] = 0
@@ -90,7 +98,7 @@ def cosine_variance(warp: float, factor: float) -> np.ndarray:
 
 
 def _holding(view: Posed) -> np.ndarray:
-    """(MODES², MODES²) precision that holds the correction at the view's held pixel to 0."""
+    """Precision matrix (MODES², MODES²) that constrains the correction at the view's held pixel to 0."""
     if view.held is None:
         return np.zeros((MODES * MODES, MODES * MODES))
     height, width = view.depth.shape
@@ -100,7 +108,7 @@ def _holding(view: Posed) -> np.ndarray:
 
 
 def cosine_basis(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The cosines at places (S,) in 0..1 of the picture, (S, MODES²), each of unit mean square."""
+    """The cosine modes (S, MODES²) at positions x, y (S,), in 0..1 of the picture; each mode has unit mean square."""
     m = np.arange(MODES)
     norm = np.where(m == 0, 1.0, np.sqrt(2.0))
     across, along = norm * np.cos(np.pi * m * x[:, None]), norm * np.cos(np.pi * m * y[:, None])
@@ -108,7 +116,7 @@ def cosine_basis(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def cosine_field(shape: tuple[int, int], coefficients: np.ndarray) -> np.ndarray:
-    """The correction of a whole picture, (H, W) float32."""
+    """The correction g (H, W) float32 of a whole picture, from coefficients (MODES²,)."""
     height, width = shape
     m = np.arange(MODES)
     norm = np.where(m == 0, 1.0, np.sqrt(2.0))
@@ -118,7 +126,15 @@ def cosine_field(shape: tuple[int, int], coefficients: np.ndarray) -> np.ndarray
 
 
 class _Sampled:
-    """What is looked at of one view: some pixels, with rays, depth and basis."""
+    """A regular grid of samples of one view.
+
+    Attributes:
+        camera: Of the view.
+        log_depth: (H, W) log of z-depth; NaN where there is none.
+        rays: (S, 3) in frame axes, z-depth 1, of the S samples with finite depth.
+        logs: (S,) log of z-depth.
+        basis: (S, MODES²) cosine modes.
+    """
 
     def __init__(self, view: Posed, samples: int):
         self.camera = camera = view.camera
@@ -138,7 +154,10 @@ class _Sampled:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Samples of view i on the surface of view j: residual r, with d r / d c_i = near and d r / d c_j = −far."""
+    """S samples of view i compared with the surface of view j.
+
+    The residual r is the log ratio of the sample's depth in view j to the surface's; ∂r/∂c_i = near, ∂r/∂c_j = −far.
+    """
 
     i: int
     j: int
@@ -149,7 +168,10 @@ class _Pair:
 
 
 def _compare(sampled: list[_Sampled], coefficients: np.ndarray, i: int, j: int) -> _Pair | None:
-    """The overlap of two views at the present corrections; None where there is hardly any."""
+    """Compare the samples of view i with view j at the current `coefficients` (views, MODES²).
+
+    None if fewer than 8 samples overlap.
+    """
     a, b = sampled[i], sampled[j]
     ray = np.exp(a.logs + a.basis @ coefficients[i])[:, None] * a.rays
     (pixels, z) = b.camera.project(a.camera.centre + ray)
@@ -172,7 +194,14 @@ def _compare(sampled: list[_Sampled], coefficients: np.ndarray, i: int, j: int) 
 
 
 def _solve(pairs: list[_Pair], coefficients: np.ndarray, precision: np.ndarray, count: int) -> np.ndarray:
-    """One reweighting and the linear solve: the most probable coefficients (count, MODES²)."""
+    """One step of iteratively reweighted least squares: the coefficients (count, MODES²).
+
+    Args:
+        pairs: The linearised comparisons.
+        coefficients: (count, MODES²) current values, from which the robust weights follow.
+        precision: (count, MODES², MODES²) prior precision of each view.
+        count: Number of views.
+    """
     size = MODES * MODES
     matrix = np.zeros((count, size, count, size))
     load = np.zeros((count, size))

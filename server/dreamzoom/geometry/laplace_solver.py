@@ -1,7 +1,8 @@
-"""A smooth field through scattered values: the screened harmonic equation on the pixel grid, by multigrid.
+"""Smooth interpolation of scattered values: the screened Laplace equation on the pixel grid, solved by multigrid.
 
-The field g minimises  Σ w (g − t)² + Σ r (g − g_right)² + Σ d (g − g_down)²  over the pixels: conjugate gradients,
-preconditioned by one V-cycle over 2×2 aggregates. Links of weight near zero cut the field, so it is free there.
+The field g minimises  Σ w (g − t)² + Σ r (g − g_right)² + Σ d (g − g_down)²  over the pixels, by conjugate gradients
+preconditioned with one V-cycle over 2×2 aggregates. Where the weight r or d of a link between two pixels is near zero
+the field may jump. All arrays are (H, W) float64; values have the unit of the targets, weights are relative.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import numba
 import numpy as np
 
 COARSEST = 64
-"""Grids of at most this many pixels are swept until they are solved well enough."""
+"""Grids of at most this many pixels are the coarsest level, solved by 16 Gauss-Seidel sweeps."""
 
 
 def solve(
@@ -23,15 +24,16 @@ def solve(
     tolerance: float = 3e-3,
     rounds: int = 40,
 ) -> np.ndarray:
-    """The field (H, W) float64.
+    """Solve for the field g, (H, W) float64.
 
     Args:
-        weight: (H, W) w ≥ 0, somewhere positive: how strongly each pixel holds to its target.
-        target: (H, W) t; may be anything finite where the weight is 0.
-        right, down: (H, W) weights ≥ 0 of the links to the pixel on the right and below; last column or row unused.
-        start: (H, W) a first guess; zero where None.
-        tolerance: Stop when the preconditioned residual has fallen to this share of its first value.
-        rounds: At most this many conjugate gradient steps.
+        weight: (H, W) w ≥ 0, positive at some pixel: the weight of each pixel's target.
+        target: (H, W) t; any finite value where the weight is 0.
+        right, down: (H, W) r and d ≥ 0, weights of the links to the pixel on the right and below; the last column of
+            `right` and the last row of `down` are ignored.
+        start: (H, W) initial field; if None the solution starts on the coarsest grid (full multigrid).
+        tolerance: Stop when the preconditioned residual norm is below this fraction of the right-hand side's.
+        rounds: Maximum number of conjugate gradient steps.
     """
     right, down = np.array(right, np.float64), np.array(down, np.float64)
     right[:, -1], down[-1] = 0, 0
@@ -53,7 +55,7 @@ def solve(
 
 
 def _descend(levels, depth, load, field, tolerance, rounds):
-    """Conjugate gradients on one level of the hierarchy; changes and returns `field`."""
+    """Preconditioned conjugate gradients on one level of the hierarchy; changes `field` in place and returns it."""
     operator = levels[depth][:3]
     first = _cycle(levels, depth, load)
     goal = tolerance**2 * max(float(np.vdot(load, first)), 1e-300)
@@ -74,14 +76,17 @@ def _descend(levels, depth, load, field, tolerance, rounds):
 
 
 def pooled(values):
-    """Sums over 2×2 aggregates."""
+    """Sums over 2×2 aggregates: (H, W) to (⌈H/2⌉, ⌈W/2⌉)."""
     height, width = values.shape
     values = np.pad(values, ((0, height % 2), (0, width % 2)))
     return values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2]
 
 
 def _hierarchy(weight, right, down):
-    """From fine to coarse: (weight, right, down, diagonal). Links are halved: constant aggregates are too stiff."""
+    """The grids from fine to coarse, each (weight, right, down, diagonal).
+
+    Link weights are halved on each coarser grid, because piecewise constant aggregation overestimates stiffness.
+    """
     levels = [(weight, right, down, _diagonal(weight, right, down))]
     while weight.size > COARSEST:
         height, width = weight.shape
@@ -102,7 +107,7 @@ def _diagonal(weight, right, down):
 
 
 def _cycle(levels, depth, load):
-    """One symmetric V-cycle from zero: an approximate inverse."""
+    """One symmetric V-cycle from zero for the right-hand side `load` (h, w); approximates the inverse operator."""
     weight, right, down, diagonal = levels[depth]
     field = np.zeros_like(load)
     if depth + 1 == len(levels):
@@ -119,7 +124,7 @@ def _cycle(levels, depth, load):
 
 @numba.njit(cache=True, nogil=True)
 def _apply(field, weight, right, down):
-    """The left side of the normal equations."""
+    """The left-hand side of the normal equations for `field` (h, w) and weights (h, w): (h, w)."""
     height, width = field.shape
     out = np.empty_like(field)
     for i in range(height):
@@ -140,7 +145,7 @@ def _apply(field, weight, right, down):
 
 @numba.njit(cache=True, nogil=True)
 def _sweep(field, load, right, down, diagonal, backward):
-    """One Gauss-Seidel sweep, in reading order or against it."""
+    """One Gauss-Seidel sweep of `field` (h, w) in place, in row-major order or, if `backward`, in reverse."""
     height, width = field.shape
     for row in range(height):
         i = height - 1 - row if backward else row
@@ -160,7 +165,7 @@ def _sweep(field, load, right, down, diagonal, backward):
 
 @numba.njit(cache=True, nogil=True)
 def _restrict(field, load, weight, right, down):
-    """The residual summed over 2×2 aggregates."""
+    """The residual (h, w) summed over 2×2 aggregates."""
     height, width = field.shape
     coarse = np.zeros(((height + 1) // 2, (width + 1) // 2))
     image = _apply(field, weight, right, down)
@@ -172,6 +177,7 @@ def _restrict(field, load, weight, right, down):
 
 @numba.njit(cache=True, nogil=True)
 def _prolong(field, coarse):
+    """Add a coarse correction to `field` (h, w) in place, constant over each 2×2 aggregate."""
     height, width = field.shape
     for i in range(height):
         for j in range(width):

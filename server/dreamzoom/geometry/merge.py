@@ -1,4 +1,4 @@
-"""W: refined views joined to one cloud, each place once, glued at the borders, at most as many points as allowed."""
+"""Merging of aligned views to one cloud: every surface once, without steps at borders, with a limit on the points."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dreamzoom.geometry.unproject import lift
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 
 GLUE = 0.08
-"""How far a glued border bends the new region, as a share of the picture's longer side."""
+"""Decay length of the correction at a border, as a fraction of the picture's longer side."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """One cloud of many views.
+    """The result of `merge`.
 
     Attributes:
-        cloud: `view` counts the views in their order.
-        depths: One (H, W) float32 a view, as lifted.
-        fresh: One (H, W) bool a view: the pixels that gave points.
+        cloud: All points; `view` is the index of the source view in the arguments' order.
+        depths: (H, W) float32 per view: the z-depth that was unprojected.
+        fresh: (H, W) bool per view: the pixels chosen to add points.
     """
 
     cloud: Cloud
@@ -41,13 +41,14 @@ def merge(
     confidences: list[np.ndarray] | None = None,
     around: Cloud | None = None,
 ) -> Merged:
-    """Join views one after another; a view adds points only where nothing as fine is there yet.
+    """Merge views in order; a view adds points only where the cloud has none that are as fine.
 
     Args:
-        cameras, depths, pictures: One a view: (H, W) z-depth that already fits
-            (`joint_depth_alignment.align_jointly`), (H, W, 3) sRGB.
-        confidences: (H, W) in 0..1 each; 1 where None.
-        around: Older points, that are seen but neither changed nor returned.
+        cameras: One per view, all in one frame.
+        depths: (H, W) z-depth per view, already aligned (`joint_depth_alignment.align_jointly`).
+        pictures: (H, W, 3) sRGB in 0..1 per view.
+        confidences: (H, W) in 0..1 per view; 1 if None.
+        around: Existing points in the same frame, which are taken into account but neither changed nor returned.
     """
     around = Cloud.empty() if around is None else around
     cloud, glued, fresh = Cloud.empty(), [], []
@@ -55,8 +56,8 @@ def merge(
         seen = project(Cloud.joined([cloud, around]), camera)
         depth = glue(depth, seen, camera)
         keep = (seen.mask != KNOWN) & np.isfinite(depth)
-        sure = None if confidences is None else confidences[number]
-        points = lift(camera, depth, picture, view=number, keep=keep, confidence=sure)
+        confidence = None if confidences is None else confidences[number]
+        points = lift(camera, depth, picture, view=number, keep=keep, confidence=confidence)
         cloud = Cloud.joined([_without_repainted(cloud, seen, keep, camera), points])
         glued.append(depth)
         fresh.append(keep)
@@ -64,7 +65,16 @@ def merge(
 
 
 def glue(depth: np.ndarray, seen: Projection, camera: Camera) -> np.ndarray:
-    """A depth that fits but for small steps, bent near the border of what is known so that there are none."""
+    """Remove small steps between an aligned z-depth (H, W) and the known surface, by a correction near the border.
+
+    Args:
+        depth: (H, W) float32 z-depth.
+        seen: The existing cloud, rendered by the same camera.
+        camera: Of the view.
+
+    Returns:
+        (H, W) float32 z-depth; `depth` itself if nothing is known.
+    """
     known = np.where(seen.mask != UNKNOWN, seen.depth, np.nan)
     with np.errstate(invalid="ignore"):
         if not (np.isfinite(known) & (depth > 0)).any():
@@ -75,22 +85,26 @@ def glue(depth: np.ndarray, seen: Projection, camera: Camera) -> np.ndarray:
 
 
 def _without_repainted(cloud: Cloud, seen: Projection, keep: np.ndarray, camera: Camera) -> Cloud:
-    """The cloud without coarse points that a finer view shows now; at the rim they stay, lest holes open."""
+    """Remove coarse points that the new view replaces with finer ones, except near the image border.
+
+    Without the margin of 4 pixels holes could open at the border.
+    """
     inner = np.zeros_like(keep)
     inner[4:-4, 4:-4] = True
     ids = seen.ids[keep & inner & (seen.mask == COARSE) & (seen.ids < len(cloud))]
     ids = np.unique(ids[ids >= 0])
     focal = np.sqrt(camera.fx * camera.fy)
-    truly = cloud.footprint[ids] * focal > 1.5 * camera.to_camera(cloud.position[ids])[:, 2]
-    stay = np.ones(len(cloud), bool)
-    stay[ids[truly]] = False
-    return cloud[stay]
+    coarser = cloud.footprint[ids] * focal > 1.5 * camera.to_camera(cloud.position[ids])[:, 2]
+    keep_rows = np.ones(len(cloud), bool)
+    keep_rows[ids[coarser]] = False
+    return cloud[keep_rows]
 
 
 def thin(cloud: Cloud, most: int) -> Cloud:
-    """At most `most` points: one a cell, the surest and finest, in cells a growing multiple of the points' own size.
+    """Thin a cloud to at most `most` points: one per grid cell, the most confident, then the finest.
 
-    Footprints grow with the cells, so the surface stays closed. Points keep their order.
+    The cell size is a multiple of the points' own footprint and grows until the limit is met. Footprints grow with the
+    cells, so the surface stays closed. Points keep their order.
     """
     size = 1.0
     thinned = cloud
@@ -103,7 +117,7 @@ def thin(cloud: Cloud, most: int) -> Cloud:
 
 
 def _one_a_cell(cloud: Cloud, size: float) -> np.ndarray:
-    """Rows, ascending, of the best point of each cell whose side is `size` footprints, rounded to a power of two."""
+    """Ascending row indices of the best point of each cell; cells are `size` footprints wide, these rounded to 2ⁿ."""
     octave = np.round(np.log2(np.maximum(cloud.footprint, 1e-30))).astype(np.int64)
     cell = np.floor(cloud.position / (size * 2.0 ** octave[:, None])).astype(np.int64)
     key = ((octave * 73856093) ^ (cell[:, 0] * 19349663) ^ (cell[:, 1] * 83492791) ^ (cell[:, 2] * 49979693)).ravel()

@@ -1,10 +1,10 @@
-"""Depth by comparing pictures: what is smoothly wrong in a view's depth, measured in other views of the same place.
+"""Photometric depth refinement: corrects the smooth error of a view's depth by comparison with other pictures.
 
-Only where pictures of different cameras show one 3D place by construction (`Engine.multiview_consistent`): then the
-depth is right for which the other pictures, warped through it, look like this one. A plane sweep (Collins 1996) about
-the model's own depth finds the logarithm of the error at each pixel, and how sure that is; the correction is the most
-probable sum of cosines for it, with the prior of `joint_depth_alignment.cosine_variance`: depth models bend smoothly.
-What is left is corrected place by place, where the pictures are sure of it.
+Valid only if pictures from different cameras are multi-view consistent by construction
+(`Engine.multiview_consistent`): then the correct depth is the one for which the other pictures, warped through it,
+match this one. A plane sweep (Collins 1996) about the model's depth gives the logarithm of the error at each pixel and
+its variance. The correction is the maximum a posteriori sum of cosines, with the prior of
+`joint_depth_alignment.cosine_variance`. The remaining error is corrected per pixel where the match is certain enough.
 """
 
 from __future__ import annotations
@@ -20,46 +20,51 @@ from core.camera import Camera
 from dreamzoom.geometry.joint_depth_alignment import cosine_basis, cosine_field, cosine_variance
 
 ROUNDS = ((240, 0.42, 0.03), (480, 0.08, 0.008), (480, 0.03, 0.003))
-"""Of each sweep: the longer side of the pictures, and the range ± and the step of the logarithm of depth."""
+"""Per sweep: the longer side of the pictures in pixels, the range ± and the step in log depth."""
 BLUR, AGGREGATE = 1.2, 2.5
-"""σ in pixels of what is compared, and of the window over which errors are summed."""
-LOCAL, LOCAL_DOUBT = 3.0, 0.05
-"""σ in pixels of the window of the last, local correction, and one standard deviation of it."""
+"""σ in pixels of the blur of compared pictures, and of the window over which errors are averaged."""
+LOCAL, LOCAL_STD = 3.0, 0.05
+"""Final per-pixel correction: σ of its window in pixels, and its prior standard deviation in log depth."""
 STRIDE = 5
-"""Every so many pixels one is taken for the solve."""
+"""The solve uses one pixel in every STRIDE × STRIDE block."""
 NOISE = 0.03
-"""Of a blurred picture's channel, one standard deviation, sRGB: differences below it say nothing."""
-FACTOR_DOUBT, WARP = 0.3, 0.1
-"""Priors: one standard deviation of the factor's logarithm and of the smooth bend."""
+"""Standard deviation of the noise of a blurred picture's channel, sRGB 0..1."""
+LOG_SCALE_STD, WARP = 0.3, 0.1
+"""Prior standard deviations of the logarithm of the scale and of the smooth relative error."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A view's camera, in a frame common to all, and its picture (H, W, 3) float32 sRGB."""
+    """A view's picture.
+
+    Attributes:
+        camera: In the frame that all views share.
+        rgb: (H, W, 3) float32 sRGB in 0..1.
+    """
 
     camera: Camera
     rgb: np.ndarray
 
 
 def depth_correction(view: Picture, depth: np.ndarray, others: Sequence[Picture]) -> np.ndarray:
-    """The field g (H, W) float32 for which depth · exp(g) agrees best with the other pictures.
+    """The field g (H, W) float32 for which depth · exp(g) matches the other pictures best.
 
     Args:
-        view: Whose depth it is.
-        depth: (H, W) z-depth, right but for a factor within about 1.5 and a smooth bend; NaN where there is none.
-        others: Pictures of the same place from other cameras; at least one.
+        view: The view that the depth belongs to.
+        depth: (H, W) z-depth, correct up to a factor within about 1.5 and a smooth error; NaN where there is none.
+        others: Pictures of the same scene from other cameras; at least one.
     """
-    coefficients = np.zeros(len(cosine_variance(WARP, FACTOR_DOUBT)))
+    coefficients = np.zeros(len(cosine_variance(WARP, LOG_SCALE_STD)))
     field = np.zeros(depth.shape)
     for number, (side, reach, step) in enumerate(ROUNDS, 1):
         scale = min(1.0, side / max(depth.shape))
-        small = _shrunk(view, scale)
+        small = _reduced(view, scale)
         shape = small.rgb.shape[:2]
         values = np.nan_to_num(_nearest(depth, shape).astype(np.float64))
         known = np.asarray(values > 0)
         logs = np.arange(-reach, reach + step / 2, step)
         start = cosine_field(shape, coefficients)
-        costs = _sweep(small, values * np.exp(start), [_shrunk(other, scale) for other in others], logs)
+        costs = _sweep(small, values * np.exp(start), [_reduced(other, scale) for other in others], logs)
         if number < len(ROUNDS):
             coefficients = _solve(costs, start, logs, known)
         else:
@@ -68,7 +73,8 @@ def depth_correction(view: Picture, depth: np.ndarray, others: Sequence[Picture]
     return np.asarray(zoomed, np.float32)
 
 
-def _shrunk(picture: Picture, scale: float) -> Picture:
+def _reduced(picture: Picture, scale: float) -> Picture:
+    """The picture at `scale` ≤ 1 of its size, blurred before subsampling."""
     if scale >= 1:
         return picture
     camera = picture.camera
@@ -84,8 +90,16 @@ def _nearest(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _sweep(view: Picture, depth: np.ndarray, others: Sequence[Picture], logs: np.ndarray) -> np.ndarray:
-    """Mean squared difference (G, H, W) float32 of the blurred pictures, if the depth were exp(logs) times as large;
-    NaN where no other picture shows the place.
+    """The plane sweep: mean squared differences of the blurred pictures for each candidate depth.
+
+    Args:
+        view: The view (H, W).
+        depth: (H, W) z-depth; 0 where there is none.
+        others: Pictures to compare with.
+        logs: (G,) candidates, offsets in log depth.
+
+    Returns:
+        (G, H, W) float32; NaN where no other picture shows the point.
     """
     height, width = depth.shape
     total = np.zeros((len(logs), height, width), np.float32)
@@ -111,7 +125,7 @@ def _sweep(view: Picture, depth: np.ndarray, others: Sequence[Picture], logs: np
 
 
 def _pixel_ratio(camera: Camera, other: Camera, depth: np.ndarray) -> float:
-    """How many of the other's pixels one of the camera's spans, about."""
+    """Approximate size, in pixels of `other`, of one pixel of `camera` at the median of z-depths (N,)."""
     middle = float(np.median(depth)) if len(depth) else 1.0
     point = camera.centre + middle * camera.rotation[:, 2]
     theirs = max(float((point - other.centre) @ other.rotation[:, 2]), 1e-6)
@@ -120,9 +134,17 @@ def _pixel_ratio(camera: Camera, other: Camera, depth: np.ndarray) -> float:
 
 @numba.njit(cache=True, nogil=True)
 def _differences(mine, theirs, rays, offset, lens, depth, factors, out):
-    """Mean squared difference over the channels of `mine` (H, W, 3) and `theirs` (h, w, 3), bilinearly where the place
-    at depth (H, W) times each of `factors` (G,) along the ray (H, W, 3, in the other's axes) from `offset` (3,) is seen
-    there through `lens` (fx, fy, cx, cy); NaN where it is not. Fills `out` (G, H, W).
+    """Squared differences between a picture and another one, sampled bilinearly at the reprojected points.
+
+    Args:
+        mine: (H, W, 3) float32 sRGB.
+        theirs: (h, w, 3) float32 sRGB.
+        rays: (H, W, 3) rays of `mine` with z-depth 1, in the other camera's axes.
+        offset: (3,) centre of the first camera in the other camera's coordinates.
+        lens: fx, fy, cx, cy of the other camera, in pixels.
+        depth: (H, W) z-depth in the first camera; 0 where there is none.
+        factors: (G,) factors of the depth to try.
+        out: (G, H, W) float32, filled with the mean over channels; NaN where the point is outside the other picture.
     """
     rows, columns = theirs.shape[0], theirs.shape[1]
     for i in range(depth.shape[0]):
@@ -148,28 +170,38 @@ def _differences(mine, theirs, rays, offset, lens, depth, factors, out):
 
 
 def _minima(costs: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the costs (G, ...) are least, as logarithms, and one over the variance of that, 0 where it is not known."""
+    """The log depth offset that minimises costs (G, ...), and its precision (1 / variance), both (...).
+
+    The minimum is refined by a parabola; the precision is 0 where a cost is missing or the minimum is at the end.
+    """
     whole = np.isfinite(costs).all(0)
     costs = np.where(whole, costs, 0)
     best = costs.argmin(0)
     pick = np.clip(best, 1, len(logs) - 2)
     low, here, high = (np.take_along_axis(costs, (pick + d)[None], 0)[0].astype(np.float64) for d in (-1, 0, 1))
     step = logs[1] - logs[0]
-    bend = np.maximum((low - 2 * here + high) / step**2, 1e-12)
-    found = logs[pick] + np.clip((low - high) / (2 * bend * step), -step, step)
-    sure = np.minimum(bend / (here + NOISE**2), 1 / step**2)
-    return found, np.where(whole & (best == pick), sure, 0)
+    curvature = np.maximum((low - 2 * here + high) / step**2, 1e-12)
+    found = logs[pick] + np.clip((low - high) / (2 * curvature * step), -step, step)
+    precision = np.minimum(curvature / (here + NOISE**2), 1 / step**2)
+    return found, np.where(whole & (best == pick), precision, 0)
 
 
 def _solve(costs: np.ndarray, start: np.ndarray, logs: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The most probable coefficients, given the costs (G, H, W) about the field `start` (H, W)."""
+    """Maximum a posteriori cosine coefficients (MODES²,).
+
+    Args:
+        costs: (G, H, W) of the sweep about `start`.
+        start: (H, W) the field about which was swept.
+        logs: (G,) offsets in log depth.
+        known: (H, W) bool: pixels with depth.
+    """
     height, width = known.shape
     rows, columns = np.mgrid[STRIDE // 2 : height : STRIDE, STRIDE // 2 : width : STRIDE]
     rows, columns = rows.ravel(), columns.ravel()
     residual, weight = _minima(costs[:, rows, columns], logs)
     weight = np.where(known[rows, columns], weight, 0)
     inside = weight > 0
-    variance = cosine_variance(WARP, FACTOR_DOUBT)
+    variance = cosine_variance(WARP, LOG_SCALE_STD)
     if not inside.any():
         return np.zeros(len(variance))
     target = start[rows, columns] + residual
@@ -186,8 +218,8 @@ def _solve(costs: np.ndarray, start: np.ndarray, logs: np.ndarray, known: np.nda
 
 
 def _local(costs: np.ndarray, logs: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """What is left, place by place (H, W): the minima's mean over a window, drawn to 0 where they are unsure."""
+    """The remaining correction (H, W): the windowed mean of the minima, weighted by precision, with a prior at 0."""
     found, weight = _minima(costs, logs)
     weight = np.where(known, weight, 0)
     total = gaussian_filter(weight * found, LOCAL)
-    return total / (gaussian_filter(weight, LOCAL) + 1 / LOCAL_DOUBT**2)
+    return total / (gaussian_filter(weight, LOCAL) + 1 / LOCAL_STD**2)

@@ -1,9 +1,9 @@
-"""φ3→2: the cloud as a camera sees it, with a z-buffer: colour, depth, what is known, and which point is seen.
+"""Point rendering φ3→2: draws a cloud with a z-buffer and returns colour, depth, a mask and point indices per pixel.
 
-Each point is drawn in the plane of its normal, over the pixels that one pixel of the view where it was born covers now.
-Of the fragments of the nearest surface in a pixel the colours are averaged, so neighbouring points interpolate. Small
-gaps *within* one surface (a plane seen flatter than where it was born) are filled where points of that plane lie on
-both sides. A surface seen from behind hides what is behind it but is not known itself: its other side was never seen.
+Each point is a small patch in the plane of its normal, as large as one pixel of its source view. In each pixel the
+colours of the fragments of the nearest surface are averaged, so neighbouring points interpolate. Small gaps *within*
+one surface (a plane seen at a flatter angle than in the source view) are filled if points of that plane lie on both
+sides. A surface seen from behind occludes what is behind it, but its pixels are UNKNOWN: no view has seen that side.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 
 REACH = 3
-"""A gap within one surface is filled when points lie on both sides within this many pixels."""
+"""A gap within one surface is filled if points lie on both sides within this many pixels."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """A cloud seen by a camera.
+    """A cloud rendered from a camera.
 
     Attributes:
-        rgb: (H, W, 3) float32 sRGB; 0 where unknown.
-        depth: (H, W) float32 z-depth; inf where unknown.
+        rgb: (H, W, 3) float32 sRGB in 0..1; 0 where unknown.
+        depth: (H, W) float32 z-depth in the camera's frame; inf where unknown.
         mask: (H, W) uint8: UNKNOWN, COARSE or KNOWN of `view`.
-        ids: (H, W) int32: the row in the cloud of the point that counts most; -1 where unknown.
-        footprint: (H, W) float32: pixels of this camera that one pixel of the point's own view spans; 0 where unknown.
+        ids: (H, W) int32: row in the cloud of the point with the largest weight; -1 where unknown.
+        footprint: (H, W) float32: size of that point's source pixel in pixels of this camera; 0 where unknown.
     """
 
     rgb: np.ndarray
@@ -41,16 +41,16 @@ class Projection:
 
 
 def project(cloud: Cloud, camera: Camera, *, coarse_above: float = 1.5) -> Projection:
-    """Draw a cloud; superseded points are left out.
+    """Render a cloud without its superseded points.
 
     Args:
-        cloud: In the camera's frame.
-        camera: Where it is seen from.
-        coarse_above: A pixel is COARSE when its point's footprint spans more than this many pixels.
+        cloud: In the frame that the camera is placed in.
+        camera: Gives size and pose of the rendering.
+        coarse_above: A pixel is COARSE if its point's footprint is larger than this many pixels.
     """
     size = (camera.height, camera.width)
     intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    rows, points = _place(
+    rows, points = _transform(
         np.ascontiguousarray(cloud.position),
         np.ascontiguousarray(cloud.normal),
         cloud.footprint,
@@ -61,9 +61,9 @@ def project(cloud: Cloud, camera: Camera, *, coarse_above: float = 1.5) -> Proje
         size,
     )
     rgb_points, confidence = cloud.rgb[rows], cloud.confidence[rows]
-    nearest = _nearest(points, intrinsics, size)
+    nearest = _z_buffer(points, intrinsics, size)
     rgb, depth, ids, back = _blend(points, rgb_points, confidence, nearest, intrinsics)
-    filled = _fill(rgb, depth, ids, back, points, rgb_points, intrinsics)
+    filled = _fill_gaps(rgb, depth, ids, back, points, rgb_points, intrinsics)
     unknown = back | (ids < 0)
     rgb[unknown], depth[unknown], ids[unknown] = 0, np.inf, -1
     focal = np.sqrt(camera.fx * camera.fy)
@@ -76,14 +76,30 @@ def project(cloud: Cloud, camera: Camera, *, coarse_above: float = 1.5) -> Proje
 
 
 COLUMN, ROW, DEPTH, NX, NY, NZ, PLANE, FOOTPRINT, SPAN = range(9)
-"""Columns of a placed point: where its centre falls in pixels, z, the normal in camera axes, n·P, and its size."""
+"""Columns of a transformed point (M, 9): pixel position x and y of its centre, z-depth, normal in camera axes, n·P,
+footprint in the frame's units, and footprint in pixels."""
 NEAR = 1e-3
 WIDEST = 64.0
 
 
 @numba.njit(cache=True, nogil=True)
-def _place(position, normal, footprint, superseded, to_camera, centre, intrinsics, size):
-    """The points that can be seen, (M,) rows and (M, 9) float32 in camera axes."""
+def _transform(position, normal, footprint, superseded, to_camera, centre, intrinsics, size):
+    """Transform points to the camera and cull those outside of the image.
+
+    Args:
+        position: (N, 3) float32, in the frame.
+        normal: (N, 3) float32, unit, in the frame.
+        footprint: (N,) float32, in the frame's units.
+        superseded: (N,) bool; these are culled.
+        to_camera: (3, 3) float64, rotation from frame to camera axes.
+        centre: (3,) float64, of the camera, in the frame.
+        intrinsics: (4,) fx, fy, cx, cy in pixels.
+        size: (H, W) of the image in pixels.
+
+    Returns:
+        rows: (M,) int32, indices of the remaining points.
+        points: (M, 9) float32, columns as above.
+    """
     fx, fy, cx, cy = intrinsics
     focal = np.sqrt(fx * fy)
     height, width = size
@@ -115,7 +131,7 @@ def _place(position, normal, footprint, superseded, to_camera, centre, intrinsic
 
 @numba.njit(cache=True, nogil=True)
 def _extent(point, height, width):
-    """Rows and columns, half open, of the pixels whose centres a point covers."""
+    """Half-open ranges of rows and columns (top, bottom, left, right) of the pixel centres that a point (9,) covers."""
     half = max(np.float32(0.5), np.float32(0.72) * point[8])
     top, bottom = int(np.ceil(point[1] - half - 0.5)), int(np.floor(point[1] + half - 0.5)) + 1
     left, right = int(np.ceil(point[0] - half - 0.5)), int(np.floor(point[0] + half - 0.5)) + 1
@@ -124,7 +140,7 @@ def _extent(point, height, width):
 
 @numba.njit(cache=True, nogil=True)
 def _plane_depth(point, ray_x, ray_y, limit):
-    """Z-depth where a pixel's ray meets the point's plane, held within `limit` of the point's own."""
+    """Z-depth at which the ray (ray_x, ray_y, 1) meets the plane of a point (9,), within ± `limit` of the point's."""
     slope = point[3] * ray_x + point[4] * ray_y + point[5]
     if slope * point[6] <= 0:
         return point[2]
@@ -132,8 +148,8 @@ def _plane_depth(point, ray_x, ray_y, limit):
 
 
 @numba.njit(cache=True, nogil=True)
-def _nearest(points, intrinsics, size):
-    """The z-buffer (H, W) float32; inf where nothing is."""
+def _z_buffer(points, intrinsics, size):
+    """The z-buffer (H, W) float32 z-depth of points (M, 9); inf where no point is."""
     height, width = size
     fx, fy, cx, cy = intrinsics
     nearest = np.full((height, width), np.inf, np.float32)
@@ -151,7 +167,21 @@ def _nearest(points, intrinsics, size):
 
 @numba.njit(cache=True, nogil=True)
 def _blend(points, rgb_points, confidence, nearest, intrinsics):
-    """Colour, depth, heaviest point and facing away of the nearest surface in each pixel, weighted by closeness."""
+    """Average the fragments of the nearest surface in each pixel, with Gaussian weights about the points' centres.
+
+    Args:
+        points: (M, 9) float32.
+        rgb_points: (M, 3) float32 sRGB.
+        confidence: (M,) float32 in 0..1, a factor of the weight.
+        nearest: (H, W) float32, the z-buffer.
+        intrinsics: (4,) fx, fy, cx, cy in pixels.
+
+    Returns:
+        rgb: (H, W, 3) float32.
+        depth: (H, W) float32 z-depth; 0 where no point is.
+        ids: (H, W) int32, row in `points` of the largest weight; -1 where no point is.
+        back: (H, W) bool: the surface faces away from the camera.
+    """
     height, width = nearest.shape
     fx, fy, cx, cy = intrinsics
     rgb = np.zeros((height, width, 3), np.float32)
@@ -195,8 +225,12 @@ def _blend(points, rgb_points, confidence, nearest, intrinsics):
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill(rgb, depth, ids, back, points, rgb_points, intrinsics):
-    """Close gaps within one surface, in place; returns where, (H, W) bool."""
+def _fill_gaps(rgb, depth, ids, back, points, rgb_points, intrinsics):
+    """Fill gaps within one surface; changes rgb, depth, ids and back (as from `_blend`) in place.
+
+    Returns:
+        (H, W) bool: the filled pixels.
+    """
     height, width = depth.shape
     filled = np.zeros((height, width), np.bool_)
     source = ids.copy()
@@ -205,7 +239,7 @@ def _fill(rgb, depth, ids, back, points, rgb_points, intrinsics):
         for j in range(width):
             found, best_z, best_a, best_b, share = False, np.inf, 0, 0, 0.5
             limit = depth[i, j] * 0.97 if source[i, j] >= 0 else np.inf
-            if front[i, j] >= limit:  # nothing to bridge from, as almost everywhere
+            if front[i, j] >= limit:  # the usual case: no nearer point around
                 continue
             for axis in range(4):
                 di, dj = (0, 1, 1, 1)[axis], (1, 0, 1, -1)[axis]
@@ -213,7 +247,7 @@ def _fill(rgb, depth, ids, back, points, rgb_points, intrinsics):
                 b, step_b = _first_in_front(source, back, points, i, j, di, dj, limit)
                 if a < 0 or b < 0 or step_a + step_b > REACH + 1:
                     continue
-                z = _bridge(points[a], points[b], i, j, intrinsics)
+                z = _common_plane_depth(points[a], points[b], i, j, intrinsics)
                 if z < best_z and z < limit:
                     found, best_z, best_a, best_b, share = True, z, a, b, step_b / (step_a + step_b)
             if found:
@@ -227,7 +261,10 @@ def _fill(rgb, depth, ids, back, points, rgb_points, intrinsics):
 
 @numba.njit(cache=True, nogil=True)
 def _nearest_around(ids, points):
-    """The least z-depth of the points within REACH rows and columns of each pixel (H, W) float32; inf where none is."""
+    """The least z-depth (H, W) float32 of the points within REACH rows and columns of each pixel; inf if none.
+
+    `ids` is (H, W) int32, rows in `points` (M, 9), or -1.
+    """
     height, width = ids.shape
     rows = np.full((height, width), np.inf, np.float32)
     around = np.full((height, width), np.inf, np.float32)
@@ -246,7 +283,11 @@ def _nearest_around(ids, points):
 
 @numba.njit(cache=True, nogil=True)
 def _first_in_front(ids, back, points, i, j, di, dj, limit):
-    """The nearest point in a direction that lies nearer than `limit`, and how many pixels away; -1 where none is."""
+    """Search from pixel (i, j) in direction (di, dj) for the first point with z-depth below `limit`.
+
+    Returns:
+        The point's row, or -1 if there is none within REACH or it faces away, and the distance in steps.
+    """
     height, width = ids.shape
     for step in range(1, REACH + 1):
         y, x = i + di * step, j + dj * step
@@ -259,8 +300,8 @@ def _first_in_front(ids, back, points, i, j, di, dj, limit):
 
 
 @numba.njit(cache=True, nogil=True)
-def _bridge(a, b, i, j, intrinsics):
-    """Z-depth of the common plane of two points at a pixel; inf where they have none or lie too far apart."""
+def _common_plane_depth(a, b, i, j, intrinsics):
+    """Z-depth at pixel (i, j) of the common plane of points a and b (9,); inf if they differ or are too far apart."""
     fx, fy, cx, cy = intrinsics
     ray_x, ray_y = (j + 0.5 - cx) / fx, (i + 0.5 - cy) / fy
     size = max(a[7], b[7])

@@ -1,4 +1,7 @@
-"""φ2→3: a picture with its depth becomes points (LucidDreamer, sec. 3.1), without rubber sheets or flying points."""
+"""Unprojection φ2→3 of a picture with depth to points with normals (LucidDreamer, sec. 3.1).
+
+Occlusion edges are detected first, so that no points lie between foreground and background.
+"""
 
 from __future__ import annotations
 
@@ -20,47 +23,58 @@ def lift(
     confidence: np.ndarray | None = None,
     edges: Edges | None = None,
 ) -> Cloud:
-    """Points at the pixel centres, in the camera's frame.
+    """Unproject pixel centres to points in the frame that the camera is placed in.
 
     Args:
-        camera: Its size is the picture's.
+        camera: Has the size of the picture.
         depth: (H, W) z-depth in the frame's units; pixels that are not finite or not positive give no point.
         rgb: (H, W, 3) sRGB in 0..1.
         view: The index of this view in the plan.
-        keep: (H, W) bool, the pixels to lift; all where None. The others still serve normals and edges.
-        confidence: (H, W) in 0..1; 1 where None.
-        edges: Of this depth, where the caller has them already.
+        keep: (H, W) bool, the pixels to unproject; all if None. The others still contribute to normals and edges.
+        confidence: (H, W) in 0..1; 1 if None.
+        edges: The edges of this depth, if the caller has them already.
 
     Returns:
-        One point a pixel in row order. Mixed pixels at discontinuities are dropped; a point just behind one has the
-        colour of its own surface beside it, for its pixel is mixed with what is before it.
+        One point per pixel, in row-major order, without mixed pixels at discontinuities. Points directly behind a
+        discontinuity get the colour of nearby pixels of their own surface, since their pixels contain foreground.
     """
     shape = (camera.height, camera.width)
     if depth.shape != shape or rgb.shape != (*shape, 3):
         raise ValueError(f"depth {depth.shape} and rgb {rgb.shape} must have the camera's size {shape}")
     edges = edges or find_edges(depth, camera)
     valid = np.isfinite(depth) & (depth > 0) & ~edges.mixed & np.isfinite(rgb).all(-1)
-    rgb = _own_colours(rgb.astype(np.float32), depth.astype(np.float32), behind_edges(depth, edges), edges.threshold)
+    mixed = behind_edges(depth, edges)
+    rgb = _replace_mixed_colours(rgb.astype(np.float32), depth.astype(np.float32), mixed, edges.threshold)
     chosen = np.flatnonzero(valid if keep is None else valid & keep)
     z = depth.ravel()[chosen].astype(np.float64)
     rays = camera.rays().reshape(-1, 3)[chosen]
-    normal = (normals(camera, depth, edges) @ camera.rotation.T).reshape(-1, 3)[chosen]  # row by row: far faster
-    sure = np.ones(len(chosen)) if confidence is None else confidence.ravel()[chosen]
+    normal = (normals(camera, depth, edges) @ camera.rotation.T).reshape(-1, 3)[chosen]  # per image row: faster
+    chosen_confidence = np.ones(len(chosen)) if confidence is None else confidence.ravel()[chosen]
     return Cloud(
         (camera.centre + z[:, None] * rays).astype(np.float32),
         rgb.reshape(-1, 3)[chosen].astype(np.float32),
         normal.astype(np.float32),
         (z / np.sqrt(camera.fx * camera.fy)).astype(np.float32),
         np.full(len(chosen), view, np.int32),
-        sure.astype(np.float32),
+        chosen_confidence.astype(np.float32),
         np.zeros(len(chosen), bool),
     )
 
 
 @numba.njit(cache=True, nogil=True)
-def _own_colours(rgb, depth, mixed, threshold):
-    """The picture, with mixed pixels' colours from those within three pixels of the same surface that are not mixed;
-    the nearer, the more.
+def _replace_mixed_colours(rgb, depth, mixed, threshold):
+    """The picture, in which each mixed pixel gets the mean of unmixed pixels of the same surface within three pixels.
+
+    Weights are the inverse squared distance.
+
+    Args:
+        rgb: (H, W, 3) float32 sRGB.
+        depth: (H, W) float32 z-depth.
+        mixed: (H, W) bool, the pixels to replace.
+        threshold: Pixels whose relative depth difference is below twice this belong to the same surface.
+
+    Returns:
+        (H, W, 3) float32 sRGB.
     """
     height, width = depth.shape
     out = rgb.copy()
@@ -82,12 +96,12 @@ def _own_colours(rgb, depth, mixed, threshold):
 
 
 def normals(camera: Camera, depth: np.ndarray, edges: Edges) -> np.ndarray:
-    """Unit normals (H, W, 3) float32 in camera axes, towards the camera.
+    """Unit normals (H, W, 3) float32 in camera axes, pointing towards the camera, of a z-depth (H, W).
 
-    1/z = a·x/z + b·y/z + c on the plane a·x + b·y + c·z = 1, so a weighted linear fit of 1/z in a window gives the
-    normal (a, b, c) directly. The window grows with the noise of the depth; what lies across an occlusion edge hardly
-    counts, and no slope is steeper than towards the nearer in depth of a pixel's two neighbours: a false steep one
-    would make a surfel stick out of the edge.
+    On the plane a·x + b·y + c·z = 1 holds 1/z = a·x/z + b·y/z + c, so a weighted linear fit of 1/z in a window gives
+    the normal (a, b, c) directly. The window grows with the noise of the depth. Pixels across an occlusion edge get
+    almost no weight, and each slope is limited by the difference to the neighbour that is closer in depth: too steep a
+    slope would make a surfel protrude from the edge.
     """
     focal = np.sqrt(camera.fx * camera.fy)
     wanted = np.sqrt(np.sqrt(12) * edges.noise * focal / 0.25)
@@ -107,7 +121,11 @@ def normals(camera: Camera, depth: np.ndarray, edges: Edges) -> np.ndarray:
 
 @numba.njit
 def _bounded(slope, disparity, i, j, down, right, slack):
-    """A slope of the disparity a pixel, no steeper than towards the nearer in depth of the two neighbours."""
+    """Limit a slope of the disparity (H, W), in disparity per pixel, by the neighbours of pixel (i, j) on both sides.
+
+    The limit is 1.2 times the smaller absolute difference to the neighbours at ± (down, right), plus `slack` times the
+    pixel's own disparity.
+    """
     height, width = disparity.shape
     here, least = disparity[i, j], np.float32(np.inf)
     if i >= down and j >= right:
@@ -122,6 +140,18 @@ def _bounded(slope, disparity, i, j, down, right, slack):
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
 def _fit_normals(disparity, radius, tolerance, slack, fx, fy, cx, cy):
+    """The fit of `normals`.
+
+    Args:
+        disparity: (H, W) float32, 1 / z-depth in the frame's inverse units; NaN where there is none.
+        radius: Of the window, in pixels.
+        tolerance: Relative difference of disparity from which a pixel's weight falls.
+        slack: Relative tolerance of the slope limit, see `_bounded`.
+        fx, fy, cx, cy: Intrinsics in pixels.
+
+    Returns:
+        (H, W, 3) float32 unit normals in camera axes.
+    """
     height, width = disparity.shape
     normal = np.zeros((height, width, 3), np.float32)
     for i in range(height):

@@ -1,4 +1,4 @@
-"""A view that is to be dreamed, what its pixels are known to show, and what a depth model says of its picture."""
+"""Types shared by the geometry: views to generate, pixel masks, and depth maps from models."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import numpy as np
 from core.camera import Camera
 
 UNKNOWN, COARSE, KNOWN = 0, 1, 2
-"""The values of a mask M, (H, W) uint8: paint freely; keep the low frequencies and add detail; keep."""
+"""Values of a mask M, (H, W) uint8.
+
+UNKNOWN pixels are generated freely, COARSE ones keep their low frequencies and gain detail, KNOWN ones are kept.
+"""
 
 
 class DepthKind(StrEnum):
-    """What a depth model's values mean, so that align knows what may be unknown."""
+    """What a depth model's values mean; it decides which of scale and shift alignment has to fit."""
 
-    METRIC = "metric"  # z-depth, its unit about right: align uses a prior towards scale 1
+    METRIC = "metric"  # z-depth, its unit approximately right: alignment uses a prior towards scale 1
     SCALE = "scale"  # z-depth up to a factor
     AFFINE = "affine"  # z-depth up to a factor and a shift
     DISPARITY = "disparity"  # 1 / z-depth up to a factor and a shift
@@ -24,11 +27,11 @@ class DepthKind(StrEnum):
 
 @dataclass(frozen=True)
 class View:
-    """One camera to be dreamed.
+    """A camera whose picture is to be generated.
 
     Attributes:
-        name: Unique in the job, "002/anchor", "002/side-1": the source of randomness beside the seed.
-        level: k; the camera stands in the frame of this level.
+        name: Unique in the job, "002/anchor", "002/side-1"; together with the job's seed it seeds the random numbers.
+        level: k; the camera is in the frame of this level.
         zoom: u on the path (k for an anchor view).
         camera: In the frame of level k.
     """
@@ -41,7 +44,12 @@ class View:
 
 @dataclass(frozen=True)
 class DepthMap:
-    """What a depth model says of a picture: values (H, W) float32, larger is farther unless `kind` is DISPARITY."""
+    """A depth model's output for a picture.
+
+    Attributes:
+        values: (H, W) float32; larger is farther, unless `kind` is DISPARITY.
+        kind: What the values mean.
+    """
 
     values: np.ndarray
     kind: DepthKind

@@ -1,4 +1,4 @@
-"""Which cameras get dreamed: anchors, side views where holes would show, support views, and ready paths."""
+"""View planning: anchor views, side views where holes would be visible, support cameras, and preset camera paths."""
 
 from __future__ import annotations
 
@@ -17,19 +17,25 @@ from dreamzoom.geometry.zoom_path import Key, ZoomPath
 
 LARGEST_OVERSCAN = 1.5
 PLAN_PIXELS = 192
-"""Holes are predicted in pictures whose longer side has this many pixels."""
+"""Holes are predicted in renderings whose longer side has this many pixels."""
 MOST_PLACES, MOST_VIEWS = 96, 24
-"""How many places of a level's flight are looked at for holes, and how many views are dreamed for large ones."""
+"""Most cameras along a level's path that are tested for holes, and most side views if large holes remain."""
 LARGEST_TURN = math.radians(5)
-"""Between places that are looked at for holes, a camera turns no more than this."""
+"""Largest rotation, in radians, between consecutive cameras that are tested for holes."""
 FRAMES_PER_KEY, FRAMES_PER_LEVEL = 6, 24
-"""Of ready paths, at least."""
+"""Minimum animation frames of preset paths, per key and per level."""
 MOST_NEW = 0.65
-"""A view that knows less than the rest of its picture fits badly to what is there."""
+"""Preferred upper limit of the unknown fraction of a side view; with less known content its depth aligns badly."""
 
 
 def anchor(path: ZoomPath, level: int, overscan: float | None = None) -> View:
-    """A_k: the camera at u = k, wider by `overscan` (√p, at most 1.5, where None), in the frame of level k."""
+    """The anchor view A_k: the path's camera at u = k in the frame of level k, with a wider field of view.
+
+    Args:
+        path: The camera path.
+        level: k.
+        overscan: Factor of the image size; √p, at most 1.5, if None.
+    """
     wider = min(math.sqrt(path.factor), LARGEST_OVERSCAN) if overscan is None else overscan
     return View(f"{level:03d}/anchor", level, float(level), path.camera(level, level).widened(wider))
 
@@ -45,20 +51,21 @@ def side_views(
     steps: int = 24,
     before: float = 0.5,
 ) -> list[View]:
-    """Further cameras of the artist's real path, u from k − `before` to k + 1, that see holes the anchor leaves.
+    """Side views along the path, u from k − `before` to k + 1, that show holes which the anchor view leaves.
 
-    Predicts in small pictures along the path what the cloud leaves unknown. Where that is most, but not so much that
-    a view would have too little in common with what is known, a view is added and believed filled (at the depth around
-    each hole); and so on, until nothing exceeds `limit`.
+    Renders the cloud in small pictures along the path and finds the unknown pixels. Repeatedly adds the camera with the
+    largest unknown fraction, if possible below `MOST_NEW`, and assumes its holes filled (at the depth around each
+    hole), until no unknown fraction exceeds `limit`.
 
     Args:
-        path: Its last level is also flown past its end, as far as there are keys.
+        path: The camera path; it may continue past the last level.
         level: k; the cameras and the cloud are in its frame.
-        cloud: What is known after the anchor view.
-        limit: The largest share of unknown pixels that needs no view.
-        most: At most this many views.
-        large: From this share of unknown pixels on a view is added beyond `most` too, up to `MOST_VIEWS`.
-        steps: How many places per level of zoom are looked at, at least; of the keys there, `MOST_PLACES` at the most.
+        cloud: The points of the anchor view.
+        limit: Largest fraction of unknown pixels that needs no view.
+        most: Maximum number of views.
+        large: From this fraction of unknown pixels on, views are added beyond `most`, up to `MOST_VIEWS`.
+        steps: Minimum number of tested cameras per level of zoom; at most `MOST_PLACES` are tested in total.
+        before: How far before u = k the tested part of the path begins.
     """
     places = along(path, level, MOST_PLACES, before=before, steps=steps)
     return views_of_holes(places, level, cloud, limit=limit, most=most, large=large)
@@ -73,28 +80,31 @@ def views_of_holes(
     most: int = 12,
     large: float = 1.0,
 ) -> list[View]:
-    """As `side_views`, among these places: (u, camera in the frame of `level`)."""
+    """`side_views` for given places: pairs of u and the camera in the frame of `level`."""
     views, known = [], thinned(cloud, 400_000)
     while places and len(views) < max(most, MOST_VIEWS if large < 1 else 0):
-        looked = [(project(known, _small(camera), coarse_above=math.inf), zoom, camera) for zoom, camera in places]
-        shares = [float((seen.mask == UNKNOWN).mean()) for seen, _, _ in looked]
+        rendered = [(project(known, _reduced(camera), coarse_above=math.inf), zoom, camera) for zoom, camera in places]
+        shares = [float((seen.mask == UNKNOWN).mean()) for seen, _, _ in rendered]
         places = [place for place, share in zip(places, shares, strict=True) if share > limit]
         wanted = [n for n, share in enumerate(shares) if share > (limit if len(views) < most else max(limit, large))]
         if not wanted:
             break
-        tied = [n for n in wanted if shares[n] <= MOST_NEW]
-        chosen = max(tied, key=shares.__getitem__) if tied else min(wanted, key=shares.__getitem__)
-        seen, zoom, camera = looked[chosen]
+        overlapping = [n for n in wanted if shares[n] <= MOST_NEW]
+        chosen = max(overlapping, key=shares.__getitem__) if overlapping else min(wanted, key=shares.__getitem__)
+        seen, zoom, camera = rendered[chosen]
         views.append(View(f"{level:03d}/side-{len(views) + 1}", level, zoom, camera))
-        known = Cloud.joined([known, _believed(seen, _small(camera))])
+        known = Cloud.joined([known, _predicted_points(seen, _reduced(camera))])
     return views
 
 
 def support_cameras(view: View, count: int = 5, degrees: float = 5.0, distance: float | None = None) -> list[Camera]:
-    """Cameras around a view that only supervise the fit: `count` of them on a cone of `degrees` about what it looks at.
+    """Support cameras around a view, which only supervise the fit of the splats.
 
     Args:
-        distance: z-depth of the point that they turn about; the focus' (the frame's origin) where None.
+        view: The view.
+        count: Number of cameras, evenly spaced on a cone.
+        degrees: Half angle of the cone about the pivot, a point on the view's optical axis.
+        distance: z-depth of the pivot; that of the focus (the frame's origin) if None.
     """
     camera = view.camera
     forward = camera.rotation[:, 2]
@@ -104,7 +114,7 @@ def support_cameras(view: View, count: int = 5, degrees: float = 5.0, distance: 
     for number in range(count):
         angle = 2 * math.pi * number / count
         axis = math.cos(angle) * camera.rotation[:, 0] + math.sin(angle) * camera.rotation[:, 1]
-        turn = _turn(axis, math.radians(degrees))
+        turn = _rotation(axis, math.radians(degrees))
         pose = camera.camera_to_frame.copy()
         pose[:3, :3] = turn @ camera.rotation
         pose[:3, 3] = pivot + turn @ (camera.centre - pivot)
@@ -113,11 +123,11 @@ def support_cameras(view: View, count: int = 5, degrees: float = 5.0, distance: 
 
 
 def bridges(cameras: list[Camera], *, closed: bool = False) -> list[Camera]:
-    """Cameras half-way between neighbours, for depth alone: what is asked there ties the neighbours together.
+    """Cameras half-way between neighbours; their depth connects the neighbours in the joint alignment.
 
     Args:
         cameras: In the order of the path.
-        closed: Whether the last is a neighbour of the first.
+        closed: Whether the last camera is a neighbour of the first.
     """
     pairs = list(zip(cameras, cameras[1:] + cameras[:1], strict=True))
     return [_halfway(a, b) for a, b in (pairs if closed else pairs[:-1])]
@@ -129,7 +139,7 @@ def _halfway(a: Camera, b: Camera) -> Camera:
 
 
 def thinned(cloud: Cloud, most: int) -> Cloud:
-    """Every n-th point, with footprints grown to match, so that at most `most` remain."""
+    """Every n-th point, so that at most `most` remain; footprints are multiplied by n."""
     if len(cloud) <= most:
         return cloud
     stride = -(-len(cloud) // most)
@@ -138,21 +148,22 @@ def thinned(cloud: Cloud, most: int) -> Cloud:
 
 
 def along(path: ZoomPath, level: int, most: int, *, before: float = 0.5, steps: int = 24) -> list[tuple[float, Camera]]:
-    """Places of the artist's path from u = k − `before` to k + 1: (u, camera in the frame of `level`), in its order.
+    """Samples of the path from u = k − `before` to k + 1, in its order: (u, camera in the frame of `level`).
 
     Args:
-        path: Of a level 0, and past the last one, as far as there are keys.
+        path: The camera path. At level 0 samples begin at u = 0; past the last level they end with the keys.
         level: k.
-        most: At most this many, evenly chosen.
-        before: How far before the level they begin.
-        steps: How many places per level of zoom, at least; all keys are among them, and more where the camera turns.
+        most: Maximum number of samples, evenly chosen.
+        before: How far before u = k they begin.
+        steps: Minimum number of samples per level of zoom, before `most` applies; keys are included, and further
+            samples where the camera rotates.
     """
     places = list(_places(path, level, level - before if level else 0.0, steps))
     return [places[n] for n in np.unique(np.linspace(0, len(places) - 1, most).astype(int))] if places else []
 
 
 def _places(path: ZoomPath, level: int, start: float, steps: int):
-    """All of them."""
+    """All samples of `along`, before thinning to the maximum; `start` is the first u."""
     keys = path.keys
     for before, after in zip(keys, keys[1:], strict=False):
         low, high = sorted((before.zoom, after.zoom))
@@ -170,13 +181,13 @@ def _places(path: ZoomPath, level: int, start: float, steps: int):
         yield keys[-1].zoom, keys[-1].camera.moved(path.gauge(keys[-1].zoom, level))
 
 
-def _small(camera: Camera) -> Camera:
+def _reduced(camera: Camera) -> Camera:
     share = min(1.0, PLAN_PIXELS / max(camera.width, camera.height))
     return camera.resized(max(8, round(camera.width * share)), max(8, round(camera.height * share)))
 
 
-def _believed(seen, camera: Camera) -> Cloud:
-    """The points that a view would add in its unknown pixels: at the depth of the nearest known pixel."""
+def _predicted_points(seen, camera: Camera) -> Cloud:
+    """The points that a view is expected to add in its unknown pixels, at the depth of the nearest known pixel."""
     from scipy.ndimage import distance_transform_edt
 
     unknown = seen.mask == UNKNOWN
@@ -188,62 +199,62 @@ def _believed(seen, camera: Camera) -> Cloud:
     return lift(camera, depth, seen.rgb, view=-1, keep=unknown)
 
 
-def _turn(axis: np.ndarray | tuple[int, int, int], angle: float) -> np.ndarray:
+def _rotation(axis: np.ndarray | tuple[int, int, int], angle: float) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
     return Rotation.from_rotvec(angle * np.asarray(axis)).as_matrix()
 
 
-# Ready paths, for requests without cameras: LucidDreamer's presets, and a straight zoom. All in the gauge, where the
-# focus is the origin; a camera that "looks around" stands at `distance` from it and turns about itself.
+# Preset paths, for requests without cameras: LucidDreamer's presets and a straight zoom. All are in the gauge, where
+# the focus is the origin. Cameras that look around rotate about their own centre.
 
 
 def straight(camera: Camera, levels: int, frames_per_level: int = FRAMES_PER_LEVEL) -> list[Key]:
-    """A zoom of constant speed from u = 0 to the last level with a still camera."""
+    """A zoom at constant speed from u = 0 to the last level; the camera does not move in the gauge."""
     return [Key(level * frames_per_level + 1, float(level), camera) for level in range(levels)]
 
 
 def rotate360(camera: Camera, count: int = 10, zoom: float = 0.0) -> list[Key]:
-    """Turn about the camera's own vertical, once around; the last key is the step before the first again."""
-    return _turned(camera, [(360.0 * n / count, 0.0) for n in range(count)], zoom)
+    """One full turn about the vertical axis; the last key is one step before the first."""
+    return _rotating_keys(camera, [(360.0 * n / count, 0.0) for n in range(count)], zoom)
 
 
 def lookaround(camera: Camera, count: int = 10, yaw: float = 40.0, pitch: float = 10.0, zoom: float = 0.0) -> list[Key]:
-    """To the left, across to the right and back, nodding: an ellipse of `yaw` by `pitch` degrees."""
+    """Look left, right and back while pitching up and down, within ± `yaw` and ± `pitch` degrees."""
     angles = [2 * math.pi * n / count for n in range(count)]
-    return _turned(camera, [(yaw * math.sin(a), pitch * math.sin(2 * a)) for a in angles], zoom)
+    return _rotating_keys(camera, [(yaw * math.sin(a), pitch * math.sin(2 * a)) for a in angles], zoom)
 
 
 def lookdown(camera: Camera, count: int = 14, yaw: float = 30.0, pitch: float = -25.0, zoom: float = 0.0) -> list[Key]:
-    """Turn from side to side, first level, then looking down."""
+    """Turn from side to side by `yaw` degrees, first horizontally, then with the camera pitched by `pitch` degrees."""
     half = count // 2
     level = [(yaw * math.sin(2 * math.pi * n / half), 0.0) for n in range(half)]
     down = [(yaw * math.sin(2 * math.pi * n / (count - half)), pitch) for n in range(count - half)]
-    return _turned(camera, level + down, zoom)
+    return _rotating_keys(camera, level + down, zoom)
 
 
 def back_and_forth(camera: Camera, count: int = 11, distance: float = 1.0, zoom: float = 0.0) -> list[Key]:
-    """Straight back by `distance` and forth again."""
-    return _shifted(camera, [(0, 0, -distance * math.sin(math.pi * n / (count - 1))) for n in range(count)], zoom)
+    """Move straight back by `distance`, in units of the gauge, and forward again."""
+    return _moving_keys(camera, [(0, 0, -distance * math.sin(math.pi * n / (count - 1))) for n in range(count)], zoom)
 
 
 def llff(camera: Camera, count: int = 21, radius: float = 0.3, zoom: float = 0.0) -> list[Key]:
-    """A spiral in the picture's plane and a little along the view, always looking at the focus."""
+    """A spiral in the image plane and slightly along the view direction, always looking at the focus."""
     angles = [4 * math.pi * n / count for n in range(count)]
     shifts = [(radius * math.cos(a) - radius, radius * math.sin(a), 0.3 * radius * math.sin(a / 2)) for a in angles]
-    keys = _shifted(camera, shifts, zoom)
+    keys = _moving_keys(camera, shifts, zoom)
     return [replace(key, camera=_aimed(key.camera)) for key in keys]
 
 
 def headbanging(camera: Camera, count: int = 12, radius: float = 0.3, zoom: float = 0.0) -> list[Key]:
-    """Up and down twice, always looking at the focus."""
+    """Move up and down twice by `radius`, in units of the gauge, always looking at the focus."""
     shifts = [(0, radius * math.sin(4 * math.pi * n / count), 0) for n in range(count)]
-    return [replace(key, camera=_aimed(key.camera)) for key in _shifted(camera, shifts, zoom)]
+    return [replace(key, camera=_aimed(key.camera)) for key in _moving_keys(camera, shifts, zoom)]
 
 
 def translation(camera: Camera, shift, count: int = 11, zoom: float = 0.0) -> list[Key]:
-    """True translation: a straight way by `shift` (camera axes: right, down, forward), the view's direction kept."""
-    return _shifted(camera, [tuple(np.asarray(shift, float) * n / (count - 1)) for n in range(count)], zoom)
+    """Translate in a straight line by `shift` (right, down, forward in units of the gauge), without rotation."""
+    return _moving_keys(camera, [tuple(np.asarray(shift, float) * n / (count - 1)) for n in range(count)], zoom)
 
 
 PRESETS = {
@@ -254,15 +265,20 @@ PRESETS = {
     "llff": llff,
     "headbanging": headbanging,
 }
-"""By name: (camera, count=…, zoom=…) to a list of keys."""
+"""Preset paths by name: functions of (camera, count=…, zoom=…) that return a list of keys."""
 CLOSED = ("rotate360", "lookaround", "llff", "headbanging")
-"""Their last key is the step before the first again."""
+"""Presets whose last key is one step before the first, so that they can be closed."""
 
 
 def ready_path(name: str, width: int, height: int, levels: int) -> list[Key]:
-    """A preset's keys, or those of "straight", for a camera of this size three units from the focus, 40° from above.
+    """The keys of a preset, or of "straight", for a camera three units from the focus, tilted 40° from straight down.
 
-    With more than one level the path is flown while the zoom goes evenly from the first to the last.
+    With more than one level, the zoom increases linearly from the first level to the last along the path.
+
+    Args:
+        name: Of `PRESETS`, or "straight".
+        width, height: Image size in pixels.
+        levels: Number of levels.
     """
     tilt = math.radians(40)
     pose = look_at((0, -3 * math.sin(tilt), 3 * math.cos(tilt)), (0, 0, 0))
@@ -280,18 +296,19 @@ def ready_path(name: str, width: int, height: int, levels: int) -> list[Key]:
     ]
 
 
-def _turned(camera: Camera, angles, zoom: float) -> list[Key]:
-    """Keys of a camera that turns about its centre: (yaw to the right, pitch up) in degrees."""
+def _rotating_keys(camera: Camera, angles, zoom: float) -> list[Key]:
+    """Keys of a camera that rotates about its centre by each of `angles`: (yaw to the right, pitch up) in degrees."""
     keys = []
     for number, (yaw, pitch) in enumerate(angles):
         pose = camera.camera_to_frame.copy()
-        up = _turn((0, 0, 1), -math.radians(yaw))
-        pose[:3, :3] = up @ camera.rotation @ _turn((1, 0, 0), math.radians(pitch))
+        up = _rotation((0, 0, 1), -math.radians(yaw))
+        pose[:3, :3] = up @ camera.rotation @ _rotation((1, 0, 0), math.radians(pitch))
         keys.append(Key(number + 1, zoom, replace(camera, camera_to_frame=pose)))
     return keys
 
 
-def _shifted(camera: Camera, shifts, zoom: float) -> list[Key]:
+def _moving_keys(camera: Camera, shifts, zoom: float) -> list[Key]:
+    """Keys of a camera displaced by each of `shifts`: (right, down, forward) in camera axes, units of the gauge."""
     keys = []
     for number, shift in enumerate(shifts):
         pose = camera.camera_to_frame.copy()
@@ -301,5 +318,5 @@ def _shifted(camera: Camera, shifts, zoom: float) -> list[Key]:
 
 
 def _aimed(camera: Camera) -> Camera:
-    """The camera turned to look at the focus, its up kept."""
+    """The camera rotated to look at the focus, with its up direction kept as far as possible."""
     return replace(camera, camera_to_frame=look_at(camera.centre, (0, 0, 0), -camera.rotation[:, 1]))

@@ -1,4 +1,4 @@
-"""The artist's path: keyed cameras in the gauge, and where the camera is at any zoom or frame. All in float64."""
+"""The camera path of a flight: keyed cameras in the gauge, interpolated at any zoom or frame. All in float64."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from core.level_frames import LevelFrames
 
 @dataclass(frozen=True)
 class Key:
-    """One keyed camera: a frame of the animation, the zoom there, and the camera in the gauge."""
+    """One keyed camera.
+
+    Attributes:
+        frame: Frame number of the animation.
+        zoom: u at that frame.
+        camera: In the gauge at that zoom.
+    """
 
     frame: int
     zoom: float
@@ -22,17 +28,17 @@ class Key:
 
 @dataclass(frozen=True)
 class ZoomPath(LevelFrames):
-    """The artist's path.
+    """The camera path through the levels.
 
     Attributes:
-        factor, focuses, loop: The frames of the levels.
+        factor, focuses, loop: As in `LevelFrames`.
         keys: Ordered by frame.
     """
 
     keys: tuple[Key, ...]
 
     def key_at(self, zoom: float) -> Key:
-        """The first moment at which the path is at `zoom`, between keys; the nearest key where it never is."""
+        """The path where it first reaches `zoom`, interpolated between keys; the nearest key if it never does."""
         for before, after in zip(self.keys, self.keys[1:]):
             low, high = sorted((before.zoom, after.zoom))
             if low <= zoom <= high and low < high:
@@ -43,7 +49,7 @@ class ZoomPath(LevelFrames):
         return Key(nearest.frame, zoom, nearest.camera)
 
     def at_frame(self, frame: float) -> Key:
-        """The path at a frame, interpolated between keys and held outside them."""
+        """The path at a frame, interpolated between keys; constant before the first and after the last."""
         frame = min(max(frame, self.keys[0].frame), self.keys[-1].frame)
         after = next(index for index, key in enumerate(self.keys) if key.frame >= frame)
         if self.keys[after].frame == frame:
@@ -57,12 +63,12 @@ class ZoomPath(LevelFrames):
         return self.key_at(zoom).camera.moved(self.gauge(zoom, level))
 
     def opacity(self, zoom: float, level: int, superseded: bool = False) -> float:
-        """How opaque `level` is at `zoom`, or the part of it that the next level shows more finely (`core.fading`)."""
+        """The opacity, 0 to 1, of `level` at `zoom`, or of its superseded part (`core.fading`)."""
         return fading.opacity(level, zoom, superseded, first=level == 0 and not self.loop)
 
 
 def _between(before: Key, after: Key, t: float) -> Camera:
-    """The camera a share `t` of the way between two keys: slerp of the rotation, lerp of all else."""
+    """The camera at fraction `t` between two keys: slerp of the rotation, linear interpolation of all else."""
     from scipy.spatial.transform import Rotation, Slerp
 
     a, b = before.camera, after.camera

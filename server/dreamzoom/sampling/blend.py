@@ -1,8 +1,9 @@
-"""Multi-resolution blending: one consistent zoom stack out of every level's own idea of the picture.
+"""Multi-resolution blending of all levels' estimates to consistent pictures.
 
-A finer level's picture is L·D x + (x − L·D x): what the coarser level sees of it (D), lifted smoothly back (L, with
-D·L = 1), and detail that only the finer level has. `merge` settles every such band among the levels that see it, so
-detail is never averaged with a blur. What comes out obeys D x_{i+1} = window(x_i) exactly.
+A finer level's picture is L·D x + (x − L·D x): the part that the coarser level resolves (D), interpolated smoothly
+(L, with D·L = 1), and detail that only the finer level has. `merge` blends each frequency band among the levels that
+resolve it, so detail is never averaged with a blurred picture. The result satisfies D x_{i+1} = window(x_i) exactly.
+Pictures are (C, H, W) float32 tensors.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dreamzoom.sampling.level_resampling import Nest
 
 
 class Blend(StrEnum):
-    """How levels are brought together; all but the first are there to be compared with."""
+    """How levels are blended; all but the first are baselines for comparison."""
 
     LAPLACIAN = "laplacian"
     NAIVE = "naive"  # the mean of all levels' pictures, resampled: loses detail
@@ -26,15 +27,21 @@ class Blend(StrEnum):
 
 @dataclass(frozen=True)
 class Known:
-    """Pixels of one level that are given: rgb (C, H, W) in the units of the merge, mask (H, W) bool."""
+    """Given pixels of one level.
+
+    Attributes:
+        picture: (C, H, W) in the units of the merge.
+        mask: (H, W) bool, the pixels that are given.
+    """
 
     picture: torch.Tensor
     mask: torch.Tensor
 
 
 def taper(size: tuple[int, int], share: float = 0.125) -> torch.Tensor:
-    """Weights (1, H, W) of a finer level in the coarser one: 0 at its border, 1 from `share` of the size inwards,
-    smooth.
+    """Smooth weights (1, H, W) of a finer level in the coarser one: about 0 at the border, 1 from `share` inwards.
+
+    `share` is a fraction of the size along each axis.
     """
     edges = []
     for count in size:
@@ -53,18 +60,22 @@ def merge(
     voice: float = 0.0,
     overlaps: list[torch.Tensor | None] | None = None,
 ) -> list[torch.Tensor]:
-    """A consistent stack close to every level's guess.
+    """Blend all levels' estimates to consistent pictures.
 
     Args:
-        guesses: (C, H, W) of neighbouring levels, coarsest first.
-        nests: One fewer: how each next level lies in the one before.
-        known: Given pixels a level.
-        above: A finished coarser level and how the first of these lies in it; its window is binding.
-        blend: LAPLACIAN, or one of the two ways to compare with.
-        voice: 0..1, the finer level's share in the coarse one's low frequencies; above 0 the finer prompts have a say
-            in the layout, at the cost of a little contrast there.
-        overlaps: For each nest the guess of the window made from the window alone, where the model can tell; in place
-            of the choice by frequency.
+        guesses: (C, H, W) estimates of neighbouring levels, coarsest first.
+        nests: One fewer: the operators between each level and the next.
+        known: Given pixels per level, or None.
+        above: A finished coarser level (C, H, W) and the operators between it and the first level here; its window is
+            a constraint.
+        blend: LAPLACIAN, or one of the two baselines.
+        voice: 0..1, the finer level's weight in the coarse level's low frequencies; above 0 the finer prompts
+            influence the layout, at the cost of a little contrast there.
+        overlaps: For each nest an estimate of the window from the window alone, (C, my, mx), or None; if there is one
+            it replaces the choice by frequency.
+
+    Returns:
+        (C, H, W) per level.
     """
     if blend is Blend.NONE:
         return [_override(guess, given) for guess, given in zip(guesses, known)]
@@ -80,7 +91,7 @@ def merge(
 
 
 def conform(fine: torch.Tensor, coarse: torch.Tensor, nest: Nest) -> torch.Tensor:
-    """The fine picture with its low frequencies moved so that D x is the coarse one's window."""
+    """The fine picture with its low frequencies changed so that D x equals the coarse picture's window."""
     return fine + nest.lift(nest.window(coarse) - nest.down(fine))
 
 
@@ -89,14 +100,13 @@ def _override(guess: torch.Tensor, given: Known | None) -> torch.Tensor:
 
 
 def _gather(guesses, nests, known, voice, overlaps) -> list[torch.Tensor]:
-    """From the inside out: what each level and the finer ones together make of its picture.
+    """Combine each level's estimate with those of all finer levels, from fine to coarse.
 
-    What two levels both see must not count twice: with densities p(coarse) p(fine) / p(window) of the noisy pictures,
-    scores add up to coarse + fine − window, and so do the guesses (Bethe and Kikuchi's approximation; exact where the
-    fine detail and what lies around the window are independent given the noisy window). Where the window's own guess is
-    not to be had, the upper octave of the window is the finer level's, which observes it without the aliasing that
-    pixels bring, and the low frequencies are the coarse level's, which sees more around them; `voice` is the finer
-    level's share in those.
+    The common part of two levels must not count twice: with the density p(coarse) p(fine) / p(window) of the noisy
+    pictures, scores add up to coarse + fine − window, and so do the estimates (Bethe and Kikuchi's approximation; exact
+    if the fine detail and the surroundings of the window are independent given the noisy window). Without an estimate
+    of the window, its upper octave is taken from the finer level, which observes it without aliasing, and its low
+    frequencies from the coarse level, which has more context; `voice` is the finer level's weight in those.
     """
     merged: list[torch.Tensor] = []
     for i in reversed(range(len(guesses))):
@@ -116,7 +126,7 @@ def _gather(guesses, nests, known, voice, overlaps) -> list[torch.Tensor]:
 
 
 def _naive(guesses, nests, known) -> list[torch.Tensor]:
-    """The plain mean of all levels at each pixel: finer ones reduced, coarser ones enlarged."""
+    """The mean of all levels at each pixel, finer ones reduced and coarser ones enlarged."""
     total, count, inner = None, None, []
     for i in reversed(range(len(guesses))):
         own, weights = guesses[i].clone(), torch.ones_like(guesses[i][:1])
@@ -135,9 +145,9 @@ def _naive(guesses, nests, known) -> list[torch.Tensor]:
 
 
 def finish(picture: torch.Tensor, coarse: torch.Tensor | None, nest: Nest | None, rounds: int = 12) -> torch.Tensor:
-    """The finished picture: within 0..1, in 8-bit steps, and agreeing with the finished coarser one all the same.
+    """The finished picture (C, H, W): within 0..1, in 8-bit steps, consistent with the finished coarser one.
 
-    Clipping and agreement are enforced in turn; where contrast alone stands in the way, it gives way.
+    Alternates clipping and `conform`, which reduces contrast where the two conflict.
     """
     if coarse is None or nest is None:
         return quantise(picture)
@@ -150,12 +160,15 @@ def finish(picture: torch.Tensor, coarse: torch.Tensor | None, nest: Nest | None
 
 
 def quantise(picture: torch.Tensor) -> torch.Tensor:
-    """0..1 in steps of 1/255, as a PNG holds it."""
+    """Clip to 0..1 and round to steps of 1/255, as in a PNG."""
     return (picture.clamp(0, 1) * 255).round() / 255
 
 
 def close_loop(pictures: list[torch.Tensor], nests: list[Nest | None], turns: int = 3) -> list[torch.Tensor]:
-    """Make a ring of nearly consistent levels exactly so: from the inside out, as often as the change still shows."""
+    """Make the nearly consistent levels of a loop consistent: copies each level's reduction into the coarser one.
+
+    Goes from fine to coarse around the loop `turns` times, after which the changes are below visibility.
+    """
     pictures = list(pictures)
     for _ in range(turns):
         for i in reversed(range(len(pictures))):
@@ -169,9 +182,10 @@ def close_loop(pictures: list[torch.Tensor], nests: list[Nest | None], turns: in
 
 
 def fit_photo(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """A picture of any size and aspect, (3, h, w), fitted to (H, W): scaled until it covers, then cut about its middle.
+    """Scale a picture (3, h, w) of any aspect ratio to cover `size` (H, W), and crop it about its middle.
 
-    Downscaling averages areas, upscaling is bicubic. NaN (not given) pixels stay NaN and spread to what they touch.
+    Downscaling averages areas, upscaling is bicubic. NaN marks pixels that are not given; it spreads to every pixel
+    that is interpolated from one.
     """
     height, width = rgb.shape[-2:]
     if (height, width) == tuple(size):
@@ -185,11 +199,11 @@ def fit_photo(rgb: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def spread_known(photos: dict[int, torch.Tensor], nests: list[Nest | None]) -> dict[int, Known]:
-    """What photos of some levels fix in every level: themselves, and their reduced copies in the coarser ones.
+    """The given pixels of every level: the photos themselves, and reduced copies of finer photos.
 
     Args:
-        photos: (3, H, W) by level, NaN where not given. Where two disagree the finer one holds in the common part.
-        nests: nests[i] tells how level i+1 lies in level i.
+        photos: (3, H, W) by level, NaN where not given. In a common part the finer photo takes precedence.
+        nests: nests[i] are the operators between levels i and i+1.
     """
     known: dict[int, Known] = {}
     for i in range(max(photos, default=-1), -1, -1):

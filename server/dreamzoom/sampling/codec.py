@@ -1,4 +1,4 @@
-"""Codecs: between pictures and what a model denoises, its latents."""
+"""Codecs: conversion between pictures and the latents that a model denoises."""
 
 from __future__ import annotations
 
@@ -8,38 +8,45 @@ import torch
 
 
 class Codec(Protocol):
-    """Pictures are (B, 3, H, W) sRGB in 0..1, latents (B, C, H / scale, W / scale)."""
+    """Pictures are (B, 3, H, W) sRGB in 0..1, latents (B, C, H / scale, W / scale).
+
+    Attributes:
+        channels: C.
+        scale: Pixels per latent along each side.
+        exact: Whether decode(encode(x)) is x and both are affine and act on single pixels.
+    """
 
     channels: int
     scale: int
-    exact: bool  # decode(encode(x)) is x, and both are affine and pixel by pixel
+    exact: bool
 
     def encode(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Pictures to latents; deterministic (the mean, no sampling)."""
+        """Pictures (B, 3, H, W) to latents; deterministic (the mean, no sampling)."""
         ...
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Latents to pictures, not clipped."""
+        """Latents to pictures (B, 3, H, W), not clipped."""
         ...
 
 
 class PixelCodec:
-    """For models of pixels in −1..1."""
+    """The codec of models that denoise pixels in −1..1."""
 
     channels, scale, exact = 3, 1, True
 
     def encode(self, pictures: torch.Tensor) -> torch.Tensor:
-        """0..1 to −1..1."""
+        """Pictures in 0..1 to latents in −1..1."""
         return pictures * 2 - 1
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """−1..1 to 0..1."""
+        """Latents in −1..1 to pictures in 0..1."""
         return (latents + 1) / 2
 
 
 class VaeCodec:
-    """A `diffusers` AutoencoderKL: blending happens in its decoded pictures, since its latents do not scale as
-    pictures do.
+    """The codec of a `diffusers` AutoencoderKL.
+
+    Levels are blended in decoded pictures, because resampling latents does not correspond to resampling pictures.
 
     Args:
         vae: The autoencoder, in evaluation mode on its device.
@@ -56,12 +63,12 @@ class VaeCodec:
 
     @torch.no_grad()
     def encode(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The mean of the encoder's distribution, scaled as the model wants it."""
+        """The mean of the encoder's distribution, scaled and shifted for the diffusion model."""
         mean = self.vae.encode((pictures * 2 - 1).to(self.vae.dtype)).latent_dist.mode()
         return ((mean - self.shift) * self.factor).to(pictures.dtype)
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """The decoder's picture."""
+        """The decoded pictures, not clipped."""
         decoded = self.vae.decode((latents / self.factor + self.shift).to(self.vae.dtype)).sample
         return ((decoded + 1) / 2).to(latents.dtype)

@@ -1,4 +1,7 @@
-"""A diffusion model as the samplers see it, and how it is asked: in batches, with guidance."""
+"""The interface of diffusion models for the samplers, and their evaluation in batches with classifier-free guidance.
+
+Latents are (C, h, w) float32 tensors. The samplers use z/α = x + ρ·n with the noise ratio ρ = σ/α (`schedule`).
+"""
 
 from __future__ import annotations
 
@@ -12,53 +15,63 @@ from dreamzoom.sampling.codec import Codec
 from dreamzoom.sampling.schedule import Prediction, Schedule, to_clean
 
 UNGUIDED = 0.28
-"""Noise ratio below which guidance no longer shows, so that the network is asked once, not twice (Kynkäänniemi et al.
+"""Noise ratio below which guidance has no visible effect, so that one network evaluation suffices (Kynkäänniemi et al.
 2024, "Applying guidance in a limited interval": SDXL is best guided between 0.28 and 5.42)."""
 
 Prompt = tuple[tuple[str, float], ...]
-"""Words with weights that sum to 1: (("forest", 0.5), ("leaf", 0.5)) lies halfway between the two."""
+"""Texts with weights that sum to 1: (("forest", 0.5), ("leaf", 0.5)) is halfway between the two."""
 
 
 class Denoiser(Protocol):
-    """A diffusion model as the sampler sees it."""
+    """The interface of a diffusion model."""
 
     @property
     def schedule(self) -> Schedule:
-        """Its noise."""
+        """The noise schedule."""
         ...
 
     @property
     def prediction(self) -> Prediction:
-        """What its output means."""
+        """The meaning of the model's output."""
         ...
 
     @property
     def codec(self) -> Codec:
-        """Between its latents and pictures."""
+        """Converts between pictures and latents."""
         ...
 
     @property
     def multiple(self) -> int:
-        """Heights and widths of pictures must be multiples of this."""
+        """Heights and widths of pictures, in pixels, must be multiples of this."""
         ...
 
     @property
     def native(self) -> int | None:
-        """The side of the square pictures that it was trained on; None where any size will do."""
+        """The side, in pixels, of the square pictures that it was trained on; None if it supports any size."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where latents must lie."""
+        """The device that latents must be on."""
         ...
 
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """The model's output, (B, C, h, w), for latents z at the schedule's `times` (B,), a prompt each."""
+        """Evaluate the model.
+
+        Args:
+            z: (B, C, h, w) noisy latents α·x + σ·n.
+            times: (B,) times of the schedule.
+            prompts: B prompts.
+
+        Returns:
+            (B, C, h, w), with the meaning that `prediction` states.
+        """
         ...
 
     def one_world(self, coarse: Prompt, fine: Prompt) -> bool:
-        """Whether pictures of these prompts, at neighbouring scales, are views of one world of which the model knows a
-        part, of any size, as well as a whole picture.
+        """Whether pictures of these prompts at neighbouring scales have one common distribution.
+
+        Then the model also gives valid estimates for crops of any size (see `blend.merge`, `overlaps`).
         """
         ...
 
@@ -66,7 +79,15 @@ class Denoiser(Protocol):
 def predict(
     denoiser: Denoiser, z: Sequence[torch.Tensor], ratios: Sequence[float], prompts: Sequence[Prompt], batch: int
 ) -> list[torch.Tensor]:
-    """x̂ for every z/α at its ratio and prompt, at most `batch` in one call of the model."""
+    """Estimates x̂ of the clean latents, (C, h, w) each.
+
+    Args:
+        denoiser: The model.
+        z: Noisy latents z/α, (C, h, w) each.
+        ratios: Noise ratio ρ of each.
+        prompts: Prompt of each.
+        batch: Most latents per call of the model.
+    """
     schedule, answers = denoiser.schedule, []
     for i in range(0, len(z), batch):
         part = slice(i, i + batch)
@@ -89,8 +110,9 @@ def guided(
     guidance: Sequence[float],
     batch: int,
 ) -> list[torch.Tensor]:
-    """`predict` with classifier-free guidance (Ho and Salimans 2022): x̂⁻ + g (x̂ − x̂⁻), one g each; where it is 1, or
-    the noise ratio below UNGUIDED, the negative prompt is not asked.
+    """`predict` with classifier-free guidance (Ho and Salimans 2022): x̂⁻ + g (x̂ − x̂⁻), with one g per latent.
+
+    Where g is 1 or the noise ratio is below UNGUIDED, the negative prompt is not evaluated.
     """
     asked = [(i, prompt) for i, prompt in enumerate(prompts)]
     asked += [(i, negatives[i]) for i, g in enumerate(guidance) if g != 1 and ratios[i] >= UNGUIDED]

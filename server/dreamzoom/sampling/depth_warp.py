@@ -1,9 +1,10 @@
-"""The depth-aware second pass: the crop between levels becomes the warp through depth, and side views join in.
+"""Warps between views through depth, and the consistency constraint of the second pass.
 
-A warp takes the pixels of one view, as small squares at their depth, to the pixels of another that sees no finer: every
-target pixel is the mean, by area, of the visible squares in it. For a flat scene that faces the camera at the focus
-this is the crop's D, exactly. Noise goes with the pixel that a square's middle falls into: groups are disjoint, so it
-stays exactly white for any relief.
+In the second pass a warp replaces the crop between levels, and side views take part. A warp maps the pixels of a source
+view, as small squares at their depth, to the pixels of a target view of the same or a coarser scale: each target pixel
+is the area-weighted mean of the visible squares in it. For a flat scene that faces the camera at the focus this is
+exactly D of the crop. Noise is assigned to the target pixel that contains the square's centre: the groups are disjoint,
+so it stays exactly white for any relief.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from core.camera import Camera
 from dreamzoom.progress import Report
 
 TOLERANCE = 0.03
-"""Depths of one view, or of two of the same scale, that differ by less than this share are of one surface."""
+"""Depths of one view, or of two views of the same scale, that differ by less than this fraction are of one surface."""
 
 HIDDEN = 1.15
-"""A finer view's pixel is hidden when it lies deeper than so many times what the coarser view sees there: the depths
-of two levels differ by several per cent where they show one surface."""
+"""A finer view's pixel is hidden if its depth is more than this many times the coarser view's depth there; depths of
+two levels differ by several per cent on the same surface."""
 
 FILLED, FILLED_SAME = 0.3, 0.75
-"""A pixel is covered from this share of its area on: by a finer view's pixels, which noise of depth moves by a good
-part of a pixel, or by those of a view of the same scale."""
+"""A target pixel is covered if source pixels fill at least this fraction of its area: for a finer source view, whose
+pixels depth noise displaces by a considerable part of a pixel, and for a view of the same scale."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A view with its depth.
+    """A view with depth.
 
     Attributes:
-        camera: In a frame common to the views that are compared.
+        camera: In a frame shared by the views that are compared.
         depth: (H, W) z-depth in that frame's units, 0 where there is none.
     """
 
@@ -47,14 +48,19 @@ class Seen:
     depth: np.ndarray
 
     def reduced(self, scale: int) -> Seen:
-        """The same view with every `scale`-th pixel, as a codec's latents see it."""
+        """The view at the resolution of a codec's latents: every `scale`-th pixel."""
         camera = self.camera.resized(self.camera.width // scale, self.camera.height // scale)
         return Seen(camera, self.depth[scale // 2 :: scale, scale // 2 :: scale])
 
 
 @dataclass(frozen=True)
 class _Placed:
-    """A warp's `covered` on a device; there too, where that is not the CPU, its matrix and its transpose."""
+    """A warp's operators on one device.
+
+    Attributes:
+        covered: (m,) bool.
+        means, back: Sparse (m, n) and its transpose (n, m); None on the CPU.
+    """
 
     covered: torch.Tensor
     means: Any
@@ -63,19 +69,19 @@ class _Placed:
 
 def _sparse(matrix: csr_matrix, device: torch.device) -> torch.Tensor:
     parts = (torch.from_numpy(part).to(device) for part in (matrix.indptr, matrix.indices, matrix.data))
-    with warnings.catch_warnings():  # PyTorch tells that its sparse matrices are in beta
+    with warnings.catch_warnings():  # PyTorch warns that sparse CSR support is in beta
         warnings.simplefilter("ignore", UserWarning)
         return torch.sparse_csr_tensor(*parts, size=matrix.shape, device=device)
 
 
 @dataclass(frozen=True)
 class Warp:
-    """From the n pixels of a source view to the m pixels of a target view.
+    """A linear map from the n pixels of a source view to the m pixels of a target view.
 
     Attributes:
-        means: (m, n) sparse, rows sum to 1 where `covered`, else empty.
-        covered: (m,) bool: target pixels whose area is filled enough by visible source pixels (`FILLED`).
-        group: (n,) int64: the target pixel that the middle of each visible source pixel falls into, −1 for none.
+        means: (m, n) sparse float32; rows sum to 1 where `covered`, else empty.
+        covered: (m,) bool: target pixels filled sufficiently by visible source pixels (`FILLED`).
+        group: (n,) int64: the target pixel that contains the centre of each visible source pixel, −1 for none.
     """
 
     means: csr_matrix
@@ -84,7 +90,7 @@ class Warp:
     _placed: dict[torch.device, _Placed] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, picture: torch.Tensor) -> torch.Tensor:
-        """(C, H, W) of the source at the target's pixels, 0 where not covered; (C, m)."""
+        """Warp a source picture (C, H, W) to the target's pixels, (C, m); 0 where not covered."""
         flat = picture.reshape(len(picture), -1)
         if flat.device.type == "cpu":
             return torch.from_numpy((self.means @ flat.numpy().T).T)
@@ -97,7 +103,7 @@ class Warp:
         return (self.on(values.device).back @ values.T).T
 
     def on(self, device: torch.device) -> _Placed:
-        """The warp's operators on a device, made when they are first asked for there."""
+        """The warp's operators on a device, created on first use and cached."""
         if device not in self._placed:
             covered, means, back = torch.from_numpy(self.covered).to(device), None, None
             if device.type != "cpu":
@@ -106,7 +112,7 @@ class Warp:
         return self._placed[device]
 
     def noise(self, noise: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-        """Unit white noise of the target: the source's where it goes, its own elsewhere. Both (C, H, W)."""
+        """Unit white noise of the target (C, H, W): the source's `noise` where it maps to, `own` elsewhere."""
         count = np.bincount(self.group[self.group >= 0], minlength=len(self.covered))
         flat, result = noise.reshape(len(noise), -1).numpy(), own.reshape(len(own), -1).clone()
         for channel, target in zip(flat, result):
@@ -118,12 +124,12 @@ class Warp:
 
 
 def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
-    """The warp from one view to another.
+    """Compute the warp from one view to another.
 
     Args:
-        source, target: With cameras in the same frame.
-        coarser: Meet at this many target pixels a side: 2 for views of the same scale, whose finest octave can't be
-            compared without blurring it.
+        source, target: The views, with cameras in the same frame.
+        coarser: Reduce the target by this factor: 2 for views of the same scale, whose finest octave can't be compared
+            without blurring it.
     """
     camera = target.camera.resized(target.camera.width // coarser, target.camera.height // coarser)
     depth = target.depth
@@ -136,7 +142,7 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
     row, column, inside = cells(pixel, (camera.height, camera.width))
     visible = inside & (source.depth > 0) & (z > 0)
     if coarser == 1:
-        near = maximum_filter(depth, 3)  # outlines of two depth maps differ by a pixel
+        near = maximum_filter(depth, 3)  # outlines in two depth maps may differ by a pixel
         visible &= (depth[row, column] > 0) & (z < HIDDEN * near[row, column])
         visible &= ~_behind_own(pixel, z, size, visible)
     else:
@@ -154,7 +160,7 @@ def make_warp(source: Seen, target: Seen, coarser: int = 1) -> Warp:
 
 
 def cells(pixel: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows and columns of pixel coordinates (..., 2), clipped to the picture, and whether they lie in it."""
+    """Rows and columns of pixel coordinates (..., 2), clipped to `shape` (H, W), and whether they lie inside."""
     column, row = np.moveaxis(np.floor(np.nan_to_num(pixel) + 1e-6), -1, 0)
     inside = (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
     row, column = (np.clip(places, 0, side - 1).astype(int) for places, side in zip((row, column), shape))
@@ -162,18 +168,19 @@ def cells(pixel: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.nda
 
 
 def _behind_own(pixel: np.ndarray, z: np.ndarray, size: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Which pixels of the source others of it hide, (h, w) bool: by a depth buffer as fine as the source is.
+    """Source pixels that other source pixels occlude, (h, w) bool, by a z-buffer at the source's resolution.
 
     Args:
-        pixel, z: Where the target's camera sees them, (h, w, 2) and (h, w).
-        size: (h, w), their sides in target pixels.
-        there: (h, w) bool, those that count.
+        pixel: (h, w, 2) pixel coordinates (x, y) in the target's camera.
+        z: (h, w) z-depth in the target's camera.
+        size: (h, w) side of each source pixel, in target pixels.
+        there: (h, w) bool, the source pixels to consider.
     """
     if not there.any():
         return ~there
     low = np.floor(pixel[there].min(0))
     extent = np.ceil(pixel[there].max(0)) - low + 1
-    finer = min(1 / float(np.median(size[there])), math.sqrt(8 * z.size / extent.prod()))  # not too large a buffer
+    finer = min(1 / float(np.median(size[there])), math.sqrt(8 * z.size / extent.prod()))  # limits the buffer's size
     finer = max(math.floor(finer + 1e-6), 1)
     column, row = np.floor((pixel[there] - low) * finer + 1e-6).astype(int).T
     nearest = np.full((extent[::-1] * finer).astype(int), np.inf)
@@ -184,7 +191,17 @@ def _behind_own(pixel: np.ndarray, z: np.ndarray, size: np.ndarray, there: np.nd
 
 
 def _areas(pixel: np.ndarray, size: np.ndarray, index: np.ndarray, camera: Camera):
-    """Overlaps of squares of `size` ≤ 1 about `pixel` with the up to four pixels they touch: rows, columns, areas."""
+    """Overlap areas of squares with the up to four target pixels that they touch, as entries of a sparse matrix.
+
+    Args:
+        pixel: (S, 2) centres (x, y) in target pixels.
+        size: (S,) sides in target pixels, at most 1.
+        index: (S,) source pixel of each square, the column in the matrix.
+        camera: Of the target.
+
+    Returns:
+        Rows (target pixels), columns (source pixels) and areas in pixels², (E,) each.
+    """
     low, high = pixel - size[:, None] / 2, pixel + size[:, None] / 2
     first = np.floor(low + 1e-6).astype(int)
     rows, columns, areas = [], [], []
@@ -202,11 +219,13 @@ def _areas(pixel: np.ndarray, size: np.ndarray, index: np.ndarray, camera: Camer
 
 @dataclass(frozen=True)
 class Link:
-    """Two views that see the same: `source` is not coarser than `target`; they meet at `coarser` target pixels a
-    side.
+    """Two overlapping views.
 
     Attributes:
-        noise: The warp of the latents' noise, where both views begin from the same; None where each has its own.
+        source, target: Indices of the views; the source is not coarser than the target.
+        warp: From the source to the target reduced by `coarser`.
+        coarser: Factor by which the target is reduced for the comparison.
+        noise: The warp for the noise of latents if both views share it; None if each has its own.
     """
 
     source: int
@@ -216,12 +235,12 @@ class Link:
     noise: Warp | None = None
 
     def gap(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
-        """What the target shows less what the source says, where covered; (C, m)."""
+        """The target's picture minus the warped source, (C, m); 0 where not covered."""
         covered = self.warp.on(pictures[self.target].device).covered
         return (self._shrink(pictures[self.target]) - self.warp(pictures[self.source])) * covered
 
     def spread(self, values: torch.Tensor, changes: list[torch.Tensor]) -> None:
-        """Add the adjoint of `gap` to the views' changes."""
+        """Add the adjoint of `gap`, applied to `values` (C, m), to the views' `changes` (C, H, W) in place."""
         values = values * self.warp.on(values.device).covered
         source, target = changes[self.source], changes[self.target]
         source -= self.warp.back(values).reshape(source.shape)
@@ -233,6 +252,7 @@ class Link:
         return picture.reshape(len(picture), -1)
 
     def _grow(self, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        """The adjoint of `_shrink`: values (C, m) to a picture of `shape` (C, H, W)."""
         if self.coarser == 1:
             return values.reshape(shape)
         small = values.reshape(shape[0], shape[1] // self.coarser, shape[2] // self.coarser)
@@ -241,7 +261,14 @@ class Link:
 
 
 def make_link(source: int, target: int, views: tuple[Seen, Seen], coarser: int = 1, scale: int = 1) -> Link:
-    """The link of two views (the source's and the target's) for a codec whose latents are `scale` times smaller."""
+    """The link between two views.
+
+    Args:
+        source, target: Indices of the views.
+        views: The source and the target.
+        coarser: See `make_warp`.
+        scale: Pixels per latent along each side, of the codec.
+    """
     noise = None
     warp = make_warp(*views, coarser)
     if coarser == 1:
@@ -256,16 +283,19 @@ def agree(
     held: Sequence[torch.Tensor | None] = (),
     report: Report | None = None,
 ) -> list[torch.Tensor]:
-    """The pictures closest to the given ones in which linked views show the same, by conjugate gradients.
+    """The least squares projection of all pictures to consistency of linked views, by conjugate gradients.
 
-    With A x the gaps of all links this is x − Aᵀ (A Aᵀ)⁻¹ A x: what no other view sees of a picture, its detail, stays.
+    If A x are the gaps of all links, the result is x − Aᵀ (A Aᵀ)⁻¹ A x. Detail that no other view shows is unchanged.
 
     Args:
-        pictures: (C, H, W) a view.
-        links: Between them.
-        rounds: Of the conjugate gradients.
-        held: (H, W) bool a view, the pixels that must not change; None where all may.
-        report: Where a cancel is noticed.
+        pictures: (C, H, W) per view.
+        links: Between the views.
+        rounds: Maximum number of iterations.
+        held: (H, W) bool per view, pixels that must not change; None if all may.
+        report: For cancellation.
+
+    Returns:
+        (C, H, W) per view.
     """
     report = report or Report()
     gaps = [-link.gap(pictures) for link in links]
@@ -289,6 +319,7 @@ def agree(
 
 
 def _back(pictures, links: Sequence[Link], values: Sequence[torch.Tensor], held) -> list[torch.Tensor]:
+    """The sum over all links of the adjoint of `Link.gap`, (C, H, W) per view; 0 at held pixels."""
     changes = [torch.zeros_like(picture) for picture in pictures]
     for link, value in zip(links, values):
         link.spread(value, changes)
@@ -299,7 +330,7 @@ def _back(pictures, links: Sequence[Link], values: Sequence[torch.Tensor], held)
 
 
 def reprojection_db(pictures: Sequence[np.ndarray], links: Sequence[Link]) -> list[float]:
-    """PSNR of what the source says against what the target shows, a link each, where it is covered."""
+    """PSNR in dB of the warped source against the target on covered pixels, per link; pictures are (H, W, 3)."""
     tensors = [torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))) for picture in pictures]
     result = []
     for link in links:

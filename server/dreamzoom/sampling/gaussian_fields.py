@@ -1,8 +1,7 @@
-"""Diffusion models in closed form: Gaussian pictures, whose exact posterior mean is a Wiener filter.
+"""Diffusion models in closed form: Gaussian random fields, whose exact posterior mean is a Wiener filter.
 
-With x ~ N(μ, K) and z = α·x + σ·n the best guess is E[x | z] = μ + K (K + ρ²)⁻¹ (z/α − μ), ρ = σ/α. Sampling with it
-is real
-diffusion whose result is known: a sample of N(μ, K). Nothing is trained and nothing is approximated.
+With x ~ N(μ, K) and z = α·x + σ·n the posterior mean is E[x | z] = μ + K (K + ρ²)⁻¹ (z/α − μ), ρ = σ/α. Sampling with
+it is a genuine diffusion process with a known result, a sample of N(μ, K), without training or approximation.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Prompt = Sequence[tuple[str, float]]
 
 
 def to_waves(picture: torch.Tensor) -> torch.Tensor:
-    """DCT of (..., H, W)."""
+    """The 2D DCT of (..., H, W), orthonormal."""
     rows, columns = (cosine_basis(count, picture.device) for count in picture.shape[-2:])
     return rows @ picture @ columns.T
 
@@ -32,12 +31,12 @@ def from_waves(waves: torch.Tensor) -> torch.Tensor:
 
 
 class Field:
-    """Pictures whose cosine waves are independent: mean (3,), colour axes, and a power for every wave.
+    """A Gaussian distribution of pictures whose DCT coefficients are independent.
 
     Attributes:
-        mean: (3,) in model units.
-        mixing: (3, 3): colour = mean + mixing @ (three independent fields of unit power law).
-        power: (H, W) variance of each wave.
+        mean: (3,) mean colour, −1..1.
+        mixing: (3, 3): colour = mean + mixing @ (three independent fields with variances `power`).
+        power: (H, W) variance of each DCT coefficient.
     """
 
     def __init__(self, mean: torch.Tensor, mixing: torch.Tensor, power: torch.Tensor):
@@ -48,7 +47,7 @@ class Field:
         self._copy: Field | None = None
 
     def on(self, device: torch.device) -> Field:
-        """The same field on another device; the last such copy is kept."""
+        """The same field on another device; the last copy is cached."""
         if self.power.device == device:
             return self
         if self._copy is None or self._copy.power.device != device:
@@ -56,19 +55,19 @@ class Field:
         return self._copy
 
     def filter(self, noisy: torch.Tensor, ratio: float) -> torch.Tensor:
-        """E[x | x + ρ n] for (3, H, W)."""
+        """The posterior mean E[x | x + ρ n] for a noisy picture (3, H, W) at noise ratio ρ."""
         centred = torch.einsum("ca,chw->ahw", self.axes, noisy - self.mean[:, None, None])
         signal = self.variance[:, None, None] * self.power
         waves = to_waves(centred) * (signal / (signal + ratio**2))
         return torch.einsum("ca,ahw->chw", self.axes, from_waves(waves)) + self.mean[:, None, None]
 
     def covary(self, picture: torch.Tensor) -> torch.Tensor:
-        """K x for (3, H, W) without the mean."""
+        """K x, the covariance applied to a picture (3, H, W)."""
         colour = torch.einsum("cd,dhw->chw", self.mixing @ self.mixing.T, picture)
         return from_waves(to_waves(colour) * self.power)
 
     def sample(self, white: torch.Tensor) -> torch.Tensor:
-        """X from unit white noise (3, H, W)."""
+        """A sample x (3, H, W), from unit white noise (3, H, W)."""
         field = from_waves(to_waves(white) * self.power.sqrt())
         return torch.einsum("cd,dhw->chw", self.mixing, field) + self.mean[:, None, None]
 
@@ -77,11 +76,10 @@ class FieldDenoiser:
     """The exact denoiser of a `Field` per prompt; see `sampling.denoiser.Denoiser`.
 
     Args:
-        field: From a prompt and a size (H, W) to its field in −1..1; a mix of prompts gives the mix of estimates'
-            fields.
-        schedule: Any; the estimate depends on ρ alone.
-        prediction: What to answer: the clean picture, or what a trained network would (noise, angular, velocity).
-        device: Where it computes.
+        field: Maps a prompt (which may be a mix) and a size (H, W) to a field in −1..1.
+        schedule: Any; the estimate depends only on ρ.
+        prediction: The output to return: the clean picture, or that of another kind of network.
+        device: The device of the latents.
     """
 
     multiple: int = 1
@@ -100,7 +98,7 @@ class FieldDenoiser:
         self.codec: Codec = PixelCodec()
 
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """The estimate for z (B, 3, H, W) at times (B,)."""
+        """The output (B, 3, H, W) for z (B, 3, H, W) at times (B,)."""
         alphas, sigmas = self.schedule.alpha(times), self.schedule.sigma(times)
         clean = [
             self.field(tuple(prompt), (one.shape[-2], one.shape[-1])).on(one.device).filter(one / a, s / a)
@@ -109,14 +107,17 @@ class FieldDenoiser:
         return from_clean(self.prediction, torch.stack(clean), z, alphas, sigmas)
 
     def one_world(self, coarse: Prompt, fine: Prompt) -> bool:
-        """Of one prompt: its field is the same at every scale."""
+        """True for equal prompts: the field of a prompt is the same at every scale."""
         return tuple(coarse) == tuple(fine)
 
 
 def from_clean(
     prediction: Prediction, clean: torch.Tensor, z: torch.Tensor, alphas: np.ndarray, sigmas: np.ndarray
 ) -> torch.Tensor:
-    """What a network of that kind would answer if its estimate were `clean` (B, C, H, W)."""
+    """The output of a network of kind `prediction` whose estimate is `clean` (B, C, H, W); inverse of `to_clean`.
+
+    `z` is (B, C, H, W); `alphas` and `sigmas` are (B,).
+    """
     if prediction is Prediction.CLEAN:
         return clean
     alpha, sigma = (torch.as_tensor(v, dtype=z.dtype, device=z.device)[:, None, None, None] for v in (alphas, sigmas))
@@ -127,12 +128,12 @@ def from_clean(
 
 
 def pixel_power(size: tuple[int, int], spectrum: Callable[[np.ndarray, np.ndarray], np.ndarray], reach: int = 2):
-    """Power of the cosine waves of pixels that are areas of a continuous field.
+    """Variances of the DCT coefficients if each pixel is the mean of a continuous field over its area.
 
     Args:
         size: (H, W).
         spectrum: Spectral density of the field at frequencies (y, x) in periods per pixel.
-        reach: Aliases summed on each side.
+        reach: Number of aliases summed on each side.
 
     Returns:
         (H, W) float64: Σ_n S(f + n) sinc²(f_y + n_y) sinc²(f_x + n_x).

@@ -1,9 +1,9 @@
-"""Agreement of latent models' levels: in linear pictures of latents while there is much noise, in decoded ones after.
+"""Blending of levels for latent diffusion models.
 
-Latents do not scale as pictures do, so what levels show of each other is settled in pictures:
-ẑ = z + Enc(merged) − Enc(Dec z), where what the codec can't carry is not taken for a change. An autoencoder costs as
-much as the network, and while the noise is high an estimate holds no detail that its linear picture lacks
-(`sampling.linear_codec`).
+Resampling latents does not correspond to resampling pictures, so levels are blended in pictures:
+ẑ = z + Enc(merged) − Enc(Dec z). The difference of encodings excludes what the codec loses in both. An autoencoder
+costs as much as the network; while the noise is high, an estimate has no detail beyond the linear picture of its
+latents (`sampling.linear_codec`), so that is used first and decoded pictures later.
 """
 
 from __future__ import annotations
@@ -19,14 +19,19 @@ from dreamzoom.sampling.level_resampling import Nest
 from dreamzoom.sampling.linear_codec import COUNT, LinearCodec, learn
 
 TOGETHER = 1 << 20
-"""Pixels that go through the codec at once; larger pictures go one by one."""
+"""Most pixels per call of the codec; larger pictures are processed one at a time."""
 
 Merge = Callable[[list[torch.Tensor], list[Nest | None], list[Known | None], tuple[torch.Tensor, Nest] | None], list]
 
 
 @dataclass
 class Cost:
-    """What a run took: pictures that the codec decoded and encoded, and the most levels at once in memory."""
+    """Statistics of a run.
+
+    Attributes:
+        decodes, encodes: Pictures decoded and encoded by the codec.
+        peak_levels: Most active levels at once.
+    """
 
     decodes: int = 0
     encodes: int = 0
@@ -34,11 +39,11 @@ class Cost:
 
 
 class CountingCodec:
-    """A codec that is given so many pictures at a time as memory likes, and counts them.
+    """Wraps a codec: limits the pixels per call and counts the pictures.
 
     Args:
-        codec: Any.
-        cost: Where it counts.
+        codec: The wrapped codec.
+        cost: The statistics to update.
     """
 
     def __init__(self, codec: Codec, cost: Cost):
@@ -50,7 +55,7 @@ class CountingCodec:
         return self.codec.encode(pictures)
 
     def decode(self, latents: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Latents (C, h, w) to pictures."""
+        """Latents, (C, h, w) each, to pictures, (3, H, W) each."""
         self.cost.decodes += len(latents)
         side, found = self.codec.scale, []
         for part in parts(latents, side * side):
@@ -58,7 +63,7 @@ class CountingCodec:
         return found
 
     def differences(self, before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Enc(after) − Enc(before), both in one call."""
+        """Enc(after) − Enc(before), (C, h, w) per picture (3, H, W); both are encoded in one call."""
         found = []
         for first, second in zip(parts(before), parts(after)):
             both = self.encode(torch.stack([*second, *first]))
@@ -67,11 +72,11 @@ class CountingCodec:
 
 
 def parts(items: Sequence[torch.Tensor], pixels_each: int = 1) -> list[list[torch.Tensor]]:
-    """Items in runs of one size that hold at most `TOGETHER` pixels, one item at least.
+    """Split items into runs of equal size with at most `TOGETHER` pixels, but at least one item.
 
     Args:
         items: (C, h, w) each.
-        pixels_each: Pixels that one value of an item's grid stands for.
+        pixels_each: Pixels per grid cell of an item.
     """
     found: list[list[torch.Tensor]] = []
     for item in items:
@@ -83,16 +88,16 @@ def parts(items: Sequence[torch.Tensor], pixels_each: int = 1) -> list[list[torc
 
 
 class LatentBlend:
-    """Makes all levels' estimates agree at a step.
+    """Blends all levels' estimates at one step.
 
     Args:
-        codec: Counted.
-        nests: How each level lies in the one before, in pixels.
-        merge: `blend.merge` of the plan.
-        blend: The plan's.
-        known: What is given; `given` are the levels that are given whole.
-        fine: Noise ratio from which on levels agree in decoded pictures.
-        every: They do so every so many steps, and at a level's last step.
+        codec: The codec.
+        nests: The operators between each level and the next, for pictures.
+        merge: `blend.merge` with the plan's settings.
+        blend: Of the plan.
+        known: Given pixels by level; `given` is the set of levels that are given entirely.
+        fine: Noise ratio at and below which levels are blended in decoded pictures.
+        every: Steps between blends in decoded pictures; a level's last step always has one.
         device: Of the latents.
     """
 
@@ -115,7 +120,7 @@ class LatentBlend:
 
     @property
     def linear(self) -> LinearCodec:
-        """The codec's linear part, learnt when it is first asked for."""
+        """The codec's linear approximation, fitted on first use."""
         if self._linear is None:
             self._linear = learn(self.codec.codec, self.device)
             self.codec.cost.encodes += COUNT
@@ -124,13 +129,16 @@ class LatentBlend:
     def __call__(
         self, raw: dict[int, torch.Tensor], ratios: dict[int, float], left: dict[int, int], above
     ) -> tuple[dict[int, torch.Tensor], dict[int, torch.Tensor]]:
-        """The levels' latents made to agree, and the merged pictures of those that were decoded.
+        """Blend the estimates of all active levels.
 
         Args:
-            raw: x̂ of each active level.
-            ratios: The noise ratio of each; the coarsest level's is the least.
-            left: How many steps each has still to go after this one.
-            above: The last finished level's picture and how the first of these lies in it.
+            raw: x̂ of each active level, (C, h, w).
+            ratios: Noise ratio of each; the coarsest level has the lowest.
+            left: Remaining steps of each after this one.
+            above: The last finished level's picture (3, H, W) and the operators between it and the first active level.
+
+        Returns:
+            The blended latents by level, and the merged pictures (3, H, W) of the levels that were decoded.
         """
         levels = sorted(raw)
         late = [k for k in levels if ratios[k] <= self.fine or not left[k]]
@@ -150,7 +158,7 @@ class LatentBlend:
         return clean, pictures
 
     def _in_linear(self, clean: dict[int, torch.Tensor], levels: list[int], above) -> None:
-        """Merge the linear pictures of neighbouring levels, of which all but the first may be noisier than `fine`."""
+        """Merge neighbouring levels in linear pictures; changes `clean` in place."""
         if not any(k not in self.given and self._is_bound(k, levels, above) for k in levels):
             return
         guesses = [self.linear.decode(clean[k]) for k in levels]
@@ -162,7 +170,7 @@ class LatentBlend:
     def _in_pictures(
         self, clean: dict[int, torch.Tensor], levels: list[int], ending: set[int], above
     ) -> dict[int, torch.Tensor]:
-        """Merge decoded pictures; latents follow, but for levels whose last step this is."""
+        """Merge in decoded pictures; changes `clean` in place, except for the levels `ending`. Returns the pictures."""
         levels = [k for k in levels if k in ending or self._is_bound(k, levels, above)]
         free = [k for k in levels if k not in self.given]
         decoded = dict(zip(free, self.codec.decode([clean[k] for k in free])))
@@ -178,7 +186,7 @@ class LatentBlend:
         return pictures
 
     def _is_bound(self, level: int, levels: list[int], above) -> bool:
-        """Whether anything else has a say in a level's picture."""
+        """Whether a level's picture is constrained by given pixels or by another level."""
         if level in self.known:
             return True
         if self.blend is Blend.NONE:
@@ -188,7 +196,7 @@ class LatentBlend:
         return finer or coarser
 
     def _follow(self, clean: dict[int, torch.Tensor], coarse: int, levels: list[int]) -> None:
-        """What the finest decoded level came to binds those below it."""
+        """Make the noisier levels `levels` conform to the finest decoded level `coarse`, in linear pictures."""
         above = self.linear.decode(clean[coarse])
         for k in levels:
             nest, guess = self.nests[k - 1], self.linear.decode(clean[k])

@@ -1,9 +1,8 @@
-"""The zoom stack: where one level's picture lies in the one before it, and how pictures pass from scale to scale.
+"""Resampling operators between the pictures of neighbouring levels.
 
-A level's picture of H × W pixels covers 1/p of the picture of the level before, about a centre that may drift, at p
-times its resolution. Everything is separable: one `Axis` for rows and one for columns, whose small matrices say how
-fine pixels make coarse ones. Pixels are areas: a coarse pixel is the mean of what lies in it, for any p > 1 and any
-sub-pixel centre.
+A level's picture of H × W pixels covers 1/p of the width and height of the coarser level's picture, about a given
+centre, at p times its resolution. All operators are separable: one `Axis` for rows and one for columns, with small
+matrices. Pixels are areas: a coarse pixel is the mean of the area it covers, for any p > 1 and any sub-pixel centre.
 """
 
 from __future__ import annotations
@@ -20,14 +19,15 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Axis:
-    """One direction of a nest, n pixels in both levels, m coarse pixels wholly inside the fine level.
+    """The operators along one image axis: n pixels in both levels, m coarse pixels entirely inside the fine level.
 
     Attributes:
         start: Index of the first of the m coarse pixels.
-        down: (m, n), rows sum to 1: the mean of the fine pixels in a coarse one.
-        lift: (n, m), smooth, with down @ lift = 1: adds to a fine picture what its coarse one lacks.
-        low: (m, m): the low frequencies of the window, which the coarse level knows better since it sees more around.
-        place: What it was made for: `make_axis`'s arguments.
+        down: (m, n) float32, rows sum to 1: the area mean of the fine pixels in each coarse one.
+        lift: (n, m) float32: smooth interpolation with down @ lift = identity.
+        low: (m, m) float32: low-pass filter of the window. The coarse level's low frequencies are the more reliable
+            ones, because its picture extends beyond the window.
+        place: The arguments of `make_axis`.
     """
 
     start: int
@@ -38,18 +38,24 @@ class Axis:
 
     @cached_property
     def white(self) -> torch.Tensor:
-        """(m, n), orthonormal rows: the noise of the coarse pixels from that of the fine ones.
+        """(m, n), orthonormal rows: maps the noise of the fine pixels to the noise of the coarse ones.
 
-        Found when it is first asked for, since it takes seconds for large pictures, and noise is drawn for latents.
+        Computed on first use: it takes seconds for large pictures, and noise is only drawn at the size of latents.
         """
         return _white(*self.place).to(self.down.device)
 
 
 @lru_cache(maxsize=64)
 def make_axis(size: int, factor: float, centre: float) -> Axis | None:
-    """The operators between two levels of `size` pixels, the finer one centred at `centre` (in coarse pixels).
+    """The operators along one axis between two levels.
 
-    Returns None where no coarse pixel lies wholly in the finer level.
+    Args:
+        size: n, pixels of both levels.
+        factor: p.
+        centre: Centre of the finer level, in pixels of the coarser one.
+
+    Returns:
+        None if no coarse pixel lies entirely inside the finer level.
     """
     found = _means(size, factor, centre)
     if found is None:
@@ -68,16 +74,19 @@ def _white(size: int, factor: float, centre: float) -> torch.Tensor:
 
 
 def closest_white(means: np.ndarray) -> np.ndarray:
-    """The matrix with orthonormal rows closest to `means` (m, n) with its rows scaled to unit length, in the Frobenius
-    norm: its polar factor.
+    """The matrix with orthonormal rows that is closest to `means` (m, n), rows scaled to unit length.
 
-    For p an integer a coarse pixel's noise is p times the mean of the p × p fine pixels in it: unit variance, and
-    coarse pixels share no fine one, so nothing is correlated. For p not an integer neighbouring coarse pixels share
-    fine ones. Their plain area means, scaled to unit variance, are then correlated (1/9 per axis for p = 2.5); means
-    over disjoint groups are white but belong to shifted places and uneven areas; splitting shared pixels at random is
-    white but no longer a function of the fine noise (correlation √0.9 per axis). This matrix is exactly white, an exact
-    function of the finer level, correlated 0.998 with the ideal means at p = 2.5, and for integer p the box filter
-    itself.
+    Closest in the Frobenius norm: the polar factor. For integer p a coarse pixel's noise is p times the mean of the
+    p × p fine pixels in it: it has unit variance, and coarse pixels share no fine ones, so they are uncorrelated. For
+    other p neighbouring coarse pixels share fine ones, and there are these alternatives:
+
+    - area means scaled to unit variance are correlated (1/9 per axis for p = 2.5);
+    - means over disjoint groups are white, but have shifted positions and unequal areas;
+    - splitting shared pixels at random is white, but no longer a function of the fine noise (correlation √0.9 per
+      axis).
+
+    The matrix used here gives exactly white noise that is an exact function of the finer level's, correlated 0.998 with
+    the ideal means at p = 2.5; for integer p it is the box filter.
     """
     unit = means / np.linalg.norm(means, axis=1, keepdims=True)
     u, _, v = np.linalg.svd(unit, full_matrices=False)
@@ -85,7 +94,7 @@ def closest_white(means: np.ndarray) -> np.ndarray:
 
 
 def _means(size: int, factor: float, centre: float) -> tuple[int, np.ndarray, np.ndarray] | None:
-    """The first coarse pixel wholly in the finer level, the means (m, n) and a smooth interpolation back (n, m)."""
+    """Index of the first coarse pixel entirely in the finer level, area means (m, n), cubic interpolation (n, m)."""
     origin = centre - size / factor / 2
     first = max(math.ceil(origin - 1e-6), 0)
     last = min(math.floor(origin + size / factor + 1e-6), size)
@@ -102,7 +111,7 @@ def _means(size: int, factor: float, centre: float) -> tuple[int, np.ndarray, np
 
 @lru_cache(maxsize=8)
 def cosine_basis(count: int, device: torch.device = CPU) -> torch.Tensor:
-    """(count, count) orthonormal DCT-II: row k is the wave of k / 2 periods."""
+    """The orthonormal DCT-II matrix (count, count) float32: row k is the cosine with k / 2 periods."""
     if device != CPU:
         return cosine_basis(count).to(device)
     k, j = np.arange(count)[:, None], np.arange(count)[None, :]
@@ -112,16 +121,14 @@ def cosine_basis(count: int, device: torch.device = CPU) -> torch.Tensor:
 
 
 def _low(count: int) -> np.ndarray:
-    """(count, count): keeps the frequencies well below half the Nyquist frequency, a smooth step from 1/4 to 3/4 of
-    it.
-    """
+    """A low-pass filter (count, count) around half the Nyquist frequency, with a linear ramp from 1/4 to 3/4 of it."""
     share = np.clip(1.5 - 2 * np.arange(count) / count, 0, 1)
     basis = cosine_basis(count).numpy().astype(np.float64)
     return basis.T @ (share[:, None] * basis)
 
 
 def _cubic(position: np.ndarray, count: int) -> np.ndarray:
-    """Rows of Catmull-Rom weights that interpolate `count` samples at `position` (in samples), ends held."""
+    """Catmull-Rom weights (len(position), count) for `position` (in samples); end samples are repeated."""
     base = np.floor(position).astype(int)
     t = position - base
     weights = np.stack(
@@ -140,24 +147,28 @@ def _cubic(position: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Nest:
-    """How level i+1 lies in level i. Pictures are (C, H, W) tensors; a "window" is the (C, my, mx) part both levels
-    see.
+    """The operators between levels i and i+1.
+
+    Pictures are (C, H, W) tensors; the "window" is the part (C, my, mx) of the coarser picture that both levels show.
+
+    Attributes:
+        y, x: The operators along rows and columns.
     """
 
     y: Axis
     x: Axis
 
     def window(self, coarse: torch.Tensor) -> torch.Tensor:
-        """The part of the coarse picture that the finer level sees; a view."""
+        """The part of the coarse picture that the finer level covers, (C, my, mx); a view, not a copy."""
         y, x = self.y.start, self.x.start
         return coarse[..., y : y + len(self.y.down), x : x + len(self.x.down)]
 
     def down(self, fine: torch.Tensor) -> torch.Tensor:
-        """D: the finer picture at the coarse pixels of the window."""
+        """D: the finer picture (C, H, W) averaged to the coarse pixels of the window, (C, my, mx)."""
         return _both(self.y.down, fine, self.x.down)
 
     def lift(self, window: torch.Tensor) -> torch.Tensor:
-        """A smooth fine picture whose `down` is `window`."""
+        """A smooth fine picture (C, H, W) whose `down` is `window`."""
         return _both(self.y.lift, window, self.x.lift)
 
     def low(self, window: torch.Tensor) -> torch.Tensor:
@@ -165,7 +176,7 @@ class Nest:
         return _both(self.y.low, window, self.x.low)
 
     def white_down(self, fine: torch.Tensor) -> torch.Tensor:
-        """The window's unit white noise from the finer level's (Π_noise)."""
+        """Π_noise: unit white noise of the finer level (C, H, W) to that of the window (C, my, mx)."""
         return _both(self.y.white, fine, self.x.white)
 
     def white_up(self, window: torch.Tensor) -> torch.Tensor:
@@ -188,10 +199,15 @@ def _both(rows: torch.Tensor, picture: torch.Tensor, columns: torch.Tensor) -> t
 
 
 def make_nest(size: tuple[int, int], factor: float, centre: tuple[float, float] | None = None) -> Nest | None:
-    """The nest of two pictures of `size` (H, W), the finer one centred at pixel `centre` (x, y) of the coarser one.
+    """The operators between two pictures of the same size.
 
-    The default centre is the middle. Where the finer picture hangs over the coarser one's edge only the common part is
-    coupled; None where nothing is.
+    Args:
+        size: (H, W) of both.
+        factor: p.
+        centre: Pixel (x, y) of the coarser picture at the centre of the finer one; the middle if None.
+
+    Returns:
+        Operators that couple the common part; None if there is none.
 
     Raises:
         ValueError: p is not above 1.

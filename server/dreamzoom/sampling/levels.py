@@ -1,4 +1,4 @@
-"""All levels' pictures from prompts, seeds and photos: what the joint sampler is asked, and how its answer is cut."""
+"""Joint sampling of all levels' pictures from prompts, seeds and photos: prepares the `Plan` and crops the results."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from dreamzoom.sampling.denoiser import Denoiser, Prompt
 from dreamzoom.sampling.sampler import JointSampler, Plan
 
 LARGE = 1.5
-"""Pictures that have more than this times the side of what a model was trained on show things twice: they are sampled
-small first."""
+"""Pictures with more than this times the side length a model was trained on tend to repeat content; they are first
+sampled at the trained size."""
 
 AGAIN = 0.5
-"""How far back the second sampling at full size begins, in log noise ratio, and its share of the steps."""
+"""Where the second sampling, at full size, starts, as a fraction of the schedule in log ρ; also its fraction of the
+steps."""
 
 
 def complete_prompts(prompts: Sequence[str | None], report: Report | None = None) -> list[Prompt]:
-    """Prompts for all levels: a missing or empty one is mixed from its neighbours by distance, and that is logged.
+    """Prompts for all levels; missing or empty ones are interpolated between their neighbours, and that is logged.
 
     Raises:
         BadRequest: No level has a prompt.
@@ -64,30 +65,30 @@ def sample_levels(
     report: Report | None = None,
     **options,
 ) -> list[np.ndarray]:
-    """All levels' pictures, sampled jointly; D of each is the window of the one before to within 8-bit rounding.
+    """Sample all levels' pictures jointly; each one, reduced by D, equals the window of the coarser one to 8 bits.
 
     Args:
-        denoiser: The model; its `multiple` need not divide `size`, what is over is sampled and cut off. Where `size` is
-            far beyond what it was trained on, all levels are sampled small first, and jointly again at full size.
-        prompts, negatives: One a level; an empty prompt is mixed from its neighbours.
-        seeds: One a level.
+        denoiser: The model. If its `multiple` does not divide `size`, larger pictures are sampled and cropped. If
+            `size` is far larger than its training size, all levels are sampled small first, then again at full size.
+        prompts, negatives: One per level; an empty prompt is interpolated between its neighbours.
+        seeds: One per level.
         factor: p > 1.
-        centres: centres[i] is the pixel (x, y) of level i where the middle of level i+1 lies, None for the middle.
+        centres: centres[i] is the pixel (x, y) of level i at the middle of level i+1, None for the middle.
         size: (H, W) of the pictures.
-        photos: (h, w, 3) float32 sRGB by level, fitted to `size` by scaling until it covers and cutting about the
-            middle; NaN marks pixels that are not given.
-        steps: Model evaluations a level.
-        guidance: For all levels, or one each.
-        window: Most levels in memory at once; the finished ones bind the others as photos do.
-        loop: The first level comes again after the last.
-        report: Progress, log and cancel.
+        photos: (h, w, 3) float32 sRGB by level, scaled to cover `size` and cropped about the middle; NaN marks pixels
+            that are not given.
+        steps: Model evaluations per level.
+        guidance: Guidance scale for all levels, or one per level.
+        window: Most levels in memory at once; finished levels constrain the others as photos do.
+        loop: Whether the first level follows the last.
+        report: Progress, log and cancellation.
         options: Further fields of `Plan`.
 
     Returns:
-        (H, W, 3) float32 sRGB in steps of 1/255, one a level.
+        (H, W, 3) float32 sRGB in steps of 1/255, one per level.
 
     Raises:
-        BadRequest: p ≤ 1, counts that do not fit, a photo of a level that is not there, no prompt at all.
+        BadRequest: p ≤ 1, inconsistent counts, a photo of a level that does not exist, or no prompt at all.
     """
     stream = stream_levels(
         denoiser, prompts, seeds, factor, centres, size, negatives=negatives, photos=photos, steps=steps,
@@ -110,7 +111,7 @@ def stream_levels(
     report: Report | None = None,
     **options,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """As `sample_levels`, each level as it is finished, so that memory does not grow with their count."""
+    """`sample_levels` as a generator of (level, picture), so that memory does not grow with the number of levels."""
     report = report or Report()
     count = len(prompts)
     _check(count, seeds, factor, centres, size, photos or {}, report)
@@ -142,12 +143,12 @@ def stream_levels(
 
 
 def padded(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """The least size (H, W) of that multiple that holds another."""
+    """The smallest size (H, W) of multiples of `multiple` that is at least `size`."""
     return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple
 
 
 def _enlarged(picture: np.ndarray, whole: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
-    """A small picture (h, w, 3) at `size` in the middle of a padded one, (3, H, W); its edge goes on outwards."""
+    """A small picture (h, w, 3) enlarged to `size` and padded by edge replication to `whole`: (3, H, W)."""
     rgb = torch.from_numpy(picture).permute(2, 0, 1)[None]
     rgb = torch.nn.functional.interpolate(rgb, size=size, mode="bicubic", align_corners=False)
     more = [whole[i] - size[i] for i in (1, 0)]
@@ -158,7 +159,7 @@ def _enlarged(picture: np.ndarray, whole: tuple[int, int], size: tuple[int, int]
 def _sampled(
     denoiser: Denoiser, size, centres, photos, report: Report, asked: dict
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """All levels at one size, which need not be a multiple of the model's: what is over is sampled and cut off."""
+    """Sample all levels at one size, padded to a multiple of the model's and cropped afterwards."""
     whole = padded(size, denoiser.multiple)
     top, left = (whole[0] - size[0]) // 2, (whole[1] - size[1]) // 2
     inner = slice(top, top + size[0]), slice(left, left + size[1])
@@ -179,13 +180,13 @@ def _sampled(
 
 
 class _Halves:
-    """One report for two samplings, of which the second draws on the first: each tells half of the way."""
+    """Combines the progress of two interleaved samplings into one report; each counts as half."""
 
     def __init__(self, report: Report):
         self.report, self.done = report, [0.0, 0.0]
 
     def part(self, number: int) -> Report:
-        """The report of one of them."""
+        """The report for sampling `number`, 0 or 1."""
         return _Half(self, number)
 
 

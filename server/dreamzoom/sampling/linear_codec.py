@@ -1,7 +1,7 @@
-"""The linear part of an autoencoder: what of its pictures a linear function of the latents gives, and the way back.
+"""A linear approximation of an autoencoder, in both directions.
 
-An autoencoder's latents are, for the most part, a small picture in other coordinates. While an estimate is still too
-noisy to hold more, its linear picture says all that levels have to agree on, at the price of one small convolution.
+An autoencoder's latents are largely a linear transform of a reduced picture. While an estimate is too noisy to contain
+more, its linear picture contains all that levels must have in common, at the cost of one small convolution.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from torch.nn.functional import conv2d, pad, pixel_shuffle, pixel_unshuffle
 from dreamzoom.sampling.codec import Codec
 
 SIDE = 32
-"""Latents a side of the pictures that the map is learnt from."""
+"""Side, in latents, of the pictures that the maps are fitted to."""
 COUNT = 4
 AROUND = 3
-"""Latents a side that a cell of pixels is made from."""
+"""Side, in latents, of the neighbourhood from which a latent's cell of pixels is decoded."""
 
 
 @dataclass(frozen=True)
 class LinearCodec:
-    """Both directions, as least squares find them.
+    """The least squares fits of decoder and encoder, as convolution weights.
 
     Attributes:
-        scale: Pixels a side of a latent's cell.
+        scale: Pixels per latent along each side; the cell of a latent is scale × scale pixels.
         decoder: (3 · scale², C, AROUND, AROUND): latents to the cells' pixels.
         base: (3 · scale²,): the pixels where all latents are 0.
-        encoder: (C, 3 · scale², 1, 1): a change of a cell's pixels to the change of the latent to be expected with it.
+        encoder: (C, 3 · scale², 1, 1): a change of a cell's pixels to the expected change of its latent.
     """
 
     scale: int
@@ -38,22 +38,22 @@ class LinearCodec:
     encoder: torch.Tensor
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """(C, h, w) to sRGB (3, H, W)."""
+        """Latents (C, h, w) to an sRGB picture (3, H, W)."""
         around = pad(latents[None], [AROUND // 2] * 4, mode="replicate")
         return pixel_shuffle(conv2d(around, self.decoder, self.base), self.scale)[0]
 
     def change(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(3, H, W), a difference of pictures, to that of the latents, (C, h, w)."""
+        """A difference of pictures (3, H, W) to the expected difference of latents (C, h, w)."""
         return conv2d(pixel_unshuffle(pixels[None], self.scale), self.encoder)[0]
 
 
 def learn(codec: Codec, device: torch.device) -> LinearCodec:
-    """The linear part of a codec, from `COUNT` soft pictures of random colours; the same ones every time."""
+    """Fit the linear approximation of a codec to `COUNT` smooth random pictures, which are the same in every run."""
     scale = codec.scale
-    pictures = torch.from_numpy(_clouds(SIDE * scale)).to(device)
+    pictures = torch.from_numpy(_random_pictures(SIDE * scale)).to(device)
     latents = torch.cat([codec.encode(picture[None]) for picture in pictures])
     channels = latents.shape[1]
-    if not torch.isfinite(latents).all():  # an autoencoder that overflows tells nothing: it changes nothing
+    if not torch.isfinite(latents).all():  # the autoencoder overflowed: use maps that change nothing
         latents = torch.zeros_like(latents)
     cells = pixel_unshuffle(pictures, scale)
     around = torch.nn.functional.unfold(pad(latents, [AROUND // 2] * 4, mode="replicate"), AROUND)
@@ -68,14 +68,14 @@ def learn(codec: Codec, device: torch.device) -> LinearCodec:
 
 
 def _least_squares(given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """(n, a) and (n, b) to the (a, b) that maps one to the other best, by ridge regression."""
+    """The matrix (a, b) that maps rows of `given` (n, a) to rows of `wanted` (n, b), by ridge regression."""
     gram = given.T @ given
-    few = (1e-4 * gram.diagonal().mean() + 1e-12) * torch.eye(len(gram), dtype=gram.dtype)
-    return torch.linalg.solve(gram + few, given.T @ wanted)
+    ridge = (1e-4 * gram.diagonal().mean() + 1e-12) * torch.eye(len(gram), dtype=gram.dtype)
+    return torch.linalg.solve(gram + ridge, given.T @ wanted)
 
 
-def _clouds(side: int) -> np.ndarray:
-    """(COUNT, 3, side, side) float32 in 0..1, power falling with the square of the frequency as in photographs."""
+def _random_pictures(side: int) -> np.ndarray:
+    """Random pictures (COUNT, 3, side, side) float32 in 0..1; power falls with frequency², as in photographs."""
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
     waves = np.fft.rfft2(rng.standard_normal((COUNT, 3, side, side))) / np.maximum(frequency, 1 / side)

@@ -1,15 +1,18 @@
 """Joint sampling of all levels of a zoom, for any denoiser.
 
-Every level's z_t / α is x + ρ·n, the picture plus white noise of ratio ρ. When level i+1 runs at p times the ratio of
-level i, its pixels, p² to a coarser one, hold p times the noise, and D(z_{i+1}/α_{i+1}) = window(z_i/α_i): the whole
-stack is one noisy world seen in several resolutions, and what two levels both see they see equally well. So their
-estimates of it may be averaged without changing the distribution that is sampled, coarse levels are finished while
-finer ones are still open, and only the levels between the two ends of the noise schedule are in memory, however deep
-the zoom. With the same ratio in all levels (`Coupling.TIME`, as Generative Powers of Ten samples) the finer level
-knows the common part better than the coarser one.
+Every level's z_t / α is x + ρ·n, the picture plus white noise of ratio ρ. If level i+1 has p times the noise ratio of
+level i, then D(z_{i+1}/α_{i+1}) = window(z_i/α_i), since averaging p × p fine pixels divides their noise by p: all
+levels are resamplings of one noisy picture, and both observe their common part with the same noise. Therefore
+
+- their estimates of it can be averaged without changing the distribution that is sampled,
+- coarse levels are finished while finer ones are still noisy, and
+- only the levels between the two ends of the noise schedule are in memory, at any depth of the zoom.
+
+With the same ratio in all levels (`Coupling.TIME`, as in Generative Powers of Ten) the finer level observes the common
+part with less noise than the coarser one.
 
 One step, from ρ to ρ' for all levels at once (η = 1 is DDPM, 0 is DDIM):
-    x = merge(x̂(z)),   s = η ρ' √(1 − ρ'²/ρ²),   z' = x + √(ρ'² − s²)/ρ · (z − x) + s n,   z standing for z_t/α.
+    x = merge(x̂(z)),   s = η ρ' √(1 − ρ'²/ρ²),   z' = x + √(ρ'² − s²)/ρ · (z − x) + s n,   with z = z_t/α.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from dreamzoom.sampling.level_resampling import Nest, make_nest
 
 
 class Coupling(StrEnum):
-    """How noisy the levels are with respect to each other."""
+    """The relation between the noise ratios of neighbouring levels."""
 
     SCALE = "scale"  # ρ_{i+1} = p ρ_i
     TIME = "time"  # all the same
@@ -40,27 +43,30 @@ class Coupling(StrEnum):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to sample and how.
+    """The input and the settings of a joint sampling.
 
     Attributes:
-        prompts, negatives: One a level.
-        seeds: One a level.
+        prompts, negatives: One per level.
+        seeds: One per level.
         factor: p > 1.
-        centres: centres[i] is the pixel (x, y) of level i where the middle of level i+1 lies; None for the middle.
-        size: (H, W).
-        photos: Pictures (3, H, W) in 0..1 by level, NaN where not given.
-        steps: Model evaluations a level.
-        guidance: Classifier-free guidance, one a level; 1 asks the model without negative prompts.
+        size: (H, W) in pixels.
+        centres: centres[i] is the pixel (x, y) of level i at the middle of level i+1; None for the middle.
+        photos: Pictures (3, H, W) sRGB in 0..1 by level, NaN where not given.
+        steps: Model evaluations per level.
+        guidance: Classifier-free guidance scale, one per level; at 1 the negative prompts are not evaluated.
         window: Most levels in memory at once.
-        batch: Most latents in one call of the model.
-        coupling, blend, voice, eta: See there and `blend.merge`.
-        order: 2 extrapolates the estimate from the last step's (DPM-Solver++ 2M, Lu et al. 2022), 1 does not.
-        fine, blend_every: With a codec that is not exact, levels agree in decoded pictures in the last share of the
-            schedule (of log noise ratio), and there every so many steps (None: whenever the noise has halved); before,
-            in linear pictures of the latents.
-        start: Gives the picture (3, H, W) from which a level begins, at noise ratio `start_ratio`, in place of noise
-            alone; asked once a level, coarsest first, when the level's turn has come.
-        loop: The level after the last is the first.
+        batch: Most latents per call of the model.
+        coupling: See `Coupling`.
+        blend, voice: See `blend.merge`.
+        eta: η of the step; see `advance`.
+        order: 2 extrapolates the estimate from the previous step's (DPM-Solver++ 2M, Lu et al. 2022), 1 does not.
+        fine: With a codec that is not exact: levels are blended in decoded pictures once ρ is at most
+            ρ_min·(ρ_max/ρ_min)^fine, and in linear pictures of the latents before.
+        blend_every: Steps between blends in decoded pictures; None for one whenever the noise has halved.
+        start: Gives the picture (3, H, W) from which a level starts, at noise ratio `start_ratio`, instead of noise
+            alone; called once per level, coarsest first, when the level is started.
+        start_ratio: See `start`.
+        loop: Whether the first level follows the last.
     """
 
     prompts: Sequence[Prompt]
@@ -87,12 +93,13 @@ class Plan:
 
     @property
     def levels(self) -> int:
-        """How many."""
+        """The number of levels."""
         return len(self.prompts)
 
     def nests(self, scale: int = 1) -> list[Nest | None]:
-        """How each level lies in the one before, in pictures reduced by `scale`; with `loop` also the first in the
-        last.
+        """The operators between each level and the next, for pictures reduced by `scale`.
+
+        With `loop` the last entry couples the last level with the first.
         """
         height, width = self.size
         count = self.levels if self.loop else self.levels - 1
@@ -106,11 +113,17 @@ class Plan:
 
 @dataclass
 class _Level:
-    """One level under way: z/α, the last merged estimate for `order` 2, the last merged picture."""
+    """The state of one active level.
+
+    Attributes:
+        z: (C, h, w) noisy latents z/α.
+        last: (C, h, w) the previous step's merged estimate, for `order` 2.
+        picture: (3, H, W) the last merged picture.
+    """
 
     z: torch.Tensor
-    last: torch.Tensor | None = None  # the last step's estimate
-    picture: torch.Tensor | None = None  # 0..1
+    last: torch.Tensor | None = None
+    picture: torch.Tensor | None = None
 
 
 def advance(
@@ -122,8 +135,18 @@ def advance(
     then: float,
     eta: float = 1.0,
 ) -> torch.Tensor:
-    """z/α at ratio `then` from that at `now`, given x̂ and, for second order, the x̂ of a step of the same length
-    before. With a large `eta` all noise is drawn anew (LCM).
+    """One step of the sampler; latents are (C, h, w).
+
+    Args:
+        z: z/α at noise ratio `now`.
+        clean: x̂, the estimate from `z`.
+        last: x̂ of the previous step, of the same length in log ρ, for second order; None for first order.
+        noise: Unit white noise; None for none.
+        now, then: Noise ratios before and after, `then` < `now`.
+        eta: η: 0 is DDIM, 1 is DDPM; with a large value all noise is replaced (LCM).
+
+    Returns:
+        z/α at noise ratio `then`.
     """
     spread = min(eta * math.sqrt(1 - (then / now) ** 2), 1.0) * then
     better = clean if last is None else clean + (clean - last) / 2
@@ -132,7 +155,7 @@ def advance(
 
 
 class JointSampler:
-    """Runs a `Plan`; iterate over `run()` for finished levels, coarsest first."""
+    """Runs a `Plan`; `run()` yields the finished levels, coarsest first."""
 
     def __init__(self, denoiser: Denoiser, plan: Plan, report: Report | None = None):
         self.denoiser, self.plan, self.report = denoiser, plan, report or Report()
@@ -154,7 +177,7 @@ class JointSampler:
         self.nested = plan.coupling is Coupling.SCALE and plan.blend is Blend.LAPLACIAN and not plan.loop
 
     def _times(self) -> None:
-        """The grid of ratios, equal steps in log ρ, and by how many steps each level lags the one before."""
+        """Set the grid of noise ratios, with equal steps in log ρ, and the lag in steps between neighbouring levels."""
         plan, schedule = self.plan, self.denoiser.schedule
         low, high = schedule.ratio_min, plan.start_ratio if plan.start is not None else schedule.ratio_max
         reach = math.log(high / low)
@@ -167,7 +190,7 @@ class JointSampler:
             if not joint and octave / self.lag <= 1.5 * step:
                 step = octave / self.lag
             count = math.floor(reach / step + 1e-9) + 1
-            if plan.levels > plan.window:  # a longer lag keeps fewer levels at once, but no longer one noisy world
+            if plan.levels > plan.window:  # a longer lag: fewer active levels, but unequal noise in common parts
                 self.lag = max(self.lag, -(-count // plan.window))
         if plan.loop:
             self.lag = 0
@@ -176,7 +199,7 @@ class JointSampler:
         self.step = step
 
     def run(self) -> Iterator[tuple[int, torch.Tensor]]:
-        """Finished pictures, (3, H, W) in 0..1 in 8-bit steps, level by level, each agreeing with the one before."""
+        """Yield (level, picture) as levels are finished; (3, H, W) in 0..1, 8-bit steps, consistent between levels."""
         plan, count = self.plan, len(self.ratios)
         active: dict[int, _Level] = {}
         finished: torch.Tensor | None = None
@@ -204,7 +227,7 @@ class JointSampler:
         yield from enumerate(close_loop(ring, self.nests))
 
     def _preview(self, active: dict[int, _Level], estimates: dict[int, torch.Tensor]) -> None:
-        """Show the coarsest level under way, reduced where it lies."""
+        """Send a reduced picture of the coarsest active level as preview; reduced on its device."""
         now = time.monotonic()
         if now - self._shown < PREVIEW_INTERVAL:
             return
@@ -218,6 +241,7 @@ class JointSampler:
         self.report.preview(picture.clamp(0, 1).permute(1, 2, 0).cpu().numpy())
 
     def _finish(self, level: int, picture: torch.Tensor | None, coarser: torch.Tensor | None, nest: Nest | None):
+        """The final picture of a level, (3, H, W) in 8-bit steps, with photos where they are given."""
         assert picture is not None  # every level is merged at its last step
         given = self.known.get(level)
         if self.plan.loop or self.plan.blend is not Blend.LAPLACIAN:
@@ -227,7 +251,7 @@ class JointSampler:
         return picture if given is None else torch.where(given.mask, quantise(given.picture), picture)
 
     def _begin(self, level: int, coarser: _Level | None) -> _Level:
-        """Z of a level that joins: the coarser level's noisy picture and fresh noise for what that leaves open."""
+        """The initial state of a level: consistent with the coarser level's noisy picture, otherwise fresh noise."""
         plan, ratio = self.plan, float(self.ratios[0])
         noise = self._draw(level, -1)
         base = torch.zeros_like(noise)
@@ -240,7 +264,7 @@ class JointSampler:
         if not self.lag:
             self._first_noise = noises.finer(self._first_noise, nest, noise)
             return _Level(base + ratio * self._first_noise)
-        # C z of the coarser level holds the picture and, over p, less noise than this level's ratio or as much
+        # the window of the coarser z, times p, has at most the noise of this level's first ratio: add the difference
         carried = plan.factor * nest.window(coarser.z)
         current = self.ratios[self.lag] * plan.factor
         missing = math.sqrt(max(ratio**2 - current**2, 0))
@@ -252,7 +276,7 @@ class JointSampler:
         return noises.draw(self.shape, self.plan.seeds[level], step + 2).to(self.denoiser.device)
 
     def _estimate(self, active: dict[int, _Level], step: int, above) -> dict[int, torch.Tensor]:
-        """Every active level's merged estimate, as latents."""
+        """The merged estimates of all active levels, as latents (C, h, w) by level."""
         raw = self._predict(active, step)
         if not self.denoiser.codec.exact:
             index = {k: step - k * self.lag for k in active}
@@ -271,8 +295,9 @@ class JointSampler:
         return {k: self.denoiser.codec.encode(picture[None])[0] for k, picture in zip(levels, merged)}
 
     def _overlaps(self, active: dict[int, _Level], step: int) -> list[torch.Tensor | None]:
-        """For each level but the finest, the guess of the window that the next one sees, made from the window alone;
-        None where the two are not of one world.
+        """For each level but the finest, the model's estimate of the window with the next level from the window alone.
+
+        None where `Denoiser.one_world` is false for the two prompts.
         """
         plan, levels = self.plan, sorted(active)
         found: list[torch.Tensor | None] = []
@@ -287,16 +312,17 @@ class JointSampler:
         return found
 
     def _merge(self, guesses, nests, known: list[Known | None], above, overlaps=None) -> list[torch.Tensor]:
+        """`blend.merge` with the plan's settings, also around a loop."""
         plan = self.plan
         if not plan.loop:
             return merge(guesses, nests, known, above, plan.blend, plan.voice, overlaps)
-        # the levels again below the last: where the zoom goes on
+        # repeat the levels below the last one, because a loop continues there
         turns = 1 + max(1, math.ceil(math.log(max(plan.size), plan.factor) / plan.levels))
         nests = (self.nests * turns)[: plan.levels * turns - 1]
         return merge(guesses * turns, nests, known * turns, None, plan.blend, plan.voice)[: plan.levels]
 
     def _predict(self, active: dict[int, _Level], step: int) -> dict[int, torch.Tensor]:
-        """x̂ of every active level as latents; levels that are given whole are not asked."""
+        """x̂ of all active levels as latents (C, h, w); levels given entirely by photos are encoded instead."""
         plan = self.plan
         given = self.latent.given & active.keys()
         asked = [k for k in active if k not in given]
@@ -314,7 +340,7 @@ class JointSampler:
         return dict(zip(asked, answers)) | {k: self._given[k] for k in given}
 
     def _advance(self, active: dict[int, _Level], estimates: dict[int, torch.Tensor], step: int) -> None:
-        """One step down for all; noise is drawn for every level, equal where two levels see the same."""
+        """Advance all levels by one step, with noise that is consistent between neighbouring levels."""
         plan, before = self.plan, None
         noise: torch.Tensor | None = None
         for k in sorted(active):

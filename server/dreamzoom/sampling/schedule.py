@@ -1,8 +1,8 @@
-"""Noise schedules: how much signal and how much noise a model's z_t holds, and how its output gives the clean picture.
+"""Noise schedules: signal and noise in a model's z_t, and conversion of its output to an estimate of the clean picture.
 
-Every schedule here is z_t = α(t)·x + σ(t)·n with n unit white noise. The sampler itself works on z_t / α(t) = x + ρ·n
-with ρ = σ/α, the noise ratio: there variance preserving models (DDPM) and flow matching are one and the same, only the
-map between t and ρ differs. So a joint step that is right for one is right for the other.
+Every schedule is z_t = α(t)·x + σ(t)·n with n unit white noise. The sampler works on z_t / α(t) = x + ρ·n with the
+noise ratio ρ = σ/α. In that form variance preserving models (DDPM) and flow matching differ only in the map between t
+and ρ, so a joint step that is correct for one is correct for the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 
 class Prediction(StrEnum):
-    """What a model's output means, given z = α·x + σ·n."""
+    """The meaning of a model's output, given z = α·x + σ·n."""
 
     CLEAN = "clean"  # x
     NOISE = "noise"  # n (DDPM's ε)
@@ -25,24 +25,27 @@ class Prediction(StrEnum):
 
 
 class Schedule(Protocol):
-    """Times are the model's own, larger is noisier; arguments are scalars or arrays, results float64 arrays."""
+    """A noise schedule. Times are in the model's convention, larger is noisier.
+
+    Arguments are scalars or arrays, results are float64 arrays of the same shape.
+    """
 
     @property
     def ratio_min(self) -> float:
-        """ρ at which the picture counts as finished."""
+        """The lowest ρ, at which the picture is finished."""
         ...
 
     @property
     def ratio_max(self) -> float:
-        """ρ at which z is noise."""
+        """The highest ρ, at which z is practically pure noise."""
         ...
 
     def alpha(self, time: np.ndarray) -> np.ndarray:
-        """How much of the picture is in z."""
+        """α, the factor of the picture in z."""
         ...
 
     def sigma(self, time: np.ndarray) -> np.ndarray:
-        """How much unit noise is in z."""
+        """σ, the factor of the unit noise in z."""
         ...
 
     def time(self, ratio: np.ndarray) -> np.ndarray:
@@ -52,10 +55,10 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class VariancePreserving:
-    """DDPM's α² + σ² = 1, tabulated at times 0, 1, ..., T − 1 and interpolated in log ρ between (Ho et al. 2020).
+    """DDPM: α² + σ² = 1, tabulated at times 0, 1, ..., T − 1 and interpolated in log ρ (Ho et al. 2020).
 
     Attributes:
-        ratios: (T,) float64, rising: ρ at each time.
+        ratios: (T,) float64, increasing: ρ at each time.
     """
 
     ratios: np.ndarray
@@ -110,7 +113,7 @@ class Flow:
         return 1 - np.asarray(time, np.float64)
 
     def sigma(self, time: np.ndarray) -> np.ndarray:
-        """Time itself."""
+        """σ = t."""
         return np.asarray(time, np.float64)
 
     def time(self, ratio: np.ndarray) -> np.ndarray:
@@ -121,7 +124,7 @@ class Flow:
 def to_clean(
     prediction: Prediction, output: torch.Tensor, z: torch.Tensor, alpha: torch.Tensor, sigma: torch.Tensor
 ) -> torch.Tensor:
-    """x̂ from a model's output at z = α·x + σ·n; all of one shape or broadcastable."""
+    """The estimate x̂ from a model's output at z = α·x + σ·n; all of one shape or broadcastable."""
     if prediction is Prediction.CLEAN:
         return output
     if prediction is Prediction.NOISE:

@@ -1,4 +1,4 @@
-"""The second pass: all views sampled once more from a middle noise, agreeing through depth in place of crops."""
+"""The second pass: resamples all views from an intermediate noise ratio, consistent through depth instead of crops."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LAST = 8
 
 @dataclass(frozen=True)
 class Again:
-    """How the second pass runs.
+    """Settings of the second pass.
 
     Attributes:
-        strength: 0..1, how far back in log noise ratio to start.
-        steps: Model evaluations a view. With a codec that is not exact, views agree whenever the noise has halved.
-        batch: Most latents in one call.
+        strength: Where to start, 0..1 of the schedule in log noise ratio.
+        steps: Model evaluations per view. With a codec that is not exact, `agree` runs whenever the noise has halved.
+        batch: Most latents per call of the model.
         eta, order: See `sampler.Plan`.
-        rounds: Of `agree` at each step; the last one takes LAST times as many.
+        rounds: Iterations of `agree` at each step; the last step has LAST times as many.
     """
 
     strength: float = 0.5
@@ -42,12 +42,12 @@ class Again:
 
 @dataclass(frozen=True)
 class Shot:
-    """One view as the second pass takes it: an anchor or a side view.
+    """The input of the second pass for one view, an anchor or a side view.
 
     Attributes:
-        picture: (H, W, 3) float32 sRGB; its sides are multiples of the denoiser's `multiple`.
-        prompt, negative, guidance, seed: What it is sampled with.
-        held: (H, W) bool, the pixels that stay as they are (photos, finished levels); None for none.
+        picture: (H, W, 3) float32 sRGB in 0..1; its sides are multiples of the denoiser's `multiple`.
+        prompt, negative, guidance, seed: As for the first sampling.
+        held: (H, W) bool, pixels that must not change (photos, finished levels); None for none.
     """
 
     picture: np.ndarray
@@ -65,35 +65,35 @@ def refine_views(
     options: Again | None = None,
     report: Report | None = None,
 ) -> list[np.ndarray]:
-    """All views sampled again so that linked ones show the same.
+    """Resample all views so that linked ones are consistent.
 
     Args:
         denoiser: The model that made the pictures.
-        shots: The views, finer levels later.
-        links: Between views that overlap.
-        options: How it runs.
-        report: Progress and cancel.
+        shots: The views, from coarse to fine levels.
+        links: Between overlapping views.
+        options: Settings; the defaults if None.
+        report: Progress and cancellation.
 
     Returns:
-        (H, W, 3) float32 sRGB in steps of 1/255, a view each.
+        (H, W, 3) float32 sRGB in steps of 1/255 per view.
     """
     return _SecondPass(denoiser, shots, links, options or Again(), report or Report()).run()
 
 
 class _SecondPass:
-    """The state between steps: z/α of the views that are not held whole, and every view's last picture."""
+    """One run of `refine_views`: the pictures of all views, and the indices `open` of those not held entirely."""
 
     def __init__(
         self, denoiser: Denoiser, shots: Sequence[Shot], links: Sequence[Link], options: Again, report: Report
     ):
         self.denoiser, self.shots, self.links, self.options, self.report = denoiser, shots, links, options, report
         self.codec = CountingCodec(denoiser.codec, Cost())
-        # where views are compared: sparse matrices work on the CPU and on CUDA
+        # the device on which views are compared: sparse matrices are supported on the CPU and on CUDA
         self.home = denoiser.device if denoiser.device.type == "cuda" else torch.device("cpu")
         pictures = [torch.from_numpy(np.asarray(shot.picture, np.float32)) for shot in shots]
         self.given = [picture.permute(2, 0, 1).contiguous().to(self.home) for picture in pictures]
         self.masks = [None if shot.held is None else torch.from_numpy(shot.held).to(self.home) for shot in shots]
-        # views of one size side by side, so that they go through the model together
+        # order views by size, so that those of one size share batches
         free = [k for k, mask in enumerate(self.masks) if mask is None or not mask.all()]
         self.open = sorted(free, key=lambda k: self.given[k].shape)
         low, high = denoiser.schedule.ratio_min, denoiser.schedule.ratio_max
@@ -103,6 +103,7 @@ class _SecondPass:
         self.held: list[torch.Tensor] | None = None
 
     def run(self) -> list[np.ndarray]:
+        """Run all steps; returns the pictures, (H, W, 3) float32 sRGB per view."""
         steps = self.options.steps
         z = self._begin()
         last: list[torch.Tensor | None] = [None] * len(z)
@@ -133,6 +134,7 @@ class _SecondPass:
         return [x + float(self.ratios[0]) * noise[k].to(x) for k, x in zip(self.open, latents)]
 
     def _predict(self, z: list[torch.Tensor], ratio: float) -> list[torch.Tensor]:
+        """Guided estimates x̂ (C, h, w) of the open views, from their latents z/α (C, h, w) at noise ratio `ratio`."""
         answers: list[torch.Tensor] = []
         for part in self._batches(z):
             shots = [self.shots[k] for k in self.open[part]]
@@ -141,7 +143,7 @@ class _SecondPass:
         return answers
 
     def _held(self, guesses: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Every view's picture: the guess where it is open."""
+        """All views' pictures (3, H, W): the estimate where a pixel is free, the given one where it is held."""
         pictures = list(self.given)
         for k, guess in zip(self.open, guesses):
             mask = self.masks[k]
@@ -149,7 +151,7 @@ class _SecondPass:
         return pictures
 
     def _latents(self, raw: list[torch.Tensor], decoded, pictures) -> list[torch.Tensor]:
-        """Latents of what was agreed on; what the codec can't carry is not taken for a change."""
+        """Latents of the consistent pictures; differences of encodings exclude what the codec loses in both."""
         device = self.denoiser.device
         agreed = [pictures[k].to(device) for k in self.open]
         if self.codec.codec.exact:
@@ -158,14 +160,14 @@ class _SecondPass:
         return self._as_before(raw)
 
     def _as_before(self, raw: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Latents moved as they were when the views last agreed."""
+        """Latents with the change of the last comparison added again."""
         return raw if self.held is None else [x + change for x, change in zip(raw, self.held)]
 
     def _by_batch(self, work: Callable[[torch.Tensor], torch.Tensor], items: list[torch.Tensor]) -> list[torch.Tensor]:
         return [one for part in parts(items) for one in work(torch.stack(part))]
 
     def _batches(self, items: list[torch.Tensor]) -> list[slice]:
-        """Runs of items of one size, none longer than a batch."""
+        """Slices of consecutive items of equal size, with at most a batch each."""
         first, found = 0, []
         for i in range(1, len(items) + 1):
             if i == len(items) or i - first == self.options.batch or items[i].shape != items[first].shape:
@@ -174,7 +176,7 @@ class _SecondPass:
         return found
 
     def _noise(self, step: int) -> list[torch.Tensor]:
-        """White noise for every view; the coarser view of a link takes the finer one's where it goes."""
+        """White noise (C, h, w) for every view; in a link the coarser view takes the finer one's where they overlap."""
         codec = self.denoiser.codec
         sides = [tuple(side // codec.scale for side in picture.shape[1:]) for picture in self.given]
         noise = [draw((codec.channels, *own), s.seed, 10_000 + step) for own, s in zip(sides, self.shots)]
@@ -184,7 +186,7 @@ class _SecondPass:
         return noise
 
     def _finished(self, pictures: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Within 0..1 and in 8-bit steps, agreeing all the same: clipping and agreement in turn."""
+        """Pictures within 0..1, in 8-bit steps and consistent, by alternating clipping and `agree`."""
         for _ in range(4):
             if all(picture.min() >= 0 and picture.max() <= 1 for picture in pictures):
                 break

@@ -1,1 +1,1 @@
-"""Gaussian splats: the set, its rasterisers, the fit, the filters, and their files."""
+"""Gaussian splats: rasterisers on the CPU and on NVIDIA GPUs, and the fit of surfels to pictures."""

@@ -1,4 +1,10 @@
-"""The backward pass on the CPU, compiled: from the gradient of a picture to the gradients of every parameter."""
+"""The backward pass of the CPU rasteriser (compiled): from the gradients of a picture to those of all parameters.
+
+Two kernels do the work: `hit_gradients` goes from the picture to the table of `splat_projection`, and `chain` from the
+table to the parameters. In the functions below `row` or `rows` hold GRADIENTS values per splat (nine coefficients,
+opacity, linear RGB, one more), `axes`, `m` and the coefficients are as in `splat_projection`, and grad_x has the shape
+of x.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamzoom.splats.cpu_rasterizer import TILE, Hits, sum_pairs
+from dreamzoom.splats.cpu_rasterizer import Hits, sum_pairs
+from dreamzoom.splats.hit_gradients import hit_gradients
 from dreamzoom.splats.splat_projection import (
     GRADIENTS,
     apply_filter,
@@ -21,137 +28,22 @@ from dreamzoom.splats.splat_projection import (
 )
 from dreamzoom.splats.threads import run_chunks
 
-_HALF = np.float32(0.5)
-_ONE = np.float32(1)
-_TWO = np.float32(2)
-_ZERO = np.float32(0)
-_STOP = np.float32(1e-5)
-
-
-@compiled
-def _surfel_hit(s, dx, dy, grad_q, row):
-    """Add one hit's gradient of q = u² + v² to the nine coefficients of a surfel."""
-    z = _ONE / (s[8] + s[9] * dx + s[10] * dy)
-    u = z * (s[2] + s[3] * dx + s[4] * dy)
-    v = z * (s[5] + s[6] * dx + s[7] * dy)
-    grad_u = _TWO * z * u * grad_q
-    grad_v = _TWO * z * v * grad_q
-    grad_w = -_TWO * z * (u * u + v * v) * grad_q
-    row[0] += grad_u
-    row[1] += grad_u * dx
-    row[2] += grad_u * dy
-    row[3] += grad_v
-    row[4] += grad_v * dx
-    row[5] += grad_v * dy
-    row[6] += grad_w
-    row[7] += grad_w * dx
-    row[8] += grad_w * dy
-
-
-@compiled
-def _general_hit(s, dx, dy, grad_q, row):
-    """The same for the two quadratics of a Gaussian that is not flat, and for the pixel of its centre (slots 8, 13)."""
-    length = _ONE + dx * (s[5] + s[7] * dx + s[8] * dy) + dy * (s[6] + s[9] * dy)
-    q = (dx * (s[2] * dx + s[3] * dy) + s[4] * dy * dy) / length
-    up = grad_q / length
-    down = -grad_q * q / length
-    row[0] += up * dx * dx
-    row[1] += up * dx * dy
-    row[2] += up * dy * dy
-    row[3] += down * dx
-    row[4] += down * dy
-    row[5] += down * dx * dx
-    row[6] += down * dx * dy
-    row[7] += down * dy * dy
-    row[8] -= up * (_TWO * s[2] * dx + s[3] * dy) + down * (s[5] + _TWO * s[7] * dx + s[8] * dy)
-    row[13] -= up * (_TWO * s[4] * dy + s[3] * dx) + down * (s[6] + _TWO * s[9] * dy + s[8] * dx)
-
-
-@compiled
-def _pixel_back(x, y, hits, begin, first, tile_splats, table, grad, grad_alpha, behind, count, clear_at, entries):
-    """One pixel's hits, back to front. With b what lies behind hit j: ∂L/∂alpha_j = T_j · (g·c_j − g·b)."""
-    _, slot, alpha, _ = hits[0], hits[1], hits[2], hits[3]
-    end = begin + len(clear_at)
-    for hit in range(end - 1, begin - 1, -1):
-        i = tile_splats[first + slot[hit]]
-        s = table[i]
-        a = alpha[hit]
-        clear = clear_at[hit - begin]
-        shown = grad[0] * s[12] + grad[1] * s[13] + grad[2] * s[14] + grad_alpha
-        if i < count:
-            row = entries[first + slot[hit]]
-            grad_a = clear * (shown - behind)
-            grad_q = -_HALF * a * grad_a
-            dx, dy = np.float32(x) + _HALF - s[0], np.float32(y) + _HALF - s[1]
-            if s[15] == _ZERO:
-                _surfel_hit(s, dx, dy, grad_q, row)
-            else:
-                _general_hit(s, dx, dy, grad_q, row)
-            row[9] += grad_a * a / s[11]
-            weight = clear * a
-            row[10] += weight * grad[0]
-            row[11] += weight * grad[1]
-            row[12] += weight * grad[2]
-        behind = a * shown + (_ONE - a) * behind
-
-
-@compiled
-def hit_gradients(
-    begin, end, hits, columns, width, height, tile_start, tile_splats, table, background, count, grad_rgb, grad_alpha,
-    entries
-):  # fmt: skip
-    """Gradients of the table's columns 2 to 14, per entry of tile_splats, into entries (P, GRADIENTS), float32.
-
-    Args:
-        background: (3,) linear RGB.
-        count: Splats from this index on are frozen.
-        grad_rgb, grad_alpha: (H, W, 3) and (H, W), of the loss by the linear picture and its alpha.
-    """
-    start, alpha = hits[0], hits[2]
-    clear_at = np.empty(256, np.float32)
-    first = tile_start[begin]
-    for tile in range(begin, end):
-        left, top = (tile % columns) * TILE, (tile // columns) * TILE
-        for y in range(top, min(top + TILE, height)):
-            pixel = (tile - begin) * TILE * TILE + (y - top) * TILE - 1
-            for x in range(left, min(left + TILE, width)):
-                pixel += 1
-                grad = grad_rgb[y, x]
-                if grad[0] == _ZERO and grad[1] == _ZERO and grad[2] == _ZERO and grad_alpha[y, x] == _ZERO:
-                    continue
-                if start[pixel + 1] - start[pixel] > len(clear_at):
-                    clear_at = np.empty(2 * (start[pixel + 1] - start[pixel]), np.float32)
-                clear = _ONE
-                used = 0
-                for hit in range(start[pixel], start[pixel + 1]):
-                    clear_at[used] = clear
-                    clear -= clear * alpha[hit]
-                    used += 1
-                    if clear < _STOP:
-                        break
-                behind = grad[0] * background[0] + grad[1] * background[1] + grad[2] * background[2]
-                ends = start[pixel], first
-                _pixel_back(
-                    x,
-                    y,
-                    hits,
-                    *ends,
-                    tile_splats,
-                    table,
-                    grad,
-                    grad_alpha[y, x],
-                    behind,
-                    count,
-                    clear_at[:used],
-                    entries,
-                )
-
 
 @compiled
 def _filter_back(row, filtered, plain, chol, m_depth, tau, opacity, grad):
-    """Undo the 2D filter: row's gradients of the filtered coefficients become those of the plain ones, in grad (9,).
+    """Backward pass of the 2D filter: from gradients of the filtered coefficients to those of the unfiltered ones.
 
-    Returns the gradients of the plain opacity and of the centre's depth.
+    Args:
+        row: (GRADIENTS,) of the filtered coefficients and opacity.
+        filtered, plain: (9,) coefficients after and before the filter.
+        chol: (3,) from `splat_projection.pixel_filter`.
+        m_depth: Z-depth of the centre.
+        tau: Variance of the pixel filter, pixels².
+        opacity: Before the filter.
+        grad: (9,), written.
+
+    Returns:
+        The gradients of the unfiltered opacity and of the centre's z-depth.
     """
     l11, l21, l22 = chol[0], chol[1], chol[2]
     shrunk = opacity / (l11 * l22)
@@ -189,7 +81,10 @@ def _filter_back(row, filtered, plain, chol, m_depth, tau, opacity, grad):
 
 @compiled
 def _surfel_back(axes, m, s1, s2, d0, focal, grad, grad_axes, grad_m, grad_scales):
-    """From the nine plain coefficients to the axes (3, 3), the centre (3,) in camera axes and the log-scales."""
+    """From gradients of a surfel's nine unfiltered coefficients to those of axes (3, 3), centre (3,), log-scales (3,).
+
+    `d0` (3,) is the reference ray, `focal` is (fx, fy, 1); axes and centre are in camera axes.
+    """
     w = axes[0, 2] * m[0] + axes[1, 2] * m[1] + axes[2, 2] * m[2]
     alpha1 = axes[0, 0] * m[0] + axes[1, 0] * m[1] + axes[2, 0] * m[2]
     alpha2 = axes[0, 1] * m[0] + axes[1, 1] * m[1] + axes[2, 1] * m[2]
@@ -222,7 +117,10 @@ def _surfel_back(axes, m, s1, s2, d0, focal, grad, grad_axes, grad_m, grad_scale
 
 @compiled
 def _conic_back(row, plain, tau, opacity, grad):
-    """Undo the filter on a conic: gradients of (qxx, 2qxy, qyy) into grad[0:3]; returns the plain opacity's."""
+    """Backward pass of the filter on a conic: write the gradients of (qxx, 2qxy, qyy) to grad[0:3].
+
+    Returns the gradient of the unfiltered opacity.
+    """
     xx, xy, yy = plain[0], plain[1] / 2, plain[2]
     det = xx * yy - xy * xy
     grown = 1.0 + tau * (xx + yy) + tau * tau * det
@@ -238,7 +136,10 @@ def _conic_back(row, plain, tau, opacity, grad):
 
 @compiled
 def _general_back(axes, m, scales, focal, plain, grad, grad_axes, grad_m, grad_scales):
-    """From the two quadratics (grad[0:8]) and the centre's pixel (grad[8], grad[9]) to axes, centre and log-scales."""
+    """From gradients of the two quadratics (grad[0:8]) and of the centre's pixel position (grad[8], grad[9]).
+
+    Writes the gradients of axes (3, 3) and centre (3,) in camera axes, and of log-scales (3,).
+    """
     o, gx, gy = np.empty(3), np.empty(3), np.empty(3)
     for i in range(3):
         o[i] = -(axes[0, i] * m[0] + axes[1, i] * m[1] + axes[2, i] * m[2]) / scales[i]
@@ -270,7 +171,10 @@ def _general_back(axes, m, scales, focal, plain, grad, grad_axes, grad_m, grad_s
 
 @compiled
 def _quaternion_back(quaternion, length, rotation, grad_axes, g, out):
-    """From the axes in camera axes to the quaternion (wxyz, not assumed unit); g: (3, 3), scratch."""
+    """From gradients of the axes (3, 3) in camera axes to those of the quaternion, written to out (4,).
+
+    `quaternion` is (4,) wxyz of any `length`, `rotation` (3, 3) camera to frame, `g` (3, 3) scratch.
+    """
     for row in range(3):
         for column in range(3):
             g[row, column] = 0.0
@@ -291,7 +195,7 @@ def _quaternion_back(quaternion, length, rotation, grad_axes, g, out):
 def chain_splat(
     i, means, log_scales, quaternions, opacities, camera, width, height, tau, near, rows, scratch, out
 ):  # fmt: skip
-    """Row i of `chain`; scratch: the arrays that are made there."""
+    """Compute row i of `chain`; `scratch` holds the arrays allocated there."""
     rotation, centre, intrinsics = camera
     out_means, out_scales, out_quaternions, out_logits = out
     m, grad_m, scales, grad_scales, axes, grad_axes, turn, chol, plain, filtered, grad, row = scratch
@@ -341,12 +245,13 @@ def chain_splat(
 
 @compiled
 def chain(begin, end, means, log_scales, quaternions, opacities, camera, width, height, tau, near, seen, rows, out):
-    """Rows begin:end of out: gradients of means, log-scales, quaternions and logit-opacities from those of the table.
+    """Compute rows begin:end of the gradients of means, log-scales, quaternions and logit-opacities.
 
     Args:
-        seen: (N,) bool: splats that have hits at all.
-        rows: (N, GRADIENTS) float32, summed `hit_gradients`.
-        out: ((N, 3), (N, 3), (N, 4), (N,)) float32, zero at entry.
+        means, log_scales, quaternions, opacities, camera, width, height, tau, near: As in `splat_projection.project`.
+        seen: (N,) bool: splats that overlap any tile; the others are skipped.
+        rows: (N, GRADIENTS) float32, `hit_gradients` summed per splat.
+        out: Arrays (N, 3), (N, 3), (N, 4), (N,) float32, zero at entry.
     """
     splats = means, log_scales, quaternions, opacities
     vectors = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
@@ -359,7 +264,7 @@ def chain(begin, end, means, log_scales, quaternions, opacities, camera, width, 
 
 @dataclass(frozen=True)
 class Gradients:
-    """Of a loss, by the parameters of N splats, float32; shapes as in `Gaussians`, rgb_linear (N, 3)."""
+    """Gradients of a loss by the parameters of N splats, float32; shapes as in `Gaussians`, rgb_linear (N, 3)."""
 
     means: np.ndarray
     log_scales: np.ndarray
@@ -369,13 +274,13 @@ class Gradients:
 
 
 def gradients(splats, hits: Hits, camera_arrays, tau, near, background, grad_rgb, grad_alpha, count=None) -> Gradients:
-    """The whole way back.
+    """The complete backward pass.
 
     Args:
-        splats: What was rendered (`Gaussians`); its own opacities were used.
-        hits: What `cpu_rasterizer.find_hits` gave.
+        splats: The rendered `Gaussians`, with their own opacities.
+        hits: From `cpu_rasterizer.find_hits`.
         camera_arrays, tau, near, background: As in the forward pass.
-        grad_rgb, grad_alpha: (H, W, 3) and (H, W) float32: of the loss, by the linear picture and its alpha.
+        grad_rgb, grad_alpha: (H, W, 3) and (H, W) float32, of the loss by the linear picture and its alpha.
         count: Only the first `count` splats get gradients; None for all.
     """
     count = len(splats) if count is None else count

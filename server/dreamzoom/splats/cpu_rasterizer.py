@@ -1,8 +1,11 @@
-"""The rasteriser on the CPU, compiled: tiles, per-pixel lists of exact hits, blending, and the backward pass.
+"""The CPU rasteriser (compiled): tile binning, exact hits per pixel, blending, and its transpose.
 
-Every splat is written into the pixels that it covers, tile by tile; a pixel's hits are then sorted by their own depth
-and blended front to back in linear light. What a tile writes belongs to it alone (gradients lie per pair of splat and
-tile until they are summed), so any number of threads gives the same bits.
+For each tile the hits of its splats are collected per pixel, sorted by their own depth, and blended front to back in
+linear light. Each tile writes only its own data (gradients are stored per pair of splat and tile until they are
+summed), so the result is bit-identical for any number of threads.
+
+Kernels take `begin, end`, a range of tiles or rows, and arrays: `table` (N, COLUMNS) float32 and `box` (N, 4) int32 of
+`splat_projection`, and the arrays of `Tiles`. Pixels are numbered tile by tile, 256 per tile.
 """
 
 from __future__ import annotations
@@ -25,12 +28,12 @@ _STOP = np.float32(1e-5)
 
 @dataclass(frozen=True)
 class Tiles:
-    """Which splats touch which tile: a list of pairs, by splat for the sums and by tile for the work.
+    """The pairs of splats and tiles that overlap, ordered by splat ("pairs") and by tile ("entries").
 
     Attributes:
-        columns, rows: Tiles across and down.
+        columns, rows: Number of tiles across and down.
         pair_start: (N + 1,) int64: the pairs of splat i are pair_start[i] : pair_start[i + 1].
-        tile_start: (tiles + 1,) int64 into tile_splats: the entries of each tile, in the splats' order.
+        tile_start: (tiles + 1,) int64: the entries of tile t are tile_start[t] : tile_start[t + 1], ordered by splat.
         tile_splats: (pairs,) int32, the splat of each entry.
         pair_entry: (pairs,) int32, the entry of each pair.
     """
@@ -45,6 +48,7 @@ class Tiles:
 
 @compiled
 def _count_pairs(box, pair_start, tile_start, columns):
+    """Fill pair_start (N + 1,) and write the number of entries of each tile t to tile_start[t + 1]."""
     for i in range(len(box)):
         pairs = 0
         if box[i, 1] > box[i, 0]:
@@ -57,6 +61,7 @@ def _count_pairs(box, pair_start, tile_start, columns):
 
 @compiled
 def _fill_pairs(box, pair_start, cursor, columns, tile_splats, pair_entry):
+    """Fill tile_splats and pair_entry (pairs,); cursor (tiles,) int64 is each tile's first entry, advanced in place."""
     for i in range(len(box)):
         pair = pair_start[i]
         if box[i, 1] <= box[i, 0]:
@@ -71,7 +76,7 @@ def _fill_pairs(box, pair_start, cursor, columns, tile_splats, pair_entry):
 
 
 def bin_tiles(box: np.ndarray, width: int, height: int) -> Tiles:
-    """Sort the boxes (N, 4) of `splat_projection` into tiles."""
+    """Assign splats to the tiles that their boxes (N, 4) overlap; width and height of the image in pixels."""
     columns, rows = -(-width // TILE), -(-height // TILE)
     pair_start = np.zeros(len(box) + 1, np.int64)
     tile_start = np.zeros(columns * rows + 1, np.int64)
@@ -85,6 +90,7 @@ def bin_tiles(box: np.ndarray, width: int, height: int) -> Tiles:
 
 @compiled
 def _grown(array, used):
+    """A copy of about twice the length that keeps the first `used` items."""
     bigger = np.empty(2 * len(array) + 1024, array.dtype)
     bigger[:used] = array[:used]
     return bigger
@@ -92,7 +98,10 @@ def _grown(array, used):
 
 @compiled
 def _sort_hits(depth, alpha, pair, begin, end):
-    """Shell sort by depth, equal depths by pair; for the usual handful of hits that is an insertion sort."""
+    """Sort hits begin:end of three parallel arrays in place by depth, then by pair.
+
+    Shell sort; for few hits, the usual case, it is an insertion sort.
+    """
     for gap in (701, 301, 132, 57, 23, 10, 4, 1):
         if gap > 1 and end - begin <= 2 * gap:
             continue
@@ -107,7 +116,20 @@ def _sort_hits(depth, alpha, pair, begin, end):
 
 @compiled
 def _hits_of_splat(s, x0, x1, y0, y1, near, base, out_depth, out_alpha, out_pixel, used):
-    """Append the hits of one splat (its row `s` of project's table) in one tile; returns the new count."""
+    """Append the hits of one splat in the pixels x0:x1, y0:y1 of one tile.
+
+    Args:
+        s: (COLUMNS,) float32, the splat's row of the table.
+        x0, x1, y0, y1: Pixels to test, ends exclusive.
+        near: Z-depth of the near plane.
+        base: Number of the tile's first pixel.
+        out_depth, out_alpha: float32, z-depth and alpha of each hit, filled from index `used` on.
+        out_pixel: int32, number of each hit's pixel.
+        used: Number of hits so far.
+
+    Returns:
+        The new number of hits.
+    """
     opacity = s[11]
     flat = s[15] == _ZERO
     for y in range(y0, y1):
@@ -136,11 +158,11 @@ def _hits_of_splat(s, x0, x1, y0, y1, near, base, out_depth, out_alpha, out_pixe
 
 @compiled
 def gather_hits(begin, end, columns, width, height, tile_start, tile_splats, table, box, near):
-    """The hits of the tiles begin:end, by pixel and front to back.
+    """The hits in the tiles begin:end (a chunk), ordered by pixel and front to back.
 
     Returns:
-        start: (pixels + 1,) int32: hits of the chunk's pixel (tile-major, 256 a tile) are start[i] : start[i + 1].
-        slot: (hits,) int32: the entry of tile_splats, counted from the chunk's first.
+        start: (pixels + 1,) int32: the hits of the chunk's pixel i are start[i] : start[i + 1].
+        slot: (hits,) int32: the entry in tile_splats, relative to the chunk's first.
         alpha: (hits,) float32.
         depth: (hits,) float32, z-depth.
     """
@@ -193,7 +215,15 @@ def gather_hits(begin, end, columns, width, height, tile_start, tile_splats, tab
 def blend(
     begin, end, hits, columns, width, height, tile_start, tile_splats, table, background, rgb, alpha_out, depth_out
 ):
-    """Front to back in linear light: rgb (H, W, 3), alpha (H, W), mean hit depth (H, W; infinite where nothing is)."""
+    """Blend the hits of a chunk front to back in linear light.
+
+    Args:
+        hits: The result of `gather_hits` for this chunk.
+        background: (3,) float32 linear RGB.
+        rgb: (H, W, 3) float32, written: linear light over the background.
+        alpha_out: (H, W) float32, written.
+        depth_out: (H, W) float32, written: mean z-depth of the hits; infinite without hits.
+    """
     start, slot, alpha, depth = hits
     first = tile_start[begin]
     for tile in range(begin, end):
@@ -223,7 +253,7 @@ def blend(
 
 @compiled
 def spread(begin, end, hits, columns, width, height, tile_start, residual, weight, entries):
-    """Each hit's share of its pixel's residual (H, W, 3) and weight (H, W), summed per entry into (P, 4)."""
+    """Add each hit's weight times its pixel's residual (H, W, 3) and weight (H, W) to `entries` (pairs, 4)."""
     start, slot, alpha, _ = hits
     first = tile_start[begin]
     for tile in range(begin, end):
@@ -246,7 +276,7 @@ def spread(begin, end, hits, columns, width, height, tile_start, residual, weigh
 
 @compiled
 def sum_pairs(begin, end, pair_start, pair_entry, entries, sums):
-    """Rows begin:end of sums (N, C): the entries of each splat added up, in the order of its pairs."""
+    """Add up the entries (pairs, C) of each splat to rows begin:end of sums (N, C), in the order of its pairs."""
     for i in range(begin, end):
         for pair in range(pair_start[i], pair_start[i + 1]):
             for k in range(entries.shape[1]):
@@ -255,13 +285,13 @@ def sum_pairs(begin, end, pair_start, pair_entry, entries, sums):
 
 @dataclass(frozen=True)
 class Hits:
-    """A view's hits, kept between the forward and the backward pass.
+    """All hits of a view, kept between the forward and the backward pass.
 
     Attributes:
-        width, height: Of the picture.
+        width, height: Of the picture, in pixels.
         table: (N, COLUMNS) float32 of `splat_projection`.
-        tiles: The pairs.
-        chunks: One tuple of `gather_hits` per chunk of tiles.
+        tiles: The pairs of splats and tiles.
+        chunks: The results of `gather_hits`, one per chunk of tiles.
     """
 
     width: int
@@ -272,7 +302,7 @@ class Hits:
 
     @property
     def count(self) -> int:
-        """All hits of the picture."""
+        """The number of hits in the picture."""
         return sum(len(chunk[1]) for chunk in self.chunks)
 
     def run(self, kernel, *arguments) -> list:
@@ -284,7 +314,13 @@ class Hits:
 
 
 def find_hits(table: np.ndarray, box: np.ndarray, width: int, height: int, near: float) -> Hits:
-    """Where each pixel's ray meets the splats of `splat_projection`'s table, in order."""
+    """Find the hits of every pixel, sorted by depth.
+
+    Args:
+        table, box: (N, COLUMNS) and (N, 4), of `splat_projection.project`.
+        width, height: Of the picture, in pixels.
+        near: Z-depth of the near plane.
+    """
     tiles = bin_tiles(box, width, height)
     size = tiles.columns * tiles.rows
     arguments = (tiles.columns, width, height, tiles.tile_start, tiles.tile_splats, table, box, np.float32(near))
@@ -300,12 +336,15 @@ def blend_hits(hits: Hits, background: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def spread_colour(hits: Hits, residual: np.ndarray, weight: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The transposed blend: per splat Σ w·residual (N, 3) and Σ w·weight (N,) over its hits, w its share of the pixel.
+    """The transpose of blending: per splat Σ w·residual (N, 3) and Σ w·weight (N,) over its hits.
+
+    w is the hit's blending weight, its alpha times the transmittance in front of it.
 
     Args:
+        hits: Of the view.
         residual: (H, W, 3) float32.
         weight: (H, W) float32.
-        count: N, the rows of the table.
+        count: N, the number of rows of the table.
     """
     entries = np.zeros((len(hits.tiles.tile_splats), 4), np.float32)
     hits.run(spread, residual, weight, entries)

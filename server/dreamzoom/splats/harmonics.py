@@ -1,7 +1,7 @@
-"""Spherical harmonics up to degree 3, compiled: a splat's colour seen from a direction.
+"""Evaluation of spherical harmonics up to degree 3 (compiled): view-dependent colours of splats.
 
-The basis is that of `core.spherical_harmonics`. Its constants keep their names here, on which the
-digest of the compiled kernels' sources depends.
+The basis is that of `core.spherical_harmonics`. The constants are imported under the names that enter the digest of the
+kernels' sources.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dreamzoom.splats.splat_projection import compiled
 
 @compiled
 def _basis(terms, x, y, z, value):
-    """The first `terms` functions of the unit direction (x, y, z) into value (16,)."""
+    """Write the first `terms` (1, 4, 9 or 16) basis functions at the unit direction (x, y, z) to value (16,)."""
     value[0] = SH_C0
     if terms >= 4:
         value[1], value[2], value[3] = -_C1 * y, _C1 * z, -_C1 * x
@@ -34,7 +34,7 @@ def _basis(terms, x, y, z, value):
 
 @compiled
 def _linear(colour):
-    """Decode sRGB to linear light, negative values to black, broken ones to NaN."""
+    """Decode an sRGB value to linear light; negative values give 0, NaN and infinite ones NaN."""
     if not np.isfinite(colour):
         return np.nan
     if colour <= 0.0:
@@ -46,7 +46,13 @@ def _linear(colour):
 
 @compiled
 def shade(begin, end, means, sh, centre, rgb_linear):
-    """Rows begin:end of rgb_linear (N, 3) float32: sh (N, K, 3) seen from `centre` (3,), in linear light."""
+    """Compute rows begin:end of rgb_linear (N, 3) float32: colours in linear light, seen from the camera.
+
+    Args:
+        means: (N, 3) float32, in the frame.
+        sh: (N, K, 3) float32 coefficients of the sRGB colour.
+        centre: (3,) float64, the camera's centre in the frame.
+    """
     value, way = np.zeros(16), np.zeros(3)
     terms = sh.shape[1]
     for i in range(begin, end):

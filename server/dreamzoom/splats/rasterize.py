@@ -1,8 +1,8 @@
-"""One way to see splats: `rasterize(splats, camera) -> rgb, alpha, depth`, whatever computes it.
+"""Rendering of splats: `rasterize(splats, camera)` gives colour, alpha and depth, with a choice of backends.
 
-The image model is the one that Blender computes: opacity · exp(−(u² + v²) / 2) where the ray meets the surfel, cut at
-2.5 standard deviations, hits ordered by their own depth in each pixel, blended in linear light, encoded to sRGB at the
-end.
+The image model is the one that Blender computes: a hit has alpha = opacity · exp(−(u² + v²) / 2) where the ray meets
+the surfel, cut off at 2.5 standard deviations; hits are sorted by their own depth in each pixel and blended in linear
+light; the result is encoded to sRGB.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE, see
 
 @dataclass(frozen=True)
 class Raster:
-    """What a camera sees.
+    """A rendered picture.
 
     Attributes:
-        rgb: (H, W, 3) float32, sRGB (linear light if asked for), over the background.
+        rgb: (H, W, 3) float32, sRGB (or linear light if requested), over the background.
         alpha: (H, W) float32 in 0..1.
-        depth: (H, W) float32, mean z-depth of what is hit; infinite where nothing is.
+        depth: (H, W) float32, alpha-weighted mean z-depth of the hits in the frame's units; infinite without hits.
     """
 
     rgb: np.ndarray
@@ -50,16 +50,16 @@ def rasterize(
     """Render splats.
 
     Args:
-        splats: In the frame in which the camera stands.
+        splats: In the frame that the camera is placed in.
         camera: The camera.
-        background_rgb: (3,) sRGB behind everything.
-        backend: "cpu", "gpu" (an NVIDIA GPU), "torch" (the plain twin, slow), or "auto": the GPU where there is one,
-            else the CPU. All show the same.
-        opacity_scale: Factor on the opacities, one or (N,): for fading.
+        background_rgb: (3,) sRGB background colour.
+        backend: "cpu", "gpu" (an NVIDIA GPU), "torch" (slow reference implementation), or "auto": the GPU if there is
+            one, else the CPU. All give the same picture up to rounding.
+        opacity_scale: Factor on the opacities, a number or (N,), for fading.
         linear: Return linear light instead of sRGB.
-        antialias: Widen every splat by the pixel (and thin it as much), so that small splats do not flicker.
+        antialias: Convolve every splat with the pixel filter (keeping its mass), so that small splats do not flicker.
         samples: Samples per pixel along each side, averaged in linear light.
-        near: Z-depth of the near plane.
+        near: Z-depth of the near plane, in the frame's units.
     """
     if backend not in ("auto", "cpu", "gpu", "torch"):
         raise ValueError(f"backend: must be auto, cpu, gpu or torch, not {backend!r}")
@@ -82,7 +82,7 @@ def rasterize(
 
 
 def _card(backend: str, splats: Gaussians, camera: Camera):
-    """The GPU that is to be used, or None."""
+    """The GPU to use, or None for another backend. Raises ValueError if "gpu" is requested but can't be used."""
     if backend not in ("auto", "gpu"):
         return None
     card, obstacle = probe.card(), probe.obstacle()
@@ -98,7 +98,7 @@ def _card(backend: str, splats: Gaussians, camera: Camera):
 
 
 def _by_twin(splats, camera, opacities, background, tau, near):
-    """The same by `torch_reference`, in float64."""
+    """Render with `torch_reference` in float64; arguments and results as for the other backends."""
     import torch
 
     from dreamzoom.splats import torch_reference
@@ -116,7 +116,7 @@ def _by_twin(splats, camera, opacities, background, tau, near):
 
 
 def _averaged(rgb, alpha, depth, samples):
-    """Means over samples × samples blocks; the depth's weighted by alpha."""
+    """Means of rgb, alpha and depth over samples × samples blocks; depth is weighted by alpha."""
     small_alpha = averaged(alpha, samples)
     with np.errstate(divide="ignore", invalid="ignore"):
         weighted = averaged(np.where(alpha > 0, alpha * depth, 0), samples) / small_alpha

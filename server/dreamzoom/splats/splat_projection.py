@@ -1,4 +1,4 @@
-"""One camera's view of every splat, compiled: parameters in, the few numbers that a pixel needs out; and the way back.
+"""Projection of splats for one camera (compiled): from parameters to the coefficients that pixels evaluate.
 
 A surfel with centre m, unit axes t1, t2, normal n (camera axes) and standard deviations s1, s2 meets the ray
 d = (x, y, 1) at z-depth z, where with C = n / (n·m), A = (t1 − (t1·m) C) / s1 and B likewise
@@ -6,14 +6,17 @@ d = (x, y, 1) at z-depth z, where with C = n / (n·m), A = (t1 − (t1·m) C) / 
     1/z = C·d,  u = z A·d,  v = z B·d,  alpha = opacity · exp(−(u² + v²) / 2).
 
 (The ray-splat intersection of Huang et al. 2024, "2D Gaussian Splatting", eq. 8 to 10, solved for one plane.) All three
-are affine in the pixel, so nine numbers do, taken relative to the centre's own pixel to keep float32 exact. A Gaussian
-that is not flat uses its smallest squared distance along the ray, |o×r|²/|r|² with o = −S⁻¹Rᵀm and r = S⁻¹Rᵀd: a ratio
-of two quadratics in the pixel.
+are affine in the pixel position, so nine coefficients suffice, relative to the pixel of the centre for accuracy in
+float32. A Gaussian that is not flat uses its smallest squared distance along the ray, |o×r|²/|r|² with o = −S⁻¹Rᵀm and
+r = S⁻¹Rᵀd: a ratio of two quadratics in the pixel position.
 
-Antialiasing convolves a splat with a Gaussian pixel of variance tau (in pixels²), keeping its mass: the 2D filter of
-Mip-Splatting (Yu et al. 2024), done in the surfel's own plane, where it only changes A, B and the opacity; and the
-slope of the depth becomes that of the surfel's mass which lands on each pixel, c' = (1 + tau·KᵀK)⁻¹ c with
-K = ∂(u, v)/∂pixel, so that a surfel seen edge-on does not reach farther than it is.
+Antialiasing convolves a splat with a Gaussian pixel filter of variance tau (in pixels²) and keeps its mass: the 2D
+filter of Mip-Splatting (Yu et al. 2024), applied in the surfel's plane, where it changes only A, B and the opacity. The
+slope of the depth becomes that of the part of the surfel's mass that falls on each pixel, c' = (1 + tau·KᵀK)⁻¹ c with
+K = ∂(u, v)/∂pixel, so that a surfel seen edge-on does not extend in depth beyond its size.
+
+In this module m is the centre (3,) in camera axes, `axes` (3, 3) has the local axes in camera axes as columns, lengths
+are in the frame's units, (d0x, d0y, 1) is the reference ray, fx and fy are in pixels; scratch arrays are float64.
 """
 
 from __future__ import annotations
@@ -22,20 +25,24 @@ import numba
 import numpy as np
 
 CUT = 2.5
-"""Where a splat ends, in standard deviations: the half-size of the quad that Blender shows."""
+"""Cut-off radius of a splat in standard deviations: the half-size of the quad that Blender shows."""
 FLAT = 1e-2
-"""A splat whose third scale is below this share of its smaller other one is a surfel."""
+"""A splat is a surfel if its third scale is below this fraction of the smaller of the other two."""
 COLUMNS = 16
-"""Per splat: x, y of its pixel; nine coefficients; opacity; linear RGB; 0 for a surfel, else the centre's z-depth."""
+"""Columns per splat: pixel position x, y of the reference ray; nine coefficients; opacity; linear RGB; 0 for a surfel,
+else the centre's z-depth."""
 GRADIENTS = 14
-"""Per splat: the nine coefficients, opacity, linear RGB, and one more for Gaussians that are not flat."""
+"""Gradients per splat: of the nine coefficients, opacity, linear RGB, and one more for Gaussians that are not flat."""
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @compiled
 def rotation_of(quaternion, camera_rotation, out):
-    """The own axes in camera axes, as columns (3, 3) of `out`; returns the quaternion's length."""
+    """Write the local axes in camera axes to the columns of `out` (3, 3); return the quaternion's length.
+
+    `quaternion` is (4,) wxyz of any length; `camera_rotation` is (3, 3), camera to frame. A zero length leaves `out`.
+    """
     w, x, y, z = float(quaternion[0]), float(quaternion[1]), float(quaternion[2]), float(quaternion[3])
     length = np.sqrt(w * w + x * x + y * y + z * z)
     if not length > 0.0:
@@ -57,7 +64,7 @@ def rotation_of(quaternion, camera_rotation, out):
 
 @compiled
 def reference(m, crossing, intrinsics, width, height):
-    """The ray to which coefficients are relative: the centre's, or the picture's middle if that is behind us."""
+    """The reference ray's x and y: through the centre, or the image's middle if the surfel crosses the near plane."""
     if crossing:
         return (0.5 * width - intrinsics[2]) / intrinsics[0], (0.5 * height - intrinsics[3]) / intrinsics[1]
     return m[0] / m[2], m[1] / m[2]
@@ -65,9 +72,10 @@ def reference(m, crossing, intrinsics, width, height):
 
 @compiled
 def _extents(coefficients, flat, x0, y0, width, height, box):
-    """The pixels (columns, rows, ends exclusive) in which q < CUT²: the bounds of a conic; all if it is no ellipse.
+    """Write to `box` (4,) the bounds of the pixels in which q < CUT²: columns, then rows, ends exclusive.
 
-    As δᵀAδ − 2h·δ < k with δ from the pixel (x0, y0): for a surfel u² + v² < CUT²/z², else N < CUT² L.
+    The condition is δᵀAδ − 2h·δ < k with δ from the pixel position (x0, y0): for a surfel u² + v² < CUT²/z², else
+    N < CUT² L with q = N / L. If the conic is not an ellipse, the box is the whole image.
     """
     s, cut = coefficients, CUT * CUT
     if flat:
@@ -93,7 +101,10 @@ def _extents(coefficients, flat, x0, y0, width, height, box):
 
 @compiled
 def surfel(axes, m, s1, s2, d0x, d0y, fx, fy, out):
-    """The nine unfiltered coefficients of a surfel into out[0:9]; False where it is seen edge-on."""
+    """Write the nine unfiltered coefficients of a surfel to out[0:9]; return False if it is seen edge-on.
+
+    They are u/z, v/z and 1/z, each as value at the reference ray and slopes per pixel in x and y.
+    """
     w = axes[0, 2] * m[0] + axes[1, 2] * m[1] + axes[2, 2] * m[2]
     length = np.sqrt(m[0] * m[0] + m[1] * m[1] + m[2] * m[2])
     if abs(w) <= 1e-4 * length:
@@ -120,7 +131,10 @@ def surfel(axes, m, s1, s2, d0x, d0y, fx, fy, out):
 
 @compiled
 def pixel_filter(coefficients, m_depth, tau, chol):
-    """The 2D filter: S = I + tau·K·Kᵀ, K = ∂(u, v)/∂pixel at the centre; its Cholesky factor (l11, l21, l22)."""
+    """Write the Cholesky factor (l11, l21, l22) of the 2D filter S = I + tau·K·Kᵀ, K = ∂(u, v)/∂pixel, to `chol` (3,).
+
+    K is taken at the centre, of z-depth `m_depth`.
+    """
     scale = tau * m_depth * m_depth
     ax, ay, bx, by = coefficients[1], coefficients[2], coefficients[4], coefficients[5]
     chol[0] = np.sqrt(1.0 + scale * (ax * ax + ay * ay))
@@ -130,7 +144,7 @@ def pixel_filter(coefficients, m_depth, tau, chol):
 
 @compiled
 def flattened(coefficients, m_depth, tau, x, y):
-    """(1 + tau·KᵀK)⁻¹ (x, y)."""
+    """(1 + tau·KᵀK)⁻¹ applied to the vector (x, y); K as in `pixel_filter`."""
     scale = tau * m_depth * m_depth
     ax, ay, bx, by = coefficients[1], coefficients[2], coefficients[4], coefficients[5]
     xx, xy, yy = 1.0 + scale * (ax * ax + bx * bx), scale * (ax * ay + bx * by), 1.0 + scale * (ay * ay + by * by)
@@ -140,7 +154,7 @@ def flattened(coefficients, m_depth, tau, x, y):
 
 @compiled
 def apply_filter(coefficients, m_depth, tau, chol):
-    """The filtered coefficients, in place."""
+    """Apply the filter to the nine coefficients in place; `chol` is from `pixel_filter`."""
     slope = flattened(coefficients, m_depth, tau, coefficients[7], coefficients[8])
     coefficients[7], coefficients[8] = slope
     for slot in range(3):
@@ -150,7 +164,10 @@ def apply_filter(coefficients, m_depth, tau, chol):
 
 @compiled
 def general(axes, m, scales, fx, fy, out):
-    """The two quadratics of a Gaussian that is not flat: (qxx, 2qxy, qyy), (px, py, pxx, 2pxy, pyy), 0."""
+    """Write the two quadratics of a Gaussian that is not flat to out[0:9], in pixels from the centre's.
+
+    (qxx, 2qxy, qyy) of N, (px, py, pxx, 2pxy, pyy) of L = 1 + …, and 0; the squared distance is N / L.
+    """
     o = np.empty(3)
     gx = np.empty(3)
     gy = np.empty(3)
@@ -175,7 +192,7 @@ def general(axes, m, scales, fx, fy, out):
 
 @compiled
 def _filter_general(out, tau):
-    """The same filter on a conic: Q' = (Q⁻¹ + tau)⁻¹; returns the factor on the opacity, √(det Q'/det Q)."""
+    """Apply the filter to the conic Q in out[0:3]: Q' = (Q⁻¹ + tau)⁻¹; return the opacity factor √(det Q'/det Q)."""
     xx, xy, yy = out[0], out[1] / 2, out[2]
     det = xx * yy - xy * xy
     grown = 1.0 + tau * (xx + yy) + tau * tau * det
@@ -187,13 +204,13 @@ def _filter_general(out, tau):
 
 @compiled
 def is_surfel(log_scales):
-    """Whether the third axis is a normal and not a third extent."""
+    """Whether a splat with these log-scales (3,) is flat along its third axis."""
     return log_scales[2] < min(log_scales[0], log_scales[1]) + np.log(FLAT)
 
 
 @compiled
 def _placed(mean, log_scales, rgb, rotation, centre, m, scales):
-    """The centre in camera axes into m (3,), the standard deviations into scales (3,); False if not all is finite."""
+    """Write the centre in camera axes to m (3,) and standard deviations to scales (3,); False if any is not finite."""
     finite = True
     for k in range(3):
         m[k] = 0.0
@@ -206,7 +223,7 @@ def _placed(mean, log_scales, rgb, rotation, centre, m, scales):
 
 @compiled
 def _shape(flat, crossing, axes, m, scales, d0x, d0y, fx, fy, tau, chol, coefficients):
-    """The filtered coefficients; returns the factor on the opacity, 0 where a surfel is seen edge-on."""
+    """Write the filtered coefficients (9,); return the factor on the opacity, 0 if a surfel is seen edge-on."""
     if not flat:
         general(axes, m, scales, fx, fy, coefficients)
         return _filter_general(coefficients, tau) if tau > 0.0 else 1.0
@@ -221,7 +238,7 @@ def _shape(flat, crossing, axes, m, scales, d0x, d0y, fx, fy, tau, chol, coeffic
 
 @compiled
 def _deepest(flat, axes, m, scales):
-    """The largest z-depth that a splat reaches."""
+    """The largest z-depth within CUT standard deviations."""
     depth2 = 0.0
     for k in range(2 if flat else 3):
         depth2 += (CUT * scales[k] * axes[2, k]) ** 2
@@ -230,7 +247,7 @@ def _deepest(flat, axes, m, scales):
 
 @compiled
 def _row(x, y, coefficients, opacity, rgb, kind, out):
-    """One row of the table."""
+    """Write one row (COLUMNS,) of the table."""
     out[0], out[1] = x, y
     for slot in range(9):
         out[2 + slot] = coefficients[slot]
@@ -244,7 +261,7 @@ def _row(x, y, coefficients, opacity, rgb, kind, out):
 def project_splat(
     i, means, log_scales, quaternions, opacities, rgb_linear, camera, width, height, tau, near, scratch, out, box
 ):
-    """Row i of `project`; scratch: (3,), (3,), (3, 3), (9,) and (3,) float64."""
+    """Compute row i of `project`; `scratch` holds float64 arrays (3,), (3,), (3, 3), (9,) and (3,)."""
     rotation, centre, intrinsics = camera
     m, scales, axes, coefficients, chol = scratch
     fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
@@ -277,15 +294,16 @@ def project_splat(
 def project(
     begin, end, means, log_scales, quaternions, opacities, rgb_linear, camera, width, height, tau, near, out, box
 ):
-    """Fill rows begin:end of out (N, COLUMNS) float32 and box (N, 4) int32 (columns, then rows, ends exclusive).
+    """Compute rows begin:end of out (N, COLUMNS) float32 and box (N, 4) int32 (columns, then rows, ends exclusive).
 
     Args:
         means, log_scales, quaternions: As in `Gaussians`.
         opacities: (N,) float32 in 0..1.
         rgb_linear: (N, 3) float32, linear light.
-        camera: ((3, 3) camera to frame, (3,) centre, (fx, fy, cx, cy)), float64.
+        camera: ((3, 3) camera to frame, (3,) centre in the frame, (fx, fy, cx, cy) in pixels), float64.
+        width, height: Of the image, in pixels.
         tau: Variance of the pixel filter, pixels².
-        near: Splats wholly nearer than this z-depth get an empty box, as do those not seen or not finite.
+        near: Splats entirely nearer than this z-depth get an empty box, as do invisible ones and those not finite.
     """
     splats = means, log_scales, quaternions, opacities, rgb_linear
     scratch = np.empty(3), np.empty(3), np.empty((3, 3)), np.empty(9), np.empty(3)

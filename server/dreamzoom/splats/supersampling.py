@@ -1,4 +1,4 @@
-"""Pictures of several samples a pixel: means over a pixel's samples, and a pixel's share for each of them."""
+"""Supersampled pictures: averaging over the samples of each pixel, and the adjoint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def averaged(values: np.ndarray, samples: int) -> np.ndarray:
-    """Means over samples × samples blocks of (H, W, ...)."""
+    """Means over samples × samples blocks: (H · samples, W · samples, ...) to (H, W, ...)."""
     if samples == 1:
         return values
     height, width = values.shape[0] // samples, values.shape[1] // samples
@@ -14,5 +14,5 @@ def averaged(values: np.ndarray, samples: int) -> np.ndarray:
 
 
 def repeated(values: np.ndarray, samples: int) -> np.ndarray:
-    """Every pixel samples × samples times, as if each had its share."""
+    """The adjoint of `averaged`: repeats each pixel samples × samples times, divided by samples²."""
     return values if samples == 1 else values.repeat(samples, 0).repeat(samples, 1) / np.float32(samples * samples)

@@ -1,7 +1,7 @@
 """Runs compiled kernels on all cores.
 
-The kernels release the GIL and own what they write, so plain Python threads drive them. numba's own parallel layers
-stay unused: the one that every platform has ends the process when two threads enter it at once.
+The kernels release the GIL and write to disjoint memory, so Python threads can call them. numba's parallel layers are
+not used: the one available on every platform terminates the process if two threads enter it at once.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 CHUNKS = 16
-"""Into how many parts work is cut, whatever the machine, so that no result depends on the count of its cores."""
+"""Number of parts that work is divided into, the same on every machine, so that results don't depend on its cores."""
 
 
 def count() -> int:
-    """How many threads: NUMBA_NUM_THREADS where set, else the cores that this process may use."""
+    """Number of threads: NUMBA_NUM_THREADS if set, else the number of cores available to this process."""
     asked = os.environ.get("NUMBA_NUM_THREADS", "")
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
@@ -29,18 +29,18 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def parts(size: int) -> list[tuple[int, int]]:
-    """range(size) in at most CHUNKS consecutive parts (begin, end), none empty."""
+    """Divide range(size) into at most CHUNKS consecutive parts (begin, end), none empty."""
     bounds = [size * part // CHUNKS for part in range(CHUNKS + 1)]
     return [(begin, end) for begin, end in zip(bounds, bounds[1:]) if end > begin]
 
 
 def run_all(kernel: Callable, calls: list[tuple]) -> list:
-    """Call `kernel(*arguments)` for each tuple of arguments, on all cores; the results, in order."""
+    """Call `kernel(*arguments)` for each tuple of arguments, on all cores; returns the results in order."""
     if count() == 1 or len(calls) < 2:
         return [kernel(*arguments) for arguments in calls]
     return [future.result() for future in [_pool().submit(kernel, *arguments) for arguments in calls]]
 
 
 def run_chunks(kernel: Callable, size: int, *arguments) -> list:
-    """Call `kernel(begin, end, *arguments)` for the parts of range(size); the results, in order."""
+    """Call `kernel(begin, end, *arguments)` for the parts of range(size); returns the results in order."""
     return run_all(kernel, [(begin, end, *arguments) for begin, end in parts(size)])

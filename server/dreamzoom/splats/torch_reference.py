@@ -1,7 +1,7 @@
-"""The plain twin of the rasteriser: torch and autograd, tile by tile, nothing clever. Fast kernels are tested on it.
+"""Reference implementation of the rasteriser in torch with autograd; the fast kernels are tested against it.
 
-It computes the same image model from the same definitions but by other means: it intersects each ray with each surfel's
-plane in camera axes, sorts with torch.sort, and multiplies with cumprod.
+It computes the same image model from the same definitions by different means: it intersects each ray with each surfel's
+plane in camera axes, sorts with torch.sort and blends with cumprod, tile by tile.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dreamzoom.splats.splat_projection import CUT, FLAT
 
 
 def rotations(quaternions: torch.Tensor) -> torch.Tensor:
-    """(N, 4) wxyz, of any length, to rotation matrices (N, 3, 3)."""
+    """Quaternions (N, 4) wxyz of any length to rotation matrices (N, 3, 3)."""
     w, x, y, z = torch.nn.functional.normalize(quaternions, dim=-1).unbind(-1)
     rows = [
         torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
@@ -25,7 +25,7 @@ def rotations(quaternions: torch.Tensor) -> torch.Tensor:
 
 
 def harmonics(sh: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-    """Colours, sRGB (N, 3), of coefficients (N, K, 3) seen along unit directions (N, 3); K = 1, 4, 9 or 16."""
+    """Colours (N, 3) in sRGB of coefficients (N, K, 3) seen along unit directions (N, 3); K = 1, 4, 9 or 16."""
     x, y, z = directions.unbind(-1)
     one = torch.ones_like(x)
     terms = [SH_C0 * one, -0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x]
@@ -39,7 +39,7 @@ def harmonics(sh: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
 
 
 def decoded(rgb: torch.Tensor) -> torch.Tensor:
-    """Decode sRGB to linear light, negative values to 0."""
+    """Decode sRGB to linear light; negative values give 0."""
     rgb = rgb.clamp(min=0)
     return torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
 
@@ -57,7 +57,7 @@ def rasterize(
     near: float = 1e-2,
     tile: int = 16,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Linear RGB (H, W, 3), alpha (H, W) and mean hit depth (H, W; NaN where nothing is), in the inputs' precision."""
+    """Render linear RGB (H, W, 3), alpha (H, W) and mean z-depth (H, W; NaN without hits), in the inputs' precision."""
     kind = means.dtype
     rotation = torch.tensor(camera.rotation, dtype=kind)
     away = means - torch.tensor(camera.centre, dtype=kind)
@@ -84,7 +84,7 @@ def rasterize(
 
 
 def _boxes(m, axes, scales, flat, camera, tau, near):
-    """Generous pixel boxes (N, 4): columns, then rows. Splats that reach behind the camera get the whole picture."""
+    """Conservative pixel boxes (N, 4): columns, then rows. Splats that extend behind the camera get the whole image."""
     reach = CUT * torch.where(flat[:, None], scales[:, :2].amax(1, True), scales.amax(1, True))[:, 0]
     depth = (m[:, 2] - reach).clamp(min=1e-9)
     whole = m[:, 2] <= reach * 1.5
@@ -104,7 +104,7 @@ def _boxes(m, axes, scales, flat, camera, tau, near):
 
 
 def _tile(splats, camera, bounds, tau, near, background):
-    """One tile: RGB (h, w, 3), alpha (h, w, 1), depth (h, w, 1)."""
+    """Render one tile of h × w pixels: RGB (h, w, 3), alpha (h, w, 1), depth (h, w, 1)."""
     m, axes, scales, opacity, rgb, flat = splats
     left, right, top, bottom = bounds
     x = (torch.arange(left, right, dtype=m.dtype) + 0.5 - camera.cx) / camera.fx
@@ -136,12 +136,12 @@ def _tile(splats, camera, bounds, tau, near, background):
 
 
 def _placed(whole, columns, values):
-    """`whole` (P, N) with the chosen columns replaced."""
+    """`whole` (P, N) with the columns where `columns` (N,) is true replaced by `values`."""
     return whole.index_copy(1, columns.nonzero()[:, 0], values)
 
 
 def _surfels(m, axes, scales, ray, camera, tau, near):
-    """Squared distance and z-depth of every ray's hit (P, N), and the filter's factor on the opacity (N,)."""
+    """Squared distance (P, N) and z-depth (P, N) of P rays' hits on N surfels, and the filter's opacity factor (N,)."""
     t1, t2, normal = axes.unbind(-1)
     toward = ray @ normal.T
     toward = torch.where(toward.abs() < 1e-12, 1e-12, toward)
@@ -165,7 +165,7 @@ def _surfels(m, axes, scales, ray, camera, tau, near):
 
 
 def _flatter_depth(m, normal, slopes, ray, depth, camera, tau):
-    """Z-depth (P, N) of the mass that lands on each pixel: the plane's inverse depth with its slope c made c'."""
+    """Z-depth (P, N) of the surfel's mass that falls on each pixel: the plane's inverse depth with slope c' for c."""
     lens = torch.tensor([camera.fx, camera.fy], dtype=m.dtype)
     slope = normal[:, :2] / (normal * m).sum(-1, keepdim=True) / lens
     spread = torch.eye(2, dtype=m.dtype) + tau * slopes.mT @ slopes
@@ -183,7 +183,7 @@ def _slopes(m, axes, scales, camera):
 
 
 def _ellipsoids(m, axes, scales, ray, camera, tau):
-    """The same for Gaussians that are not flat: the smallest squared distance along the ray, |o×r|²/|r|²."""
+    """The same for N Gaussians that are not flat: the smallest squared distance along the ray, |o×r|²/|r|²."""
     shrink = axes.mT / scales[:, :, None]
     o = -torch.einsum("nij,nj->ni", shrink, m)
     r = torch.einsum("nij,pj->pni", shrink, ray)

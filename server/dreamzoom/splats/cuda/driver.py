@@ -1,6 +1,6 @@
-"""Launches the compiled kernels through the CUDA driver, in torch's context and on its stream.
+"""Launches the compiled kernels through the CUDA driver API, in torch's context and on its stream.
 
-The driver turns the texts into the card's own code when they are first used, and keeps that for later starts.
+The driver compiles the PTX for the installed GPU on first use and caches the result.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ _SCALARS = {"I": "<q", "F": "<f4x", "D": "<d"}
 
 
 def library():
-    """The driver's library; OSError where there is none."""
+    """The CUDA driver's library. Raises OSError if there is none."""
     return ctypes.CDLL(LIBRARY)
 
 
 class _Kernel:
-    """A loaded kernel, and its arguments as words with a pointer to each. The driver copies them at every launch."""
+    """A loaded kernel with a buffer for its arguments, 64-bit words, and pointers to them.
+
+    The driver copies the arguments at every launch.
+    """
 
     def __init__(self, function: ctypes.c_void_p, words: int):
         self.function = function
@@ -36,10 +39,10 @@ class _Kernel:
 
 
 class Card:
-    """One GPU of torch's, and the kernels on it.
+    """One GPU and the kernels loaded on it.
 
     Attributes:
-        device: The device of all tensors that kernels take.
+        device: The torch device of all tensors passed to kernels.
     """
 
     def __init__(self, index: int):
@@ -48,19 +51,19 @@ class Card:
         self.device = torch.device("cuda", index)
         self._library = library()
         with torch.cuda.device(self.device):
-            torch.zeros(1, device=self.device)  # makes torch's context, and makes it the current one
+            torch.zeros(1, device=self.device)  # creates torch's context and makes it current
             self._context = ctypes.c_void_p()
             self._check(self._library.cuCtxGetCurrent(ctypes.byref(self._context)), "finding torch's context")
         self._kernels: dict[str, _Kernel] = {}
         self._lock = threading.Lock()
 
     def launch(self, name: str, blocks: int, threads: int, *arguments) -> None:
-        """Run a kernel after what torch's current stream has to do; returns before it is done.
+        """Launch a kernel on torch's current stream; returns without waiting for it.
 
         Args:
             name: One of `layout.SIGNATURES`.
-            blocks, threads: How many blocks of how many threads; no block is no work.
-            arguments: As the signature states: tensors of this device, contiguous, and numbers.
+            blocks, threads: Number of blocks and threads per block; 0 blocks launch nothing.
+            arguments: As the signature states: contiguous tensors on this device, and numbers.
         """
         import torch
 
@@ -77,7 +80,7 @@ class Card:
             self._check(started, f"starting {name}")
 
     def _load(self, name: str, words: int) -> _Kernel:
-        """Load a kernel that takes so many words."""
+        """Load a kernel with `words` 64-bit words of arguments."""
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
         text = (FOLDER / f"{name}.ptx").read_bytes() + b"\0"
         self._check(self._library.cuModuleLoadData(ctypes.byref(module), text), f"loading {name}")
@@ -87,6 +90,7 @@ class Card:
         return self._kernels[name]
 
     def _check(self, code: int, what: str) -> None:
+        """Raise DreamzoomError if a driver call returned an error code; `what` describes the call."""
         if code:
             text = ctypes.c_char_p()
             self._library.cuGetErrorString(code, ctypes.byref(text))
@@ -97,9 +101,9 @@ class Card:
 
 
 def packed(name: str, arguments: tuple) -> list[int]:
-    """A kernel's arguments as 64-bit words, in the order in which numba's kernels take them.
+    """A kernel's arguments as 64-bit words, in numba's layout.
 
-    An array is two null pointers, count, bytes per item, data, shape, and strides in bytes.
+    An array is two null pointers, item count, bytes per item, data pointer, shape, and strides in bytes.
     """
     words: list[int] = []
     for code, value in zip(_CODES[name], arguments, strict=True):

@@ -1,4 +1,4 @@
-"""A fit on the GPU, as `splats.fitting.cpu_fit` does it on the CPU. Nothing leaves the GPU but sizes and losses."""
+"""The fit on the GPU, equivalent to `splats.fitting.cpu_fit`. Only sizes and losses are copied to the host."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from dreamzoom.splats.fitting.target import Target
 from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE
 
 BYTES_A_PIXEL = 12 * KEPT + 140
-"""Of a view's finest picture: lists and notes, the picture, its gradient, a quarter of the loss's planes."""
+"""GPU memory per pixel of a view's supersampled picture: hit lists and their gradients, the picture, its gradient, and
+a quarter of the loss's planes."""
 BYTES_A_GOAL, BYTES_A_SURFEL, BYTES_A_FROZEN = 60, 700, 200
 SPARE = 1.3
-"""What torch's allocator and longer lists may need beyond the sums."""
+"""Safety factor for torch's allocator and for hit lists longer than KEPT."""
 
 
 def bytes_needed(targets: list[Target], cap: int, background: Gaussians | None) -> int:
-    """GPU memory that a fit of at most `cap` surfels takes."""
+    """Estimated GPU memory, in bytes, of a fit of at most `cap` surfels."""
     sizes = [target.mask.size for target in targets]
     frozen = 0 if background is None else len(background)
     pixels = terms.FINE**2 * max(sizes, default=0) * BYTES_A_PIXEL + sum(sizes) * BYTES_A_GOAL
@@ -36,7 +37,7 @@ def bytes_needed(targets: list[Target], cap: int, background: Gaussians | None) 
 
 
 class _View:
-    """One target on the card: the goal of the loss, and its cameras of 1 and FINE² rays a pixel."""
+    """A target on the GPU: the goal of the loss, and cameras with 1 and FINE² rays per pixel."""
 
     def __init__(self, card: Card, target: Target):
         goal = cpu_loss.prepared(target.rgb, target.mask)
@@ -50,7 +51,7 @@ class _View:
 
 
 class CardFit:
-    """The state of one fit on the card; the methods of `fit.FitState`. Leaving it frees the card's memory."""
+    """The state of a fit on the GPU, see `fit.FitState`. A context manager that frees the GPU memory on exit."""
 
     def __init__(
         self, card: Card, splats: Gaussians, targets: list[Target], covers: list[Target], background: Gaussians | None
@@ -68,17 +69,17 @@ class CardFit:
 
     def __exit__(self, *problem) -> None:
         self.views, self.covers, self._frozen, self._surfels = [], [], {}, None
-        torch.cuda.empty_cache()  # for other programs: Blender renders on the same GPU
+        torch.cuda.empty_cache()  # releases memory for other programs: Blender renders on the same GPU
 
     def _seen(self, view: _View, own: Parameters, samples: int) -> Seen:
-        """What a view sees of `own` splats and of the frozen ones after them."""
+        """Render `own` splats, followed by the fixed background splats, from a view."""
         lens, parts = view.lenses[samples], [own]
         if self._background is not None:
             parts.append(self._frozen_from(view, self._background))
         return see(lens, parts, self._black)
 
     def _frozen_from(self, view: _View, background: Gaussians) -> Parameters:
-        """The frozen splats in the colours that a view sees: the same for all views where there are no harmonics."""
+        """The background splats with the colours seen from a view; shared by all views if there are no harmonics."""
         key = 0 if background.sh.shape[1] == 1 else id(view)
         if key not in self._frozen:
             opacities = uploaded(self.card, background.opacities.astype(np.float32))
@@ -86,7 +87,7 @@ class CardFit:
         return self._frozen[key]
 
     def solve(self, passes: int, report: Report, samples: int = 1) -> None:
-        """Solve for the colours, as `colours.solve`; each view is seen again in every pass."""
+        """Solve for the colours as in `colour_solver.solve`; each view is rendered again in every pass."""
         if self._surfels is None:
             centre = self.views[0].lenses[1].arrays[1]
             opacities = uploaded(self.card, self.splats.opacities.astype(np.float32))
@@ -103,7 +104,7 @@ class CardFit:
             self.splats = terms.recoloured(self.splats, rgb.cpu().numpy())
 
     def _solved(self, own: Parameters, start: torch.Tensor, passes: int, report: Report, samples: int) -> torch.Tensor:
-        """Linear colours (N, 3), from `start`."""
+        """The solution, linear colours (N, 3), starting from `start` (N, 3)."""
         weights, goals = {}, {}
         for at, view in enumerate(self.views):
             goals[at] = srgb_to_linear(view.goal.rgb)
@@ -124,7 +125,7 @@ class CardFit:
         return colours
 
     def start(self) -> None:
-        """Begin to move the splats."""
+        """Start the optimisation of all parameters."""
         floor = np.log(0.4 * terms.footprints(self.splats.means, [view.camera for view in self.views]))
         self._surfels = Surfels(self.card, self.splats, floor)
 
@@ -135,7 +136,7 @@ class CardFit:
         return self._surfels
 
     def descend(self, view: _View, rates: Rates, samples: int = 1) -> torch.Tensor:
-        """One step on one view; the loss before it, a number on the card."""
+        """One optimiser step on one view; returns the loss before the step as a tensor on the GPU."""
         surfels = self._moving
         own = surfels.parameters()
         seen = self._seen(view, own, samples)
@@ -148,30 +149,30 @@ class CardFit:
         scales = surfels.values["log_scales"]
         third = found["log_scales"][:, 2:] * (scales == scales.amin(1, keepdim=True))
         size = torch.exp(scales - surfels.floor[:, None]) * (terms.SIZE_WEIGHT / view.pixels)
-        held = _held(surfels, view.pixels)
+        regularization = _regularization(surfels, view.pixels)
         rgb = surfels.values["rgb"]
-        bend = torch.where(rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((rgb + 0.055) / 1.055) ** 1.4)
+        decode_slope = torch.where(rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((rgb + 0.055) / 1.055) ** 1.4)
         gradients = {
-            "means": found["means"] + held["means"],
-            "log_scales": found["log_scales"][:, :2] + third + size + held["log_scales"],
-            "quaternions": found["quaternions"] + held["quaternions"],
+            "means": found["means"] + regularization["means"],
+            "log_scales": found["log_scales"][:, :2] + third + size + regularization["log_scales"],
+            "quaternions": found["quaternions"] + regularization["quaternions"],
             "logit_opacities": found["logit_opacities"][:, None],
-            "rgb": found["rgb_linear"] * bend,
+            "rgb": found["rgb_linear"] * decode_slope,
         }
         surfels.step(gradients, visible, rates, terms.FAINT / view.pixels)
         return value
 
     def relocate(self, cap: int, rng: np.random.Generator) -> None:
-        """Move splats to where they are of use."""
+        """Relocate transparent splats and add new ones, up to `cap`."""
         self._moving.relocate(cap, rng)
 
     def gaussians(self) -> Gaussians:
-        """The splats as they are now."""
+        """The current splats."""
         return self.splats if self._surfels is None else self._surfels.gaussians()
 
 
-def _held(surfels: Surfels, pixels: int) -> dict[str, torch.Tensor]:
-    """Gradients that hold surfels to where they started: `cpu_fit._held`."""
+def _regularization(surfels: Surfels, pixels: int) -> dict[str, torch.Tensor]:
+    """Regularisation gradients, by parameter, as in `cpu_fit._regularization`."""
     home, values = surfels.home, surfels.values
     w, x, y, z = home["quaternions"].T
     normal = torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)

@@ -1,4 +1,4 @@
-"""What the host and the kernels agree on: sizes, and the arguments of every kernel."""
+"""Constants shared by host and kernels: sizes, and the signatures of all kernels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ TILE = 16
 """Side of a tile in pixels, as on the CPU."""
 TILE_THREADS = TILE * TILE
 ROW_THREADS = 128
-"""Threads of a block where each thread has a splat or a pixel."""
+"""Threads per block of kernels with one splat or pixel per thread."""
 WARP = 32
-"""Threads of a block where a block has a splat, or a piece of one."""
+"""Threads per block of kernels with one splat, or a piece of one, per block."""
 NEAREST = 32
-"""Hits that a pixel holds while it looks for its nearest ones."""
+"""Hits that a pixel holds at a time while it selects the nearest ones."""
 KEPT = 32
-"""Hits a pixel whose list lies in the picture's own planes; longer lists go on behind them."""
+"""Hits per pixel that are stored in planes of the picture's size; the hits beyond follow after the planes."""
 WINDOW = 11
 """Taps of the loss's blur along each axis."""
 

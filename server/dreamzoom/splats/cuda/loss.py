@@ -1,4 +1,4 @@
-"""The loss of the fit on the card: the same as `splats.fitting.loss`, four kernels and two sums."""
+"""The loss of the fit on the GPU, equivalent to `splats.fitting.loss`: four kernels and two sums."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dreamzoom.splats.fitting import loss as cpu
 
 @dataclass(frozen=True)
 class Goal:
-    """A `splats.fitting.loss.Goal` on the card, and the blur's window."""
+    """A `splats.fitting.loss.Goal` on the GPU, and the blur's window (11,) float32."""
 
     rgb: torch.Tensor
     mask: torch.Tensor
@@ -26,7 +26,7 @@ class Goal:
 
 
 def prepared(card: Card, goal: cpu.Goal) -> Goal:
-    """Bring a goal to the card."""
+    """Copy a goal to the GPU."""
     rgb, mask, mean, square, window = (
         uploaded(card, array) for array in (goal.rgb, goal.mask, goal.mean, goal.square, cpu.WINDOW)
     )
@@ -34,7 +34,7 @@ def prepared(card: Card, goal: cpu.Goal) -> Goal:
 
 
 def loss(card: Card, linear: torch.Tensor, goal: Goal) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of a linear picture (H, W, 3), as a tensor of one number, and its gradient (H, W, 3)."""
+    """The loss of a linear picture (H, W, 3) float32, as a scalar tensor, and its gradient (H, W, 3) float32."""
     linear = linear.contiguous()
     shown = linear_to_srgb(linear)
     height, width = goal.mask.shape

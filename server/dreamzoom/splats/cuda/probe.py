@@ -1,4 +1,4 @@
-"""Whether the kernels run on this machine: found out by running one, never assumed."""
+"""Tests whether the kernels run on this machine, by running one."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _COUNT = 1000
 
 
 def card() -> Card | None:
-    """The GPU on which splats are seen and fitted; None where that is left to the CPU."""
+    """The GPU for rendering and fitting splats; None if the CPU has to be used."""
     return _found()[0]
 
 
 def obstacle() -> str:
-    """Why the CPU does it, and what would change that, in one line; empty where a GPU does."""
+    """Why no GPU can be used, and what would change that, in one line; empty if one can."""
     return _found()[1]
 
 
 @cache
 def _found() -> tuple[Card | None, str]:
-    """The card or the obstacle. torch is loaded only where an NVIDIA driver finds a GPU."""
+    """The GPU or the obstacle. torch is imported only if an NVIDIA driver finds a GPU."""
     if not _driver_sees_a_gpu():
         return (
             None,
@@ -49,7 +49,7 @@ def _found() -> tuple[Card | None, str]:
 
 
 def _driver_sees_a_gpu() -> bool:
-    """Whether there is an NVIDIA driver with at least one GPU; costs milliseconds and no memory on it."""
+    """Whether there is an NVIDIA driver with at least one GPU; takes milliseconds and no GPU memory."""
     try:
         driver = library()
     except OSError:
@@ -59,7 +59,7 @@ def _driver_sees_a_gpu() -> bool:
 
 
 def _answers(found: Card) -> bool:
-    """Whether the smallest kernel gives what it must."""
+    """Whether the test kernel gives the expected values."""
     import torch
 
     out = torch.zeros(_COUNT, dtype=torch.int32, device=found.device)

@@ -1,4 +1,4 @@
-"""The rasteriser on the card: splats into a picture and the lists of what made it, and back to their gradients."""
+"""The GPU rasteriser: forward pass to a picture and lists of hits, and backward pass to gradients of the splats."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dreamzoom.splats.splat_projection import COLUMNS, GRADIENTS
 from dreamzoom.splats.view_table import camera_arrays
 
 PIECE = 4096
-"""Pixels of a splat's box that one warp adds up."""
+"""Pixels of a splat's box that one warp sums."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """N splats on the card, float32: as in `Gaussians`, but opacities (N,) in 0..1 and rgb (N, 3) in linear light."""
+    """N splats on the GPU, float32: as in `Gaussians`, but opacities (N,) in 0..1 and rgb (N, 3) in linear light."""
 
     means: torch.Tensor
     log_scales: torch.Tensor
@@ -33,7 +33,7 @@ class Parameters:
 
 
 class Lens:
-    """A camera on the card, with the pixel filter's variance tau (pixels²) and the near plane's z-depth."""
+    """A camera on the GPU, with the variance tau of the pixel filter (pixels²) and the z-depth of the near plane."""
 
     def __init__(self, card: Card, camera: Camera, tau: float, near: float):
         self.card, self.width, self.height, self.tau, self.near = card, camera.width, camera.height, tau, near
@@ -41,11 +41,11 @@ class Lens:
 
     @property
     def arguments(self) -> tuple:
-        """What `project` and `chain` take of it."""
+        """The arguments of the kernels `project` and `chain`."""
         return (*self.arrays, self.width, self.height, self.tau, self.near)
 
     def project(self, parts: list[Parameters]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The table (N, COLUMNS) and boxes (N, 4) int32 of all splats, one part after the other."""
+        """The table (N, COLUMNS) float32 and boxes (N, 4) int32 of all parts, concatenated."""
         count = sum(len(part) for part in parts)
         table = torch.zeros((count, COLUMNS), device=self.card.device)
         box = torch.zeros((count, 4), dtype=torch.int32, device=self.card.device)
@@ -61,16 +61,18 @@ class Lens:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a view's forward pass leaves.
+    """The result of a view's forward pass.
 
     Attributes:
-        lens: The view.
-        table, box: Of `Lens.project`.
-        background: (3,) float32, linear.
-        rgb, alpha, depth: (H, W, 3), (H, W), (H, W) float32; linear; depth infinite where nothing is.
-        lists: int32: the splats of each pixel's hits, front to back. KEPT planes of (H · W,), then what goes beyond.
-        used: (H · W,) int32: the hits of each pixel.
-        first: (H · W,) int64: where the part beyond begins, counted from the planes' end.
+        lens: The camera.
+        table, box: From `Lens.project`.
+        background: (3,) float32, linear RGB.
+        rgb: (H, W, 3) float32, linear RGB.
+        alpha: (H, W) float32.
+        depth: (H, W) float32, mean z-depth of the hits; infinite without hits.
+        lists: int32, the splats of each pixel's hits, front to back: KEPT planes of (H · W,), then further hits.
+        used: (H · W,) int32, number of hits of each pixel.
+        first: (H · W,) int64, start of each pixel's hits beyond KEPT, relative to the end of the planes.
     """
 
     lens: Lens
@@ -86,20 +88,21 @@ class Seen:
 
     @property
     def hits(self) -> tuple:
-        """The lists, as kernels take them."""
+        """The hit lists, as arguments of kernels."""
         return self.lists, self.used, self.first
 
     def gradients(
         self, own: Parameters, grad_rgb: torch.Tensor, grad_alpha: torch.Tensor
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """The loss's gradients by the parameters of the table's first rows.
+        """The gradients of the loss by the parameters of the first splats.
 
         Args:
-            own: These splats, as they were projected.
-            grad_rgb, grad_alpha: (H, W, 3) and (H, W): of the loss, by the linear picture and its alpha.
+            own: The first part that was projected, N splats.
+            grad_rgb, grad_alpha: (H, W, 3) and (H, W) float32, of the loss by the linear picture and its alpha.
 
         Returns:
-            By parameter, with `logit_opacities` and `rgb_linear`; and which splats (N,) bool the view sees.
+            Gradients by parameter, including `logit_opacities` and `rgb_linear`; and a mask (N,) bool of the splats
+            that are visible in the view.
         """
         card, count = self.lens.card, len(own)
         by_alpha, weights = (torch.empty(len(self.lists), device=card.device) for _ in range(2))
@@ -120,14 +123,17 @@ class Seen:
         return found, self.box[:count, 1] > self.box[:count, 0]
 
     def spread(self, count: int, residual: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """Σ share · residual (H, W, 3) and Σ share · weight (H, W) of the first `count` splats' hits: (count, 4)."""
+        """Sums (count, 4) over the hits of the first `count` splats of their blending weight times residual and weight.
+
+        `residual` is (H, W, 3), `weight` is (H, W); compare `cpu_rasterizer.spread_colour`.
+        """
         card, pixels = self.lens.card, self.used.numel()
         weights = torch.empty(len(self.lists), device=card.device)
         card.launch("shares", blocks(pixels), ROW_THREADS, self.table, self.lens.width, *self.hits, weights)
         return self._summed("spread", count, 4, self.box, self.lens.width, *self.hits, weights, residual, weight)
 
     def _summed(self, kernel: str, count: int, width: int, *arguments) -> torch.Tensor:
-        """What a kernel of a warp a piece adds up for the first `count` splats: (count, width) float32."""
+        """Run a kernel that sums over pieces of splats' boxes, one warp per piece: (count, width) float32."""
         card, box = self.lens.card, self.box[:count]
         areas = (box[:, 1] - box[:, 0]).long() * (box[:, 3] - box[:, 2])
         pieces = ((areas + PIECE - 1) // PIECE).clamp_min(1)
@@ -147,7 +153,14 @@ class Seen:
 
 
 def see(lens: Lens, parts: list[Parameters], background: torch.Tensor, *, listing: bool = True) -> Seen:
-    """Rasterise splats over a linear background (3,); without `listing` there are no lists, and no way back."""
+    """Rasterise splats over a linear background (3,).
+
+    Args:
+        lens: The camera.
+        parts: The splats.
+        background: (3,) float32, linear RGB.
+        listing: Whether to keep the hit lists, which the backward pass requires.
+    """
     card, width, height = lens.card, lens.width, lens.height
     table, box = lens.project(parts)
     tile_start, tile_splats, columns = _binned(lens, box)
@@ -172,7 +185,7 @@ def see(lens: Lens, parts: list[Parameters], background: torch.Tensor, *, listin
 
 
 def _binned(lens: Lens, box: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """The splats of each tile (any order within one), where each tile's begin (int32), and the tiles across."""
+    """The start of each tile's splats (tiles + 1,) int32, the splats by tile in any order (int32), and tiles across."""
     columns, rows = -(-lens.width // TILE), -(-lens.height // TILE)
     counts = torch.zeros(columns * rows, dtype=torch.int32, device=lens.card.device)
     lens.card.launch("count_tiles", blocks(len(box)), ROW_THREADS, box, columns, counts)
@@ -184,13 +197,13 @@ def _binned(lens: Lens, box: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, 
 
 
 def has_room(card: Card, splats: Gaussians, camera: Camera) -> bool:
-    """Whether the memory that a picture takes is free: its pixels, and the splats with eight tiles each."""
+    """Whether enough GPU memory is free for a picture: its pixels, and the splats with about eight tiles each."""
     needed = 32 * camera.width * camera.height + (200 + splats.sh[:1].nbytes) * len(splats)
     return 1.3 * needed <= bytes_free(card)
 
 
 def bytes_free(card: Card) -> int:
-    """GPU memory that torch can still hand out."""
+    """GPU memory, in bytes, that torch can still allocate."""
     free, _ = torch.cuda.mem_get_info(card.device)
     return free + torch.cuda.memory_reserved(card.device) - torch.cuda.memory_allocated(card.device)
 
@@ -204,15 +217,18 @@ def rasterize(
     tau: float,
     near: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same as `cpu.blend_hits` of `view_table.see`: linear RGB, alpha, depth; float32.
+    """Render splats, equivalent to `cpu_rasterizer.blend_hits` after `view_table.see`.
 
     Args:
-        card: Where.
+        card: The GPU.
         splats, camera: In one frame.
         opacities: (N,) in 0..1.
         background: (3,) linear RGB.
         tau: Variance of the pixel filter, pixels².
         near: Z-depth of the near plane.
+
+    Returns:
+        Linear RGB (H, W, 3), alpha (H, W) and mean z-depth (H, W); float32.
     """
     lens = Lens(card, camera, tau, near)
     own = shaded(card, splats, lens.arrays[1], uploaded(card, np.asarray(opacities, np.float32)))
@@ -221,7 +237,7 @@ def rasterize(
 
 
 def shaded(card: Card, splats: Gaussians, centre: torch.Tensor, opacities: torch.Tensor) -> Parameters:
-    """Splats on the card, their harmonics as seen from centre (3,) float64."""
+    """Copy splats to the GPU, with colours as seen from `centre` (3,) float64; opacities (N,) are on the GPU."""
     names = ("means", "log_scales", "quaternions", "sh")
     means, log_scales, quaternions, sh = (uploaded(card, getattr(splats, name).astype(np.float32)) for name in names)
     rgb = torch.empty((len(splats), 3), device=card.device)
@@ -230,10 +246,10 @@ def shaded(card: Card, splats: Gaussians, centre: torch.Tensor, opacities: torch
 
 
 def uploaded(card: Card, array: np.ndarray) -> torch.Tensor:
-    """A copy on the card, contiguous, of the same type."""
+    """A contiguous copy on the GPU, of the same type."""
     return torch.tensor(np.ascontiguousarray(array), device=card.device)
 
 
 def blocks(count: int) -> int:
-    """Blocks of ROW_THREADS for `count` rows."""
+    """The number of blocks of ROW_THREADS threads for `count` rows."""
     return -(-count // ROW_THREADS)

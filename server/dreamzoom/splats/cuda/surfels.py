@@ -1,4 +1,4 @@
-"""The parameters of surfels on the card, with Adam's memory: `optimise.Surfels` and `relocate` there."""
+"""The parameters of surfels on the GPU, with Adam's moments; equivalent to `fitting.adam` and `fitting.relocate`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from dreamzoom.splats.fitting.relocate import DEAD, GROWTH
 
 NAMES = ("means", "log_scales", "quaternions", "logit_opacities", "rgb")
 _MOST = 32
-"""Copies of one splat that are still told apart."""
+"""Upper limit of the number of copies in eq. 9."""
 
 
 class Surfels:
-    """N surfels; parameters as in `optimise.Surfels`, each a tensor (N, C).
+    """N surfels; parameters as in `adam.Surfels`, each a float32 tensor (N, C).
 
     Attributes:
-        home: Where each surfel, or the one that it was copied from, started.
-        floor: (N,) the least log-scale of each.
-        origin: (N,) int64: which of the first surfels each descends from.
+        values: The parameters by name.
+        home: Initial means, log-scales and quaternions of each surfel, or of the one that it was copied from.
+        memory: Adam's first and second moments (N, C), by parameter.
+        steps: (N,) int32, Adam's step count of each.
+        floor: (N,) float32, lower limit of each one's log-scales.
+        origin: (N,) int64, index of the initial surfel that each was copied from.
     """
 
     def __init__(self, card: Card, splats: Gaussians, floor: np.ndarray):
@@ -44,7 +47,7 @@ class Surfels:
         return len(self.origin)
 
     def parameters(self) -> Parameters:
-        """As the rasteriser takes them."""
+        """The parameters as input of the rasteriser."""
         scales = self.values["log_scales"]
         third = scales.amin(1, keepdim=True) + math.log(FLATNESS)
         opacities = torch.sigmoid(self.values["logit_opacities"][:, 0])
@@ -53,7 +56,7 @@ class Surfels:
         return Parameters(self.values["means"], scales, self.values["quaternions"], opacities, rgb)
 
     def gaussians(self) -> Gaussians:
-        """As a Gaussian set in the host's memory."""
+        """As `Gaussians`, copied to the host."""
         origin = self.origin.cpu().numpy()
         kept = OnCpu(self._first[origin])
         for name, value in self.values.items():
@@ -61,7 +64,7 @@ class Surfels:
         return kept.gaussians()
 
     def step(self, gradients: dict[str, torch.Tensor], seen: torch.Tensor, rates: Rates, faint: float) -> None:
-        """One step of Adam on the rows that are seen (N,) bool, as `optimise.Surfels.step`."""
+        """One step of Adam on the rows `seen` (N,) bool, as `adam.Surfels.step`."""
         self.steps += seen
         one = torch.ones(len(self), device=self.card.device)
         sigma = torch.exp(self.values["log_scales"].amin(1))
@@ -77,7 +80,7 @@ class Surfels:
         torch.maximum(self.values["log_scales"], self.floor[:, None], out=self.values["log_scales"])
 
     def relocate(self, cap: int, rng: np.random.Generator) -> None:
-        """Move the dead and let the living multiply, up to `cap`: `relocate.relocate` with the same numbers drawn."""
+        """Relocate transparent splats and add new ones, as `relocate.relocate` with the same random numbers."""
         opacity = torch.sigmoid(self.values["logit_opacities"][:, 0].double())
         scales, floor = self.values["log_scales"], self.floor
         dead = torch.nonzero(opacity < DEAD)[:, 0]
@@ -100,11 +103,11 @@ class Surfels:
         self._scatter(places, rng)
 
     def _columns(self) -> list[tuple[dict[str, torch.Tensor], str]]:
-        """Where everything lies that a copy takes over."""
+        """The dictionaries and keys of all values that a copied surfel inherits."""
         return [*((self.values, name) for name in NAMES), *((self.home, name) for name in self.home)]
 
     def _replace(self, rows: torch.Tensor, sources: torch.Tensor) -> None:
-        """Rows become copies of other rows, and both forget Adam's memory."""
+        """Overwrite rows with copies of other rows, and reset Adam's moments of both."""
         for holder, name in self._columns():
             holder[name][rows] = holder[name][sources]
         self.floor[rows], self.origin[rows] = self.floor[sources], self.origin[sources]
@@ -114,7 +117,7 @@ class Surfels:
                 moment[sources] = 0
 
     def _grow(self, sources: torch.Tensor) -> None:
-        """Append copies of rows, without Adam's memory."""
+        """Append copies of rows, with empty moments."""
         for holder, name in self._columns():
             holder[name] = torch.cat([holder[name], holder[name][sources]])
         self.floor = torch.cat([self.floor, self.floor[sources]])
@@ -125,7 +128,7 @@ class Surfels:
             self.memory[name] = torch.cat([first, blank]), torch.cat([second, blank])
 
     def _scatter(self, rows: torch.Tensor, rng: np.random.Generator) -> None:
-        """Move rows about within their own planes."""
+        """Displace rows randomly within their planes."""
         w, x, y, z = self.values["quaternions"][rows].T
         first = torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], 1)
         second = torch.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], 1)
@@ -135,9 +138,9 @@ class Surfels:
 
 
 def drawn(chance: torch.Tensor, count: int, rng: np.random.Generator) -> torch.Tensor:
-    """`count` rows (int64), each as likely as its chance (N,) says, with the numbers that numpy's `choice` would draw.
+    """Draw `count` row indices (int64) with probabilities proportional to `chance` (N,), as numpy's `choice` does.
 
-    The chances are rounded to whole numbers, since only their sums come out alike in any order.
+    The chances are rounded to integers, because integer sums don't depend on the order of summation.
     """
     whole = (chance / chance.max() * 2.0**30).long().clamp_min(1)
     sums = torch.cumsum(whole, 0)

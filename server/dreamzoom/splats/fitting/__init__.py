@@ -1,1 +1,1 @@
-"""The fit: surfels that look like the pictures, on the CPU or a GPU."""
+"""Fitting of surfels to pictures, on the CPU or on a GPU."""

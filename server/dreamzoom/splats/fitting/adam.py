@@ -1,4 +1,4 @@
-"""Adam over the parameters of surfels, compiled; only what a view has seen moves, and only finite gradients move it."""
+"""Adam for the parameters of surfels (compiled); only visible splats and finite gradients cause an update."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dreamzoom.splats.splat_projection import compiled
 from dreamzoom.splats.threads import run_chunks
 
 FLATNESS = 1e-3
-"""A surfel's third scale, as a share of the smaller of its other two."""
+"""A surfel's third scale, as a fraction of the smaller of the other two."""
 _BETA1, _BETA2 = np.float32(0.85), np.float32(0.98)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Step sizes: means in own standard deviations, the others in their own units (colours in sRGB)."""
+    """Step sizes: of means in the splat's standard deviations, of the others in their units (colours in sRGB)."""
 
     means: float = 0.15
     log_scales: float = 0.045
@@ -29,7 +29,18 @@ class Rates:
 
 @compiled
 def _step(begin, end, values, gradient, first, second, steps, seen, unit, rate, faint):
-    """Adam (Kingma and Ba 2015) on rows begin:end of values (N, C), each row with its own clock, in place."""
+    """Adam (Kingma and Ba 2015) on rows begin:end, in place; each row counts its own steps.
+
+    Args:
+        values: (N, C) float32 parameters.
+        gradient: (N, C) float32.
+        first, second: (N, C) float32 moments, in place.
+        steps: (N,) int32 steps of each row, this one included.
+        seen: (N,) bool, rows to update.
+        unit: (N,) float32 length of one unit of the step size for each row.
+        rate: Step size.
+        faint: Adam's ε.
+    """
     for i in range(begin, end):
         if not seen[i]:
             continue
@@ -46,9 +57,18 @@ def _step(begin, end, values, gradient, first, second, steps, seen, unit, rate, 
 
 
 class Surfels:
-    """The parameters being fitted, with Adam's memory. Colours are sRGB in 0..1; two scales, the third follows.
+    """The parameters of N surfels being fitted, with Adam's moments.
 
-    `home` keeps where each surfel, or the one that it was copied from, started.
+    Attributes:
+        means: (N, 3) float32.
+        log_scales: (N, 2) float32; the third scale follows from the smaller one (`FLATNESS`).
+        quaternions: (N, 4) float32 wxyz.
+        logit_opacities: (N, 1) float32.
+        rgb: (N, 3) float32 sRGB in 0..1.
+        extra: Further columns, (N,) each.
+        home: Initial means, log-scales and quaternions of each surfel, or of the one that it was copied from.
+        steps: (N,) int32, Adam's step count of each.
+        memory: Adam's first and second moments (N, C), by parameter.
     """
 
     def __init__(self, splats: Gaussians):
@@ -67,26 +87,26 @@ class Surfels:
         return len(self.means)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The parameters by name, (N, C) each; the live arrays."""
+        """The parameters by name, (N, C) each; not copies."""
         names = ("means", "log_scales", "quaternions", "logit_opacities", "rgb")
         return {name: getattr(self, name) for name in names}
 
     def gaussians(self) -> Gaussians:
-        """As a Gaussian set, sharing what can be shared."""
+        """As `Gaussians`; shares memory where possible."""
         third = self.log_scales.min(1, keepdims=True) + np.float32(np.log(FLATNESS))
         sh = ((self.rgb - np.float32(0.5)) / np.float32(SH_C0))[:, None, :]
         scales = np.concatenate([self.log_scales, third], 1)
         return Gaussians(self.means, scales, self.quaternions, self.logit_opacities[:, 0], sh, self.extra)
 
     def step(self, gradients: dict[str, np.ndarray], seen: np.ndarray, rates: Rates, faint: float) -> None:
-        """One step of Adam on the rows that are `seen` (N,) bool, then back into the allowed ranges.
+        """One step of Adam, then clipping to the allowed ranges.
 
         Args:
             gradients: By parameter, (N, C) each.
-            seen: The rows that may move.
+            seen: (N,) bool, the rows to update.
             rates: Step sizes.
-            faint: Adam's ε. Gradients well below it move a splat less than Adam else would: what a view hardly shows
-                must not take any colour that suits that view.
+            faint: Adam's ε. Gradients far below it give smaller steps, so that a splat which a view hardly shows does
+                not adapt its colour to that view.
         """
         self.steps += seen
         one = np.ones(len(self), np.float32)
@@ -102,7 +122,7 @@ class Surfels:
         self.quaternions /= np.maximum(length, 1e-12)
 
     def replaced(self, rows: np.ndarray, sources: np.ndarray) -> None:
-        """Rows become copies of other rows, and both forget Adam's memory."""
+        """Overwrite rows with copies of other rows, and reset Adam's moments of both."""
         for name, values in self.arrays().items():
             values[rows] = values[sources]
             for moment in self.memory[name]:
@@ -114,7 +134,7 @@ class Surfels:
         self.steps[sources] = 0
 
     def grown(self, sources: np.ndarray) -> None:
-        """Append copies of rows."""
+        """Append copies of rows, with empty moments."""
         for name, values in self.arrays().items():
             setattr(self, name, np.concatenate([values, values[sources]]))
             blank = np.zeros((len(sources), values.shape[1]), np.float32)

@@ -1,4 +1,4 @@
-"""The colours that explain pictures best while shapes and opacities stay: the blend is linear in them."""
+"""Solves for the splats' colours with fixed shapes and opacities; blending is linear in the colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dreamzoom.splats import cpu_rasterizer
 from dreamzoom.splats.supersampling import averaged, repeated
 
 PULL = 0.1
-"""Weight of a splat's first colour, as if that much of a pixel showed it: where nothing is seen it decides."""
+"""Weight of a splat's initial colour, in pixels; it determines the colour of splats that no view shows."""
 
 
 def solve(
@@ -22,14 +22,14 @@ def solve(
 ) -> np.ndarray:
     """Simultaneous algebraic reconstruction (Andersen and Kak 1984) in linear light.
 
-    Each pixel weighs as the slope of the sRGB curve at its target says, since errors are seen in sRGB.
+    Pixels are weighted approximately by the slope of the sRGB curve at their target, since errors are judged in sRGB.
 
     Args:
-        rgb: (N, 3) float32 sRGB to start from: the first N rows of every view's table. What follows there is frozen.
-        views: Hits, target (H, W, 3) float32 sRGB and mask (H, W) bool of each.
-        passes: Over all views.
-        samples: The hits are those of a picture finer by this factor along each side, to be averaged.
-        report: Where a cancel arrives.
+        rgb: (N, 3) float32 initial sRGB colours of the first N rows of every view's table; further rows are fixed.
+        views: Per view the hits, target (H, W, 3) float32 sRGB and mask (H, W) bool.
+        passes: Number of passes over all views.
+        report: Progress and cancellation.
+        samples: The hits are of pictures with this many samples per pixel side, which are averaged.
 
     Returns:
         (N, 3) float32 sRGB in 0..1.

@@ -1,4 +1,4 @@
-"""The state of a fit on the CPU, and one step of it."""
+"""The fit on the CPU: its state, and one optimiser step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,15 @@ from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE, camera_arrays, tab
 
 
 class _View:
-    """One target made ready: the goal of the loss, its cameras of 1 and FINE² rays a pixel, and the frozen they see."""
+    """A prepared target.
+
+    Attributes:
+        goal: Of the loss.
+        coloured: Whether any pixel has a colour to match.
+        by_alpha, pixels: Gradient by alpha (H, W) and number of solid pixels, see `terms.look`.
+        cameras: By samples per pixel side.
+        frozen: Table and boxes of the visible background splats, by samples per pixel side.
+    """
 
     def __init__(self, target: Target, background: Gaussians | None):
         self.goal = loss.prepared(target.rgb, target.mask)
@@ -45,7 +53,7 @@ class _View:
                 self.frozen[samples] = table[seen], box[seen]
 
     def hits(self, splats: Gaussians, samples: int = 1) -> cpu_rasterizer.Hits:
-        """Where this view's rays meet the splats, and the frozen ones after them in the table."""
+        """The hits of this view on the splats; the background splats follow them in the table."""
         camera = self.cameras[samples]
         table, box = tabulate(splats, camera, splats.opacities, PIXEL_VARIANCE, NEAR)
         if samples in self.frozen:
@@ -55,11 +63,11 @@ class _View:
 
 
 class CpuFit:
-    """The state of one fit on the CPU.
+    """The state of a fit on the CPU, see `fit.FitState`.
 
     Attributes:
-        views: Those with colours.
-        covers: Those that only have to be closed.
+        views: The targets with colours.
+        covers: The targets without colours, which only require opacity.
     """
 
     def __init__(self, splats: Gaussians, shown: list[Target], covers: list[Target], background: Gaussians | None):
@@ -70,14 +78,14 @@ class CpuFit:
         self._floor = np.zeros(0, np.float32)
 
     def solve(self, passes: int, report: Report, samples: int = 1) -> None:
-        """Solve for the colours, with samples² rays a pixel."""
+        """Solve for the colours with fixed shapes and opacities, with samples² rays per pixel."""
         splats = self.gaussians()
         ready = [(view.hits(splats, samples), view.goal.rgb, view.goal.mask) for view in self.views]
         self.splats = recoloured(splats, colour_solver.solve(splats.rgb, ready, passes, report, samples))
         self._surfels = None
 
     def start(self) -> None:
-        """Begin to move the splats."""
+        """Start the optimisation of all parameters."""
         self._surfels = Surfels(self.splats)
         self._floor = np.log(0.4 * footprints(self._surfels.means, [view.cameras[1] for view in self.views]))
 
@@ -88,20 +96,23 @@ class CpuFit:
         return self._surfels
 
     def descend(self, view: _View, rates: Rates, samples: int = 1) -> float:
-        """One step on one view; the loss before it."""
+        """One optimiser step on one view; returns the loss before the step."""
         return _descend(self._moving, view, self._floor, rates, samples)
 
     def relocate(self, cap: int, rng: np.random.Generator) -> None:
-        """Move splats to where they are of use."""
+        """Relocate transparent splats and add new ones, up to `cap`."""
         self._floor = relocate(self._moving, self._floor, cap, rng)
 
     def gaussians(self) -> Gaussians:
-        """The splats as they are now."""
+        """The current splats."""
         return self.splats if self._surfels is None else self._surfels.gaussians()
 
 
 def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates, samples: int = 1) -> float:
-    """One step on one view; the loss before it."""
+    """One optimiser step on one view, in place; returns the loss before the step.
+
+    `floor` (N,) is the lower limit of each surfel's log-scales.
+    """
     splats = surfels.gaussians()
     hits = view.hits(splats, samples)
     black = np.zeros(3, np.float32)
@@ -116,15 +127,15 @@ def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates, sam
     seen = np.diff(hits.tiles.pair_start[: len(surfels) + 1]) > 0
     third = found.log_scales[:, 2:] * (splats.log_scales[:, :2] == splats.log_scales[:, :2].min(1, keepdims=True))
     size = np.exp(surfels.log_scales - floor[:, None]) * np.float32(SIZE_WEIGHT / view.pixels)
-    held = _held(surfels, view.pixels)
-    bend = np.where(surfels.rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((surfels.rgb + 0.055) / 1.055) ** 1.4)
+    regularization = _regularization(surfels, view.pixels)
+    decode_slope = np.where(surfels.rgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((surfels.rgb + 0.055) / 1.055) ** 1.4)
     surfels.step(
         {
-            "means": found.means + held["means"],
-            "log_scales": found.log_scales[:, :2] + third + size + held["log_scales"],
-            "quaternions": found.quaternions + held["quaternions"],
+            "means": found.means + regularization["means"],
+            "log_scales": found.log_scales[:, :2] + third + size + regularization["log_scales"],
+            "quaternions": found.quaternions + regularization["quaternions"],
             "logit_opacities": found.logit_opacities[:, None],
-            "rgb": found.rgb_linear * bend.astype(np.float32),
+            "rgb": found.rgb_linear * decode_slope.astype(np.float32),
         },
         seen,
         rates,
@@ -134,10 +145,10 @@ def _descend(surfels: Surfels, view: _View, floor: np.ndarray, rates: Rates, sam
     return value
 
 
-def _held(surfels: Surfels, pixels: int) -> dict[str, np.ndarray]:
-    """Gradients that hold surfels to the planes and shapes in which they started, by parameter.
+def _regularization(surfels: Surfels, pixels: int) -> dict[str, np.ndarray]:
+    """Regularisation gradients, by parameter, that keep surfels close to their initial planes and shapes.
 
-    Where one view alone sees a surface, any depth and slope explains its picture; the cloud's are the better guess.
+    A surface that only one view sees can be explained with any depth and slope; the cloud's are the better estimate.
     """
     home = surfels.home
     w, x, y, z = home["quaternions"].T

@@ -1,9 +1,9 @@
-"""Surfels from a cloud, fitted to pictures.
+"""Fitting of surfels to pictures.
 
-They start in the depth map's planes with the points' colours, so they look right at once. Their colours are then solved
-for, and all parameters polished with Adam against a masked loss in the image model that Blender computes. Splats that
-have become transparent are moved to where the error is (after Kheradmand et al. 2024, "3D Gaussian Splatting as Markov
-Chain Monte Carlo", without its noise), and the count never passes a cap.
+The initial surfels (`initial`) lie in the planes of the depth maps with the points' colours, and are already close.
+First the colours are solved for, then all parameters are optimised with Adam against a masked loss, in the image model
+that Blender computes. Splats that become transparent are relocated (after Kheradmand et al. 2024, "3D Gaussian
+Splatting as Markov Chain Monte Carlo", without its noise term); the number of splats never exceeds a cap.
 """
 
 from __future__ import annotations
@@ -26,45 +26,45 @@ from dreamzoom.splats.fitting.terms import FINE
 
 COLOUR_PASSES, LAST_PASSES = 10, 4
 LAST_RATE = 0.2
-"""The last step's size as a share of the first's."""
+"""Step size of the last iteration relative to the first."""
 FINE_SHARE = 0.25
-"""Of the steps are done, the last ones, with FINE² rays a pixel."""
+"""Fraction of the iterations, the last ones, that use FINE² rays per pixel."""
 RELOCATE_EVERY = 50
 PLATEAU = 2e-3
-"""The fit ends early when the loss fell by less than this share over the last two rounds of the views."""
+"""The fit stops early if the loss decreased by less than this fraction over the last two rounds of the views."""
 
 
 class FitState(Protocol):
-    """One fit under way, on the CPU (`cpu_fit.CpuFit`) or on a GPU (`cuda.fit.CardFit`)."""
+    """The state of a running fit, on the CPU (`cpu_fit.CpuFit`) or on a GPU (`cuda.fit.CardFit`)."""
 
     @property
     def views(self) -> Sequence[Any]:
-        """Targets with colours, made ready for `descend`."""
+        """The prepared targets with colours, arguments of `descend`."""
         ...
 
     @property
     def covers(self) -> Sequence[Any]:
-        """Those that only have to be closed."""
+        """The prepared targets without colours, which only require opacity."""
         ...
 
     def solve(self, passes: int, report: Report, samples: int = 1) -> None:
-        """Solve for the colours, with samples² rays a pixel."""
+        """Solve for the colours with fixed shapes and opacities, with samples² rays per pixel."""
         ...
 
     def start(self) -> None:
-        """Begin to move the splats."""
+        """Start the optimisation of all parameters."""
         ...
 
     def descend(self, view: Any, rates: Rates, samples: int = 1) -> Any:
-        """One step on one view; returns the loss before it, which `float` reads."""
+        """One optimiser step on one view; returns the loss before the step, convertible with `float`."""
         ...
 
     def relocate(self, cap: int, rng: np.random.Generator) -> None:
-        """Move splats to where they are of use."""
+        """Relocate transparent splats and add new ones, up to `cap`."""
         ...
 
     def gaussians(self) -> Gaussians:
-        """The splats as they are now."""
+        """The current splats."""
         ...
 
 
@@ -80,22 +80,22 @@ def fit(
     rates: Rates | None = None,
     backend: str = "auto",
 ) -> Gaussians:
-    """Make surfels look like the targets.
+    """Fit surfels to the targets.
 
     Args:
-        splats: Surfels to start from; more than `cap` are merged to fit.
+        splats: Initial surfels; if there are more than `cap` they are merged first.
         targets: Pictures with masks, in the splats' frame.
-        background: Frozen splats of coarser levels in the same frame, seen but not changed.
-        iterations: Steps of Adam, one view each; 0 leaves shapes alone and solves for colours only.
-        cap: The count is never larger.
-        seed: Of what is drawn at random: the views' order, and what relocation picks.
-        report: Progress, and where a cancel arrives.
+        background: Fixed splats of coarser levels in the same frame, which are rendered but not changed.
+        iterations: Steps of Adam, each on one view; 0 solves only for colours.
+        cap: Maximum number of splats.
+        seed: Of the random order of views and of relocation.
+        report: Progress and cancellation.
         rates: Step sizes of Adam.
-        backend: "cpu", "gpu" (an NVIDIA GPU), or "auto": the GPU where one can do it and has the memory, else the CPU.
+        backend: "cpu", "gpu" (an NVIDIA GPU), or "auto": a GPU with enough memory if there is one, else the CPU.
     """
     if backend not in ("auto", "cpu", "gpu"):
         raise ValueError(f"backend: must be auto, cpu or gpu, not {backend!r}")
-    splats = _sane(splats)
+    splats = _finite_only(splats)
     if len(splats) > cap:
         splats = simplified(splats, cap)
     shown = [target for target in targets if target.mask.any()]
@@ -120,7 +120,7 @@ def _begin(
     cap: int,
     report: Report,
 ) -> AbstractContextManager[FitState]:
-    """The state of a fit on the GPU or the CPU. If it is the CPU because no GPU can, a log line says why."""
+    """Create the state of a fit on the GPU or the CPU; if no GPU can be used, a log line says why."""
     if backend == "cpu":
         return contextlib.nullcontext(CpuFit(splats, shown, covers, background))
     card, obstacle = probe.card(), probe.obstacle()
@@ -139,7 +139,7 @@ def _begin(
 
 
 def _optimise(state: FitState, iterations: int, cap: int, seed: int, report: Report, rates: Rates) -> None:
-    """Adam over the views in shuffled rounds: first with one ray a pixel, then with FINE², each until a plateau."""
+    """Optimise over the views in shuffled rounds: first with one ray per pixel, then FINE², each until a plateau."""
     rng = np.random.default_rng(seed)
     views, covers = state.views, state.covers
     coarse = iterations - round(FINE_SHARE * iterations)
@@ -150,16 +150,16 @@ def _optimise(state: FitState, iterations: int, cap: int, seed: int, report: Rep
             report.progress(step / iterations, "fitting splats")
             done = step - steps.start
             if done >= 4 * len(views) and done % (2 * len(views)) == 0:
-                mean = np.mean([float(value) for value in losses])  # on a GPU they are not read before
+                mean = np.mean([float(value) for value in losses])  # reading earlier would wait for the GPU
                 if mean > best * (1 - PLATEAU):
                     break
                 best = mean
-            slower = _scaled(rates, LAST_RATE ** (step / iterations))
+            step_rates = _scaled(rates, LAST_RATE ** (step / iterations))
             if covers and not order:
-                state.descend(covers[int(rng.integers(len(covers)))], slower)
+                state.descend(covers[int(rng.integers(len(covers)))], step_rates)
             order = order or list(rng.permutation(len(views)))
             index = int(order.pop())
-            losses[index] = state.descend(views[index], slower, samples)
+            losses[index] = state.descend(views[index], step_rates, samples)
             if (step + 1) % RELOCATE_EVERY == 0 and step + RELOCATE_EVERY < iterations:
                 state.relocate(cap, rng)
 
@@ -168,8 +168,8 @@ def _scaled(rates: Rates, factor: float) -> Rates:
     return Rates(*(getattr(rates, name) * factor for name in rates.__dataclass_fields__))
 
 
-def _sane(splats: Gaussians) -> Gaussians:
-    """Without the splats that have anything not finite."""
+def _finite_only(splats: Gaussians) -> Gaussians:
+    """Remove splats with parameters that are not finite."""
     arrays = (splats.means, splats.log_scales, splats.quaternions, splats.logit_opacities, splats.sh)
     good = np.all([np.isfinite(array).all(tuple(range(1, array.ndim))) for array in arrays], axis=0)
     return splats if good.all() else splats[good]

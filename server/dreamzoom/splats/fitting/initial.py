@@ -1,4 +1,4 @@
-"""Surfels from a cloud: one a point, in the plane of its depth map, so large that they just close the picture."""
+"""Initial surfels from a cloud: one per point, in its plane, just large enough to leave no gaps in the picture."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from dreamzoom.splats.fitting.adam import FLATNESS
 
 START_OPACITY = 0.98
 START_SIGMA = 0.5
-"""Of a surfel, in pixels of the view that its point comes from."""
+"""Initial standard deviation of a surfel, in pixels of its source view."""
 SLANT = 0.13
-"""The least cosine of the angle between ray and normal for which a surfel is stretched to close the picture's pixel."""
+"""Lower limit of the cosine between ray and normal by which a surfel's length is divided."""
 
 
 def initial(cloud: Cloud, cameras: list[Camera] | None = None) -> Gaussians:
-    """Surfels in the points' planes, one a point, near half a pixel of their view in size, so that they just close.
+    """Surfels in the points' planes, one per point, with a standard deviation of about half a source pixel.
 
     Args:
         cloud: In the level's frame.
-        cameras: The views, in the order of `cloud.view`. With them a surfel is as long as its pixel's shadow on the
-            plane; without them it is round, from the neighbours' distance bounded by the footprint.
+        cameras: The source views, indexed by `cloud.view`. With them each surfel is as long as its pixel's projection
+            on the plane; without them it is round, with the neighbours' distance limited by the footprint.
+
+    Returns:
+        Surfels in the same frame, with the extra columns "superseded" and "view".
     """
     if cameras and len(cloud):
         quaternions, sigma = _shadows(cloud, cameras)
@@ -40,7 +43,7 @@ def initial(cloud: Cloud, cameras: list[Camera] | None = None) -> Gaussians:
 
 
 def _shadows(cloud: Cloud, cameras: list[Camera]) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (N, 4) with the first axis down the slope away from the camera, and sigmas (N, 2)."""
+    """Quaternions (N, 4) with the first axis along the plane's slope away from the camera, and sigmas (N, 2)."""
     centres = np.stack([camera.centre for camera in cameras])[np.clip(cloud.view, 0, len(cameras) - 1)]
     ray = cloud.position - centres
     ray /= np.maximum(np.linalg.norm(ray, axis=1, keepdims=True), 1e-12)
@@ -64,7 +67,7 @@ def _quaternions(axes: np.ndarray) -> np.ndarray:
 
 
 def quaternions_of(normals: np.ndarray) -> np.ndarray:
-    """Rotations (N, 4) wxyz that turn the third axis to the unit normals (N, 3), by the shortest way."""
+    """Quaternions (N, 4) wxyz of the smallest rotations from the z axis to unit normals (N, 3)."""
     x, y, z = np.asarray(normals, np.float64).T
     quaternion = np.stack([1 + z, -y, x, np.zeros_like(z)], 1)
     quaternion[z < -1 + 1e-9] = (0, 1, 0, 0)
@@ -72,7 +75,7 @@ def quaternions_of(normals: np.ndarray) -> np.ndarray:
 
 
 def _spacing(points: np.ndarray) -> np.ndarray:
-    """Root mean square distance (N,) to the four nearest neighbours; infinite for a lone point."""
+    """Root mean square distance (N,) of points (N, 3) to their four nearest neighbours; infinite for a single point."""
     if len(points) < 2:
         return np.full(len(points), np.inf)
     from scipy.spatial import KDTree

@@ -1,8 +1,10 @@
-"""The loss of the fit, compiled: masked L1 + D-SSIM in sRGB, with its gradient by the linear picture.
+"""The loss of the fit (compiled): masked L1 + D-SSIM in sRGB, and its gradient by the linear picture.
 
 (1 − λ)·|x − y| + λ·(1 − SSIM(x, y)) / 2 averaged over the masked pixels, λ = 0.2 (Kerbl et al. 2023, eq. 7; SSIM after
-Wang et al. 2004 with an 11 × 11 Gaussian window of σ 1.5). Pixels outside the mask are taken to be as rendered: they
-can't supervise, not even through the window of a neighbour.
+Wang et al. 2004 with an 11 × 11 Gaussian window of σ 1.5). Outside the mask x is set to y, so that those pixels do not
+supervise, not even through the window of a neighbour.
+
+Kernels take rows begin:end. x is the rendered picture, y the goal; planes with 9 channels hold 3 quantities times RGB.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)
 
 @compiled
 def _blur_rows(begin, end, planes, window, channels, out):
-    """Along x: planes (H, W · channels), neighbours `channels` apart; nothing beyond the border."""
+    """Blur along x with `window` (11,): planes and out (H, W · channels) float32, zero beyond the border."""
     width = planes.shape[1]
     for y in range(begin, end):
         for j in range(width):
@@ -38,7 +40,7 @@ def _blur_rows(begin, end, planes, window, channels, out):
 
 @compiled
 def _blur_columns(begin, end, planes, window, out):
-    """Along y."""
+    """Blur along y with `window` (11,): planes and out (H, W · channels) float32, zero beyond the border."""
     height, width = planes.shape
     for y in range(begin, end):
         for j in range(width):
@@ -50,7 +52,7 @@ def _blur_columns(begin, end, planes, window, out):
 
 
 def blurred(planes: np.ndarray) -> np.ndarray:
-    """(H, W, C) float32 with the SSIM window, zero beyond the border; its own adjoint."""
+    """Blur planes (H, W, C) float32 with the SSIM window, zero beyond the border; self-adjoint."""
     height, width, channels = planes.shape
     flat = np.ascontiguousarray(planes).reshape(height, width * channels)
     half, out = np.empty_like(flat), np.empty_like(flat)
@@ -61,7 +63,14 @@ def blurred(planes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Goal:
-    """A target made ready: sRGB (H, W, 3), 0 outside the mask; the mask; blurs of the picture and its square."""
+    """A prepared target.
+
+    Attributes:
+        rgb: (H, W, 3) float32 sRGB; 0 outside the mask.
+        mask: (H, W) bool.
+        mean, square: (H, W, 3) float32, the blurred picture and its blurred square.
+        pixels: Number of masked pixels.
+    """
 
     rgb: np.ndarray
     mask: np.ndarray
@@ -71,7 +80,7 @@ class Goal:
 
 
 def prepared(rgb: np.ndarray, mask: np.ndarray) -> Goal:
-    """Of a picture (H, W, 3) float32 sRGB and its mask (H, W) bool; pixels that are not finite leave the mask."""
+    """Prepare a picture (H, W, 3) float32 sRGB with mask (H, W) bool; pixels that are not finite are unmasked."""
     mask = mask & np.isfinite(rgb).all(-1)
     clean = np.where(mask[..., None], rgb, 0).astype(np.float32)
     return Goal(clean, mask, blurred(clean), blurred(clean * clean), int(mask.sum()))
@@ -79,7 +88,7 @@ def prepared(rgb: np.ndarray, mask: np.ndarray) -> Goal:
 
 @compiled
 def _products(begin, end, shown, goal, mask, out):
-    """Rows of x, x², xy per channel, x being the goal outside the mask: out (H, W, 9)."""
+    """Write x, x² and x·y to out (H, W, 9), from sRGB pictures shown and goal (H, W, 3); x = y outside the mask."""
     for y in range(begin, end):
         for x in range(shown.shape[1]):
             for k in range(3):
@@ -90,7 +99,7 @@ def _products(begin, end, shown, goal, mask, out):
 
 @compiled
 def ssim_slopes(mx, my, xx, yy, xy):
-    """SSIM of two pictures at a pixel from the blurs of x, y, x², y², xy; and its slopes by those of x, x² and xy."""
+    """SSIM at a pixel from the blurs of x, y, x², y², x·y, and its derivatives by the blurs of x, x² and x·y."""
     vx, vy = xx - mx * mx, yy - my * my
     vxy = xy - mx * my
     a1, a2 = np.float32(2) * mx * my + _C1, np.float32(2) * vxy + _C2
@@ -104,7 +113,10 @@ def ssim_slopes(mx, my, xx, yy, xy):
 
 @compiled
 def _ssim(begin, end, blurs, mean, square, mask, out):
-    """Rows of the SSIM's gradients by the blurs of x, x², xy: out (H, W, 9); returns the masked sum of 1 − SSIM."""
+    """Write SSIM's derivatives by the blurs of x, x², x·y to out (H, W, 9); return the masked sum of 1 − SSIM.
+
+    `blurs` is (H, W, 9); `mean` and `square` are (H, W, 3), of the goal.
+    """
     total = 0.0
     for y in range(begin, end):
         for x in range(mask.shape[1]):
@@ -121,12 +133,12 @@ def _ssim(begin, end, blurs, mean, square, mask, out):
 
 @compiled
 def pixel_slope(light, value, target, back0, back1, back2, l1, dssim):
-    """The loss's slope by one channel's linear light.
+    """The derivative of the loss by the linear value of one channel of a pixel.
 
     Args:
-        light, value, target: The channel, linear; encoded; what it should be.
-        back0, back1, back2: The blurred slopes of SSIM by the blurs of x, x², xy.
-        l1, dssim: The two terms' weights.
+        light, value, target: The channel in linear light, in sRGB, and the goal in sRGB.
+        back0, back1, back2: The blurred derivatives of SSIM by the blurs of x, x², x·y.
+        l1, dssim: The weights of the two terms.
     """
     slope = np.float32(0)
     if value != target:
@@ -140,7 +152,10 @@ def pixel_slope(light, value, target, back0, back1, back2, l1, dssim):
 
 @compiled
 def _gradient(begin, end, linear, shown, goal, mask, back, l1, dssim, out):
-    """Rows of the loss's gradient by the linear picture: out (H, W, 3); returns the masked sum of |x − y|."""
+    """Write the loss's gradient by the linear picture to out (H, W, 3); return the masked sum of |x − y|.
+
+    `linear`, `shown`, `goal` are (H, W, 3); `back` (H, W, 9) are the blurred derivatives of SSIM.
+    """
     total = 0.0
     for y in range(begin, end):
         for x in range(mask.shape[1]):
@@ -156,7 +171,7 @@ def _gradient(begin, end, linear, shown, goal, mask, back, l1, dssim, out):
 
 
 def loss(linear: np.ndarray, goal: Goal, share: float = SHARE) -> tuple[float, np.ndarray]:
-    """The loss of a linear picture (H, W, 3) float32 against a goal, and its gradient, (H, W, 3) float32."""
+    """The loss of a linear picture (H, W, 3) float32 and its gradient (H, W, 3) float32; `share` is λ."""
     shown = linear_to_srgb(linear)
     height, width = goal.mask.shape
     count = 3 * max(goal.pixels, 1)

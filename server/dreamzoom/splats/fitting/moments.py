@@ -1,4 +1,4 @@
-"""Groups of splats as one splat each, with the group's moments; and an order in which neighbours lie together."""
+"""Merging of groups of splats by their moments, and spatial sorting."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from core.gaussians import Gaussians
 from core.spherical_harmonics import SH_C0
 
 DEPTH = 20
-"""Bits of a cell number along each axis."""
+"""Bits per axis of a Morton code."""
 FLATNESS = 1e-3
 SOLID = 0.98
-"""The most opaque that a merged splat gets; beyond it grows instead, so that closed surfaces stay closed."""
+"""Maximum opacity of a merged splat; above it the splat grows instead, so that closed surfaces stay closed."""
 
 
 def _morton(means: np.ndarray) -> np.ndarray:
-    """Interleaved cell numbers (N,) uint64."""
+    """Morton codes (N,) uint64 of points (N, 3)."""
     low = means.min(0).astype(np.float64)
     size = max(float((means.max(0) - low).max()), 1e-12) * (1 + 1e-6)
     cells = ((means - low) / size * (1 << DEPTH)).astype(np.uint64)
@@ -28,7 +28,7 @@ def _morton(means: np.ndarray) -> np.ndarray:
 
 
 def morton_order(means: np.ndarray) -> np.ndarray:
-    """Rows (N,) along a space-filling curve: what follows one another lies together."""
+    """Row indices (N,) that sort points (N, 3) in Morton order, in which consecutive points are close."""
     return np.argsort(_morton(means), kind="stable")
 
 
@@ -38,14 +38,15 @@ def _mass(splats: Gaussians) -> np.ndarray:
 
 
 def merged(splats: Gaussians, group: np.ndarray) -> Gaussians:
-    """One surfel a group: mean, covariance (kept flat), colour in linear light, and the opacity that keeps
-    opacity × area.
+    """Merge each group of splats to one surfel.
 
-    Extra columns are those of the group's first splat; harmonics above degree 0 are dropped.
+    Mean, covariance (flattened) and colour (in linear light) are the group's, weighted by opacity × area; the opacity
+    preserves the sum of opacity × area. Extra columns are taken from the group's first splat; harmonics above degree 0
+    are dropped. Groups of one splat keep its geometry.
 
     Args:
-        splats: In the order of their groups.
-        group: (N,) the groups' numbers, from 0 on, none left out.
+        splats: Sorted by group.
+        group: (N,) consecutive group numbers from 0.
     """
     mass = _mass(splats)
     starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
@@ -82,20 +83,20 @@ def merged(splats: Gaussians, group: np.ndarray) -> Gaussians:
 
 
 def axes_of(splats: Gaussians) -> np.ndarray:
-    """Each splat's own axes as columns, (N, 3, 3) float64."""
+    """The local axes of each splat as columns, (N, 3, 3) float64."""
     from scipy.spatial.transform import Rotation
 
     return Rotation.from_quat(np.roll(splats.quaternions.astype(np.float64), -1, axis=1)).as_matrix()
 
 
 def _covariances(splats: Gaussians) -> np.ndarray:
-    """(N, 3, 3) float64."""
+    """Covariance matrices (N, 3, 3) float64."""
     scaled = axes_of(splats) * np.exp(splats.log_scales.astype(np.float64))[:, None, :]
     return scaled @ np.swapaxes(scaled, 1, 2)
 
 
 def _quaternions(axes: np.ndarray) -> np.ndarray:
-    """Orthonormal axes (N, 3, 3), made right-handed, to quaternions (N, 4) wxyz float32."""
+    """Orthonormal axes (N, 3, 3), made right-handed if necessary, to quaternions (N, 4) wxyz float32."""
     from scipy.spatial.transform import Rotation
 
     axes = axes * np.where(np.linalg.det(axes) < 0, -1, 1)[:, None, None]

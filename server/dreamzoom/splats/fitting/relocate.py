@@ -1,7 +1,7 @@
-"""Relocation: transparent splats move to where they are of use, and new ones are born below the cap.
+"""Relocation of transparent splats to opaque, large ones, and addition of new splats up to a cap.
 
-After Kheradmand et al. 2024, "3D Gaussian Splatting as Markov Chain Monte Carlo", eq. 9: a splat of opacity o that is
-shown by n copies instead of one gets opacity 1 − (1 − o)^(1/n) and smaller scales, so that the picture hardly changes.
+After Kheradmand et al. 2024, "3D Gaussian Splatting as Markov Chain Monte Carlo", eq. 9: if a splat of opacity o is
+replaced by n copies, each gets opacity 1 − (1 − o)^(1/n) and smaller scales, so that the picture hardly changes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from dreamzoom.splats.fitting.adam import Surfels
 
 DEAD = 0.01
-"""Opacity below which a splat is moved."""
+"""Splats with a lower opacity are relocated."""
 GROWTH = 0.05
-"""By which share the count grows at most each time."""
+"""Largest relative growth of the number of splats per call."""
 _MOST = 32
 
 
 def _shrink(opacity: np.ndarray, copies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eq. 9: the new opacity, and the factor on the scales; (N,) each."""
+    """Eq. 9 for splats of `opacity` (N,) with `copies` (N,): the new opacities and the factors on the scales, (N,)."""
     new = 1 - (1 - opacity) ** (1 / copies)
     total = np.zeros_like(opacity)
     for i in range(1, _MOST + 1):
@@ -30,16 +30,16 @@ def _shrink(opacity: np.ndarray, copies: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def relocate(surfels: Surfels, floor: np.ndarray, cap: int, rng: np.random.Generator) -> np.ndarray:
-    """Move the dead and let the living multiply, up to `cap`, in place.
+    """Relocate transparent splats and add new ones, in place.
 
     Args:
-        surfels: The parameters.
-        floor: (N,), the least log-scale of each.
-        cap: The count is never larger afterwards.
-        rng: What is drawn.
+        surfels: The N splats being fitted.
+        floor: (N,) lower limit of each one's log-scales.
+        cap: Maximum number of splats.
+        rng: Random numbers for the choice of sources and for the scattering.
 
     Returns:
-        The floor of what is there now.
+        The limits (N',) of the splats afterwards.
     """
     opacity = 1 / (1 + np.exp(-surfels.logit_opacities[:, 0].astype(np.float64)))
     dead = np.flatnonzero(opacity < DEAD)
@@ -57,19 +57,19 @@ def relocate(surfels: Surfels, floor: np.ndarray, cap: int, rng: np.random.Gener
     surfels.logit_opacities[chosen, 0] = np.log(new / (1 - new))
     surfels.log_scales[chosen] += np.log(factor)[:, None].astype(np.float32)
     surfels.replaced(dead, sources[: len(dead)])
-    born = sources[len(dead) :]
-    places = np.concatenate([dead, len(surfels) + np.arange(len(born))])
+    added = sources[len(dead) :]
+    moved = np.concatenate([dead, len(surfels) + np.arange(len(added))])
     floor = floor.copy()
     floor[dead] = floor[sources[: len(dead)]]
-    if len(born):
-        surfels.grown(born)
-        floor = np.concatenate([floor, floor[born]])
-    _scatter(surfels, places, rng)
+    if len(added):
+        surfels.grown(added)
+        floor = np.concatenate([floor, floor[added]])
+    _scatter(surfels, moved, rng)
     return floor
 
 
 def _scatter(surfels: Surfels, rows: np.ndarray, rng: np.random.Generator) -> None:
-    """Move rows about within their own planes: copies at one place would stay together for ever."""
+    """Displace rows randomly within their planes, since copies at the same position would get equal gradients."""
     w, x, y, z = surfels.quaternions[rows].T
     first = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], 1)
     second = np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], 1)

@@ -1,8 +1,8 @@
-"""Fewer surfels that look almost alike: neighbours of like colour in like planes become one.
+"""Reduction of the number of surfels: merges neighbours with similar colours and planes.
 
 Bottom-up clustering after Ward (1963, "Hierarchical grouping to optimize an objective function"). Joining two groups of
 n and m surfels costs n·m / (n + m) · |difference|², the squared error it adds, and the cheapest neighbours are joined
-first: a plain slope ends as a few large surfels, an edge keeps every one of its own.
+first: a uniform area becomes a few large surfels, while edges keep theirs.
 """
 
 from __future__ import annotations
@@ -17,17 +17,26 @@ from dreamzoom.splats.splat_projection import compiled
 
 NEIGHBOURS = 6
 PART = 500_000
-"""So many at a time, neighbours in space, to bound the memory."""
+"""Surfels that are clustered at once, spatially contiguous, to limit memory."""
 SHARE = 0.3
-"""Of all groups, how many are joined at most before costs are computed anew."""
+"""Largest fraction of all groups that is joined before costs are recomputed."""
 OFF_PLANE, APART, TURNED = 0.02, 0.001, 0.05
-"""What a pixel off the common plane, a pixel along it, and a right angle between normals cost beside a difference in
-colour from black to white."""
+"""Costs of a distance of one pixel off the common plane, of one pixel in any direction, and of a right angle between
+normals, in units of squared sRGB difference."""
 
 
 @dataclass
 class _Groups:
-    """Running means of each group: positions, normals, colours (N, 3), pixel sizes and counts (N,), and the edges."""
+    """Running means of N groups, and the edges between neighbouring groups.
+
+    Attributes:
+        means: (N, 3) positions.
+        normals: (N, 3) unit.
+        rgb: (N, 3) sRGB in 0..1.
+        size: (N,) approximate pixel size, in the frame's units.
+        count: (N,) number of surfels.
+        one, other: (E,) group indices of each edge.
+    """
 
     means: np.ndarray
     normals: np.ndarray
@@ -39,9 +48,9 @@ class _Groups:
 
 
 def simplified(splats: Gaussians, count: int) -> Gaussians:
-    """At most `count` surfels, each with the moments of the group that it stands for; deterministic.
+    """Merge surfels to at most `count`, each with the moments of its group; deterministic.
 
-    Extra columns are those of each group's first surfel; harmonics above degree 0 are dropped.
+    Extra columns are taken from each group's first surfel; harmonics above degree 0 are dropped.
     """
     if len(splats) <= count:
         return splats
@@ -60,7 +69,7 @@ def simplified(splats: Gaussians, count: int) -> Gaussians:
 
 
 def _groups(splats: Gaussians) -> _Groups:
-    """Every surfel for itself, with its nearest neighbours."""
+    """One group per surfel, with edges to its nearest neighbours."""
     from scipy.spatial import KDTree
 
     means = splats.means.astype(np.float64)
@@ -74,14 +83,14 @@ def _groups(splats: Gaussians) -> _Groups:
 
 
 def _edges(one: np.ndarray, other: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each edge between two once."""
+    """Edges (E,), (E,) between `count` groups without duplicates and self-loops."""
     codes = np.sort((np.minimum(one, other) * count + np.maximum(one, other))[one != other])
     codes = codes[np.concatenate([[True], codes[1:] != codes[:-1]])] if len(codes) else codes
     return codes // count, codes % count
 
 
 def _roots(groups: _Groups, count: int) -> np.ndarray:
-    """The group (N,) of each surfel: at most `count` groups, each named by one of its members."""
+    """The group (N,) of each surfel, identified by the index of one member; at most `count` groups."""
     total = alive = len(groups.means)
     root = np.arange(total)
     while alive > count:
@@ -101,22 +110,25 @@ def _roots(groups: _Groups, count: int) -> np.ndarray:
 
 
 def _costs(groups: _Groups) -> np.ndarray:
-    """What joining along each edge adds to the squared error."""
+    """The squared error (E,) that joining along each edge adds."""
     one, other = groups.one, groups.other
-    way = groups.means[one] - groups.means[other]
+    offset = groups.means[one] - groups.means[other]
     normal = groups.normals[one] + groups.normals[other]
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     pixel = np.maximum(groups.size[one] * groups.size[other], 1e-300)
-    off = np.minimum((way * normal).sum(1) ** 2 / pixel, 9)
+    off = np.minimum((offset * normal).sum(1) ** 2 / pixel, 9)
     turned = 1 - (groups.normals[one] * groups.normals[other]).sum(1)
-    apart = OFF_PLANE * off + APART * (way * way).sum(1) / pixel + TURNED * turned
+    apart = OFF_PLANE * off + APART * (offset * offset).sum(1) / pixel + TURNED * turned
     weight = groups.count[one] * groups.count[other] / (groups.count[one] + groups.count[other])
     return weight * (((groups.rgb[one] - groups.rgb[other]) ** 2).sum(1) + apart)
 
 
 @compiled
 def _matched(order, one, other, total, most):
-    """Which of the edges in `order` join, the cheapest first, each group once, `most` at the most: their ranks."""
+    """Greedy matching: ranks in `order` (E,) of at most `most` edges to join, cheapest first, each group at most once.
+
+    `one` and `other` are (E,) group indices, `total` the number of groups.
+    """
     busy = np.zeros(total, np.bool_)
     ranks = np.empty(most, np.int64)
     found = 0
@@ -130,7 +142,7 @@ def _matched(order, one, other, total, most):
 
 
 def _join(groups: _Groups, kept: np.ndarray, gone: np.ndarray) -> None:
-    """Groups `kept` take `gone` in."""
+    """Merge groups `gone` (M,) into groups `kept` (M,), in place."""
     together = groups.count[kept] + groups.count[gone]
     share = (groups.count[gone] / together)[:, None]
     for values in (groups.means, groups.normals, groups.rgb):
@@ -141,7 +153,7 @@ def _join(groups: _Groups, kept: np.ndarray, gone: np.ndarray) -> None:
 
 
 def _cut(root: np.ndarray, count: int) -> np.ndarray:
-    """Islands without neighbours are joined in order of their names, so that the count holds."""
+    """Join groups in index order until there are `count`, for groups that have no neighbours left."""
     names, place = np.unique(root, return_inverse=True)
     bins = (np.arange(len(names)) * count) // len(names)
     return names[np.searchsorted(bins, bins)][place]

@@ -1,4 +1,4 @@
-"""What a fit is to match."""
+"""The input pictures of a fit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from core.camera import Camera
 
 @dataclass(frozen=True)
 class Target:
-    """A picture to be matched.
+    """A picture to match.
 
     Attributes:
         camera: In the splats' frame.
-        rgb: (H, W, 3) float32 sRGB.
-        mask: (H, W) bool; only True pixels supervise, the others may look as they like.
-        solid: (H, W) bool; where nothing may shine through, whatever colour it has. The mask where None.
+        rgb: (H, W, 3) float32 sRGB in 0..1.
+        mask: (H, W) bool; the pixels that supervise the fit.
+        solid: (H, W) bool; pixels that must be opaque, of any colour. The mask if None.
     """
 
     camera: Camera

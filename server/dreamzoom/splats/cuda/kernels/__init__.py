@@ -1,7 +1,7 @@
 """The kernels' sources, for numba's CUDA compiler and its simulator.
 
-Only scripts/build_ptx.py and the tests import this package: the server launches the texts that were compiled from it.
-Names and arguments of the kernels are listed in `layout.SIGNATURES`.
+Only scripts/build_ptx.py and the tests import this package; the server launches the PTX compiled from it. Names and
+arguments of the kernels are listed in `layout.SIGNATURES`. All arrays are contiguous.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def kernel(name: str):
 
 
 def digest() -> str:
-    """SHA-256 of all that the compiled texts depend on: the modules here, borrowed functions, constants of both."""
+    """SHA-256 of all that the PTX depends on: the modules here, borrowed functions, and the constants of both."""
     from dreamzoom.splats.cuda.kernels.device import BORROWED
 
     for name in SIGNATURES:
@@ -61,8 +61,9 @@ def digest() -> str:
 
 
 def _code(text: str) -> list[str]:
-    """The tokens of Python source, without what may change freely: comments, docstrings, and imports of this package,
-    so that modules may move. What they import is told by itself.
+    """The tokens of Python source, without comments, docstrings and imports of this package, which may change freely.
+
+    The imported functions and constants enter the digest themselves, so modules can be moved.
     """
     told: list[str] = []
     statement: list[str] = []

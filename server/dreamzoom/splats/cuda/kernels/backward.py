@@ -1,8 +1,8 @@
-"""The backward pass, and the colours' transposed blend, without atomic additions: every run gives the same bits.
+"""The backward pass, and the transpose of blending for colours, without atomic additions: runs are bit-identical.
 
-First a thread a pixel walks its list of hits and notes what each hit needs. Then a warp a splat looks its hits up in
-the lists of the pixels in its box and adds them up, in an order that depends on the box alone. Large boxes are cut into
-pieces, a warp each, whose sums are added last.
+First one thread per pixel goes through its list of hits and stores what each hit needs. Then one warp per splat finds
+the splat's hits in the lists of the pixels in its box and sums them, in an order that depends only on the box. Large
+boxes are divided into pieces, one warp each, whose sums are added last.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 
 from numba import cuda, float32
 
-from dreamzoom.splats import backward as on_cpu
+from dreamzoom.splats import hit_gradients as on_cpu
 from dreamzoom.splats.cuda.kernels.device import borrowed, device
 from dreamzoom.splats.cuda.kernels.hits import CUT2, HALF, ONE, ZERO, alpha_of, listed, meet
 from dreamzoom.splats.cuda.layout import WARP
@@ -26,14 +26,14 @@ ROW_STEP, FOUR_STEP = GRADIENTS + 1, FOUR + 1
 
 @cuda.jit
 def slopes(table, width, background, lists, used, first, grad_rgb, grad_alpha, by_alpha, weights):
-    """Per listed hit the loss's slope by its alpha, and its weight in the pixel; one thread a pixel.
+    """Derivative of the loss by the alpha of each listed hit, and its blending weight; one thread per pixel.
 
-    With b what lies behind hit j: ∂L/∂alpha_j = T_j · (g·c_j − g·b).
+    With T_j the transmittance in front of hit j and b the colour behind it, ∂L/∂alpha_j = T_j · (g·c_j − g·b).
 
     Args:
-        background: (3,) float32, linear.
-        grad_rgb, grad_alpha: (H, W, 3), (H, W): of the loss, by the linear picture and its alpha.
-        by_alpha, weights: As long as lists, float32, out.
+        background: (3,) float32, linear RGB.
+        grad_rgb, grad_alpha: (H, W, 3), (H, W) float32, of the loss by the linear picture and its alpha.
+        by_alpha, weights: float32 of the length of lists, out.
         Others: As in `forward`.
     """
     pixel = cuda.grid(1)
@@ -61,7 +61,7 @@ def slopes(table, width, background, lists, used, first, grad_rgb, grad_alpha, b
 
 @device
 def _find(i, lists, used, first, pixel, pixels):
-    """Where the splat i lies in a pixel's list; −1 where it does not."""
+    """The index in `lists` of splat i among a pixel's hits; −1 if it is not there."""
     for at in range(used[pixel]):
         slot = listed(at, pixel, pixels, first)
         if lists[slot] == i:
@@ -82,7 +82,7 @@ def _cells(piece, i, starts, cells, box):
 
 @device
 def _add_threads(thread, own, parts, out):
-    """Add up the threads' own (C,) in order, into out (C,); parts (WARP, C or more) is shared memory."""
+    """Sum the threads' `own` (C,) in order to out (C,); parts (WARP, at least C) is shared memory."""
     for k in range(len(own)):
         parts[thread, k] = own[k]
     cuda.syncthreads()
@@ -97,12 +97,12 @@ def _add_threads(thread, own, parts, out):
 def gather_rows(
     splats, starts, cells, table, box, width, lists, used, first, by_alpha, weights, grad_rgb, rows
 ):  # fmt: skip
-    """The gradients of the table's columns 2 to 14, as `gradient.hit_gradients` has them; a warp a piece.
+    """The gradients of the table's columns 2 to 14, as in `hit_gradients.hit_gradients`; one warp per piece.
 
     Args:
         splats: (pieces,) int32: the splat of each piece.
-        starts: (N + 1,) int64: the pieces of each splat.
-        cells: Pixels of a piece, counted along the rows of the splat's box.
+        starts: (N + 1,) int64: the pieces of splat i are starts[i] : starts[i + 1].
+        cells: Pixels per piece, counted along the rows of the splat's box.
         rows: (pieces, GRADIENTS) float32, out.
         Others: As in `slopes`.
     """
@@ -137,7 +137,7 @@ def gather_rows(
 
 @cuda.jit
 def shares(table, width, lists, used, first, weights):
-    """The weight of each listed hit in its pixel; one thread a pixel. Arguments as in `slopes`."""
+    """The blending weight of each listed hit; one thread per pixel. Arguments as in `slopes`."""
     pixel = cuda.grid(1)
     pixels = used.shape[0]
     if pixel >= pixels:
@@ -152,10 +152,10 @@ def shares(table, width, lists, used, first, weights):
 
 @cuda.jit
 def spread(splats, starts, cells, box, width, lists, used, first, weights, residual, weight, sums):
-    """`cpu.spread`: each splat's Σ share · residual and Σ share · weight; a warp a piece.
+    """`cpu_rasterizer.spread`: per splat the sums of its hits' weights times residual and weight; one warp per piece.
 
     Args:
-        weights: What `shares` noted.
+        weights: From `shares`.
         residual, weight: (H, W, 3) and (H, W) float32.
         sums: (pieces, 4) float32, out.
         Others: As in `gather_rows`.
@@ -180,7 +180,7 @@ def spread(splats, starts, cells, box, width, lists, used, first, weights, resid
 
 @cuda.jit
 def add_pieces(starts, parts, sums):
-    """Add up each splat's pieces, in order: parts (pieces, C) into sums (N, C); a thread a splat."""
+    """Sum each splat's pieces in order: parts (pieces, C) to sums (N, C) float32; one thread per splat."""
     i = cuda.grid(1)
     if i < sums.shape[0]:
         for k in range(sums.shape[1]):

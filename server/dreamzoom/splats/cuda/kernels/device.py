@@ -1,4 +1,4 @@
-"""How functions come to the device: own ones, and those of the CPU, whose very source is compiled again."""
+"""Compilation of device functions: new ones, and functions of the CPU code, whose source is compiled for the GPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMPY.__dict__.update(inf=math.inf, nan=math.nan, float32=np.float32)
 
 
 def device(function):
-    """A function that kernels call. In the simulator it runs as it is, so it must not use `cuda` itself."""
+    """Decorator of functions that kernels call. The simulator runs them unchanged, so they must not use `cuda`."""
     return function if config.ENABLE_CUDASIM else cuda.jit(device=True)(function)
 
 
@@ -26,7 +26,7 @@ def borrowed(compiled, **names):
     """A compiled function of the CPU for the device: the same code, numpy's functions on scalars replaced by `math`'s.
 
     Args:
-        compiled: What `project.compiled` made.
+        compiled: A function decorated with `splat_projection.compiled`.
         names: The device's versions of the functions that it calls.
     """
     function = compiled.py_func

@@ -1,4 +1,4 @@
-"""The loss and Adam: one thread a pixel, or a splat. Their formulas are the CPU's own source."""
+"""The loss, one thread per pixel, and Adam, one thread per splat; the formulas are compiled from the CPU's source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dreamzoom.splats.fitting import adam as optimiser
 from dreamzoom.splats.fitting import loss
 
 CHANNELS = 9
-"""Blurred planes of a picture x and its goal y: x, x², xy, of three colours each."""
+"""Planes of a picture x and its goal y that are blurred: x, x², x·y, for three colours each."""
 REACH = WINDOW // 2
 ZERO, ONE = np.float32(0), np.float32(1)
 
@@ -22,7 +22,7 @@ _step = borrowed(optimiser._step)
 
 @cuda.jit
 def blur_products(shown, goal, mask, window, half):
-    """x, x² and xy blurred along the rows, x being the goal outside the mask: half (H, W, 9), out.
+    """Blur x, x² and x·y along the rows into half (H, W, 9); outside the mask x is the goal y.
 
     Args:
         shown, goal: (H, W, 3) float32 sRGB.
@@ -51,7 +51,7 @@ def blur_products(shown, goal, mask, window, half):
 
 @cuda.jit
 def blur_rows(planes, window, half):
-    """Blur planes (H, W, 9) along the rows into half; nothing beyond the border."""
+    """Blur planes (H, W, 9) along the rows into half (H, W, 9); zero beyond the border."""
     pixel = cuda.grid(1)
     height, width = planes.shape[0], planes.shape[1]
     if pixel >= height * width:
@@ -66,7 +66,7 @@ def blur_rows(planes, window, half):
 
 @device
 def _down(half, window, y, x, sums):
-    """The blur along the columns at one pixel: sums (9,)."""
+    """Blur half (H, W, 9) along the columns at one pixel (x, y), into sums (9,)."""
     for k in range(CHANNELS):
         sums[k] = ZERO
     for tap in range(max(-REACH, -y), min(REACH, half.shape[0] - 1 - y) + 1):
@@ -76,10 +76,10 @@ def _down(half, window, y, x, sums):
 
 @cuda.jit
 def ssim(half, mean, square, mask, window, out, unlike):
-    """The slopes of SSIM by the blurs of x, x², xy.
+    """The derivatives of SSIM by the blurs of x, x², x·y.
 
     Args:
-        half: What `blur_products` made.
+        half: From `blur_products`.
         mean, square: (H, W, 3): blurs of the goal and its square.
         out: (H, W, 9), out; 0 outside the mask.
         unlike: (H, W), out: Σ 1 − SSIM of the three channels.
@@ -107,9 +107,9 @@ def loss_gradient(half, linear, shown, goal, mask, window, l1, dssim, out, apart
     """The loss's gradient by the linear picture.
 
     Args:
-        half: The slopes of `ssim`, blurred along the rows.
-        linear, shown, goal: (H, W, 3): the picture, linear and encoded; what it should be.
-        l1, dssim: The two terms' weights.
+        half: (H, W, 9), the derivatives from `ssim`, blurred along the rows.
+        linear, shown, goal: (H, W, 3) float32: the picture in linear light and in sRGB, and the goal in sRGB.
+        l1, dssim: The weights of the two terms.
         out: (H, W, 3), out; 0 outside the mask.
         apart: (H, W), out: Σ |x − y| of the three channels.
     """
@@ -133,7 +133,7 @@ def loss_gradient(half, linear, shown, goal, mask, window, l1, dssim, out, apart
 
 @cuda.jit
 def adam(values, gradient, first, second, steps, seen, unit, rate, faint):
-    """`optimise._step` on every row of values (N, C)."""
+    """`adam._step` on every row of values (N, C)."""
     i = cuda.grid(1)
     if i < values.shape[0]:
         _step(i, i + 1, values, gradient, first, second, steps, seen, unit, rate, faint)

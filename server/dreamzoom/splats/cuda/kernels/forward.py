@@ -1,7 +1,7 @@
-"""The forward pass: a block a tile, a thread a pixel.
+"""The forward pass: one block per tile, one thread per pixel.
 
-Each pixel gathers its NEAREST hits, blends them front to back, and gathers again behind the last of them while light is
-left and there are more. The order of hits is (depth, splat) and no sum crosses threads: every run gives the same bits.
+Each pixel gathers its NEAREST hits, blends them front to back, and gathers again behind the last one as long as there
+are more and it is not opaque. Hits are sorted by (depth, splat) and no sum crosses threads: runs are bit-identical.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ NOTHING = np.float32(np.inf)
 
 @device
 def _next_hits(wanted, begin, end, left, top, splat_data, shared, x, y, bits, near, last, depths, splats):
-    """A pixel's nearest hits beyond the last ones, of all splats of its tile. All threads of a block call it together.
+    """A pixel's nearest hits behind the last ones, among its tile's splats. All threads of a block call it together.
 
     Args:
-        wanted: 0 where this thread only helps to load the splats.
-        begin, end: The tile's splats in tile_splats.
+        wanted: 0 if this thread only helps to load the splats.
+        begin, end: Range of the tile's splats in tile_splats.
         left, top: The tile's first pixel.
         splat_data: tile_splats, table and box as in `forward`.
         shared: rows, ids and covers of `load`.
         x, y, bits: The thread's pixel, of `pixel_of`.
-        near: Hits nearer than this z-depth are not seen.
-        last: Z-depth and splat of the last hit that was found before.
-        depths, splats: (NEAREST,), out: the hits in order.
+        near: Z-depth of the near plane.
+        last: Z-depth and splat of the previous hit.
+        depths, splats: (NEAREST,) float32 and int32, out: the hits in order.
 
     Returns:
-        How many hits there are, and whether there are more beyond.
+        The number of hits, and whether there are more behind them.
     """
     tile_splats, table, box = splat_data
     rows, ids, covers = shared
@@ -65,18 +65,18 @@ def _next_hits(wanted, begin, end, left, top, splat_data, shared, x, y, bits, ne
 def forward(
     tile_start, tile_splats, table, box, columns, width, height, near, background, kept, rgb, alpha, depth, lists, used
 ):
-    """The picture, and which hits made it.
+    """Render the picture, and list the hits of each pixel.
 
     Args:
         tile_start, tile_splats: (tiles + 1,) and (pairs,) int32: the splats of each tile.
         table, box: (N, COLUMNS) float32 and (N, 4) int32 of `project`.
         columns, width, height: Tiles across; pixels across and down.
-        near: Hits nearer than this z-depth are not seen.
-        background: (3,) float32, linear.
-        kept: Hits whose splats are listed: KEPT, or 0 where only the picture is wanted.
-        rgb, alpha, depth: (H, W, 3), (H, W), (H, W) float32, out: as `cpu.blend` has them.
+        near: Z-depth of the near plane.
+        background: (3,) float32, linear RGB.
+        kept: Number of hits per pixel to list: KEPT, or 0 if only the picture is needed.
+        rgb, alpha, depth: (H, W, 3), (H, W), (H, W) float32, out: as in `cpu_rasterizer.blend`.
         lists: (kept · H · W,) int32, out: the splats of each pixel's first hits (`listed`).
-        used: (H · W,) int32, out: the hits that each pixel blended.
+        used: (H · W,) int32, out: the number of hits that each pixel blended.
     """
     rows = cuda.shared.array((BATCH, COLUMNS), float32)
     ids = cuda.shared.array(BATCH, int32)
@@ -127,11 +127,11 @@ def forward(
 
 @cuda.jit
 def overflow(tile_start, tile_splats, table, box, columns, width, height, near, used, first, lists):
-    """The rest of the lists of pixels that blended more than KEPT hits, gathered behind the last one kept.
+    """Complete the lists of pixels that blended more than KEPT hits.
 
     Args:
-        first: (H · W,) int64: where each pixel's rest begins behind the planes of lists.
-        Others: As in `forward`; lists as long as all its parts need.
+        first: (H · W,) int64: start of each pixel's further hits, relative to the end of the planes of lists.
+        Others: As in `forward`; lists includes the further hits.
     """
     rows = cuda.shared.array((BATCH, COLUMNS), float32)
     ids = cuda.shared.array(BATCH, int32)

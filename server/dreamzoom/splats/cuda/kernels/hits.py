@@ -1,4 +1,4 @@
-"""Where one pixel's ray meets one splat, and how a pixel finds its nearest hits. Device functions."""
+"""Device functions: the intersection of one pixel's ray with one splat, and the selection of a pixel's nearest hits."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from dreamzoom.splats.cuda.layout import KEPT, NEAREST, TILE, TILE_THREADS
 from dreamzoom.splats.splat_projection import COLUMNS, CUT
 
 BATCH = 128
-"""Splats of a tile that are looked at together, out of shared memory."""
+"""Splats of a tile that are loaded to shared memory at once."""
 CUT2 = np.float32(CUT * CUT)
 HALF, ONE, ZERO = np.float32(0.5), np.float32(1), np.float32(0)
 STOP = np.float32(1e-5)
-"""A pixel is done when less than this share of the light behind still comes through."""
+"""A pixel is finished when its transmittance is below this."""
 
 
 @device
 def meet(table, row, dx, dy):
-    """q, the squared distance in standard deviations, and the z-depth of a hit; (dx, dy) from the splat's pixel.
+    """q, the squared distance in standard deviations, and the z-depth of a hit.
 
-    A surfel that the ray meets behind the camera gives a q that is cut.
+    `table` is (N, COLUMNS), `row` the splat, (dx, dy) the pixel centre relative to the row's pixel position. If the ray
+    meets a surfel behind the camera, q is CUT2.
     """
     kind = table[row, 15]
     if kind == ZERO:
@@ -43,16 +44,16 @@ def meet(table, row, dx, dy):
 
 @device
 def alpha_of(table, row, x, y):
-    """The alpha of a hit at the pixel (x, y)."""
+    """The alpha of a hit of splat `row` of the table (N, COLUMNS) at pixel (x, y)."""
     q, _ = meet(table, row, float32(x) + HALF - table[row, 0], float32(y) + HALF - table[row, 1])
     return table[row, 11] * math.exp(-HALF * q)
 
 
 @device
 def listed(at, pixel, pixels, first):
-    """Where the hit number `at` of a pixel lies in the lists.
+    """The index in the lists of hit number `at` of a pixel.
 
-    The first KEPT hits of all pixels lie in planes (KEPT, pixels), the others behind them, from first (pixels,) on.
+    The first KEPT hits of all pixels are in planes (KEPT, pixels); the others follow, from first (pixels,) on.
     """
     if at < KEPT:
         return at * pixels + pixel
@@ -61,7 +62,7 @@ def listed(at, pixel, pixels, first):
 
 @device
 def pixel_of(thread, left, top):
-    """The pixel (x, y) that a thread has of the tile whose first pixel is (left, top), and its bits in `load`'s covers.
+    """The pixel (x, y) of a thread in the tile with first pixel (left, top), and its bits in the `covers` of `load`.
 
     A warp has 8 × 4 pixels.
     """
@@ -72,9 +73,15 @@ def pixel_of(thread, left, top):
 
 @device
 def load(thread, base, count, left, top, tile_splats, table, box, rows, ids, covers):
-    """Bring `count` of a tile's splats into shared memory: rows (BATCH, COLUMNS), ids, and the pixels they may cover.
+    """Load `count` of a tile's splats, from entry `base` of tile_splats on, to shared memory.
 
-    covers (BATCH,) uint32: a bit per column of the tile, then a bit per row.
+    Args:
+        thread: Index of the thread in its block.
+        left, top: First pixel of the tile.
+        tile_splats, table, box: (pairs,) int32, (N, COLUMNS) float32, (N, 4) int32.
+        rows: (BATCH, COLUMNS) float32, out: rows of the table.
+        ids: (BATCH,) int32, out: the splats.
+        covers: (BATCH,) uint32, out: the pixels in each splat's box, a bit per column of the tile, then a bit per row.
     """
     if thread < count:
         i = tile_splats[base + thread]
@@ -89,15 +96,19 @@ def load(thread, base, count, left, top, tile_splats, table, box, rows, ids, cov
 
 @device
 def gather(count, rows, ids, covers, x, y, bits, near, last_z, last_i, held, depths, splats):
-    """Insert one batch's hits of a pixel into its nearest ones beyond (last_z, last_i), in order of (depth, splat).
+    """Insert one batch's hits of a pixel into its list of nearest hits behind (last_z, last_i), by (depth, splat).
 
     Args:
-        count: Splats of the batch.
-        bits: The pixel's own bits in `covers`.
-        held: How many hits depths and splats (NEAREST,) hold.
+        count: Splats in the batch.
+        rows, ids, covers: The batch, from `load`.
+        x, y, bits: The pixel and its bits in `covers`.
+        near: Z-depth of the near plane.
+        last_z, last_i: Z-depth and splat of the hit after which to search.
+        held: Number of hits in the list.
+        depths, splats: (NEAREST,) float32 and int32, the list, changed in place.
 
     Returns:
-        How many they hold now, and whether a hit had to be left out.
+        The new number of hits in the list, and whether a hit was left out.
     """
     left_out = 0
     for r in range(count):

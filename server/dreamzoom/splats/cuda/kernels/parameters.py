@@ -1,6 +1,6 @@
-"""Splats as one camera sees them, and the way back to their parameters: one thread a splat.
+"""Projection of splats and its backward pass: one thread per splat.
 
-The mathematics is the CPU's own source; only what makes arrays there is written again for the device.
+The functions are compiled from the CPU's source; only those that allocate arrays there are written again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _sum(s, a, t, b):
 
 @device
 def _whitened(axes, m, scales, fx, fy):
-    """The vector o = −S⁻¹Rᵀm and the ray's slopes by the pixel, in the Gaussian's own deviations (see `project`)."""
+    """The vector o = −S⁻¹Rᵀm and the derivatives of r = S⁻¹Rᵀd by the pixel position, (3,) each."""
     o = (
         -(axes[0, 0] * m[0] + axes[1, 0] * m[1] + axes[2, 0] * m[2]) / scales[0],
         -(axes[0, 1] * m[0] + axes[1, 1] * m[1] + axes[2, 1] * m[2]) / scales[1],
@@ -50,7 +50,7 @@ def _whitened(axes, m, scales, fx, fy):
 
 @device
 def _general(axes, m, scales, fx, fy, out):
-    """`project.general`, without arrays."""
+    """`splat_projection.general`, without arrays."""
     o, gx, gy = _whitened(axes, m, scales, fx, fy)
     cross_x, cross_y = _cross(o, gx), _cross(o, gy)
     r0 = (-o[0] / m[2], -o[1] / m[2], -o[2] / m[2])
@@ -63,7 +63,7 @@ def _general(axes, m, scales, fx, fy, out):
 
 @device
 def _general_back(axes, m, scales, focal, plain, grad, grad_axes, grad_m, grad_scales):
-    """`gradient._general_back`, without arrays."""
+    """`backward._general_back`, without arrays."""
     o, gx, gy = _whitened(axes, m, scales, focal[0], focal[1])
     cross_x, cross_y = _cross(o, gx), _cross(o, gy)
     r0 = (-o[0] / m[2], -o[1] / m[2], -o[2] / m[2])
@@ -128,7 +128,7 @@ _linear = borrowed(harmonics._linear)
 
 @cuda.jit
 def shade(means, sh, centre, rgb_linear):
-    """`harmonics.shade`: rgb_linear (N, 3) from sh (N, K, 3) seen from centre (3,)."""
+    """`harmonics.shade`: linear colours rgb_linear (N, 3) float32 of sh (N, K, 3) seen from centre (3,) float64."""
     i = cuda.grid(1)
     if i >= means.shape[0]:
         return
@@ -148,7 +148,7 @@ def shade(means, sh, centre, rgb_linear):
 def project(
     means, log_scales, quaternions, opacities, rgb, rotation, centre, intrinsics, width, height, tau, near, table, box
 ):
-    """`project.project`, the camera as its three float64 arrays. Rows of an empty box stay as they were."""
+    """`splat_projection.project` with the camera as three float64 arrays; rows with an empty box are not written."""
     i = cuda.grid(1)
     if i >= means.shape[0]:
         return
@@ -165,7 +165,7 @@ def chain(
     means, log_scales, quaternions, opacities, rotation, centre, intrinsics, width, height, tau, near, box, rows,
     out_means, out_scales, out_quaternions, out_logits
 ):  # fmt: skip
-    """`gradient.chain` where the box (N, 4) is not empty, from rows (N, GRADIENTS); the outputs zero at entry."""
+    """`backward.chain` for splats with a box (N, 4) that is not empty, from rows (N, GRADIENTS); outputs start at 0."""
     i = cuda.grid(1)
     if i >= rows.shape[0] or box[i, 1] <= box[i, 0]:
         return

@@ -1,4 +1,4 @@
-"""Which splats touch which tile; and the kernel that tells whether kernels run at all."""
+"""Tile binning: the splats that overlap each tile; and the test kernel of `cuda.probe`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def probe(out):
 
 @cuda.jit
 def count_tiles(box, columns, counts):
-    """Add to counts (tiles,) int32 how many of the boxes (N, 4) touch each tile; one thread a splat."""
+    """Add to counts (tiles,) int32 the number of boxes (N, 4) int32 that overlap each tile; one thread per splat."""
     i = cuda.grid(1)
     if i < box.shape[0] and box[i, 1] > box[i, 0]:
         for row in range(box[i, 2] // TILE, (box[i, 3] - 1) // TILE + 1):
@@ -27,7 +27,7 @@ def count_tiles(box, columns, counts):
 
 @cuda.jit
 def fill_tiles(box, columns, cursor, tile_splats):
-    """Write each splat into its tiles' parts of tile_splats (pairs,) int32, in any order; one thread a splat.
+    """Write each splat to the entries of its tiles in tile_splats (pairs,) int32, in any order; one thread per splat.
 
     cursor (tiles,) int32 holds each tile's first entry, and its end afterwards.
     """
