@@ -76,12 +76,12 @@ class TestRefusals:
             run_step(folder, "dream")
 
     def test_what_must_run_first_is_named(self, begun):
-        with pytest.raises(DreamzoomError, match="align reads what levels/000/dream writes") as caught:
+        with pytest.raises(DreamzoomError, match="align needs the results of levels/000/dream") as caught:
             run_step(begun, "levels/000/align")
         assert caught.value.remedy == "run levels/000/dream first"
 
     def test_a_folder_without_a_job(self, tmp_path):
-        with pytest.raises(DreamzoomError, match="holds no job"):
+        with pytest.raises(DreamzoomError, match="contains no job"):
             run_step(Folder(tmp_path), "plan")
 
 

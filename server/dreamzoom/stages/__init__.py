@@ -1,14 +1,14 @@
-"""The stages: one file each. Every stage says what it reads and writes; the pipeline makes steps of that.
+"""The stages, one file each. Each declares what it reads and writes; the pipeline creates the steps from that.
 
     plan → zoom → per level: dream → align → (surround, agree or refine) → fit → export → result
 
-How to add a stage, for example one between align and the fit that takes lonely points away: write `stages/tidy.py`,
+How to add a stage, for example one between align and the fit that removes isolated points: write `stages/tidy.py`,
 
     def _parameters(context: Context, scope: Scope) -> dict[str, Any]:
-        return {"reach": 0.1}  # the digest covers it
+        return {"radius": 0.1}  # covered by the digest
 
     def _run(inputs: Inputs, parameters: dict[str, Any], report: Report) -> Outputs:
-        return {"points": without_lonely(inputs["points"], parameters["reach"])}
+        return {"points": without_isolated(inputs["points"], parameters["radius"])}
 
     TIDY = Stage(
         name="tidy", version=1,
@@ -17,10 +17,11 @@ How to add a stage, for example one between align and the fit that takes lonely 
         parameters=_parameters, run=_run, shown_as="align",
     )
 
-and put `tidy.TIDY` behind `align.ALIGN` below. Each later stage that reads `layout.POINTS` now gets the tidied points,
-and `dreamzoom run-step JOB levels/000/tidy` runs it alone. (The finer levels are dreamed over what align wrote: a stage
-sees what stands before it in the list, and of coarser levels the first version that there is.) New kinds of files are
-added to `stages/base/layout.py`.
+and insert `tidy.TIDY` after `align.ALIGN` below. Each later stage that reads `layout.POINTS` then gets the filtered
+points, and `dreamzoom run-step JOB levels/000/tidy` runs the stage alone. A stage reads the last version written by a
+stage before it in the list; if all versions are written by later stages, it reads the first of them. So `dream`, which
+reads the points of coarser levels, gets the version that `align` wrote. New kinds of files are added to
+`stages/base/layout.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def all_stages() -> tuple[Stage[Any], ...]:
-    """Every stage, in the order in which a level passes them."""
+    """All stages, in the order in which a level passes through them."""
     from dreamzoom.stages import agree, align, dream, export, plan, refine, splat, zoom
 
     return (
