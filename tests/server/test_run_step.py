@@ -96,7 +96,7 @@ def test_what_is_done_is_not_done_again_unless_forced(begun):
 
 def test_the_command_line_tells_what_it_did(begun, capfd):
     assert cli.main(["run-step", str(begun.root), "levels/000/image"]) == 0
-    assert "levels/000/image was done before" in capfd.readouterr().err
+    assert "levels/000/image was already done" in capfd.readouterr().err
     assert cli.main(["run-step", str(begun.root), "nonsense"]) == cli.BAD_REQUEST
     assert cli.main(["run-step", str(begun.root), "levels/000/align"]) == cli.FAILED
     assert "(run levels/000/dream first)" in capfd.readouterr().err

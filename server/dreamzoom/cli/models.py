@@ -23,7 +23,7 @@ def list_models(options: argparse.Namespace) -> None:
         facts = f"{entry.bytes / 1e9:6.2f} GB  {entry.precision or '-':9} {entry.licence or 'no licence stated':20}"
         print_text(f"{entry.name}  {entry.family or '-'}  {facts} {can}\n")
     if not found:
-        print_text("no models; `dreamzoom models get 8gb` downloads a set for a card of 8 GB (also 12gb, 24gb)\n")
+        print_text("no models; `dreamzoom models get 8gb` downloads a set for a GPU with 8 GB (also 12gb, 24gb)\n")
 
 
 def get_models(options: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def get_models(options: argparse.Namespace) -> int:
         print_text(f"{one.line()}\n")
     if not options.yes:
         if not sys.stdin.isatty():
-            sys.stderr.write("nothing was downloaded: add --yes to agree to size and licence\n")
+            sys.stderr.write("nothing was downloaded: add --yes to accept size and licence\n")
             return BAD_REQUEST
         sys.stderr.write("download? [y/N] ")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):

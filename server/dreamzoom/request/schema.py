@@ -1,4 +1,4 @@
-"""The request: its structure and the limits of its single fields, from which its JSON Schema is made."""
+"""The request: its structure and the limits of each field, from which the JSON Schema is generated."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class CameraKey(Struct, forbid_unknown_fields=True):
 
 
 class ProceduralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="procedural"):
-    """A world in closed form, steered by the words of the prompts."""
+    """A procedural world, controlled by the words of the prompts."""
 
     distortion: Annotated[bool, Meta(description="Distort the depth as monocular depth models do.")] = True
 
@@ -70,7 +70,7 @@ Refine = Annotated[
 
 
 class SpectralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="spectral"):
-    """Textures as Gaussian fields in closed form, denoised exactly; needs no weights."""
+    """Textures as Gaussian fields in closed form, denoised exactly; needs no model weights."""
 
     contrast: Annotated[float, Meta(ge=0, le=0.5, description="Standard deviation of a picture's colours.")] = 0.12
     relief: Annotated[float, Meta(ge=0, le=2, description="How high bright places stand, in units of a level.")] = 0.2
@@ -82,14 +82,14 @@ ModelPath = Annotated[str, Meta(max_length=4096)]
 
 
 class Lora(Struct, forbid_unknown_fields=True):
-    """A change to a model's weights, in a file of its own."""
+    """A LoRA: low-rank changes to a model's weights, in a separate file."""
 
     file: Annotated[str, Meta(min_length=1, max_length=4096, description="Path of a .safetensors file.")]
     weight: Annotated[float, Meta(ge=-4, le=4, description="How much of it.")] = 1.0
 
 
 class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, tag_field="name", tag="diffusion"):
-    """Diffusion models that lie on this machine: one paints, one tells depth."""
+    """Diffusion models installed on this machine: one paints pictures, one estimates depth."""
 
     model: Annotated[
         ModelPath, Meta(description="Folder or owner/name of a picture model; empty for the best there is.")
@@ -129,7 +129,7 @@ Preset = Literal["straight", "rotate360", "lookaround", "lookdown", "back_and_fo
 
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A job: what to dream along which path."""
+    """A job's request: prompts, camera path, engine and settings."""
 
     version: Literal[1] = 1
     seed: Seed = 0
@@ -160,7 +160,7 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
         return ZoomPath(self.zoom_factor, focuses, placed, loop=self.loop)
 
     def level_seed(self, level: int) -> int:
-        """The level's own seed, or one drawn from the job's."""
+        """The level's own seed, or one derived from the job's seed."""
         own = self.levels[level].seed
         return own if own is not None else (self.seed * 1_000_003 + level * 7919) % 2**32
 
