@@ -24,15 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = build_parser().parse_args(arguments)
         return options.run(options) or DONE
     except KeyboardInterrupt:
-        return _refuse(Cancelled())
+        return _print_error(Cancelled())
     except BrokenPipeError:  # the reader of a pipe, such as `| head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return FAILED
     except Exception as error:
-        return _refuse(error)
+        return _print_error(error)
 
 
-def _refuse(error: Exception) -> int:
+def _print_error(error: Exception) -> int:
     """Print an error in one line; returns its exit code."""
     if os.environ.get("DREAMZOOM_DEBUG"):
         traceback.print_exception(error)

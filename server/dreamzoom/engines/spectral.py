@@ -93,7 +93,7 @@ class SpectralEngine:
         picture = field.sample(white)
         if (mask != UNKNOWN).any():
             given = torch.from_numpy(np.where((mask == UNKNOWN)[..., None], 0, rgb)).permute(2, 0, 1).float() * 2 - 1
-            picture = _given(field, picture, given, torch.from_numpy(mask), report)
+            picture = _conditioned(field, picture, given, torch.from_numpy(mask), report)
         painted = ((picture + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
         return np.where((mask == KNOWN)[..., None], rgb, painted).astype(np.float32)
 
@@ -112,7 +112,7 @@ class SpectralEngine:
         return _mixed_field(tuple(prompt), tuple(size), self.contrast)
 
 
-def _given(field: Field, sample: torch.Tensor, given: torch.Tensor, mask: torch.Tensor, report: Report):
+def _conditioned(field: Field, sample: torch.Tensor, given: torch.Tensor, mask: torch.Tensor, report: Report):
     """Correct an unconditional sample (3, H, W) so that it agrees with the known and coarse pixels."""
     known, coarse = (mask == KNOWN).float(), (mask == COARSE).float()
     kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
@@ -127,28 +127,28 @@ def _given(field: Field, sample: torch.Tensor, given: torch.Tensor, mask: torch.
     def adjoint(picture):
         return known * picture + blur(coarse * picture)
 
-    def nearly_solve(picture):
+    def precondition(picture):
         """Preconditioner: the exact inverse for the case that all pixels are known."""
         waves = to_waves(torch.einsum("ca,chw->ahw", field.axes, seen * picture))
         waves = waves / (field.variance[:, None, None] * field.power + 1e-3)
         return seen * torch.einsum("ca,ahw->chw", field.axes, from_waves(waves))
 
-    seen, slack = known + coarse, 1e-3 * known + 1e-2 * coarse
+    seen, regularisation = known + coarse, 1e-3 * known + 1e-2 * coarse
     target = known * given + coarse * blur(given * seen) - observe(sample)
     solution, residual = torch.zeros_like(target), target.clone()
     start = (residual**2).sum()
-    direction = nearly_solve(residual)
+    direction = precondition(residual)
     power = (residual * direction).sum()
     for round_ in range(60):
         if (residual**2).sum() <= 1e-5 * start:
             break
         report.progress(round_ / 60)
-        image = seen * observe(field.covary(adjoint(direction))) + slack * direction
+        image = seen * observe(field.covary(adjoint(direction))) + regularisation * direction
         step = power / (direction * image).sum()
         solution, residual = solution + step * direction, residual - step * image
-        better = nearly_solve(residual)
-        before, power = power, (residual * better).sum()
-        direction = better + (power / before) * direction
+        preconditioned = precondition(residual)
+        before, power = power, (residual * preconditioned).sum()
+        direction = preconditioned + (power / before) * direction
     return sample + field.covary(adjoint(solution))
 
 

@@ -68,10 +68,10 @@ def _named(steps: Sequence[Step], name: str) -> Step:
     for step in steps:
         if step.name == name:
             return step
-    raise BadRequest("step", f"must be one of {', '.join(_shown(steps))}; got {name[:100]!r}")
+    raise BadRequest("step", f"must be one of {', '.join(_abbreviated(steps))}; got {name[:100]!r}")
 
 
-def _shown(steps: Sequence[Step]) -> list[str]:
+def _abbreviated(steps: Sequence[Step]) -> list[str]:
     """The names of the steps, abbreviated by joining the levels: "levels/000…005/dream"."""
     levels: dict[str, list[int]] = {}
     for step in steps:

@@ -135,15 +135,15 @@ class _StepReport(Report):
     def __init__(self, step: Step, eta: Eta, sink: Sink, cancel: threading.Event, live: LivePicture):
         self._step, self._eta, self._sink, self._cancel, self._live = step, eta, sink, cancel, live
         self._message = ""
-        self._told = self._shown = -1e9
+        self._last_progress = self._last_preview = -1e9
 
     def progress(self, fraction: float, message: str = "") -> None:
         self.check()
         self._eta.at(self._step, fraction)
         now = time.monotonic()
-        if now - self._told < PROGRESS_INTERVAL:
+        if now - self._last_progress < PROGRESS_INTERVAL:
             return
-        self._told = now
+        self._last_progress = now
         self._message = message or self._message
         eta = self._eta
         self._sink.progress(
@@ -159,7 +159,7 @@ class _StepReport(Report):
 
     def preview(self, rgb: np.ndarray) -> None:
         now = time.monotonic()
-        if now - self._shown < PREVIEW_INTERVAL:
+        if now - self._last_preview < PREVIEW_INTERVAL:
             return
-        self._shown = now
+        self._last_preview = now
         self._live.show(rgb, self._step.level)

@@ -112,18 +112,18 @@ def _check_cameras(request: Request) -> None:
     rotations = poses[:, :3, :3]
     zooms = np.array([key.zoom for key in keys])
     count = len(request.levels)
-    _refuse("zoom", (zooms < -1) | (zooms > count), f"must be from -1 to {count}, the count of levels", zooms)
+    _reject("zoom", (zooms < -1) | (zooms > count), f"must be from -1 to {count}, the count of levels", zooms)
     for field, size in (("cx", request.width), ("cy", request.height)):
         values = np.array([getattr(key, field) for key in keys])
-        _refuse(field, np.abs(values) > 16 * size, "must be within 16 picture sizes of the picture", values)
+        _reject(field, np.abs(values) > 16 * size, "must be within 16 picture sizes of the picture", values)
     last = np.abs(poses[:, 3] - (0, 0, 0, 1)).max(1) > 1e-9
-    _refuse("camera_to_gauge[3]", last, "must be 0, 0, 0, 1, as in every pose", poses[:, 3])
+    _reject("camera_to_gauge[3]", last, "must be 0, 0, 0, 1, as in every pose", poses[:, 3])
     far = np.abs(poses[:, :3, 3]).max(1)
-    _refuse("camera_to_gauge", far > 1e4, "must keep the camera within 10000 units of the focus", far)
+    _reject("camera_to_gauge", far > 1e4, "must keep the camera within 10000 units of the focus", far)
     with np.errstate(over="ignore", invalid="ignore"):
         skew = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
         wrong = ~(skew < 1e-4) | ~(np.linalg.det(rotations) > 0)
-    _refuse("camera_to_gauge", wrong, "must be a rotation and a shift, without scale, shear or mirror")
+    _reject("camera_to_gauge", wrong, "must be a rotation and a shift, without scale, shear or mirror")
     first: dict[int, int] = {}
     for index, key in enumerate(keys):
         before = first.setdefault(key.frame, index)
@@ -133,7 +133,7 @@ def _check_cameras(request: Request) -> None:
             )
 
 
-def _refuse(field: str, wrong: np.ndarray, message: str, values: np.ndarray | None = None) -> None:
+def _reject(field: str, wrong: np.ndarray, message: str, values: np.ndarray | None = None) -> None:
     """Raise BadRequest for the first camera for which `wrong` (N,) is true."""
     if not wrong.any():
         return

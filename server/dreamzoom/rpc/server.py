@@ -90,7 +90,7 @@ class Server:
         if identity is None:
             return  # a notification has no id, so a job could be neither answered nor cancelled
         job = _Job(identity, method, self.writer)
-        if method not in _QUESTIONS:
+        if method not in _CONCURRENT:
             with self._lock:
                 if self._job is not None:
                     doing = (
@@ -125,7 +125,7 @@ class _Job:
             result = work(self, params)
             return lambda: self.writer.result(self.identity, result)
         except BaseException as error:  # any error is sent as the answer; the server keeps running
-            code, message, data = _refusal(error)
+            code, message, data = _error_response(error)
             return lambda: self.writer.error(self.identity, code, message, data)
 
     def progress(self, progress) -> None:
@@ -204,9 +204,9 @@ _WORK = {
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,
 }
-"""Methods that run in a separate thread. All but `_QUESTIONS` run one at a time and can be cancelled."""
+"""Methods that run in a separate thread. All but `_CONCURRENT` run one at a time and can be cancelled."""
 
-_QUESTIONS = {messages.MODELS, messages.MODELS_OFFER}
+_CONCURRENT = {messages.MODELS, messages.MODELS_OFFER}
 """Methods that take seconds and may run at the same time as a job."""
 
 
@@ -241,7 +241,7 @@ class _Download(Report):
         self._job.log(message, level)
 
 
-def _refusal(error: BaseException) -> tuple[int, str, dict[str, Any] | None]:
+def _error_response(error: BaseException) -> tuple[int, str, dict[str, Any] | None]:
     """Convert an exception to JSON-RPC's code, message and data."""
     message, remedy = explained(error)
     match error:

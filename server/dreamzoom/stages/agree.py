@@ -118,7 +118,7 @@ def _agree_parameters(context: Context, scope: Scope) -> AgreeParameters:
     level, leads = scope.first, _leads(context, scope.first)
     after = (level + 1) % context.path.levels
     return AgreeParameters(
-        _shown(context, scope),
+        _visible_levels(context, scope),
         given_pixels(context, level),
         _leader(context, level),
         leads,
@@ -128,7 +128,7 @@ def _agree_parameters(context: Context, scope: Scope) -> AgreeParameters:
     )
 
 
-def _shown(context: Context, scope: Scope) -> range:
+def _visible_levels(context: Context, scope: Scope) -> range:
     """A level and the finer levels that are visible in its picture; in a loop the indices may run past the last level,
     and levels may repeat.
     """
@@ -208,8 +208,8 @@ AGREE = Stage(
     reads={
         "points": own(layout.POINTS),
         "views": own(layout.VIEWS),
-        "surroundings": each(layout.SURROUNDINGS, lambda context, scope: _shown(context, scope)[:-1]),
-        "finest": each(layout.VIEWS, lambda context, scope: _shown(context, scope)[-1:]),
+        "surroundings": each(layout.SURROUNDINGS, lambda context, scope: _visible_levels(context, scope)[:-1]),
+        "finest": each(layout.VIEWS, lambda context, scope: _visible_levels(context, scope)[-1:]),
         "following": each(layout.FOLLOWING_CHANGE, _following),
         "finer": each(layout.VIEWS, lambda c, scope: _next(c, scope) if _leads(c, scope.first) else ()),
     },

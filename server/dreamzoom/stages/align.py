@@ -103,7 +103,7 @@ def merged(level: FittedLevel, parents: Cloud, assets: Assets) -> tuple[Cloud, F
         seen = project(Cloud.joined([cloud, parents]), camera)
         if not view.behind:
             seen, _ = assets.over(seen, camera)
-        corrected = item.depth * np.exp(correction - _bend(view))
+        corrected = item.depth * np.exp(correction - _smooth_correction(view))
         depth, edges = assign_mixed(glue(corrected, seen, camera), camera)
         item = replace(item, depth=depth, fresh=fresh_pixels(seen, depth, beyond if view.behind else None))
         found.append(replace(view, dreamed=item, edges=edges))
@@ -118,11 +118,14 @@ def without_assets(view: FittedView) -> DreamedView:
 
 def _posed(views: Sequence[FittedView], *, fixed: bool) -> list[Posed]:
     """The views for the joint alignment: the anchor first; the others without the smooth part of their alignment."""
-    others = [Posed(view.dreamed.view.camera, without_assets(view).depth * np.exp(-_bend(view))) for view in views[1:]]
+    others = [
+        Posed(view.dreamed.view.camera, without_assets(view).depth * np.exp(-_smooth_correction(view)))
+        for view in views[1:]
+    ]
     return [_posed_anchor(views[0], fixed), *others]
 
 
-def _bend(view: FittedView) -> np.ndarray:
+def _smooth_correction(view: FittedView) -> np.ndarray:
     """The log-depth correction of a view's own alignment, without its constant part (the scale): (H, W)."""
     return view.correction - np.median(view.correction)
 

@@ -28,10 +28,10 @@ camera."""
 SEEN_ALPHA = 0.5
 """Minimum alpha for a pixel to count as covered by an asset."""
 
-BLIND = ("procedural", "spectral")
+ENGINES_WITHOUT_ASSETS = ("procedural", "spectral")
 """Engines that return the depth of their own scene and ignore objects in the picture."""
 
-CLEARANCE = 1.01
+DEPTH_TOLERANCE = 1.01
 """Tolerance of the depth test: an asset is visible unless its depth exceeds the nearest depth by this factor."""
 
 
@@ -41,7 +41,7 @@ class Assets:
 
     Attributes:
         splats: The objects as splats (meshes were sampled to surfels); None if there are none.
-        align: Whether the engine's depth is aligned to theirs; false for the engines in `BLIND`.
+        align: Whether the engine's depth is aligned to theirs; false for the engines in `ENGINES_WITHOUT_ASSETS`.
     """
 
     splats: Gaussians | None = None
@@ -63,7 +63,7 @@ class Assets:
         raster = rasterize(self.splats, camera, linear=True)
         covered = raster.alpha > SEEN_ALPHA
         if not in_front:
-            covered &= (seen.mask == UNKNOWN) | (raster.depth < CLEARANCE * seen.depth)
+            covered &= (seen.mask == UNKNOWN) | (raster.depth < DEPTH_TOLERANCE * seen.depth)
         rgb = linear_to_srgb(raster.rgb / np.maximum(raster.alpha, SEEN_ALPHA)[..., None])
         return replace(
             seen,
@@ -78,7 +78,7 @@ class Assets:
         """Render the assets alone: (H, W, 3) float32 sRGB, NaN elsewhere; None if none is visible."""
         if self.splats is None:
             return None
-        seen, covered = self.over(_nothing(camera), camera)
+        seen, covered = self.over(_empty_projection(camera), camera)
         return np.where(covered[..., None], seen.rgb, np.nan).astype(np.float32) if covered.any() else None
 
     def cloud(self) -> Cloud:
@@ -129,7 +129,7 @@ class AssetFiles:
         """Read the files into the level's frame. Raises SplatFileError for a file that is not a PLY of splats."""
         parts = [_moved(read_splats(one.file.path), one.to_level) for one in self.placed]
         found = joined(parts) if len(parts) > 1 else parts[0] if parts else None
-        return Assets(found if found is not None and len(found) else None, self.engine not in BLIND)
+        return Assets(found if found is not None and len(found) else None, self.engine not in ENGINES_WITHOUT_ASSETS)
 
 
 def in_reach(level: int, having: Iterable[int]) -> list[int]:
@@ -142,7 +142,7 @@ def _moved(splats: Gaussians, similarity: Similarity) -> Gaussians:
     return replace(splats, means=means, log_scales=splats.log_scales + np.float32(np.log(similarity.scale)), extra={})
 
 
-def _nothing(camera: Camera) -> Projection:
+def _empty_projection(camera: Camera) -> Projection:
     """The projection of an empty scene."""
     size = (camera.height, camera.width)
     return Projection(

@@ -40,7 +40,7 @@ from dreamzoom.stages.levels import (
 from dreamzoom.stages.view_depth import align_by_pictures, align_view, fresh_pixels, lifted_points, with_given
 from dreamzoom.stages.zoom import level_image, paint, parents_seen
 
-LATER = 0.4
+LATER_ZOOM = 0.4
 """The zoom u of the second view of the first level (`_later_view`)."""
 
 
@@ -86,7 +86,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
         given_depth(context, level),
         asset_files(context, level),
         coarser_levels(context, level, context.parents(level)),
-        {k: plan.anchor_in(context, k, level) for k in _compared(context, scope)},
+        {k: plan.anchor_in(context, k, level) for k in _compared_levels(context, scope)},
         _later_view(context, level),
         along(context.path, level, MOST_PLACES, before=1 - fading.CLOSES_FROM),
         context.quality.hole_share,
@@ -95,7 +95,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
     )
 
 
-def _compared(context: Context, scope: Scope) -> Sequence[int]:
+def _compared_levels(context: Context, scope: Scope) -> Sequence[int]:
     """The levels whose pictures are compared with this level's to estimate its depth: its neighbours if all pictures
     are multiview-consistent, else none.
     """
@@ -108,8 +108,8 @@ def _later_view(context: Context, level: int) -> View | None:
     """
     if not context.consistent or level or context.path.loop:
         return None
-    camera = context.path.camera(LATER, level).widened(plan.overscan(context.path, context.quality))
-    return View(f"{level:03d}/later", level, LATER, camera)
+    camera = context.path.camera(LATER_ZOOM, level).widened(plan.overscan(context.path, context.quality))
+    return View(f"{level:03d}/later", level, LATER_ZOOM, camera)
 
 
 def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
@@ -155,7 +155,7 @@ DREAM = Stage(
         "engine": ENGINE,
         "picture": own(layout.FIRST_PICTURE),
         "parents": each(layout.POINTS, parents),
-        "neighbours": each(layout.FIRST_PICTURE, _compared),
+        "neighbours": each(layout.FIRST_PICTURE, _compared_levels),
     },
     writes={"fitted": layout.FITTED_VIEWS},
     parameters=_parameters,
@@ -201,19 +201,19 @@ def dreamed_level(
     found, cloud = [first], lifted_points(first.dreamed, first, 0)
     outside = parents[~shown_finer(parents.position, view.camera)]  # what remains visible of them around this level
 
-    def look(side: View, beyond: np.ndarray | None = None) -> Cloud:
-        fitted = _further_view(engine, side, Cloud.joined([cloud, outside]), assets, beyond, prompt, report)
+    def add_view(side: View, beyond: np.ndarray | None = None) -> Cloud:
+        fitted = _side_view(engine, side, Cloud.joined([cloud, outside]), assets, beyond, prompt, report)
         found.append(fitted)
         return Cloud.joined([cloud, lifted_points(fitted.dreamed, fitted, len(found) - 1)])
 
     if first.covered.any():
         report.progress(0.4, "painting what is behind your objects")
         behind = replace(view, name=view.name.replace("anchor", "behind"))
-        cloud = look(behind, behind_assets(first))
+        cloud = add_view(behind, behind_assets(first))
     wanted = side_views(Cloud.joined([cloud, outside, assets.cloud()]))
     for index, side in enumerate(wanted):
         report.progress(0.5 + 0.5 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
-        cloud = look(side)
+        cloud = add_view(side)
     return FittedLevel(found, given_depth is not None or bool(others))
 
 
@@ -242,7 +242,7 @@ def _anchor_view(
     if given_depth is None and others:
         aligned = align_by_pictures(depth, Picture(view.camera, rgb), others)
     elif given_depth is None:
-        aligned = align_view(depth, seen, view.camera, pin=not _at_focus(covered, view.camera))
+        aligned = align_view(depth, seen, view.camera, pin=not _covers_focus(covered, view.camera))
     else:
         seen = with_given(given_depth, seen, view.camera)
         aligned = align_view(depth, seen, view.camera, pin=False)
@@ -258,7 +258,7 @@ def _anchor_view(
     return first
 
 
-def _further_view(
+def _side_view(
     engine: Engine,
     side: View,
     known: Cloud,
@@ -286,7 +286,7 @@ def _fitted(dreamed: DreamedView, aligned: Aligned, covered: np.ndarray, *, behi
     return FittedView(dreamed, covered, aligned.correction, aligned.confidence, aligned.edges, behind)
 
 
-def _at_focus(covered: np.ndarray, camera: Camera) -> bool:
+def _covers_focus(covered: np.ndarray, camera: Camera) -> bool:
     """Whether `covered` (H, W) is true at the pixel that shows the focus."""
     (x, y), distance = camera.project(np.zeros(3))
     row, column = int(np.floor(y)), int(np.floor(x))

@@ -24,20 +24,20 @@ from dreamzoom.splats.fitting.adam import FLATNESS
 from dreamzoom.splats.fitting.initial import START_OPACITY, quaternions_of
 from dreamzoom.splats.rasterize import rasterize
 
-OPEN = 0.7
+GAP_ALPHA = 0.7
 """Pixels with a lower alpha are filled; below 0.5 the background would be visible."""
-SOLID = 0.8
+SOURCE_ALPHA = 0.8
 """Minimum alpha for a pixel's depth and colour to be used as a source."""
-SIGMA = 0.75
+SURFEL_SIGMA = 0.75
 """Standard deviation of a filling surfel, in pixels."""
-LARGEST = 0.04
+MAX_GAP_SHARE = 0.04
 """Openings that cover more than this share of a picture are not filled: there the camera looks past the dreamed
 content."""
-SMALL = 256
+SMALL_PICTURE = 256
 """Pictures whose longer side is at most this many pixels are checked at twice the resolution."""
-WIDE = 24
+WIDE_GAP = 24
 """In gaps wider than this, in pixels, the near surface may be continued too."""
-ALIKE = 0.97
+SAME_SURFACE_RATIO = 0.97
 """Minimum ratio of the lesser to the greater depth for two pixels to count as one surface."""
 
 
@@ -68,11 +68,11 @@ def filled(splats: Gaussians, around: list[Gaussians], cameras: Sequence[Camera]
 def surfels_in_gaps(splats: Gaussians, camera: Camera) -> Gaussians | None:
     """The surfels that close the gaps visible from one camera; None if there are none."""
     raster = rasterize(splats, camera, linear=True)
-    rows, columns, reach = _gap_pixels(raster.alpha < OPEN)
+    rows, columns, reach = _gap_pixels(raster.alpha < GAP_ALPHA)
     if not len(rows):
         return None
-    depth = np.where(raster.alpha >= SOLID, raster.depth, -np.inf).astype(np.float32)
-    behind = _behind(rows, columns, reach, depth)
+    depth = np.where(raster.alpha >= SOURCE_ALPHA, raster.depth, -np.inf).astype(np.float32)
+    behind = _farthest_surface(rows, columns, reach, depth)
     there = behind[:, 0] >= 0
     if not there.any():
         return None
@@ -85,7 +85,7 @@ def _shifted(camera: Camera, index: int) -> Camera:
     """The camera with its pixel centres shifted by a sub-pixel offset that differs for each index, because slits can be
     narrower than a pixel. Small pictures are also rendered at twice the resolution.
     """
-    if max(camera.width, camera.height) <= SMALL:
+    if max(camera.width, camera.height) <= SMALL_PICTURE:
         camera = camera.resized(2 * camera.width, 2 * camera.height)
     x, y = (index * np.array([0.7548776662466927, 0.5698402909980532]) + 0.5) % 1 - 0.5  # Roberts' R2 sequence
     return replace(camera, cx=camera.cx + x, cy=camera.cy + y)
@@ -104,17 +104,17 @@ def _gap_pixels(opening: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     found: Any = label(opening, np.ones((3, 3)))
     pieces, count = found
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    rows, columns = np.nonzero(opening & (sizes <= LARGEST * opening.size)[pieces])
+    rows, columns = np.nonzero(opening & (sizes <= MAX_GAP_SHARE * opening.size)[pieces])
     if not len(rows):
         return rows, columns, rows
     away = np.asarray(distance_transform_edt(opening))
     widths = 2 * np.asarray(maximum(away, pieces, np.arange(count + 1)))[pieces[rows, columns]]
-    reach = np.maximum(np.minimum(widths, WIDE), away[rows, columns])
+    reach = np.maximum(np.minimum(widths, WIDE_GAP), away[rows, columns])
     return rows, columns, np.ceil(reach).astype(np.int64) + 1
 
 
 @numba.njit(cache=True, nogil=True)
-def _behind(rows, columns, reach, depth):
+def _farthest_surface(rows, columns, reach, depth):
     """For each gap pixel, find the nearest pixel on the farthest surface within the search radius.
 
     Args:
@@ -138,7 +138,7 @@ def _behind(rows, columns, reach, depth):
         for i in range(top, bottom):
             for j in range(left, right):
                 away = (i - rows[n]) ** 2 + (j - columns[n]) ** 2
-                if depth[i, j] > 0 and depth[i, j] >= ALIKE * farthest and away < nearest:
+                if depth[i, j] > 0 and depth[i, j] >= SAME_SURFACE_RATIO * farthest and away < nearest:
                     nearest = away
                     found[n, 0], found[n, 1] = i, j
     return found
@@ -147,7 +147,7 @@ def _behind(rows, columns, reach, depth):
 def _surfels(camera: Camera, rows: np.ndarray, columns: np.ndarray, depth: np.ndarray, rgb: np.ndarray) -> Gaussians:
     """Surfels that face the camera, one per pixel (rows, columns: (N,)), at z-depths (N,) with sRGB colours (N, 3)."""
     rays = camera.rays()[rows, columns]
-    sigma = SIGMA * depth / np.sqrt(camera.fx * camera.fy)
+    sigma = SURFEL_SIGMA * depth / np.sqrt(camera.fx * camera.fy)
     size = np.log(np.maximum(sigma, 1e-12))
     normals = -rays / np.linalg.norm(rays, axis=1, keepdims=True)
     opacity = np.log(START_OPACITY / (1 - START_OPACITY))

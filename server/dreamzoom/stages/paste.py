@@ -29,10 +29,10 @@ from dreamzoom.stages.base.values import DreamedView, FinalPictures
 from dreamzoom.stages.levels import LevelPrompt, repainted
 from dreamzoom.stages.zoom import paint
 
-SURFACE = 0.03
+DEPTH_TOLERANCE = 0.03
 """Relative depth tolerance: a point of the cloud is visible in a view if it differs from the view's depth by less."""
 
-EDGE = 0.05
+DEPTH_EDGE = 0.05
 """Colour changes are not propagated between adjacent pixels whose log depths differ by this or more."""
 
 
@@ -117,18 +117,18 @@ def surroundings(
     near = distance_transform_edt(~pasted) <= wide if pasted.any() else pasted
     ring = near & ~pasted & ~middle.given
     rgb = middle.paste(item.rgb, finer)
-    rgb = np.where(ring[..., None], _carried(item, rgb - item.rgb, pasted, ring), rgb)
+    rgb = np.where(ring[..., None], _propagated(item, rgb - item.rgb, pasted, ring), rgb)
     mask = np.where(ring, COARSE, KNOWN).astype(np.uint8)
-    view = replace(item.view, name=_again(item.view))
+    view = replace(item.view, name=_repainted_name(item.view))
     return paint(engine, view, rgb, mask, prompt, report)
 
 
-def _again(view: View) -> str:
+def _repainted_name(view: View) -> str:
     """The name of an anchor view when it is painted again: "002/again/anchor"."""
     return view.name.replace("/anchor", "/again/anchor")
 
 
-def _carried(item: DreamedView, change: np.ndarray, pasted: np.ndarray, ring: np.ndarray) -> np.ndarray:
+def _propagated(item: DreamedView, change: np.ndarray, pasted: np.ndarray, ring: np.ndarray) -> np.ndarray:
     """The picture (H, W, 3) with the colour change of the pasted pixels propagated through the ring.
 
     The change is a solution of Laplace's equation that falls to 0 at the ring's outer border and is not propagated
@@ -138,16 +138,16 @@ def _carried(item: DreamedView, change: np.ndarray, pasted: np.ndarray, ring: np
     smooth = gaussian_filter(np.where(pasted[..., None], change, 0), (2, 2, 0)) / np.maximum(weight, 1e-3)[..., None]
     with np.errstate(invalid="ignore", divide="ignore"):
         depth = np.log(item.depth.astype(np.float64))
-    right, down = (_linked(depth, axis) for axis in (1, 0))
+    right, down = (_link_weights(depth, axis) for axis in (1, 0))
     hold = np.where(ring, 1e-9, 1e3)
     found = [solve(hold, np.where(pasted, smooth[..., c], 0), right, down) for c in range(3)]
     return np.clip(item.rgb + np.stack(found, -1), 0, 1).astype(np.float32)
 
 
-def _linked(depth: np.ndarray, axis: int) -> np.ndarray:
+def _link_weights(depth: np.ndarray, axis: int) -> np.ndarray:
     """Link weights (H, W): 1 where a pixel and the next one along the axis lie on the same surface, else 1e-4."""
     step = np.abs(np.diff(depth, axis=axis, append=np.take(depth, [-1], axis)))
-    return np.where(step < EDGE, 1.0, 1e-4)
+    return np.where(step < DEPTH_EDGE, 1.0, 1e-4)
 
 
 def gap(middle: Middle, coarse: np.ndarray, fine: np.ndarray, change: np.ndarray) -> np.ndarray:
@@ -206,6 +206,6 @@ def all_pictures(cloud: Cloud, views: Sequence[DreamedView], anchor: np.ndarray)
     for number, item in enumerate(views[1:], 1):
         seen = project(change, item.view.camera)
         with np.errstate(invalid="ignore"):
-            taken = ~item.fresh & (np.abs(seen.depth - item.depth) < SURFACE * item.depth)
+            taken = ~item.fresh & (np.abs(seen.depth - item.depth) < DEPTH_TOLERANCE * item.depth)
         first[number] = np.clip(item.rgb + np.where(taken[..., None], seen.rgb, 0), 0, 1).astype(np.float32)
     return first

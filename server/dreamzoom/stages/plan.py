@@ -21,9 +21,9 @@ from dreamzoom.stages.base.stage import Inputs, Outputs, Scope, Stage, whole_job
 GAPS_FROM = 1 - fading.CLOSES_FROM
 """A level's gaps can be visible up to this much zoom before u = k, where the coarser level begins to fade out."""
 
-TURN = np.radians(6)
+GAP_ROTATION = np.radians(6)
 """The camera rotation, in radians, after which other gaps may become visible."""
-MOST_PLACES = 96
+MAX_GAP_CAMERAS = 96
 """Maximum number of cameras per level that are checked for gaps."""
 
 
@@ -59,9 +59,9 @@ def gap_cameras(path: ZoomPath, level: int, limits: QualitySettings) -> list[Cam
 
 def _spread(path: ZoomPath, level: int, limits: QualitySettings) -> list[Camera]:
     """Cameras while the flight passes a level once: as many as the quality says, more if the camera rotates."""
-    cameras = [camera for _, camera in view_planning.along(path, level, 4 * MOST_PLACES, before=GAPS_FROM)]
+    cameras = [camera for _, camera in view_planning.along(path, level, 4 * MAX_GAP_CAMERAS, before=GAPS_FROM)]
     turns = [np.arccos(np.clip(a.rotation[:, 2] @ b.rotation[:, 2], -1, 1)) for a, b in zip(cameras, cameras[1:])]
-    count = min(limits.places + round(sum(turns) / TURN), MOST_PLACES, len(cameras))
+    count = min(limits.places + round(sum(turns) / GAP_ROTATION), MAX_GAP_CAMERAS, len(cameras))
     return [cameras[n] for n in np.linspace(0, len(cameras) - 1, count).round().astype(int)]
 
 

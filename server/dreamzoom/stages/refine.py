@@ -41,7 +41,7 @@ SAME_SCALE = 1.6
 """Views whose pixel sizes differ by less than this factor are compared at half resolution, because comparing the
 finest octave would blur it."""
 
-LEAST_OVERLAP = 0.02
+MIN_OVERLAP = 0.02
 """Two views are linked if they share more than this part of the coarser one's picture."""
 
 
@@ -126,15 +126,15 @@ def _groups(context: Context) -> list[range]:
     return groups(context.path.levels, 1 + context.quality.side_views, camera.width * camera.height)
 
 
-def _taking_part(context: Context, scope: Scope) -> range:
+def _participating(context: Context, scope: Scope) -> range:
     """The levels of a group, the level before it, and in a loop the first level after the last."""
     closing = context.path.loop and scope.levels.stop == context.path.levels and scope.first > 0
     return range(max(scope.first - 1, 0), scope.levels.stop + closing)
 
 
-def _finished(context: Context, scope: Scope) -> list[int]:
+def _finished_levels(context: Context, scope: Scope) -> list[int]:
     """The levels that take part but are sampled in other groups."""
-    return [level for level in _taking_part(context, scope) if level not in scope.levels]
+    return [level for level in _participating(context, scope) if level not in scope.levels]
 
 
 def _parameters(context: Context, scope: Scope) -> Parameters:
@@ -142,7 +142,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
     sampling = context.engine.sampling()
     prompts = complete_prompts([level.prompt for level in context.request.levels])
     levels = []
-    for k in _taking_part(context, scope):
+    for k in _participating(context, scope):
         level = k % context.path.levels
         negative = ((context.request.levels[level].negative_prompt, 1.0),)
         seed = context.request.level_seed(level)
@@ -185,8 +185,8 @@ REFINE = Stage(
     version=3,
     reads={
         "engine": ENGINE,
-        "views": each(layout.VIEWS, _taking_part),
-        "pictures": each(layout.FINAL_PICTURES, _finished),
+        "views": each(layout.VIEWS, _participating),
+        "pictures": each(layout.FINAL_PICTURES, _finished_levels),
     },
     writes={
         "pictures": layout.FINAL_PICTURES,
@@ -286,7 +286,7 @@ def _links(path: ZoomPath, flat, seen: Sequence[Seen], scale: int, report: Repor
     for number, (a, b, level, other) in enumerate(around):
         report.progress(0.0, f"comparing views, pair {number + 1} of {len(around)}")
         link = _link(path, (a, level, seen[a]), (b, other, seen[b]), scale)
-        if link.warp.covered.mean() > LEAST_OVERLAP:
+        if link.warp.covered.mean() > MIN_OVERLAP:
             links.append(link)
     return links
 

@@ -25,11 +25,11 @@ from dreamzoom.stages.base.stage import Inputs, Outputs, Scope, Stage, each, own
 from dreamzoom.stages.base.values import DreamedView
 from dreamzoom.stages.levels import CoarserLevel, background, coarser_levels, finished_level
 
-BACKED = 20
+BACKGROUND_ITERATIONS = 20
 """Minimum number of iterations for a fit with the coarser levels as frozen background; with fewer iterations the fit
 does not adapt to the background."""
 
-DETAIL = 0.7
+SHARPENING_SIGMA = 0.7
 """σ in pixels of the Gaussian filter of the unsharp masking."""
 
 
@@ -53,9 +53,9 @@ class Parameters:
     coarser: Mapping[int, CoarserLevel]
 
 
-def _seen(context: Context, scope: Scope) -> range:
+def _background_levels(context: Context, scope: Scope) -> range:
     """The coarser levels in the background of a fit."""
-    return context.parents(scope.first) if context.quality.iterations >= BACKED else range(0)
+    return context.parents(scope.first) if context.quality.iterations >= BACKGROUND_ITERATIONS else range(0)
 
 
 def _parameters(context: Context, scope: Scope) -> Parameters:
@@ -66,7 +66,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
         quality.sharpening,
         quality.supports,
         context.request.level_seed(scope.first),
-        coarser_levels(context, scope.first, _seen(context, scope)),
+        coarser_levels(context, scope.first, _background_levels(context, scope)),
     )
 
 
@@ -84,7 +84,7 @@ SPLAT = Stage(
         "points": own(layout.POINTS),
         "views": own(layout.VIEWS),
         "pictures": own(layout.FINAL_PICTURES, optional=True),
-        "parents": each(layout.FITTED_SPLATS, _seen),
+        "parents": each(layout.FITTED_SPLATS, _background_levels),
     },
     writes={"splats": layout.FITTED_SPLATS},
     parameters=_parameters,
@@ -100,7 +100,7 @@ def cover(cloud: Cloud, camera: Camera) -> Target:
     return Target(camera, seen.rgb, np.zeros(seen.mask.shape, bool), seen.mask != UNKNOWN)
 
 
-def _plain(item: DreamedView) -> np.ndarray:
+def _single_surface(item: DreamedView) -> np.ndarray:
     """The mask (H, W) of pixels that show a single surface. Excludes pixels next to a depth edge on its far side, where
     a splat would take the colour of the near surface.
     """
@@ -109,12 +109,12 @@ def _plain(item: DreamedView) -> np.ndarray:
 
 def sharpened(rgb: np.ndarray, mask: np.ndarray, amount: float) -> np.ndarray:
     """Unsharp masking of a picture (H, W, 3) sRGB inside `mask` (H, W): adds `amount` times the difference to the
-    picture filtered with a Gaussian of σ = `DETAIL` pixels.
+    picture filtered with a Gaussian of σ = `SHARPENING_SIGMA` pixels.
     """
     if not amount:
         return rgb
-    weight = np.maximum(gaussian_filter(mask.astype(np.float32), DETAIL), 1e-6)[..., None]
-    low = gaussian_filter(np.where(mask[..., None], rgb, 0), (DETAIL, DETAIL, 0)) / weight
+    weight = np.maximum(gaussian_filter(mask.astype(np.float32), SHARPENING_SIGMA), 1e-6)[..., None]
+    low = gaussian_filter(np.where(mask[..., None], rgb, 0), (SHARPENING_SIGMA, SHARPENING_SIGMA, 0)) / weight
     return np.where(mask[..., None], rgb + np.float32(amount) * (rgb - low), rgb).astype(np.float32)
 
 
@@ -138,7 +138,7 @@ def level_splats(
         limits: Iterations, maximum number of splats, and seed.
         report: Receives progress and raises `Cancelled`.
     """
-    plain = [_plain(item) for item in dreamed]
+    plain = [_single_surface(item) for item in dreamed]
     targets = [
         Target(item.view.camera, sharpened(item.rgb, mask, limits.sharpening), mask)
         for item, mask in zip(dreamed, plain, strict=True)

@@ -18,9 +18,9 @@ from dreamzoom.geometry.unproject import lift
 from dreamzoom.geometry.view import KNOWN, DepthKind, DepthMap
 from dreamzoom.stages.base.values import DreamedView, FittedView
 
-SMOOTH = 0.12
+CORRECTION_SIGMA = 0.12
 """σ of the Gaussian that smooths an anchor view's depth correction, as a share of the picture's longer side."""
-TRUST = 0.5
+CORRECTION_WEIGHT = 0.5
 """Weight of the smoothed correction. The smooth depth errors of the coarser level are as large as the depth model's
 own; with weight 1 the tilts of all levels accumulate along the zoom (median depth error 26 % at the sixth level), with
 weight 0.5 they do not."""
@@ -44,7 +44,7 @@ def align_view(depth: DepthMap, seen: Projection, camera: Camera, *, pin: bool) 
     aligned = align(depth, seen, camera, focus_distance=float(distance) if inside else None)
     found = aligned.depth
     if pin and inside:
-        found = found * np.exp(TRUST * _smooth(aligned.correction) - aligned.correction)
+        found = found * np.exp(CORRECTION_WEIGHT * _low_pass(aligned.correction) - aligned.correction)
         found = found * focus_correction(found, row, column, float(distance))
     assigned, edges = assign_mixed(found, camera)
     return replace(aligned, depth=assigned, edges=edges)
@@ -61,14 +61,14 @@ def align_by_pictures(depth: DepthMap, view: Picture, others: Sequence[Picture])
     """
     camera, found = view.camera, depth.values
     if depth.kind is not DepthKind.METRIC:
-        scaled = _at_focus(depth.values, camera)
+        scaled = _scaled_to_focus(depth.values, camera)
         found = scaled * np.exp(depth_correction(view, scaled, others))
     aligned = align(DepthMap(found, DepthKind.METRIC), project(Cloud.empty(), camera), camera)
     assigned, edges = assign_mixed(aligned.depth, camera)
     return replace(aligned, depth=assigned, edges=edges)
 
 
-def _at_focus(values: np.ndarray, camera: Camera) -> np.ndarray:
+def _scaled_to_focus(values: np.ndarray, camera: Camera) -> np.ndarray:
     """Scale a depth map (H, W) so that the surface passes through the focus. If no depth is known near the pixel of the
     focus, the median of all depths is used instead.
     """
@@ -120,13 +120,13 @@ def assign_mixed(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Edges]:
     return depth.astype(np.float32), replace(edges, mixed=np.zeros_like(edges.mixed))
 
 
-def _smooth(field: np.ndarray) -> np.ndarray:
+def _low_pass(field: np.ndarray) -> np.ndarray:
     """Low-pass filter a depth correction (H, W).
 
     The coarser level's depth is coarse and does not contain the new level's relief, so only structures of an eighth of
     the picture or larger are corrected.
     """
-    return gaussian_filter(field, SMOOTH * max(field.shape), mode="nearest").astype(np.float32)
+    return gaussian_filter(field, CORRECTION_SIGMA * max(field.shape), mode="nearest").astype(np.float32)
 
 
 def focus_correction(depth: np.ndarray, row: int, column: int, distance: float) -> np.ndarray:

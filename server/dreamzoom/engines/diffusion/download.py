@@ -85,7 +85,7 @@ def listing(repository: str, revision: str | None = None) -> Listing:
     """Query the hub for the contents of a repository, at the latest or a given revision. Raises DreamzoomError."""
     from huggingface_hub import HfApi
 
-    info = _asked(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository)
+    info = _query_hub(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository)
     files = []
     for entry in info.siblings or []:
         lfs = getattr(entry, "lfs", None)
@@ -135,13 +135,13 @@ def fetch(chosen: Listing, report: Report) -> Path:
         raise DreamzoomError(
             f"{cache} needs {missing / 1e9:.1f} GB of free space", "free space there, or set HF_HOME to another disk"
         )
-    told = _Told(report, chosen)
+    told = _DownloadProgress(report, chosen)
     folder = cache
     for file in chosen.files:
         told.file = file
         if file.sha256:
             _fetch_weights(chosen, file, told)
-        path = _asked(
+        path = _query_hub(
             lambda name=file.name: hf_hub_download(
                 chosen.repository, name, revision=chosen.revision, cache_dir=cache, tqdm_class=cast("Any", told.bar)
             ),
@@ -158,7 +158,7 @@ def fetch(chosen: Listing, report: Report) -> Path:
     return folder
 
 
-def _fetch_weights(chosen: Listing, file: File, told: _Told) -> None:
+def _fetch_weights(chosen: Listing, file: File, told: _DownloadProgress) -> None:
     """Download a large file to the location where the hub's client expects it, resuming an earlier download.
 
     The client itself would restart such a file. The partial file is stored next to the final location, and moved there
@@ -181,7 +181,7 @@ def _fetch_weights(chosen: Listing, file: File, told: _Told) -> None:
             there = stream.seek(0)
             stream.truncate()
         if there < file.bytes:
-            _asked(
+            _query_hub(
                 lambda: http_get(
                     url,
                     stream,
@@ -200,7 +200,7 @@ def _fetch_weights(chosen: Listing, file: File, told: _Told) -> None:
     part.replace(target)
 
 
-def _digest(path: Path, told: _Told) -> str:
+def _digest(path: Path, told: _DownloadProgress) -> str:
     """SHA-256 of a file, computed in chunks with checks for cancellation."""
     whole = hashlib.sha256()
     with path.open("rb") as stream:
@@ -234,7 +234,7 @@ def missing_bytes(chosen: Listing) -> int:
     return sum(file.bytes for file in chosen.files if not (snapshot / file.name).exists())
 
 
-def _asked(ask: Callable[[], Any], repository: str) -> Any:
+def _query_hub(ask: Callable[[], Any], repository: str) -> Any:
     """Call the hub, and convert its errors to DreamzoomError with a remedy."""
     import httpx2
     from huggingface_hub import errors
@@ -257,7 +257,7 @@ def _asked(ask: Callable[[], Any], repository: str) -> Any:
         ) from None
 
 
-class _Told:
+class _DownloadProgress:
     """Converts the downloader's progress bars to the progress of the whole download."""
 
     def __init__(self, report: Report, chosen: Listing):
@@ -266,7 +266,7 @@ class _Told:
         self._part = 0
         self.file = chosen.files[0]
 
-    def bar(self, *_, initial: int = 0, **__) -> _Told:
+    def bar(self, *_, initial: int = 0, **__) -> _DownloadProgress:
         """Called by the downloader to create a progress bar."""
         self._part = int(initial or 0)
         return self
@@ -290,7 +290,7 @@ class _Told:
     def close(self) -> None:
         """As a bar."""
 
-    def __enter__(self) -> _Told:
+    def __enter__(self) -> _DownloadProgress:
         return self
 
     def __exit__(self, *_) -> None:

@@ -70,7 +70,7 @@ class DiffusionEngine:
         texts = [level.prompt for level in request.levels]
         self.positive = [text for text in texts if text.strip()]
         self.prompts = complete_prompts(texts) if self.positive else [(("", 1.0),)] * len(texts)
-        self.steps, guidance = self._usual()
+        self.steps, guidance = self._steps_and_guidance()
         own = self.options.level_guidance or [None] * len(texts)
         self.guidance = [guidance if value is None else value for value in own]
         if len(self.guidance) != len(texts):
@@ -136,7 +136,7 @@ class DiffusionEngine:
             report.log(f"level {view.level}'s negative prompt is ignored: this model does not support one")
         order = Order(mixture, negative_prompt, self.guidance[view.level], seed, view.name)
         whole_step = view.name.endswith("/anchor")
-        return self._guarded(report, lambda: painter.paint(rgb, mask, order, report, whole_step))
+        return self._retry_with_less_memory(report, lambda: painter.paint(rgb, mask, order, report, whole_step))
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
         """See `engines.base.Engine.depth`."""
@@ -148,7 +148,7 @@ class DiffusionEngine:
             self._painter.pipe.maybe_free_model_hooks()
         self._depth.to(self.where.device)
         try:
-            return self._guarded(report, lambda: self._depth(rgb, view.camera, seed, view.name, report))
+            return self._retry_with_less_memory(report, lambda: self._depth(rgb, view.camera, seed, view.name, report))
         finally:
             if self._offload not in ("", "none"):
                 self._depth.to("cpu")
@@ -177,7 +177,7 @@ class DiffusionEngine:
             self._painter = Painter(pipe, family, PromptEncoder(pipe, family, own.style, resting), settings, watch)
         return self._painter
 
-    def _guarded(self, report: Report, work: Callable[[], Any]) -> Any:
+    def _retry_with_less_memory(self, report: Report, work: Callable[[], Any]) -> Any:
         """Run `work`; if the device runs out of memory, reduce the memory use once and run it again.
 
         Raises:
@@ -190,7 +190,7 @@ class DiffusionEngine:
         except RuntimeError as error:
             if not memory.ran_out(error):
                 raise
-        self._step_down(report)  # outside the except block, where the exception no longer keeps tensors alive
+        self._reduce_memory(report)  # outside the except block, where the exception no longer keeps tensors alive
         try:
             return work()
         except RuntimeError as error:
@@ -201,7 +201,7 @@ class DiffusionEngine:
                 "choose a smaller picture or model, or close other programs that use the GPU, then generate again",
             ) from None
 
-    def _step_down(self, report: Report) -> None:
+    def _reduce_memory(self, report: Report) -> None:
         """Reduce the memory use: the next offload mode, tiled decoding, sliced attention. Logged once, as a warning."""
         from dreamzoom.engines.diffusion import memory
 
@@ -210,15 +210,15 @@ class DiffusionEngine:
             return
         pipe = self._painter.pipe
         memory.save_memory(pipe)
-        told = "smaller tiles"
+        measures = "smaller tiles"
         if self.where.device.type == "cuda" and self._offload in memory.STEPS_DOWN:
             self._offload = memory.STEPS_DOWN[self._offload]
             memory.place_pipeline(pipe, self._offload, self.where.device)
             self._painter.encoder.resting = False  # the offload hooks move them
-            told += f" and {self._offload} offload"
-        report.log(f"out of memory on the device; continuing with {told}", level="warning")
+            measures += f" and {self._offload} offload"
+        report.log(f"out of memory on the device; continuing with {measures}", level="warning")
 
-    def _usual(self) -> tuple[int, float]:
+    def _steps_and_guidance(self) -> tuple[int, float]:
         """Steps and guidance: the request's, else the defaults of the model's family or its distilled variant."""
         family, own = self.model.family, self.options
         steps, guidance = family.steps, family.guidance
@@ -270,7 +270,7 @@ class JointDiffusionEngine(DiffusionEngine):
 
         painter = self.painter(report)
         kind = DENOISERS[self.model.family.name]
-        guard = partial(self._guarded, report)
+        guard = partial(self._retry_with_less_memory, report)
         return kind(painter.pipe, painter.encoder, self.positive, painter.watch, guard, report, painter.native)
 
     def sampling(self) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class PromptEncoder:
                 self._kept.clear()
             tokenizer = self.pipe.tokenizer or self.pipe.tokenizer_2
             parts = pieces(text, CLIP_WORDS, lambda part: len(tokenizer(part, add_special_tokens=False).input_ids))
-            with self._awake():
+            with self._on_device():
                 read = [self._encode(part) for part in parts]
             embeds, pooled = torch.cat([embeds for embeds, _ in read], 1), read[0][1]
             if negative and not text and getattr(self.pipe.config, "force_zeros_for_empty_prompt", False):
@@ -90,7 +90,7 @@ class PromptEncoder:
         return self._kept[key]
 
     @contextmanager
-    def _awake(self) -> Iterator[None]:
+    def _on_device(self) -> Iterator[None]:
         """Context in which the text encoders are on the device."""
         names = ("text_encoder", "text_encoder_2", "text_encoder_3") if self.resting else ()
         encoders = [part for name in names if (part := getattr(self.pipe, name, None)) is not None]

@@ -48,7 +48,7 @@ def _sky(P, seed, dx, dy, dz, fp):
 
 
 @njit
-def _film(v):
+def _tone_map(v):
     """Tone mapping: scene-linear to display-linear 0..1 (fit of the ACES curve, Narkowicz 2015)."""
     v = max(v, 0.0) * 0.85
     return min(v * (2.51 * v + 0.03) / (v * (2.43 * v + 0.59) + 0.14), 1.0)
@@ -66,7 +66,7 @@ def _ray(pose, lens, column, row):
 
 
 @njit
-def _reach(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz):
+def _signed_depth(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz):
     """Signed z-depth of a ray's end: positive on the terrain, negative on the sky. Arguments as in `kernels.march`."""
     t = march(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz)
     if t > 0.0:
@@ -86,7 +86,9 @@ def reaches(grids, tops, blocks, rings, dome, ceiling, pose, lens, at, out):
     """
     for k in range(at.shape[0]):
         dx, dy, dz = _ray(pose, lens, at[k, 0], at[k, 1])
-        out[k] = _reach(grids, tops, blocks, rings, dome, ceiling, pose[0, 3], pose[1, 3], pose[2, 3], dx, dy, dz)
+        out[k] = _signed_depth(
+            grids, tops, blocks, rings, dome, ceiling, pose[0, 3], pose[1, 3], pose[2, 3], dx, dy, dz
+        )
 
 
 @njit
@@ -133,11 +135,11 @@ def _lit(scene, x, y, z, fp, gx, gy):
         light[0], light[1], light[2], sample(shadows, rings, ring, x, y),
         openness(opens, rings, ring, x, y),
     )  # fmt: skip
-    return _film(r), _film(g), _film(b)
+    return _tone_map(r), _tone_map(g), _tone_map(b)
 
 
 @njit
-def _heaven(scene, dx, dy, dz, lens):
+def _sky_colour(scene, dx, dy, dz, lens):
     """Display-linear RGB, 0..1, of the sky in direction (dx, dy, dz) of any length."""
     norm = math.sqrt(dx * dx + dy * dy + dz * dz)
     r, g, b = 0.0, 0.0, 0.0
@@ -146,7 +148,7 @@ def _heaven(scene, dx, dy, dz, lens):
         if share > 0.0:
             own = _sky(scene[1][level, 0], scene[2][level, 0], dx / norm, dy / norm, dz / norm, 6.0 * lens[4])
             r, g, b = r + share * own[0], g + share * own[1], b + share * own[2]
-    return _film(r), _film(g), _film(b)
+    return _tone_map(r), _tone_map(g), _tone_map(b)
 
 
 @njit(nogil=True, cache=True)
@@ -167,7 +169,7 @@ def ground_under(scene, pose, lens, depth, row0, row1, out):
 
 
 @njit
-def _next(depth, i, j, down, right):
+def _neighbour(depth, i, j, down, right):
     """The neighbour of pixel (i, j) along one axis, (down, right) = (1, 0) or (0, 1), that is on the same surface.
 
     Returns:
@@ -194,12 +196,12 @@ def light_rows(scene, pose, lens, depth, under, row0, row1, rgb):
             dx, dy, dz = _ray(pose, lens, j + 0.5, i + 0.5)
             t = depth[i, j]
             if t < 0.0:
-                rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = _heaven(scene, dx, dy, dz, lens)
+                rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = _sky_colour(scene, dx, dy, dz, lens)
                 continue
             fp = t * lens[4]
             x, y, h = under[i, j, 0], under[i, j, 1], under[i, j, 2]
-            k, m, beside = _next(depth, i, j, 0, 1)
-            p, q, below = _next(depth, i, j, 1, 0)
+            k, m, beside = _neighbour(depth, i, j, 0, 1)
+            p, q, below = _neighbour(depth, i, j, 1, 0)
             gx, gy, known = 0.0, 0.0, False
             if beside and below:
                 a, b = under[k, m], under[p, q]
@@ -210,7 +212,7 @@ def light_rows(scene, pose, lens, depth, under, row0, row1, rgb):
 
 
 @njit
-def _tilt(depth, i, j):
+def _inverse_depth_slope(depth, i, j):
     """Derivatives of 1/depth per pixel to the right and per pixel down; constant on a plane."""
     left, right = max(j - 1, 0), min(j + 1, depth.shape[1] - 1)
     up, down = max(i - 1, 0), min(i + 1, depth.shape[0] - 1)
@@ -219,7 +221,7 @@ def _tilt(depth, i, j):
 
 
 @njit
-def _inside(pose, lens, t0, across, down, i, j, su, sv):
+def _plane_point(pose, lens, t0, across, down, i, j, su, sv):
     """The point x, y, z of the tangent plane at pixel (i, j), at an offset of (su, sv) pixels from its centre.
 
     `t0` is the pixel's depth; `across` and `down` are the derivatives of 1/depth.
@@ -244,9 +246,11 @@ def light_four(scene, pose, lens, depth, pixels, rgb):
         i, j = pixels[n, 0], pixels[n, 1]
         t0 = depth[i, j]
         fp = t0 * lens[4]
-        across, down = _tilt(depth, i, j)
+        across, down = _inverse_depth_slope(depth, i, j)
         for s in range(4):
-            x, y, z = _inside(pose, lens, t0, across, down, i, j, SPREAD * ((s & 1) - 0.5), SPREAD * ((s >> 1) - 0.5))
+            x, y, z = _plane_point(
+                pose, lens, t0, across, down, i, j, SPREAD * ((s & 1) - 0.5), SPREAD * ((s >> 1) - 0.5)
+            )
             spots[s, 0], spots[s, 1], spots[s, 2] = x, y, z
             heights[s] = height(scene[0], scene[1], scene[2], scene[3], x, y, fp, len(scene[0]) - 1)
         r, g, b = 0.0, 0.0, 0.0
@@ -275,7 +279,7 @@ def light_rays(scene, pose, lens, at, depth, rgb):
         dx, dy, dz = _ray(pose, lens, at[k, 0], at[k, 1])
         t = depth[k]
         if t < 0.0:
-            rgb[k, 0], rgb[k, 1], rgb[k, 2] = _heaven(scene, dx, dy, dz, lens)
+            rgb[k, 0], rgb[k, 1], rgb[k, 2] = _sky_colour(scene, dx, dy, dz, lens)
             continue
         x, y, fp = pose[0, 3] + dx * t, pose[1, 3] + dy * t, t * lens[4]
         h = height(scene[0], scene[1], scene[2], scene[3], x, y, fp, len(scene[0]) - 1)

@@ -71,8 +71,8 @@ class Shot:
         """Display-linear RGB (H, W, 3) float32 for that depth: one sample per pixel, four where neighbours differ."""
         rgb = self._lit_once(depth)
         logs = np.log(np.abs(depth))
-        steps = _jumps(logs, 0.03) | _bends(logs, 4.0 * self.lens[4])
-        tones = _jumps(np.sqrt(rgb.clip(0, 1)).mean(-1), 0.08) & ~steps
+        steps = _exceeds_step(logs, 0.03) | _exceeds_curvature(logs, 4.0 * self.lens[4])
+        tones = _exceeds_step(np.sqrt(rgb.clip(0, 1)).mean(-1), 0.08) & ~steps
         pixels = np.argwhere(tones & (depth > 0))
         rgb[tuple(pixels.T)] = self._four(depth, pixels)
         pixels = np.argwhere(steps | (tones & (depth < 0)))
@@ -139,7 +139,7 @@ class Shot:
         return out
 
 
-def _bends(values: np.ndarray, limit: float) -> np.ndarray:
+def _exceeds_curvature(values: np.ndarray, limit: float) -> np.ndarray:
     """Where the second differences of an (H, W) map exceed a limit: (H, W) bool."""
     out = np.zeros(values.shape, bool)
     for axis in (0, 1):
@@ -149,7 +149,7 @@ def _bends(values: np.ndarray, limit: float) -> np.ndarray:
     return out
 
 
-def _jumps(values: np.ndarray, limit: float) -> np.ndarray:
+def _exceeds_step(values: np.ndarray, limit: float) -> np.ndarray:
     """Where an (H, W) map differs from one of its four neighbours by more than a limit: (H, W) bool."""
     out = np.zeros(values.shape, bool)
     for axis in (0, 1):
