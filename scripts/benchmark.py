@@ -23,12 +23,12 @@ def main() -> int:
         return 0
     name = sys.argv[1]
     if name not in sections:
-        sys.stderr.write(f"dreamzoom: no section {name}; there are {', '.join(sorted(sections))}\n")
+        sys.stderr.write(f"dreamzoom: unknown section {name}; choose one of {', '.join(sorted(sections))}\n")
         return 2
     variables = environments.server_variables()
     python = str(environments.need("server"))
     variables["DREAMZOOM_SERVER_PYTHON"] = python
-    # behind the server: scripts/dreamzoom.py is not the server's package
+    # after the server's folder, because scripts/dreamzoom.py is not the server's package
     variables["PYTHONPATH"] = os.pathsep.join([variables["PYTHONPATH"], str(SECTIONS.parent)])
     command = [python, "-m", f"{SECTIONS.name}.{name}", *sys.argv[2:]]
     return subprocess.run(command, env=variables, check=False).returncode

@@ -1,4 +1,4 @@
-"""Build the extension's zip: the add-on at its root, the server's code beside it.
+"""Build the extension's zip: the add-on at its root, the server's code in the folder `server`.
 
     python scripts/build_extension.py [FILE.zip]
 
@@ -27,7 +27,7 @@ def version() -> str:
     manifest = (ROOT / "blender_manifest.toml").read_text(encoding="utf-8")
     found = re.search(r'^version = "([^"]+)"', manifest, re.MULTILINE)
     if found is None:
-        sys.exit("dreamzoom: blender_manifest.toml states no version")
+        sys.exit("dreamzoom: blender_manifest.toml contains no version")
     return found[1]
 
 
@@ -35,7 +35,7 @@ def build(target: Path | None = None) -> Path:
     """Build the zip and return its path.
 
     Args:
-        target: The file to write; `out/dreamzoom-<version>.zip` without it.
+        target: The file to write; `out/dreamzoom-<version>.zip` if None.
     """
     target = (target or ROOT / "out" / f"dreamzoom-{version()}.zip").absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def build(target: Path | None = None) -> Path:
 
 
 def _stage(stage: Path) -> None:
-    """Lay out what goes into the zip."""
+    """Copy the zip's contents to a folder."""
     shutil.copytree(ROOT / "addon", stage, ignore=LEFT_OUT)
     shutil.copytree(ROOT / "server", stage / "server", ignore=LEFT_OUT)
     for name in ("blender_manifest.toml", "LICENSE"):
@@ -60,7 +60,7 @@ def _stage(stage: Path) -> None:
 
 
 def _blender_ext(python: Path, *arguments: str) -> None:
-    """Run Blender's extension tool out of its wheel; its words are shown only where it fails."""
+    """Run Blender's extension tool from its wheel; its output is shown only if it fails."""
     library = python.parent.parent
     tool = next(library.glob("[Ll]ib/**/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
     done = subprocess.run([str(python), str(tool), *arguments], capture_output=True, text=True, check=False)
@@ -69,7 +69,7 @@ def _blender_ext(python: Path, *arguments: str) -> None:
 
 
 def _rewrite(source: Path, target: Path) -> None:
-    """Write the zip again in the order of names and without times, so that its bytes depend on the tree alone."""
+    """Rewrite the zip sorted by name and without timestamps, so that its bytes depend only on the tree."""
     with zipfile.ZipFile(source) as before, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as after:
         for name in sorted(before.namelist()):
             entry = zipfile.ZipInfo(name, EPOCH)
@@ -79,7 +79,7 @@ def _rewrite(source: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Build to the file that the first argument names."""
+    """Build the zip; the first argument is the file to write."""
     if any(argument.startswith("-") for argument in sys.argv[1:]) or len(sys.argv) > 2:
         sys.exit(__doc__)
     print(build(Path(sys.argv[1]) if sys.argv[1:] else None))

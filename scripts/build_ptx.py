@@ -1,14 +1,14 @@
-"""Compile the splat kernels to PTX, the texts that the CUDA driver reads: server/dreamzoom/splats/cuda/ptx.
+"""Compile the splat kernels to PTX, the assembly that the CUDA driver reads: server/dreamzoom/splats/cuda/ptx.
 
     python scripts/build_ptx.py
 
-For developers who changed a kernel. No GPU is needed, but numba-cuda with the compiler of CUDA 12, which the server
-does without; any environment with these will do:
+For developers who changed a kernel. It needs no GPU, but numba-cuda with the compiler of CUDA 12, which are not part of
+the server's environment. Any environment with these packages can be used:
 
     pip install "numba-cuda[cu12]" numpy scipy
 
-CUDA 12 is the last that compiles for cards of 2014. The text is declared as PTX ISA 6.0, since it uses nothing newer;
-ptxas, the assembler of the same package, says so for each text before it is written.
+CUDA 12 is the last version that compiles for GPUs of 2014. The PTX is declared as ISA 6.0, since it uses no newer
+instructions; ptxas, the assembler of the same package, verifies this for each file before it is written.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ PTX = SERVER / "dreamzoom" / "splats" / "cuda" / "ptx"
 CAPABILITY = (5, 0)
 ISA = "6.0"
 CARDS = ("sm_50", "sm_75", "sm_90")
-"""Cards for which every text is assembled as a check."""
+"""GPU architectures for which every PTX file is assembled as a check."""
 
 
 def main() -> None:
-    """Compile all kernels and note the digest of their sources."""
+    """Compile all kernels and write the digest of their sources."""
     sys.path.insert(0, str(SERVER))
     try:
         from numba_cuda import __version__ as version
@@ -53,10 +53,10 @@ def main() -> None:
 
 
 def _prepare_compiler() -> None:
-    """Let numba compile without a GPU, and keep products and sums apart.
+    """Let numba compile without a GPU, and disable fused multiply-add.
 
-    Without fused operations all kernels compute the same bits from the same formula: a hit comes out alike in the pass
-    that lists it and in the one that looks it up.
+    Without fused operations, all kernels compute the same bits from the same formula: a hit is the same in the pass
+    that lists it and in the pass that reads it.
     """
     from numba.cuda import dispatcher
     from numba.cuda.cudadrv import nvvm
@@ -67,7 +67,7 @@ def _prepare_compiler() -> None:
 
 
 def compiled(kernel, name: str, codes: str) -> str:
-    """The PTX of a kernel for the arguments that `layout.SIGNATURES` states, its entry called `name`."""
+    """The PTX of a kernel with the argument types of `layout.SIGNATURES`; its entry point is called `name`."""
     from numba import boolean, cuda, float32, float64, int32, int64
     from numba.types import Array
 
@@ -79,7 +79,7 @@ def compiled(kernel, name: str, codes: str) -> str:
     text, _ = cuda.compile_ptx(kernel.py_func, signature, cc=CAPABILITY)
     entry = re.search(r"\.entry\s+(\S+?)\(", text)
     if entry is None:
-        sys.exit(f"dreamzoom: {name}: no entry in what the compiler gave")
+        sys.exit(f"dreamzoom: {name}: the compiler's output contains no entry point")
     text = text.replace(entry[1], name)
     lines = [line.rstrip() for line in text.splitlines() if "NumbaEnv" not in line and not line.startswith("//")]
     lines = [f".version {ISA}" if line.startswith(".version") else line for line in lines]
@@ -87,7 +87,7 @@ def compiled(kernel, name: str, codes: str) -> str:
 
 
 def assemble(name: str, text: str) -> None:
-    """End the program unless ptxas takes the text for every one of CARDS."""
+    """Exit with an error unless ptxas accepts the PTX for each architecture in CARDS."""
     package = importlib.util.find_spec("nvidia.cuda_nvcc")
     if package is None or not package.submodule_search_locations:
         sys.exit("dreamzoom: ptxas is missing: pip install nvidia-cuda-nvcc-cu12")
@@ -99,7 +99,7 @@ def assemble(name: str, text: str) -> None:
             command = [str(ptxas), f"-arch={card}", "-o", str(Path(folder, "kernel.cubin")), str(source)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                sys.exit(f"dreamzoom: {name}: ptxas refuses it for {card}\n{done.stderr}")
+                sys.exit(f"dreamzoom: {name}: ptxas rejects it for {card}\n{done.stderr}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Fly from space to a leaf: drives the real add-on in Blender, without a window, as an artist would.
+"""The demo, a flight from space to a leaf: runs the add-on in Blender without a window, with an artist's steps.
 
     python scripts/demo.py [--size WxH] [--levels N] [--prompts FILE] [--out FOLDER] ...
 
-Builds the extension, installs it into a Blender of its own, creates the rig, writes the prompts, presses Generate,
-imports what comes and renders the flight with Cycles. Leaves in `out/demo/`: flythrough.mp4, contact_sheet.png,
-scene.blend and the job folder.
+Builds the extension, installs it into a separate Blender, creates the rig, sets the prompts, presses Generate, imports
+the results and renders the flight with Cycles. Writes to `out/demo/`: flythrough.mp4, contact_sheet.png, scene.blend
+and the job folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHARES = {"generate": 0.55, "import": 0.03, "render": 0.4, "film": 0.02}
 
 
 class Display:
-    """The progress: one moving line on a terminal, plain lines elsewhere."""
+    """Shows progress: one updated line on a terminal, plain lines elsewhere."""
 
     def __init__(self):
         self.started = time.monotonic()
@@ -43,7 +43,7 @@ class Display:
         self.stage, self.stage_started = "", self.started
 
     def show(self, stage: str, fraction: float, message: str, left: float | None = None) -> None:
-        """Tell that `fraction` of `stage` is done, in words `message`; `left`: its seconds left, if known."""
+        """Show that `fraction` of `stage` is done, with a message and the stage's seconds left, if known."""
         now = time.monotonic()
         if stage != self.stage:
             self.stage, self.stage_started = stage, now
@@ -67,7 +67,7 @@ class Display:
         sys.stderr.flush()
 
     def end(self) -> None:
-        """Leave the moving line."""
+        """End the updated line."""
         if self.moving:
             sys.stderr.write("\r\x1b[K")
 
@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", default="384x216", help="WIDTHxHEIGHT of the flight, even numbers")
     parser.add_argument("--levels", type=int, help="how many of the prompts to fly through, from the first")
     parser.add_argument("--prompts", type=Path, help="text file with one prompt per line")
-    parser.add_argument("--factor", type=float, default=2.5, help="how much larger the world is a level on, 1.25 to 16")
+    parser.add_argument("--factor", type=float, default=2.5, help="magnification of the world per level, 1.25 to 16")
     parser.add_argument("--frames-per-level", type=int, default=12)
     parser.add_argument("--samples", type=int, default=4, help="Cycles samples per pixel")
     parser.add_argument("--quality", choices=("draft", "preview", "final"), default="draft")
@@ -95,7 +95,7 @@ def _options() -> argparse.Namespace:
     if not 1.25 <= options.factor <= 16:
         parser.error("--factor must be from 1.25 to 16")
     if not 1 <= levels <= len(prompts):
-        parser.error(f"--levels must be from 1 to {len(prompts)}, the count of prompts")
+        parser.error(f"--levels must be from 1 to {len(prompts)}, the number of prompts")
     width, _, height = options.size.partition("x")
     if (
         not (width.isdigit() and height.isdigit())
@@ -103,13 +103,13 @@ def _options() -> argparse.Namespace:
         or int(height) % 2
         or min(int(width), int(height)) < 16
     ):
-        parser.error("--size must be WIDTHxHEIGHT, even numbers from 16 on")
+        parser.error("--size must be WIDTHxHEIGHT, even numbers of at least 16")
     options.prompts, options.width, options.height = prompts[:levels], int(width), int(height)
     return options
 
 
 def main() -> int:
-    """Run the demo; exit code 0 where all four results are there."""
+    """Run the demo; the exit code is 0 if all four results were written."""
     options = _options()
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def main() -> int:
         code = subprocess.run(film, check=False).returncode
     display.end()
     if code:
-        sys.stderr.write(f"dreamzoom: the demo failed; what Blender said is in {out / 'blender.log'}\n")
+        sys.stderr.write(f"dreamzoom: the demo failed; Blender's output is in {out / 'blender.log'}\n")
         return 1
     print(f"done in {_clock(time.monotonic() - display.started)}")
     for name in ("flythrough.mp4", "contact_sheet.png", "scene.blend", "job"):
@@ -146,7 +146,7 @@ def main() -> int:
 
 
 def _fly(blender: Path, plan: dict, log: Path, display: Display) -> int:
-    """Run the part inside Blender and show what it reports; its exit code."""
+    """Run the part inside Blender and show its progress; returns its exit code."""
     command = [str(blender), str(HERE / "demo_in_blender.py"), json.dumps(plan)]
     with log.open("w", encoding="utf-8") as written:
         child = subprocess.Popen(
@@ -165,7 +165,7 @@ def _fly(blender: Path, plan: dict, log: Path, display: Display) -> int:
                     written.write(line)
         except KeyboardInterrupt:
             child.terminate()
-            failure = "stopped; start again to go on from where it was"
+            failure = "stopped; start again to continue"
         code = child.wait()
     if failure:
         display.end()

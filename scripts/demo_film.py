@@ -1,9 +1,9 @@
-"""Make the film and the contact sheet of rendered frames. Runs in the server's environment, for `demo.py`.
+"""Make the film and the contact sheet from rendered frames. Run by `demo.py` in the server's environment.
 
     python demo_film.py FLIGHT.json OUT
 
-FLIGHT.json holds `fps` and `frames`, a list of {`path`, `zoom`, `prompt`}; OUT gets `flythrough.mp4` and
-`contact_sheet.png`, which shows one frame per half level.
+FLIGHT.json contains `fps` and `frames`, a list of {`path`, `zoom`, `prompt`}. Writes `flythrough.mp4` and
+`contact_sheet.png` (one frame per half level) to the folder OUT.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CAPTION = 30
 
 
 def write_film(paths: list[Path], fps: int, target: Path) -> None:
-    """Encode pictures of one even size, sRGB, as H.264 with BT.709 colours that every player reads."""
+    """Encode sRGB pictures of the same even size as H.264 with BT.709 colours, which all players support."""
     with av.open(str(target), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "17", "preset": "slow"})
         stream.pix_fmt = "yuv420p"
@@ -41,7 +41,7 @@ def write_film(paths: list[Path], fps: int, target: Path) -> None:
 
 
 def write_contact_sheet(frames: list[dict], target: Path, columns: int = 4) -> None:
-    """Lay out the frames nearest to each half level, each with its zoom and its level's prompt."""
+    """Arrange the frames nearest to each half level on one picture, with zoom and prompt."""
     zooms = np.array([frame["zoom"] for frame in frames])
     halves = np.arange(np.ceil(zooms.min() * 2), np.floor(zooms.max() * 2 + 1e-6) + 1) / 2
     chosen = [frames[int(np.abs(zooms - half).argmin())] for half in halves]
@@ -65,7 +65,7 @@ def write_contact_sheet(frames: list[dict], target: Path, columns: int = 4) -> N
 
 
 def main(flight: str, out: str) -> None:
-    """Read the flight and write both pictures of it."""
+    """Read FLIGHT.json and write the film and the contact sheet."""
     told = json.loads(Path(flight).read_text(encoding="utf-8"))
     frames = told["frames"]
     write_contact_sheet(frames, Path(out, "contact_sheet.png"))

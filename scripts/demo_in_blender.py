@@ -1,8 +1,8 @@
-"""The part of the demo that happens inside Blender: what an artist would press, in that order. Started by `demo.py`.
+"""The part of the demo that runs inside Blender: calls the operators in the order an artist does. Run by `demo.py`.
 
     python demo_in_blender.py PLAN
 
-PLAN is a JSON object. Progress goes to standard output, one line `@{...}` at a time.
+PLAN is a JSON object. Progress is written to standard output, one line `@{...}` per report.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ FPS = 20
 
 
 class Stopped(Exception):
-    """The demo can't go on; the message says why and what to do."""
+    """The demo can't continue; the message gives the reason and a remedy."""
 
 
 def tell(**words: object) -> None:
-    """Report to `demo.py`; the line break before it ends whatever Blender was writing."""
+    """Report to `demo.py`; starts with a line break, because Blender may have written an unfinished line."""
     sys.stdout.write(f"\n@{json.dumps(words)}\n")
     sys.stdout.flush()
 
@@ -43,7 +43,7 @@ def main(plan: dict) -> None:
     scene.render.resolution_x, scene.render.resolution_y = plan["width"], plan["height"]
     scene.render.fps = FPS
     root = create_rig(bpy, plan)
-    bpy.ops.wm.save_as_mainfile(filepath=str(out / "scene.blend"))  # the job's folder is kept relative to it
+    bpy.ops.wm.save_as_mainfile(filepath=str(out / "scene.blend"))  # the job's folder is stored relative to it
     root.dreamzoom.job_folder = "//job"
     press(bpy, "generate")
     press(bpy, "import")
@@ -52,7 +52,7 @@ def main(plan: dict) -> None:
 
 
 def create_rig(bpy, plan: dict):
-    """The rig, with the prompts in its list; its root object."""
+    """Create the rig and fill its list of prompts; returns its root object."""
     levels = len(plan["prompts"])
     speed = plan["frames_per_level"]
     bpy.ops.dreamzoom.create_rig(levels=levels, zoom_factor=plan["factor"], frames_per_level=speed)
@@ -67,7 +67,7 @@ def create_rig(bpy, plan: dict):
 
 
 def press(bpy, stage: str) -> None:
-    """Press Generate or Import and wait for the job's end. Raises Stopped."""
+    """Run Generate or Import and wait until the job ends. Raises Stopped."""
     current_job = importlib.import_module(f"{ADDON}.backend.current_job")
     main_loop = importlib.import_module(f"{ADDON}.backend.main_loop")
     connection = importlib.import_module(f"{ADDON}.backend.connection").connection
@@ -88,7 +88,7 @@ def press(bpy, stage: str) -> None:
 
 
 def render(bpy, root, out: Path, prompts: list) -> None:
-    """Render the animation to `frames/`, save scene.blend, and write what each frame shows to flight.json."""
+    """Render the animation to `frames/`, save scene.blend, and write zoom and prompt of each frame to flight.json."""
     scene = bpy.context.scene
     frames = out / "frames"
     frames.mkdir(exist_ok=True)

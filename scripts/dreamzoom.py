@@ -10,13 +10,13 @@ import environments
 
 
 def main() -> None:
-    """Hand the arguments to `python -m dreamzoom` in the server's environment."""
+    """Pass the arguments to `python -m dreamzoom` in the server's environment."""
     python = environments.need("server")
     command = [str(python), "-m", "dreamzoom", *sys.argv[1:]]
     variables = environments.server_variables()
     if os.name == "nt":
         sys.exit(subprocess.run(command, env=variables, check=False).returncode)
-    os.execve(command[0], command, variables)  # the same process, so that signals and exit codes are the server's own
+    os.execve(command[0], command, variables)  # the same process, so signals and exit codes are passed on
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The Python environments of a clone, made when first needed: the server's, and Blender as a Python module.
+"""The Python environments of a clone, created at first use: the server's, and Blender as a Python module.
 
     python scripts/environments.py [server] [bpy45] [bpy50] [bpy52] [bpy53]
 
-Without names all are made but Blender 5.0, which only its own optional tests need.
+Without names, all are created except Blender 5.0, which is only needed for its own optional tests.
 
-They lie in `.envs/`, or in the folder that the variable DREAMZOOM_ENVS names.
+They are stored in `.envs/`, or in the folder given by the environment variable DREAMZOOM_ENVS.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-if sys.version_info < (3, 9):  # noqa: UP036 (whoever starts this chose the Python)
+if sys.version_info < (3, 9):  # noqa: UP036 (the user chooses the Python that runs this)
     sys.exit("Dreamzoom's scripts need Python 3.9 or later; this is %d.%d" % sys.version_info[:2])  # noqa: UP031
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,23 +33,23 @@ NAMES = {
 }
 OPTIONAL = ("bpy50",)
 BLENDERS = {"bpy45": ("3.11", "4.5"), "bpy50": ("3.11", "5.0"), "bpy52": ("3.13", "5.2"), "bpy53": ("3.13", "5.3")}
-"""The Python and the Blender of each environment that has `bpy`."""
+"""The versions of Python and Blender in each environment with `bpy`."""
 
 
 def say(line: str) -> None:
-    """Tell the person at the terminal; standard output belongs to what the scripts make."""
+    """Print a line to standard error; standard output is reserved for the scripts' results."""
     sys.stderr.write(f"dreamzoom: {line}\n")
     sys.stderr.flush()
 
 
 def ensure(name: str) -> Path:
-    """The python of an environment, made if need be.
+    """The Python executable of an environment, which is created if needed.
 
     Args:
         name: One of NAMES.
 
     Raises:
-        install.InstallError: It can't be made; the message says why.
+        install.InstallError: The environment can't be created; the message gives the reason.
     """
     folder, tools = ENVIRONMENTS / name, ENVIRONMENTS / "uv"
     if name == "server":
@@ -61,7 +61,7 @@ def ensure(name: str) -> Path:
 
 
 def need(name: str) -> Path:
-    """Like `ensure`, but ends the program with a message where it can't be made."""
+    """Like `ensure`, but exits with a message if the environment can't be created."""
     try:
         return ensure(name)
     except install.InstallError as error:
@@ -69,16 +69,16 @@ def need(name: str) -> Path:
 
 
 def server_variables() -> dict[str, str]:
-    """The environment variables under which the server's package is found."""
+    """The environment variables with which Python finds the server's package."""
     before = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(SERVER), *([before] if before else [])])}
 
 
 def main(names: list[str]) -> None:
-    """Make the named environments, or all."""
+    """Create the named environments, or all."""
     unknown = set(names) - set(NAMES)
     if unknown:
-        sys.exit(f"dreamzoom: no environment {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+        sys.exit(f"dreamzoom: unknown environment {', '.join(sorted(unknown))}; choose from {', '.join(NAMES)}")
     for name in names or [name for name in NAMES if name not in OPTIONAL]:
         print(f"{name}: {need(name)}")
 

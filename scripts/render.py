@@ -1,7 +1,7 @@
-"""Render the frames of a .blend, on a farm or at home, without the add-on: `python scripts/render.py scene.blend`.
+"""Render the frames of a .blend without the add-on, locally or on a farm: `python scripts/render.py scene.blend`.
 
-Frames that are there already are left as they are, so a run that was stopped goes on where it was. A frame appears
-under its name only once it is whole. Where no Blender is named, Blender 5.2 as a Python module is used.
+Existing frames are skipped, so a stopped run can be resumed. A frame appears under its final name only when it is
+complete. If no Blender is given, Blender 5.2 as a Python module is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WORKER = Path(__file__).resolve().parent / "render_in_blender.py"
 
 
 def main() -> int:
-    """Render; 0 where all frames are there, 130 where it was stopped, else 1."""
+    """Render; returns 0 if all frames exist, 130 if it was stopped, else 1."""
     plan, blender = _options()
     started, done, failure = time.monotonic(), 0, ""
     child = subprocess.Popen(
@@ -41,36 +41,36 @@ def main() -> int:
             told = json.loads(line[1:])
             failure = told.get("error", failure)
             if "skipped" in told and told["skipped"]:
-                _say(f"{told['skipped']} of {told['count']} frames are there already")
+                _say(f"{told['skipped']} of {told['count']} frames already exist")
             if "file" in told:
                 done += 1
                 passed = time.monotonic() - started
                 left = passed / done * (told["left"])
                 _say(f"frame {told['frame']}: {told['file']}, {told['seconds']:.1f} s; about {_clock(left)} left")
             if told.get("finished"):
-                _say(f"{done} frames rendered in {_clock(time.monotonic() - started)}; they lie in {told['finished']}")
+                _say(f"{done} frames rendered in {_clock(time.monotonic() - started)}; they are in {told['finished']}")
     except KeyboardInterrupt:
         child.terminate()
         child.wait()
-        _say(f"stopped after {done} frames; start again to go on")
+        _say(f"stopped after {done} frames; start again to continue")
         return 130
     code = child.wait()
     if failure:
         _say(failure)
     elif code:
         sys.stderr.writelines(last)
-        _say(f"Blender ended with code {code}; start again to go on")
+        _say(f"Blender exited with code {code}; start again to continue")
     return 1 if code or failure else 0
 
 
 def _options() -> tuple:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("scene", type=Path, help="the .blend file")
-    parser.add_argument("--frames", default="", help="A-B or one frame; the scene's own range if left out")
-    parser.add_argument("--engine", choices=("cycles", "eevee"), help="the scene's own if left out")
-    parser.add_argument("--samples", type=int, help="per pixel; the scene's own if left out")
-    parser.add_argument("--out", type=Path, help="folder of the frames; the scene's own if left out")
-    parser.add_argument("--blender", help="a Blender executable, or a Python that has bpy")
+    parser.add_argument("--frames", default="", help="A-B or one frame; default: the scene's range")
+    parser.add_argument("--engine", choices=("cycles", "eevee"), help="default: the scene's engine")
+    parser.add_argument("--samples", type=int, help="samples per pixel; default: the scene's")
+    parser.add_argument("--out", type=Path, help="folder of the frames; default: the scene's")
+    parser.add_argument("--blender", help="a Blender executable, or a Python with bpy")
     options = parser.parse_args()
     if not options.scene.is_file():
         parser.error(f"there is no file {options.scene}")
@@ -90,7 +90,7 @@ def _options() -> tuple:
 
 
 def _command(blender: str, plan: dict) -> list:
-    """How the worker is started: by a Python that has bpy, or by Blender without a window and without scripts."""
+    """The command that starts the worker: a Python with bpy, or Blender in the background with scripts disabled."""
     if Path(blender).name.startswith("python"):
         return [blender, str(WORKER), json.dumps(plan)]
     quiet = ["--background", "--disable-autoexec", "--python-exit-code", "1"]

@@ -1,4 +1,4 @@
-"""The part of `render.py` that runs inside Blender. Reports on standard output, one line `@{...}` at a time.
+"""The part of `render.py` that runs inside Blender. Writes reports to standard output, one line `@{...}` each.
 
     python render_in_blender.py PLAN          blender --background --python render_in_blender.py -- PLAN
 
@@ -17,17 +17,17 @@ import bpy
 
 
 class Refused(Exception):
-    """The scene can't be rendered; the message says why and what to do."""
+    """The scene can't be rendered; the message gives the reason and a remedy."""
 
 
 def tell(**words: object) -> None:
-    """Report; the line break before it ends whatever Blender was writing."""
+    """Report to `render.py`; starts with a line break, because Blender may have written an unfinished line."""
     sys.stdout.write(f"\n@{json.dumps(words)}\n")
     sys.stdout.flush()
 
 
 def main(plan: dict) -> None:
-    """Render the frames that are not there yet."""
+    """Render the frames that don't exist yet."""
     try:
         bpy.ops.wm.open_mainfile(filepath=plan["scene"], load_ui=False, use_scripts=False)
     except RuntimeError as error:
@@ -43,7 +43,7 @@ def main(plan: dict) -> None:
     missing = [frame for frame, path in targets.items() if not is_done(path)]
     tell(count=len(targets), skipped=len(targets) - len(missing))
     for index, frame in enumerate(missing):
-        if is_done(targets[frame]):  # another machine was faster
+        if is_done(targets[frame]):  # rendered by another machine in the meantime
             continue
         started = time.monotonic()
         render(scene, frame, targets[frame])
@@ -53,7 +53,7 @@ def main(plan: dict) -> None:
 
 
 def set_up(scene, plan: dict) -> None:
-    """What was asked for in place of the scene's own settings; a film becomes a sequence of pictures."""
+    """Apply the plan's settings to the scene; a video output format is replaced by a sequence of pictures."""
     settings = scene.render.image_settings
     if scene.render.is_movie_format:
         if hasattr(settings, "media_type"):
@@ -72,18 +72,18 @@ def set_up(scene, plan: dict) -> None:
 
 
 def target(scene, out: str | None, frame: int) -> Path:
-    """Where a frame will lie."""
+    """The path of a frame."""
     path = Path(bpy.path.abspath(scene.render.frame_path(frame=frame)))
     return Path(out) / path.name if out else path
 
 
 def is_done(path: Path) -> bool:
-    """Whether a frame is there."""
+    """Whether a frame exists."""
     return path.is_file() and path.stat().st_size > 0
 
 
 def render(scene, frame: int, path: Path) -> None:
-    """Render a frame beside its place and then move it there, so that it is never seen half-written."""
+    """Render a frame to a temporary file and rename it, so that no partial file appears under the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     scene.frame_set(frame)
@@ -91,7 +91,7 @@ def render(scene, frame: int, path: Path) -> None:
     try:
         bpy.ops.render.render(write_still=True)
         if not is_done(partial):
-            raise Refused(f"frame {frame} was not written: is there room in {path.parent}?")
+            raise Refused(f"frame {frame} was not written: is there enough space in {path.parent}?")
         partial.replace(path)
     finally:
         scene.render.filepath = before

@@ -1,11 +1,11 @@
-"""Run every check: lint, the server's tests, the add-on's in three Blenders, and those through the installed zip.
+"""Run all checks: lint, the server's tests, the add-on's tests in three Blenders, and the tests of the installed zip.
 
     python scripts/test.py [--quick] [--only NAME,NAME] [PYTEST ARGUMENTS]
 
-Makes the environments that it needs. The add-on's tests in Blender 5.0 run only when named: `--only addon-5.0`. Paths
-among the arguments choose the suites that they lie in; all other arguments go to pytest as they are (`-k words`, `-x`).
-`--quick` leaves out what is marked slow, the older Blenders and the zip: about a minute for most of the code.
-Ends with the counts, and with exit code 0 only where nothing failed.
+Creates the environments that it needs. The add-on's tests in Blender 5.0 run only if named: `--only addon-5.0`. Paths
+in the arguments select the suites that contain them; all other arguments are passed to pytest (`-k words`, `-x`).
+`--quick` leaves out tests marked slow, the older Blenders and the zip, and takes about a minute for most of the code.
+Prints the counts at the end; the exit code is 0 only if nothing failed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ ROOT = environments.ROOT
 
 @dataclass(frozen=True)
 class Suite:
-    """Folders of tests and the environment that they run in; the linter where there are none."""
+    """Folders of tests and the environment that they run in; the linter if there are no folders."""
 
     name: str
     environment: str
     folders: tuple = ()
     arguments: tuple = ()
     only_named: bool = False
-    """Whether it runs only where `--only` names it."""
+    """Whether it runs only if `--only` names it."""
     quick: bool = False
     """Whether `--quick` runs it, without the tests marked slow."""
 
@@ -52,12 +52,12 @@ SUITES = (
 )
 
 SLOWEST = 20
-"""So many files of tests are told with their time."""
+"""Number of test files whose time is printed."""
 
 
 @dataclass
 class Outcome:
-    """What a suite came to."""
+    """The result of a suite."""
 
     name: str
     passed: int = 0
@@ -66,11 +66,11 @@ class Outcome:
     seconds: float = 0.0
     notes: list = field(default_factory=list)
     durations: dict = field(default_factory=dict)
-    """Seconds of each file of tests."""
+    """Seconds of each test file."""
 
 
 def main() -> int:
-    """Run the chosen suites and tell what they came to."""
+    """Run the chosen suites and print their results."""
     only, arguments = _options(sys.argv[1:])
     started = time.monotonic()
     outcomes = []
@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def _options(arguments: list) -> tuple:
-    """The names after --only, or none, and the arguments that are pytest's."""
+    """The names after --only, if any, and the arguments for pytest."""
     if any(argument in ("-h", "--help") for argument in arguments):
         print(f"{__doc__}\nSuites: {', '.join(suite.name for suite in SUITES)}")
         sys.exit(0)
@@ -101,7 +101,8 @@ def _options(arguments: list) -> tuple:
             rest.append(argument)
     unknown = only - {suite.name for suite in SUITES}
     if unknown:
-        sys.exit(f"dreamzoom: no suite {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in SUITES)}")
+        names = ", ".join(s.name for s in SUITES)
+        sys.exit(f"dreamzoom: unknown suite {', '.join(sorted(unknown))}; choose from {names}")
     return only, rest
 
 
@@ -133,7 +134,7 @@ def _run(suite: Suite, arguments: list) -> Outcome:
         python = environments.ensure(suite.environment)
     except InstallError as error:
         outcome.notes.append(f"skipped as a whole: {error}")
-        # A newer Blender may be missing; without the server or Blender 4.5 nothing is tested
+        # A newer Blender may be missing, but the server and Blender 4.5 are required
         (outcome.skipped, outcome.failed) = (1, 0) if suite.environment in ("bpy50", "bpy52", "bpy53") else (0, 1)
         print(outcome.notes[-1], flush=True)
         return outcome
@@ -146,7 +147,7 @@ def _run(suite: Suite, arguments: list) -> Outcome:
 
 
 def _lint(python: Path, outcome: Outcome) -> None:
-    """Style, the linter's rules and types over everything that pyproject.toml names."""
+    """Check formatting, lint rules and types in the folders that pyproject.toml names."""
     types = ["pyright", "--project", ".", "--pythonpath", str(python)]
     for check in (["ruff", "check", "."], ["ruff", "format", "--check", "."], types):
         done = subprocess.run([str(python), "-m", *check], cwd=ROOT, check=False)
@@ -155,7 +156,7 @@ def _lint(python: Path, outcome: Outcome) -> None:
 
 
 def _pytest(suite: Suite, python: Path, arguments: list, outcome: Outcome) -> None:
-    """Run one suite's tests in a process of its own and count them."""
+    """Run one suite's tests in a separate process and count the results."""
     chosen = _paths(arguments)
     places = [argument for path, argument in chosen if path.startswith(suite.folders)]
     places = places or [str(ROOT / folder) for folder in suite.folders]
@@ -169,7 +170,7 @@ def _pytest(suite: Suite, python: Path, arguments: list, outcome: Outcome) -> No
 
 
 def _variables(suite: Suite) -> dict:
-    """The environment variables of the tests: where the server's Python is, and how many threads."""
+    """The environment variables of the tests: path of the server's Python, number of threads."""
     variables = dict(os.environ)
     variables["DREAMZOOM_SERVER_PYTHON"] = str(environments.need("server"))
     variables.setdefault("OMP_NUM_THREADS", "1" if "-n" in suite.arguments else "2")
@@ -201,7 +202,7 @@ def _count(report: Path, code: int, outcome: Outcome) -> None:
 
 
 def _summary(outcomes: list, seconds: float) -> int:
-    """Print the table and the last line; the exit code."""
+    """Print the table and the totals; returns the exit code."""
     print("\nsuite        passed  failed  skipped  seconds")
     for o in outcomes:
         print(f"{o.name:<12} {o.passed:>6}  {o.failed:>6}  {o.skipped:>7}  {o.seconds:>7.1f}")

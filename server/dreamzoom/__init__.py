@@ -1,4 +1,4 @@
-"""Dreamzoom's pipeline: prompts and a camera path in, point clouds and Gaussian splats out. Never imports bpy."""
+"""Dreamzoom's pipeline: turns prompts and a camera path into point clouds and Gaussian splats. Never imports bpy."""
 
 import tomllib
 from pathlib import Path
@@ -8,6 +8,6 @@ from dreamzoom.numba_cache import choose_folder
 _HERE = Path(__file__).resolve().parent
 
 __version__: str = tomllib.loads((_HERE.parents[1] / "blender_manifest.toml").read_text(encoding="utf-8"))["version"]
-"""The extension's: its manifest lies beside the server's folder, in a clone and in the installed zip."""
+"""The extension's version, read from its manifest beside the server's folder (in a clone and in the installed zip)."""
 
 choose_folder(_HERE)

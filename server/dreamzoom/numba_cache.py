@@ -1,7 +1,7 @@
-"""Where numba keeps compiled kernels: one folder for each state of their sources.
+"""The cache folder for compiled numba kernels: one folder per version of the kernels' sources.
 
-Numba itself looks only at the file of a kernel, not at the kernels that it calls; so after a change elsewhere it would
-run old code. It would also write into the folder of the code, which an installed extension must not do.
+Numba checks only the file of a kernel, not the files of the kernels it calls, so after a change in one of those it
+would run outdated code. By default it also writes next to the source files, which an installed extension must not do.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import time
 from pathlib import Path
 
 LOCATORS = "dreamzoom.numba_locator.ByContent,UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator"
-"""Where numba looks for compiled code: first wherever code of the same content left it."""
+"""Numba's cache locators, in order of preference: the first finds compiled code by the content of its source file."""
 
 KEPT_DAYS = 30
-"""A folder that was not used for so long belongs to code that is gone."""
+"""Cache folders that were not used for this many days are removed."""
 
 
 def choose_folder(package: Path) -> None:
-    """Point numba, which must not be imported yet, at the folder for this package's kernels; an own choice is kept."""
+    """Set `NUMBA_CACHE_DIR` for the kernels of `package`, unless the user has set it. Call before importing numba."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return
     digest = hashlib.sha256()
@@ -37,20 +37,20 @@ def choose_folder(package: Path) -> None:
         for other in home.iterdir():
             if other.stat().st_mtime < time.time() - KEPT_DAYS * 86400:
                 shutil.rmtree(other, ignore_errors=True)
-    except OSError:  # nowhere to write: numba finds a place of its own, or compiles at every start
+    except OSError:  # the folder is not writable: numba chooses another one, or compiles at every start
         return
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", LOCATORS)
 
 
 def is_first_start() -> bool:
-    """Whether the folder for kernels is still empty, so that they will be compiled as they are first needed."""
+    """Whether the cache folder is still empty, so that each kernel will be compiled at its first call."""
     folder = os.environ.get("NUMBA_CACHE_DIR")
     return bool(folder) and next(Path(folder).rglob("*.nbi"), None) is None
 
 
 def _cache_home() -> Path:
-    """The user's folder for caches on this system."""
+    """The user's cache folder on this operating system."""
     if os.name == "nt":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home())
     if sys.platform == "darwin":

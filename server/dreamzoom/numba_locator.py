@@ -1,7 +1,7 @@
-"""Where numba finds a compiled kernel again: by what its source says, wherever the code lies.
+"""A numba cache locator that finds compiled kernels by the content of their source file, independent of its path.
 
-Numba itself goes by the path and the time of the source file, so that the same code, installed again or in another
-place, would be compiled again, for half a minute. `numba_cache.choose_folder` names this class to numba.
+Numba's own locators use the path and modification time of the source file, so the same code would be compiled again
+(about half a minute) after a reinstallation or a move. `numba_cache.choose_folder` registers this class with numba.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 from numba.core.caching import _CacheLocator
 
 PACKAGE = Path(__file__).resolve().parent
-Locator: Any = _CacheLocator  # whose methods are declared to return nothing
+Locator: Any = _CacheLocator  # typed Any because numba declares its methods to return None
 
 
 class ByContent(Locator):
-    """The place of one function's compiled code: `NUMBA_CACHE_DIR`, in a folder named by its module."""
+    """Caches one function's compiled code under `NUMBA_CACHE_DIR`, in a folder named after the function's module."""
 
     def __init__(self, file: Path, line: int):
         self._file, self._line = file, line
@@ -36,7 +36,7 @@ class ByContent(Locator):
 
     @classmethod
     def from_function(cls, py_func, py_file):
-        """The locator of a function; None for one that is not this package's, or where nothing can be written."""
+        """The locator of a function; None if the function is not in this package or the folder is not writable."""
         file = Path(py_file).resolve()
         if not os.environ.get("NUMBA_CACHE_DIR") or PACKAGE not in file.parents or not file.is_file():
             return None

@@ -1,31 +1,31 @@
-"""Progress of long work: what it reports, and how it learns of a cancel. Stages know nothing else of their caller."""
+"""Progress reports from long-running work, and the check for cancellation. The only link from a stage to its caller."""
 
 from __future__ import annotations
 
 import numpy as np
 
 PREVIEW_INTERVAL = 0.5
-"""Seconds between two previews, at least."""
+"""Minimum time between two previews, in seconds."""
 PREVIEW_SIDE = 512
-"""Pixels of a preview's longer side, at most."""
+"""Maximum length of a preview's longer side, in pixels."""
 
 
 class Report:
-    """Receives progress, log lines and previews; this base class ignores them, the job's runner passes its own.
+    """Receives progress, log lines and previews; this base class ignores them. The job's runner passes a subclass.
 
-    A stage calls `progress` at least every half second of work: that call is also where a cancel is noticed.
+    A stage calls `progress` at least once per half second of work, because the same call checks for cancellation.
     """
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Report that `fraction` (0 to 1) of this step is done. Raises `errors.Cancelled` if the job was cancelled."""
 
     def check(self) -> None:
-        """Notice a cancel without reporting progress: for a small part of a step. Raises as `progress`."""
+        """Check for cancellation without reporting progress. Raises `errors.Cancelled` if the job was cancelled."""
 
     def log(self, message: str, *, level: str = "info") -> None:
         """Log one line; level is "info", "warning" or "error"."""
 
     def preview(self, rgb: np.ndarray) -> None:
-        """Show an unfinished picture, (H, W, 3) float32 sRGB in 0..1, which the caller changes no more. Cheap to
-        ignore; callers limit the rate.
+        """Show an unfinished picture, (H, W, 3) float32 sRGB in 0..1. The caller must not modify the array afterwards,
+        and limits the rate of calls to one per `PREVIEW_INTERVAL`.
         """

@@ -171,7 +171,7 @@ class TestLooking:
 
     def test_inspect_of_what_is_no_job(self, capfd, tmp_path):
         code, _, err = dreamzoom(capfd, "inspect", tmp_path)
-        assert (code, err.count("\n"), "holds no job" in err) == (1, 1, True)
+        assert (code, err.count("\n"), "contains no job" in err) == (1, 1, True)
 
     def test_inspect_of_a_damaged_request(self, capfd, tmp_path):
         (tmp_path / "request.json").write_bytes(b"{")

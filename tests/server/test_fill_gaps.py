@@ -39,9 +39,9 @@ def closed(splats, cameras=(CAMERA,), around=()):
 
 class TestClosed:
     def test_a_slit_is_closed_in_the_colour_and_depth_of_what_is_behind(self, slit):
-        assert rasterize(slit, CAMERA).alpha[:, 31].max() < fill_gaps.OPEN
+        assert rasterize(slit, CAMERA).alpha[:, 31].max() < fill_gaps.GAP_ALPHA
         more = closed(slit)
-        assert rasterize(more, CAMERA).alpha[:, 29:35].min() > fill_gaps.OPEN
+        assert rasterize(more, CAMERA).alpha[:, 29:35].min() > fill_gaps.GAP_ALPHA
         new = more[np.arange(len(slit), len(more))]
         assert CAMERA.project(new.means)[1] == pytest.approx(4.0, abs=1e-3)
         assert new.rgb == pytest.approx(np.broadcast_to(BLUE, new.rgb.shape), abs=0.02)

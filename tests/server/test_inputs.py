@@ -183,7 +183,8 @@ class TestKeeping:
             folder.remove(name)
         listener = Listener()
         summary = generate(read_request(folder), folder, listener)
-        assert ("warning", f"a.png is gone from {tmp_path}; its copy in the job's folder is used") in listener.lines
+        message = f"a.png no longer exists in {tmp_path}; its copy in the job's folder is used"
+        assert ("warning", message) in listener.lines
         assert "levels/000/image" in summary.ran
         assert folder.digest("levels/000/splats.ply") == before
 

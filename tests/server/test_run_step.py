@@ -76,12 +76,12 @@ class TestRefusals:
             run_step(folder, "dream")
 
     def test_what_must_run_first_is_named(self, begun):
-        with pytest.raises(DreamzoomError, match="align reads what levels/000/dream writes") as caught:
+        with pytest.raises(DreamzoomError, match="align needs the results of levels/000/dream") as caught:
             run_step(begun, "levels/000/align")
         assert caught.value.remedy == "run levels/000/dream first"
 
     def test_a_folder_without_a_job(self, tmp_path):
-        with pytest.raises(DreamzoomError, match="holds no job"):
+        with pytest.raises(DreamzoomError, match="contains no job"):
             run_step(Folder(tmp_path), "plan")
 
 
@@ -96,7 +96,7 @@ def test_what_is_done_is_not_done_again_unless_forced(begun):
 
 def test_the_command_line_tells_what_it_did(begun, capfd):
     assert cli.main(["run-step", str(begun.root), "levels/000/image"]) == 0
-    assert "levels/000/image was done before" in capfd.readouterr().err
+    assert "levels/000/image was already done" in capfd.readouterr().err
     assert cli.main(["run-step", str(begun.root), "nonsense"]) == cli.BAD_REQUEST
     assert cli.main(["run-step", str(begun.root), "levels/000/align"]) == cli.FAILED
     assert "(run levels/000/dream first)" in capfd.readouterr().err

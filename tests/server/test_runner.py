@@ -78,7 +78,7 @@ class TestRun:
         def peek(inputs, parameters, report):
             return {"text": inputs["one"]}
 
-        with pytest.raises(KeyError, match="two does not declare that it reads 'one'"):
+        with pytest.raises(KeyError, match="two does not declare 'one' in reads"):
             run(steps(stage("one"), stage("two", work=peek)), Folder(tmp_path))
         with pytest.raises(ValueError, match="two returned 'more'"):
             run(steps(stage("two", work=lambda *_: {"more": ""})), Folder(tmp_path))

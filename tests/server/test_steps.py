@@ -35,7 +35,7 @@ class TestDigests:
         ("stages", "message"),
         [
             ([stage("a", ["b"])], "'a' reads 'b.txt', which no step writes"),
-            ([stage("a", ["b"]), stage("b", ["a"])], "wait for each other: a, b"),
+            ([stage("a", ["b"]), stage("b", ["a"])], "depend on each other in a cycle: a, b"),
             ([stage("a"), stage("a")], "two steps are named 'a'"),
             ([stage("a"), stage("b", writes={"text": entry("a")})], "both write 'a.txt'"),
             ([stage("a", parameters={"x": float("nan")})], "JSON"),

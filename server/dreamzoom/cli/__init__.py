@@ -1,5 +1,5 @@
 """The command line: `python -m dreamzoom COMMAND`. Exit codes: 0 done, 2 bad request, 3 cancelled, 4 engine not
-available, 1 anything else. Errors are one line on standard error; DREAMZOOM_DEBUG=1 adds where they come from.
+available, 1 other errors. Errors are one line on standard error; DREAMZOOM_DEBUG=1 adds the traceback.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = build_parser().parse_args(arguments)
         return options.run(options) or DONE
     except KeyboardInterrupt:
-        return _refuse(Cancelled())
-    except BrokenPipeError:  # of `| head`: what was wanted was read
+        return _print_error(Cancelled())
+    except BrokenPipeError:  # the reader of a pipe, such as `| head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return FAILED
     except Exception as error:
-        return _refuse(error)
+        return _print_error(error)
 
 
-def _refuse(error: Exception) -> int:
-    """Tell an error in one line; returns its exit code."""
+def _print_error(error: Exception) -> int:
+    """Print an error in one line; returns its exit code."""
     if os.environ.get("DREAMZOOM_DEBUG"):
         traceback.print_exception(error)
     message, remedy = explained(error)

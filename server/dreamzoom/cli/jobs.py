@@ -1,4 +1,4 @@
-"""Commands that make, run and show jobs."""
+"""Commands that create, run and inspect jobs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def generate(options: argparse.Namespace) -> None:
 
 
 def resume(options: argparse.Namespace) -> None:
-    """Go on with a job that was stopped."""
+    """Resume a job that was stopped."""
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.generate import read_request
 
@@ -53,7 +53,7 @@ def resume(options: argparse.Namespace) -> None:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """Begin a request's job without running it, and list its steps."""
+    """Create a request's job without running it, and list its steps."""
     from dreamzoom.cli.terminal import Terminal
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.run_step import prepare as begin
@@ -64,14 +64,14 @@ def prepare(options: argparse.Namespace) -> None:
 
 
 def run_step(options: argparse.Namespace) -> None:
-    """Run one step of a job that was begun."""
+    """Run one step of an existing job."""
     from dreamzoom.cli.terminal import Terminal, cancel_on_interrupt
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.run_step import run_step as run
 
     with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
         ran = run(Folder(options.job), options.step, terminal, cancel, force=options.force)
-    sys.stderr.write(f"{options.step} {'done' if ran else 'was done before'}\n")
+    sys.stderr.write(f"{options.step} {'done' if ran else 'was already done'}\n")
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -87,7 +87,7 @@ def inspect(options: argparse.Namespace) -> None:
 
 
 def read_request(name: str) -> Request:
-    """The request in a file, or on standard input for "-". Paths of pictures in it count from where it lies."""
+    """Read the request from a file, or from standard input for "-". Paths in it are relative to the file's folder."""
     from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
 
@@ -110,6 +110,6 @@ def _run_job(request: Request, folder: Folder) -> None:
     with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
         summary = generate(request, folder, terminal, cancel)
     done = f"{len(summary.ran)} steps done"
-    kept = f", {len(summary.skipped)} were done before" if summary.skipped else ""
+    kept = f", {len(summary.skipped)} were already done" if summary.skipped else ""
     sys.stderr.write(f"{done}{kept}, {summary.seconds:.1f} s\n")
     print_text(f"{folder.path(layout.RESULT.path())}\n")

@@ -1,4 +1,4 @@
-"""Commands about this machine: its engines, what it can do, and the server that runs on it."""
+"""Commands about this machine: list engines, check and measure the machine, run the server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def engines(options: argparse.Namespace) -> None:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Look at this machine, and measure it if asked to."""
+    """Describe this machine, and measure it with --run."""
     from dreamzoom.machine.check import check as examine
 
     parts = (options.part or []) if options.measured or options.part else None

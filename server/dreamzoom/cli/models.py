@@ -39,7 +39,7 @@ def get_models(options: argparse.Namespace) -> int:
         print_text(f"{one.line()}\n")
     if not options.yes:
         if not sys.stdin.isatty():
-            sys.stderr.write("nothing was downloaded: add --yes to agree to size and licence\n")
+            sys.stderr.write("nothing was downloaded: add --yes to accept size and licence\n")
             return BAD_REQUEST
         sys.stderr.write("download? [y/N] ")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):

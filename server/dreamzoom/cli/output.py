@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, and text on standard output."""
+"""Exit codes and output functions that all commands use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DONE, FAILED, BAD_REQUEST, CANCELLED, NOT_AVAILABLE = 0, 1, 2, 3, 4
 
 
 def print_text(text: str) -> None:
-    """Write text to standard output at once."""
+    """Write text to standard output and flush it."""
     sys.stdout.write(text)
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""All commands, their options, and the forms of these."""
+"""The argument parser: all commands, their options, and the types of these."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dreamzoom.cli.output import BAD_REQUEST
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    top = _Parser(prog="dreamzoom", description="Dream a zoom without end: prompts and a camera path in, splats out.")
+    top = _Parser(prog="dreamzoom", description="Endless zooms: turns prompts and a camera path into Gaussian splats.")
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -25,63 +25,63 @@ def build_parser() -> argparse.ArgumentParser:
         return command
 
     command = add("example", jobs.example, "print a valid request")
-    command.add_argument("--levels", type=_whole, metavar="N", help="6; with a preset that does not zoom, 1")
+    command.add_argument("--levels", type=_whole, metavar="N", help="default 6, or 1 with a preset that does not zoom")
     command.add_argument("--size", type=_size, default=(512, 512), metavar="WxH")
-    command.add_argument("--factor", type=_number, default=2.0, metavar="P", help="the zoom of one level")
+    command.add_argument("--factor", type=_number, default=2.0, metavar="P", help="the zoom factor of one level")
     command.add_argument("--engine", default="procedural", metavar="NAME")
-    command.add_argument("--preset", metavar="NAME", help="a ready path in place of cameras: rotate360, llff, ...")
+    command.add_argument("--preset", metavar="NAME", help="a preset path instead of cameras: rotate360, llff, ...")
 
     add("schema", jobs.schema, "print the request's JSON Schema")
 
-    command = add("generate", jobs.generate, "run a request's job, or go on with it")
+    command = add("generate", jobs.generate, "run a request's job, or resume it")
     command.add_argument("request", help="a JSON file, or - for standard input")
     command.add_argument("--out", type=Path, required=True, metavar="JOB", help="the job's folder")
 
-    command = add("resume", jobs.resume, "go on with a job that was stopped")
+    command = add("resume", jobs.resume, "resume a job that was stopped")
     command.add_argument("job", type=Path)
 
-    command = add("prepare", jobs.prepare, "begin a request's job without running it, and list its steps")
+    command = add("prepare", jobs.prepare, "create a request's job without running it, and list its steps")
     command.add_argument("request", help="a JSON file, or - for standard input")
     command.add_argument("--out", type=Path, required=True, metavar="JOB", help="the job's folder")
 
-    command = add("run-step", jobs.run_step, "run one step of a job that was begun")
+    command = add("run-step", jobs.run_step, "run one step of an existing job")
     command.add_argument("job", type=Path)
-    command.add_argument("step", help="its name, as in levels/000/dream")
+    command.add_argument("step", help="name of the step, for example levels/000/dream")
     command.add_argument("--force", action="store_true", help="run it even if it is done")
 
     command = add("inspect", jobs.inspect, "show a job's levels, sizes and times")
     command.add_argument("job", type=Path)
     command.add_argument("--json", action="store_true")
 
-    command = add("render", pictures.render, "write the flight along a finished job as pictures")
+    command = add("render", pictures.render, "render the flight along a finished job as pictures")
     command.add_argument("job", type=Path)
     _add_frames(command)
     command.add_argument("--size", type=_size, metavar="WxH")
 
-    command = add("reference", pictures.reference, "write the procedural engine's true pictures and depths on the path")
+    command = add("reference", pictures.reference, "render the path's ground-truth pictures and depths (procedural)")
     command.add_argument("request", help="a JSON file, or - for standard input")
     _add_frames(command)
 
-    command = add("zoomstack", pictures.zoomstack, "write the level images and the zoom through them, without 3D")
+    command = add("zoomstack", pictures.zoomstack, "write the level pictures and a film of the zoom, without 3D")
     command.add_argument("request", help="a JSON file, or - for standard input")
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
 
-    command = add("evaluate", pictures.evaluate, "measure a finished job against the procedural engine's truth")
+    command = add("evaluate", pictures.evaluate, "evaluate a finished job against the procedural engine's ground truth")
     command.add_argument("job", type=Path)
     command.add_argument("--json", action="store_true")
 
     command = add("engines", machine.engines, "list the engines and whether they can run here")
     command.add_argument("--json", action="store_true")
 
-    command = add("check", machine.check, "look at this machine; with --run, measure what it can")
+    command = add("check", machine.check, "describe this machine; with --run, measure its speed")
     command.add_argument("--run", dest="measured", action="store_true", help="measure, in at most 8 minutes")
-    command.add_argument("--part", action="append", metavar="NAME", help="measure this alone; may be given again")
-    command.add_argument("--size", default="auto", metavar="NAME", help="of the networks: auto, sdxl, small")
-    command.add_argument("--minutes", type=_number, default=8.0, metavar="N", help="begin nothing new after so many")
-    command.add_argument("--json", type=Path, metavar="FILE", help="keep the report there, to attach to an issue")
+    command.add_argument("--part", action="append", metavar="NAME", help="measure only this part; can be repeated")
+    command.add_argument("--size", default="auto", metavar="NAME", help="size of the networks: auto, sdxl, small")
+    command.add_argument("--minutes", type=_number, default=8.0, metavar="N", help="start no measurement after this")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the report to this file, for an issue")
 
     command = add("models", models.list_models, "list the diffusion models on this machine, or download some")
-    command.add_argument("--folder", type=Path, metavar="DIR", help="look there, not in the Hugging Face cache")
+    command.add_argument("--folder", type=Path, metavar="DIR", help="list this folder, not the Hugging Face cache")
     command.add_argument("--json", action="store_true")
     actions = command.add_subparsers(dest="action", metavar="get")
     get = actions.add_parser("get", help=f"download a model, or the set for a card: {', '.join(SETS)}")
@@ -94,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
+    """Prints errors in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_REQUEST, f"{' '.join(message.split())} (see {self.prog} --help)\n")

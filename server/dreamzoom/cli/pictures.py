@@ -1,4 +1,4 @@
-"""Commands that render pictures and judge them."""
+"""Commands that render and evaluate pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dreamzoom.cli.output import print_json, print_text
 
 
 def render(options: argparse.Namespace) -> None:
-    """Write the flight along a finished job as pictures."""
+    """Render the flight along a finished job as pictures."""
     from dreamzoom.cli.terminal import Terminal
     from dreamzoom.render import flight
 
@@ -20,7 +20,7 @@ def render(options: argparse.Namespace) -> None:
 
 
 def reference(options: argparse.Namespace) -> None:
-    """Write the procedural engine's true pictures and depths on the path."""
+    """Write the procedural engine's ground-truth pictures and depths on the path."""
     from dreamzoom.cli.terminal import Terminal
     from dreamzoom.render import flight
 
@@ -31,7 +31,7 @@ def reference(options: argparse.Namespace) -> None:
 
 
 def zoomstack(options: argparse.Namespace) -> None:
-    """Write the level images and the zoom through them."""
+    """Write the level pictures and a film that zooms through them."""
     from dreamzoom.cli.terminal import Terminal
     from dreamzoom.render.zoom_stack_film import zoomstack as write
 
@@ -42,7 +42,7 @@ def zoomstack(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Measure a finished job against the procedural engine's truth."""
+    """Evaluate a finished job against the procedural engine's ground truth."""
     from dreamzoom.cli.terminal import Terminal
     from dreamzoom.render import evaluate as evaluation
 

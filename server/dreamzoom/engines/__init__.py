@@ -1,1 +1,1 @@
-"""Engines: what imagines. `base` says what every engine offers, `registry` which there are, each has its own folder."""
+"""Engines generate pictures and depth. `base` defines their interface, `registry` lists them."""

@@ -1,18 +1,18 @@
-"""What every engine offers, and what it is told: paint (S), depth (D), and a denoiser for joint sampling.
+"""The interface of all engines: painting pictures, estimating depth, and optionally a denoiser for joint sampling.
 
-The contract of all engines is **one world**: the levels of a job show one place at several scales. When the zoom and
-dream stages are done, the middle of level k's picture x_k equals D(x_{k+1}), the next level's picture low-passed and
-subsampled to the coarser pixels (Generative Powers of Ten; there for flat pictures). Where depth is known, D
-warps through it. A finer level adds detail, never other content, so going over to it is a change of resolution. Three
-kinds of engine keep the contract in three ways:
+All engines share one contract, **one world**: the levels of a job show one place at several scales. After the zoom and
+dream stages, the middle of level k's picture x_k equals D(x_{k+1}), where D low-passes the next level's picture and
+subsamples it to the coarser pixels (Generative Powers of Ten, which defines it for flat pictures). Where depth is
+known, D warps through it. A finer level adds detail but no other content, so switching to it only changes the
+resolution. Engines fulfil the contract in one of three ways:
 
-- `Engine.multiview_consistent`: by construction. The stages neither paste nor sample again.
-- `Denoises`: all levels are sampled jointly (`sampling.sampler`), and again through depth (`stages.refine`).
-- Others only paint: the finer picture's D is pasted into the coarser one's middle, and what surrounds it is painted
-  again (`stages.agree`).
+- `Engine.multiview_consistent`: by construction. The stages neither paste nor resample.
+- `Denoises`: all levels are sampled jointly (`sampling.sampler`), then a second time through depth (`stages.refine`).
+- All others only paint: D of the finer picture is pasted into the middle of the coarser one, and a ring around it is
+  painted again (`stages.agree`).
 
-Pixels that the artist gives stay as given. Of engines that are not multiview-consistent the finer levels' pictures
-follow them there; a multiview-consistent engine goes on to show its own world around them.
+Pixels given by the artist are never changed. The finer levels' pictures are adapted to them, except for
+multiview-consistent engines, which show their own world around the given pixels.
 """
 
 from __future__ import annotations
@@ -29,23 +29,25 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Made once per job by `engines.registry.make`. Same arguments, same result, on the same machine.
+    """Created once per job by `engines.registry.make`. Deterministic: the same arguments give the same result on the
+    same machine.
 
     Attributes:
-        name: As requests name it.
-        multiview_consistent: Whether pictures of any two views show one 3D place by construction, as the procedural
-            engine's do. The stages then neither paste nor sample again, and may align depths by comparing pictures.
+        name: The engine's name in requests.
+        multiview_consistent: Whether the pictures of any two views show the same 3D scene by construction, as the
+            procedural engine's do. The stages then neither paste nor resample, and may align depths by comparing
+            pictures.
     """
 
     name: str
     multiview_consistent: bool
 
     def identity(self) -> dict[str, Any]:
-        """What the results depend on beside the arguments (version, weights' hashes); goes into every step's digest."""
+        """What all results depend on besides the arguments (version, hashes of weights); part of each step's digest."""
         ...
 
     def dependencies(self, level: int) -> dict[str, Any]:
-        """What this level's results depend on beside that: JSON values, for the digests of the level's steps."""
+        """What this level's results also depend on, as JSON values; part of the digests of the level's steps."""
         ...
 
     def paint(
@@ -58,15 +60,15 @@ class Engine(Protocol):
         seed: int,
         report: Report,
     ) -> np.ndarray:
-        """S: imagine what `mask` says is unknown or coarse.
+        """Generate the pixels that `mask` marks as UNKNOWN, and refine those marked as COARSE.
 
         Args:
-            view: The camera; engines that imagine in 2D need not look at it.
-            rgb: (H, W, 3) float32 sRGB, what is known; undefined where `mask` is UNKNOWN.
+            view: The camera; 2D engines may ignore it.
+            rgb: (H, W, 3) float32 sRGB, the known pixels; undefined where `mask` is UNKNOWN.
             mask: (H, W) uint8: UNKNOWN, COARSE or KNOWN.
-            prompt, negative_prompt: Of the view's level.
+            prompt, negative_prompt: The prompts of the view's level.
             seed: The level's seed.
-            report: Progress, and where a cancel arrives.
+            report: Receives progress and raises `Cancelled`.
 
         Returns:
             (H, W, 3) float32 sRGB in 0..1. The caller composites the KNOWN pixels back.
@@ -74,16 +76,16 @@ class Engine(Protocol):
         ...
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
-        """D: the depth of a picture, of the same size."""
+        """Estimate the z-depth of a picture `rgb`, (H, W, 3) float32 sRGB; the map has the same size."""
         ...
 
 
 @runtime_checkable
 class Denoises(Protocol):
-    """What an engine offers beside, when its pictures can be sampled jointly over all levels (`sampling.sampler`)."""
+    """Additional interface of engines whose pictures can be sampled jointly over all levels (`sampling.sampler`)."""
 
     def denoiser(self, report: Report) -> Denoiser:
-        """The model as a callable with its schedule, prediction and codec; prompts come with each call."""
+        """The model as a callable with its noise schedule, prediction type and codec; each call passes the prompts."""
         ...
 
     def sampling(self) -> dict[str, Any]:

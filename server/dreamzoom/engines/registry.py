@@ -1,4 +1,4 @@
-"""Which engines there are, whether they can run here, and how a request makes one."""
+"""The available engines: whether each can run on this machine, and how it is created from a request."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One engine: how to learn whether it can run here (reason and remedy, both empty when it can),
-    and how to make it.
+    """One engine.
+
+    Attributes:
+        probe: Returns (reason, remedy) if the engine can't run here, two empty strings if it can.
+        make: Creates the engine for a request.
     """
 
     probe: Callable[[], tuple[str, str]]
@@ -24,7 +27,7 @@ class Entry:
 
 
 def _missing(*packages: str) -> tuple[str, str]:
-    """Why these packages keep an engine from running: reason and remedy, empty when all are there. Imports nothing."""
+    """(reason, remedy) if any of these packages is not installed, else two empty strings. Does not import them."""
     from importlib.util import find_spec
 
     absent = [name for name in packages if find_spec(name) is None]
@@ -75,7 +78,7 @@ ENGINES: dict[str, Entry] = {
 
 
 def available() -> list[dict[str, Any]]:
-    """Every engine with whether it can run here: keys name, available, reason, remedy. Found by probing, cheap."""
+    """Every engine and whether it can run here, with keys name, available, reason, remedy. Cheap: imports no engine."""
     rows = []
     for name, entry in ENGINES.items():
         reason, remedy = entry.probe()
@@ -84,10 +87,10 @@ def available() -> list[dict[str, Any]]:
 
 
 def make(request: Request) -> Engine:
-    """The engine that a request names.
+    """Create the engine that a request names.
 
     Raises:
-        EngineUnavailable: It can't run here; the error carries the remedy.
+        EngineUnavailable: The engine is unknown or can't run here; the error carries a remedy.
     """
     name = str(request.engine.__struct_config__.tag)
     entry = ENGINES.get(name)

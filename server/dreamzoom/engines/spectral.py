@@ -1,8 +1,9 @@
-"""The spectral engine: textures as Gaussian fields in closed form, denoised exactly. Previs without weights, and real
-diffusion.
+"""The spectral engine: textures as Gaussian random fields in closed form, sampled by diffusion with an exact denoiser.
+For previews without model weights.
 
-A prompt chooses a palette, how the colours vary, and how rough and how directed the texture is. The power falls with
-the square of the frequency, so that every octave carries as much and pictures continue each other from scale to scale.
+A prompt selects the palette, the variation of colours, and the roughness and direction of the texture. The power
+spectrum falls with the square of the frequency, so that every octave has the same energy and the texture is
+self-similar across scales.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dreamzoom.sampling.noise import draw
 VERSION = 1
 
 PALETTES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    # the mean colour and the colour that the strongest variation goes towards, sRGB
+    # mean colour, and the colour at the end of the main axis of variation, both sRGB
     "space": ((0.10, 0.10, 0.20), (0.55, 0.45, 0.65)),
     "planet": ((0.28, 0.40, 0.55), (0.80, 0.78, 0.70)),
     "continent": ((0.40, 0.45, 0.32), (0.75, 0.68, 0.48)),
@@ -42,12 +43,12 @@ PALETTES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]
 
 
 class SpectralEngine:
-    """Paints by conditional sampling of the prompt's field; its depth is a gently relieved plane through the focus.
+    """Paints by conditional sampling of the prompt's field; its depth is a plane through the focus with slight relief.
 
     Args:
-        contrast: Standard deviation of a picture about its mean colour, sRGB.
-        relief: Height of the brightest spots over the darkest, in units of the level.
-        steps: Model evaluations a level in joint sampling.
+        contrast: Standard deviation of a picture about its mean colour, in sRGB units.
+        relief: Height of the brightest pixels above the darkest, in units of the level's frame.
+        steps: Model evaluations per level in joint sampling.
     """
 
     name = "spectral"
@@ -57,16 +58,16 @@ class SpectralEngine:
         self.contrast, self.relief, self.steps = contrast, relief, steps
 
     def identity(self) -> dict[str, Any]:
-        """Version and options."""
+        """The engine's version and options."""
         own = {"contrast": self.contrast, "relief": self.relief, "steps": self.steps}
         return {"engine": self.name, "version": VERSION, **own}
 
     def dependencies(self, level: int) -> dict[str, Any]:
-        """Nothing beside the arguments."""
+        """Empty: results depend on nothing else."""
         return {}
 
     def sampling(self) -> dict[str, Any]:
-        """How joint sampling runs."""
+        """Keyword arguments for joint sampling."""
         return {"steps": self.steps}
 
     def denoiser(self, report: Report) -> Denoiser:
@@ -83,21 +84,21 @@ class SpectralEngine:
         seed: int,
         report: Report,
     ) -> np.ndarray:
-        """A sample of the prompt's field given the known pixels and the low frequencies of the coarse ones.
+        """Sample the prompt's field conditioned on the known pixels and the low frequencies of the coarse ones.
 
-        By Matheron's rule: a free sample plus K Aᵀ (A K Aᵀ + ε)⁻¹ (y − A sample), solved by conjugate gradients.
+        Matheron's rule: an unconditional sample plus K Aᵀ (A K Aᵀ + ε)⁻¹ (y − A sample), solved by conjugate gradients.
         """
         field = self._field(((prompt, 1.0),), mask.shape)
         white = draw((3, *mask.shape), seed, *hashlib.sha256(view.name.encode()).digest()[:8])
         picture = field.sample(white)
         if (mask != UNKNOWN).any():
             given = torch.from_numpy(np.where((mask == UNKNOWN)[..., None], 0, rgb)).permute(2, 0, 1).float() * 2 - 1
-            picture = _given(field, picture, given, torch.from_numpy(mask), report)
+            picture = _conditioned(field, picture, given, torch.from_numpy(mask), report)
         painted = ((picture + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
         return np.where((mask == KNOWN)[..., None], rgb, painted).astype(np.float32)
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
-        """Z-depth of a plane through the focus that faces the camera, brighter places higher; up to a factor."""
+        """Z-depth, up to scale, of a plane through the focus that faces the camera; bright pixels are nearer."""
         distance = max(float(view.camera.to_camera(np.zeros(3))[2]), 1e-3)
         light = torch.from_numpy(np.ascontiguousarray(rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32)))
         height, width = light.shape
@@ -111,13 +112,13 @@ class SpectralEngine:
         return _mixed_field(tuple(prompt), tuple(size), self.contrast)
 
 
-def _given(field: Field, sample: torch.Tensor, given: torch.Tensor, mask: torch.Tensor, report: Report):
-    """The sample corrected so that it agrees with what is given."""
+def _conditioned(field: Field, sample: torch.Tensor, given: torch.Tensor, mask: torch.Tensor, report: Report):
+    """Correct an unconditional sample (3, H, W) so that it agrees with the known and coarse pixels."""
     known, coarse = (mask == KNOWN).float(), (mask == COARSE).float()
     kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 
     def blur(picture):
-        # zeros outside make it its own adjoint, as conjugate gradients need
+        # zero padding makes the blur self-adjoint, as conjugate gradients require
         return torch.nn.functional.conv2d(picture[:, None], torch.outer(kernel, kernel)[None, None], padding=2)[:, 0]
 
     def observe(picture):
@@ -126,34 +127,34 @@ def _given(field: Field, sample: torch.Tensor, given: torch.Tensor, mask: torch.
     def adjoint(picture):
         return known * picture + blur(coarse * picture)
 
-    def nearly_solve(picture):
-        """The inverse where all is known: what makes the iteration short."""
+    def precondition(picture):
+        """Preconditioner: the exact inverse for the case that all pixels are known."""
         waves = to_waves(torch.einsum("ca,chw->ahw", field.axes, seen * picture))
         waves = waves / (field.variance[:, None, None] * field.power + 1e-3)
         return seen * torch.einsum("ca,ahw->chw", field.axes, from_waves(waves))
 
-    seen, slack = known + coarse, 1e-3 * known + 1e-2 * coarse
+    seen, regularisation = known + coarse, 1e-3 * known + 1e-2 * coarse
     target = known * given + coarse * blur(given * seen) - observe(sample)
     solution, residual = torch.zeros_like(target), target.clone()
     start = (residual**2).sum()
-    direction = nearly_solve(residual)
+    direction = precondition(residual)
     power = (residual * direction).sum()
     for round_ in range(60):
         if (residual**2).sum() <= 1e-5 * start:
             break
         report.progress(round_ / 60)
-        image = seen * observe(field.covary(adjoint(direction))) + slack * direction
+        image = seen * observe(field.covary(adjoint(direction))) + regularisation * direction
         step = power / (direction * image).sum()
         solution, residual = solution + step * direction, residual - step * image
-        better = nearly_solve(residual)
-        before, power = power, (residual * better).sum()
-        direction = better + (power / before) * direction
+        preconditioned = precondition(residual)
+        before, power = power, (residual * preconditioned).sum()
+        direction = preconditioned + (power / before) * direction
     return sample + field.covary(adjoint(solution))
 
 
 @lru_cache(maxsize=32)
 def _mixed_field(prompt: Prompt, size: tuple[int, int], contrast: float) -> Field:
-    """The field between prompts: means, colour axes and log power mixed by weight."""
+    """Interpolate between the fields of several prompts: weighted means of colours, colour axes and log power."""
     parts = [(weight, *_style(text, contrast)) for text, weight in prompt]
     mean = sum((weight * style_mean for weight, style_mean, _, _ in parts), torch.zeros(3))
     mixing = sum((weight * style_mixing for weight, _, style_mixing, _ in parts), torch.zeros(3, 3))
@@ -167,13 +168,13 @@ def _mixed_field(prompt: Prompt, size: tuple[int, int], contrast: float) -> Fiel
         return 0.5 / (across**2 + along**2 + low) + 0.5 / (mirrored[0] ** 2 + mirrored[1] ** 2 + low)
 
     power = pixel_power(size, spectrum)
-    power /= 2 * math.pi * math.log(512)  # the variance of a picture of 512² is about 1, whatever the size
+    power /= 2 * math.pi * math.log(512)  # normalises the variance of a 512² picture to about 1
     return Field(mean, mixing, torch.from_numpy(power.astype(np.float32)))
 
 
 def _style(text: str, contrast: float) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float]]:
-    """Mean colour, colour axes and look (stretch, turn) of a prompt: known words give colours, all words the
-    variation.
+    """Mean colour, colour axes and texture shape (stretch, turn) of a prompt. Words in `PALETTES` choose the colours;
+    a hash of all words chooses the variation.
     """
     words = [word.strip(".,;:!?()").lower() for word in text.split()]
     found = [PALETTES[name] for word in words for name in PALETTES if word in (name, name + "s", name.rstrip("s"))]

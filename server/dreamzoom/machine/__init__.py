@@ -1,1 +1,1 @@
-"""What this machine is, and how fast it is: `dreamzoom check`."""
+"""Describes this machine and measures its speed: `dreamzoom check`."""

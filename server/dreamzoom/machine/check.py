@@ -1,4 +1,6 @@
-"""Looks at this machine, measures it part by part, and keeps what was found: each part in its own try, told at once."""
+"""Describes this machine and runs the measurements. A measurement that fails does not stop the others; each result is
+printed and saved as soon as it is available.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from dreamzoom.machine import facts
 
 MINUTES = 8.0
 ROOM = 12 << 30
-"""Bytes of a card's memory from which on networks of SDXL's size are measured."""
+"""Minimum GPU memory, in bytes, for measurements with networks of SDXL's size."""
 
 Say = Callable[[str], None]
 
@@ -26,17 +28,17 @@ def check(
     size: str = "auto",
     minutes: float = MINUTES,
 ) -> dict[str, Any]:
-    """Everything that there is to know of this machine.
+    """Describe and measure this machine.
 
     Args:
-        say: Takes a line as soon as it is known.
-        file: Where all is kept as JSON, written anew after each part.
-        parts: What to measure, by name; None measures nothing, empty all.
-        size: Of the networks: "sdxl", "small", or "auto" for what the machine has room for.
-        minutes: After so many no other part begins, and the long ones stop.
+        say: Receives each line of output as soon as it is available.
+        file: JSON file that is written again after each part.
+        parts: Names of the measurements; None for no measurement, empty for all.
+        size: Size of the networks: "sdxl", "small", or "auto" for the largest that fits.
+        minutes: After this time no further part starts, and long parts stop.
 
     Returns:
-        What is in the file: "facts" by subject and "parts", each with its name, seconds and figures or error.
+        The content of the file: "facts" by subject, and "parts", each with its name, seconds and figures or error.
 
     Raises:
         BadRequest: There is no such part or size.
@@ -52,7 +54,7 @@ def check(
     say(f"networks of size {bench.size.name} with random weights, in {bench.where.dtype} on {bench.where.device}")
     for name, measure in chosen.items():
         left = deadline - time.monotonic()
-        entry = {"part": name, "error": "left out: no time left"} if left <= 0 else _measured(name, measure, bench)
+        entry = {"part": name, "error": "skipped: no time left"} if left <= 0 else _measured(name, measure, bench)
         found["parts"].append(entry)
         _keep(file, found)
         for line in lines(entry):
@@ -61,7 +63,7 @@ def check(
 
 
 def lines(entry: dict[str, Any]) -> list[str]:
-    """One part for people: a line for each figure."""
+    """Format one part as text, with one line for each figure."""
     head = f"{entry['part']:10} {entry.get('seconds', 0.0):7.1f} s"
     if "error" in entry:
         return [f"{head}  {entry['error'].splitlines()[-1]}"]
@@ -95,7 +97,7 @@ def _measured(name: str, measure: Callable[[Any], dict[str, Any]], bench: Any) -
     began = time.perf_counter()
     try:
         figures = {"figures": measure(bench)}
-    except Exception:  # whatever a driver or a library raises: the other parts go on, and the report tells
+    except Exception:  # any error of a driver or library is reported; the other parts still run
         figures = {"error": traceback.format_exc().strip()}
     release()
     return {"part": name, "seconds": round(time.perf_counter() - began, 1)} | figures

@@ -1,4 +1,4 @@
-"""What can be read off a machine without working on it: system, memory, disk, cards, versions, engines, models."""
+"""Facts about a machine that need no measurement: system, memory, disk, GPUs, versions, engines, models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = (
 
 
 def facts() -> dict[str, Any]:
-    """Everything, by subject; a subject that can't be read says why."""
+    """All facts, by subject; for a subject that can't be read, the reason."""
     subjects: dict[str, Callable[[], Any]] = {
         "dreamzoom": _version,
         "system": _system,
@@ -37,7 +37,7 @@ def facts() -> dict[str, Any]:
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """The facts for people, a subject a line."""
+    """Format the facts as text, one line per subject."""
     told = []
     for name, value in found.items():
         rows = value if isinstance(value, list) else [value]
@@ -50,7 +50,7 @@ def lines(found: dict[str, Any]) -> list[str]:
 def _tried(read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except Exception as error:  # whatever a driver or a damaged package raises: the report goes on
+    except Exception as error:  # any error of a driver or a damaged package must not stop the report
         return f"can't be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
@@ -133,7 +133,7 @@ def _driver() -> str:
         return "no NVIDIA driver found"
     asked = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
     done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True)
-    return f"NVIDIA {done.stdout.split()[0]}" if done.stdout.split() else "nvidia-smi tells no version"
+    return f"NVIDIA {done.stdout.split()[0]}" if done.stdout.split() else "nvidia-smi prints no version"
 
 
 def _engines() -> list[str]:

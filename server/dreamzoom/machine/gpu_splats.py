@@ -1,9 +1,10 @@
-"""How well and how fast the rasteriser and the fit run on this machine's GPU, against the CPU's.
+"""Accuracy and speed of the rasteriser and the splat fit on this machine's GPU, compared with the CPU.
 
     python -m dreamzoom.machine.gpu_splats
 
-prints each figure as it comes. About two minutes, half of them the CPU's: it compiles its kernels where that was never
-done, and makes a short fit. The scene is computed here: balls before a painted wall, an anchor view and two beside it.
+prints each figure as soon as it is available. It takes about two minutes, half of them on the CPU, which may first
+compile its kernels and runs a short fit. The scene is generated: spheres in front of a painted wall, with an anchor
+view and two side views.
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ from dreamzoom.splats.view_table import NEAR, PIXEL_VARIANCE, camera_arrays, see
 
 SIZE, SPLATS, STEPS = 512, 200_000, 1000
 SMALL_SIZE, SMALL_SPLATS, SMALL_STEPS = 256, 50_000, 120
-"""Of the fit that the CPU makes too."""
+"""Picture side, number of splats and iterations of the fit that also runs on the CPU."""
 REPEATS = 30
 WIDER = 1.2
-"""The anchor's picture by the targets', so that these see no border."""
+"""Width of the anchor's picture relative to the targets', so that the targets don't show its border."""
 BALLS = ((0.4, -0.2, 0.35, 0.35), (-0.5, 0.3, 0.25, 0.25), (0.1, 0.6, 0.2, 0.2), (-0.3, -0.6, 0.3, 0.3))
-"""Centre and radius of each."""
+"""(x, y, z, radius) of each sphere."""
 
 Figures = dict[str, Any]
 
 
 def measure(say: Callable[[str], None] | None = None) -> Figures:
-    """Measure all; a part that fails leaves its reason, the others go on.
+    """Run all measurements. If one fails, its reason is returned and the others still run.
 
     Args:
-        say: Called with a line for each figure as it comes.
+        say: Called with a line for each figure as soon as it is available.
 
     Returns:
-        Figures by name, which ends in the unit. Only "obstacle" where no GPU can do it.
+        Figures by name; names end in the unit. Only "obstacle" if no suitable GPU was found.
     """
     card = probe.card()
     if card is None:
@@ -60,7 +61,7 @@ def measure(say: Callable[[str], None] | None = None) -> Figures:
     for part in (_speed, _steps, _long_fit, _agreement, _short_fits, _kernels):
         try:
             found = part(card)
-        except Exception as problem:  # a tool for reports: one broken part must not hide the others
+        except Exception as problem:  # one failed part must not stop the others
             found = {f"failed{part.__name__}": "".join(traceback.format_exception(problem)[-3:])}
         figures |= found
         if say is not None:
@@ -70,12 +71,12 @@ def measure(say: Callable[[str], None] | None = None) -> Figures:
 
 
 def view(size: int, x: float) -> Camera:
-    """A camera before the wall, moved to the side by x."""
+    """A camera in front of the wall, moved sideways by x."""
     return Camera(size, size, size, size, size / 2, size / 2, look_at((x, -2.2, 1.6), (0.0, 0.0, 0.1)))
 
 
 def truth(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """What a camera sees of the scene: sRGB (H, W, 3) and z-depth (H, W), float32."""
+    """Ground truth of the scene for a camera: sRGB (H, W, 3) and z-depth (H, W), float32."""
     ray, centre = camera.rays(), camera.centre
     depth = np.minimum(centre[2] / np.maximum(-ray[..., 2], 1e-3), 12.0)
     square = (ray * ray).sum(-1)
@@ -91,7 +92,7 @@ def truth(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scene(size: int, count: int) -> tuple[Gaussians, list[Target], list[Target]]:
-    """Surfels to start from, at most `count`; targets; and views between them that are held out."""
+    """At most `count` initial surfels; the targets; and held-out views between them."""
     anchor = view(int(count**0.5 / WIDER), 0.0).widened(WIDER)
     rgb, depth = truth(anchor)
     splats = initial(lift(anchor, depth, rgb, view=0), [anchor])
@@ -102,18 +103,18 @@ def scene(size: int, count: int) -> tuple[Gaussians, list[Target], list[Target]]
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of two pictures, which may leave 0..1."""
+    """Peak signal-to-noise ratio in dB of two pictures for a peak of 1; values may exceed 0..1."""
     return float(-10 * np.log10(max(np.square(a.astype(np.float64) - b).mean(), 1e-30)))
 
 
 def quality(splats: Gaussians, targets: list[Target]) -> float:
-    """Mean PSNR in dB of pictures made on the GPU."""
+    """Mean PSNR in dB of pictures rendered on the GPU."""
     pictures = [rasterize(splats, target.camera, backend="gpu").rgb for target in targets]
     return round(float(np.mean([psnr(np.clip(rgb, 0, 1), target.rgb) for rgb, target in zip(pictures, targets)])), 2)
 
 
 class _Counting(Report):
-    """Counts the steps of a fit, which may end before its last one."""
+    """Counts the iterations of a fit, which may stop early."""
 
     def __init__(self):
         self.steps = 0
@@ -123,7 +124,7 @@ class _Counting(Report):
 
 
 def _fitted(start, targets, iterations: int, cap: int, backend: str) -> tuple[Gaussians, float, int]:
-    """The fitted splats, the seconds that it took, and the steps."""
+    """The fitted splats, the seconds taken, and the number of iterations."""
     report, began = _Counting(), time.perf_counter()
     options = {"background": None, "iterations": iterations, "cap": cap, "seed": 0, "report": report}
     splats = fitting.fit(start, targets, backend=backend, **options)
@@ -131,14 +132,14 @@ def _fitted(start, targets, iterations: int, cap: int, backend: str) -> tuple[Ga
 
 
 def _slopes(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Some gradient by a linear picture and its alpha."""
+    """An arbitrary gradient with respect to a linear picture (H, W, 3) and its alpha (H, W)."""
     rng = np.random.default_rng(11)
     by_rgb, by_alpha = rng.normal(size=(size, size, 3)), rng.normal(size=(size, size))
     return by_rgb.astype(np.float32) / size**2, by_alpha.astype(np.float32) / size**2
 
 
 def _on_card(card: Card, splats: Gaussians, camera: Camera):
-    """A function that sees splats from a camera and goes back to their gradients, once a call."""
+    """A function that runs one forward and one backward pass per call."""
     lens = raster.Lens(card, camera, PIXEL_VARIANCE, NEAR)
     own = raster.shaded(card, splats, lens.arrays[1], raster.uploaded(card, splats.opacities.astype(np.float32)))
     slopes = [raster.uploaded(card, array) for array in _slopes(camera.width)]
@@ -152,7 +153,7 @@ def _on_card(card: Card, splats: Gaussians, camera: Camera):
 
 
 def _speed(card: Card) -> Figures:
-    """First use, when the driver compiles the kernels; then forward and backward pass."""
+    """Time of the first use, when the driver compiles the kernels, and of the forward and backward pass."""
     splats, targets, _ = scene(SIZE, SPLATS)
     once = _on_card(card, splats, targets[1].camera)
     began = time.perf_counter()
@@ -176,7 +177,7 @@ def _speed(card: Card) -> Figures:
 
 
 def _steps(card: Card) -> Figures:
-    """1000 steps of a fit with their relocations, which `fit` may end earlier, and what a step of each kind takes."""
+    """Time of 1000 iterations with relocations (`fit` may stop earlier), and of the parts of an iteration."""
     start, targets, _ = scene(SIZE, SPLATS)
     figures: Figures = {}
     with CardFit(card, start, targets, [], None) as place:
@@ -185,7 +186,7 @@ def _steps(card: Card) -> Figures:
         fine = round(fitting.FINE_SHARE * STEPS)
         for samples in (1, FINE):
             for view in place.views:
-                place.descend(view, Rates(), samples)  # memory is taken the first time
+                place.descend(view, Rates(), samples)  # the first call allocates memory
         rng, began = np.random.default_rng(0), _now()
         for name, samples, count in (("step_ms", 1, STEPS - fine), ("fine_step_ms", FINE, fine)):
             before = _now()
@@ -199,13 +200,13 @@ def _steps(card: Card) -> Figures:
 
 
 def _now() -> float:
-    """The clock, once the card has done all that it was given."""
+    """The time after synchronising with the GPU."""
     torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def _kernels(card: Card) -> Figures:
-    """What the card itself was busy with in a step, by torch's profiler."""
+    """GPU time of each kernel in an iteration, by torch's profiler."""
     from torch.profiler import ProfilerActivity, profile
 
     start, targets, _ = scene(SIZE, SPLATS)
@@ -224,7 +225,7 @@ def _kernels(card: Card) -> Figures:
 
 
 def _long_fit(card: Card) -> Figures:
-    """A fit of 200 k splats, twice."""
+    """Fit 200 k splats, twice."""
     start, targets, held_out = scene(SIZE, SPLATS)
     _fitted(start[:1000], targets, 20, SPLATS, "gpu")
     torch.cuda.reset_peak_memory_stats()
@@ -245,7 +246,7 @@ def _long_fit(card: Card) -> Figures:
 
 
 def _agreement(card: Card) -> Figures:
-    """Picture and gradients against the CPU's."""
+    """Compare picture and gradients with the CPU's."""
     from dreamzoom.splats import cpu_rasterizer
     from dreamzoom.splats.backward import gradients
 

@@ -1,4 +1,4 @@
-"""What `dreamzoom check --run` measures, a function a part: each takes the bench and gives figures by name."""
+"""The measurements of `dreamzoom check --run`: one function per part, which takes a `Bench` and returns figures."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Figures = dict[str, Any]
 
 
 class Bench:
-    """What the parts share.
+    """State shared by the measurements.
 
     Args:
-        size: Of the networks.
-        where: Where they compute.
-        deadline: `time.monotonic()` at which a part that can stops.
+        size: Size of the networks.
+        where: Their device and precision.
+        deadline: `time.monotonic()` after which long measurements stop.
     """
 
     def __init__(self, size: Size, where: Placement, deadline: float):
@@ -40,18 +40,18 @@ class Bench:
 
     @cached_property
     def engine(self) -> RandomEngine:
-        """The networks, made when the first part needs them."""
+        """The networks, created at the first use."""
         return RandomEngine(self.size, self.where)
 
     def wait(self) -> None:
-        """Until the device has done what it was told."""
+        """Synchronise with the device."""
         if self.where.device.type == "cuda":
             torch.cuda.synchronize()
         elif self.where.device.type == "mps":
             torch.mps.synchronize()
 
     def seconds(self, work: Callable[[], Any]) -> float:
-        """Of one run of `work`, the device's included."""
+        """Seconds of one run of `work`, including the device's work."""
         self.wait()
         began = time.perf_counter()
         work()
@@ -59,13 +59,13 @@ class Bench:
         return time.perf_counter() - began
 
     def milliseconds(self, work: Callable[[], Any], repeats: int = 5) -> float:
-        """The median of a few runs after two that do not count."""
+        """Median milliseconds of `repeats` runs after two warm-up runs."""
         for _ in range(2):
             work()
         return round(float(np.median([self.seconds(work) for _ in range(repeats)])) * 1000, 2)
 
     def view(self, side: int) -> View:
-        """A camera on the first level."""
+        """A view of the first level with square pictures of `side` pixels."""
         from dreamzoom.request import validation
         from dreamzoom.request.example import example
 
@@ -74,12 +74,12 @@ class Bench:
 
 
 def decibels(error: np.ndarray) -> float:
-    """PSNR of a difference of pictures in 0..1."""
+    """PSNR in dB for a difference of two pictures in 0..1."""
     return round(float(-10 * np.log10(max(float((error.astype(np.float64) ** 2).mean()), 1e-12))), 1)
 
 
 def sampling(bench: Bench) -> Figures:
-    """Joint sampling of a model in closed form, on the device and on the CPU: the same pictures?"""
+    """Joint sampling of a closed-form model on the device and on the CPU; compares the pictures."""
     from dreamzoom.engines.spectral import SpectralEngine
     from dreamzoom.sampling.gaussian_fields import FieldDenoiser
     from dreamzoom.sampling.levels import sample_levels
@@ -97,7 +97,7 @@ def sampling(bench: Bench) -> Figures:
 
 
 def agreement(pictures: list[np.ndarray]) -> float:
-    """The least PSNR of what a level shows of the next, over all pairs."""
+    """Minimum PSNR in dB, over all levels, between a level's middle and D of the next level."""
     nest = make_nest(pictures[0].shape[:2], 2.0)
     if nest is None:
         return 0.0
@@ -106,7 +106,9 @@ def agreement(pictures: list[np.ndarray]) -> float:
 
 
 def painting(bench: Bench) -> Figures:
-    """One picture with known, coarse and unknown pixels, twice: seconds, what is known, and whether bits repeat."""
+    """Paint a picture with known, coarse and unknown pixels twice: seconds, whether known pixels are kept, and whether
+    the results are bit-identical.
+    """
     side = bench.size.side
     rgb = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
     mask = np.full((side, side), KNOWN, np.uint8)
@@ -126,7 +128,7 @@ def painting(bench: Bench) -> Figures:
 
 
 def depth(bench: Bench) -> Figures:
-    """One picture's depth, twice."""
+    """Estimate a picture's depth twice."""
     side = bench.size.side
     rgb, view = np.random.default_rng(0).random((side, side, 3), dtype=np.float32), bench.view(side)
     found = [bench.engine.depth(view, rgb, 1, Report()).values for _ in range(2)]
@@ -136,7 +138,7 @@ def depth(bench: Bench) -> Figures:
 
 
 def rasteriser(bench: Bench) -> Figures:
-    """The exact rasteriser and a fit: the card's beside the CPU's, where there is one that can."""
+    """The rasteriser and a splat fit, on the GPU (if there is a suitable one) and on the CPU."""
     try:
         found = importlib.import_module("dreamzoom.machine.gpu_splats").measure()
     except ModuleNotFoundError:
@@ -145,7 +147,7 @@ def rasteriser(bench: Bench) -> Figures:
 
 
 def _cpu_raster(bench: Bench) -> Figures:
-    """The CPU's rasteriser on random surfels: forward, after a run that compiles."""
+    """The CPU rasteriser's forward pass on random surfels, after a run that compiles the kernels."""
     from core.gaussians import Gaussians
     from dreamzoom.splats.rasterize import rasterize
 
@@ -165,7 +167,7 @@ def _cpu_raster(bench: Bench) -> Figures:
 
 
 class _Parts:
-    """Times networks' forward passes without making the device wait: by events on a card, by a clock elsewhere."""
+    """Times the networks' forward passes without synchronising: by CUDA events on a GPU, by the clock elsewhere."""
 
     def __init__(self, modules: dict[str, torch.nn.Module], on_card: bool):
         self.on_card = on_card
@@ -199,7 +201,7 @@ class _Parts:
         return after
 
     def seconds(self) -> dict[str, float]:
-        """By name; ends the watching. The device must be done."""
+        """Seconds by name; removes the hooks. The device must be synchronised."""
         for hook in self._hooks:
             hook.remove()
         return {
@@ -209,7 +211,7 @@ class _Parts:
 
 
 class _Shows(Report):
-    """Shows previews as a job does, and counts the sampler's time that they take."""
+    """Shows previews as a job does, and sums the sampler's time spent on them."""
 
     def __init__(self, folder: Path):
         from dreamzoom.pipeline.folder import Folder
@@ -225,7 +227,7 @@ class _Shows(Report):
 
 
 def zoom(bench: Bench) -> Figures:
-    """Joint sampling of all levels with networks of true size: seconds a level, and whose they are."""
+    """Joint sampling of all levels with networks of real size: seconds per level, by network."""
     from dreamzoom.sampling.levels import stream_levels
 
     size, engine = bench.size, bench.engine
@@ -268,7 +270,7 @@ def zoom(bench: Bench) -> Figures:
 
 
 def _warm(bench: Bench, denoiser) -> None:
-    """One call of each network, so that what a first call does is not counted."""
+    """Call each network once, so that the first call's overhead is not measured."""
     z = torch.zeros((2, 4, bench.size.side // 8, bench.size.side // 8), device=bench.where.device)
     denoiser(z, np.array([500.0, 500.0]), [(("warm", 1.0),)] * 2)
     denoiser.codec.encode(denoiser.codec.decode(z[:1]))
@@ -285,7 +287,7 @@ def _memory(on_card: bool) -> Figures:
 
 
 def networks(bench: Bench) -> Figures:
-    """One call of each network: batches, layouts, and cuDNN's own search for the fastest kernel."""
+    """One call of each network, with different batch sizes, memory layouts and cuDNN autotuning."""
     pipe, side, dtype, device = bench.engine.pipe, bench.size.side // 8, bench.where.dtype, bench.where.device
     encoder: Any = bench.engine.encoder
     embeds, pooled = encoder.for_network((("a forest", 1.0),), False)
@@ -311,7 +313,7 @@ def networks(bench: Bench) -> Figures:
 
 
 def _other_ways(bench: Bench, pipe: Any, unet: Callable[..., Any], z, picture) -> Figures:
-    """The same as cuDNN would have it: any kernel, the fastest by a search, and channels last."""
+    """The same with cuDNN autotuning, without deterministic algorithms, and with the channels-last layout."""
     figures: Figures = {}
 
     def take(name: str, layout: torch.memory_format) -> None:
@@ -337,7 +339,7 @@ def _other_ways(bench: Bench, pipe: Any, unet: Callable[..., Any], z, picture) -
 
 
 def job(bench: Bench) -> Figures:
-    """A whole job of a few levels: seconds a level by stage."""
+    """A whole job of a few levels: seconds per level by stage."""
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.records import records
     from dreamzoom.pipeline.runner import run
@@ -356,7 +358,7 @@ def job(bench: Bench) -> Figures:
         timer.start()
         try:
             run(build(request, bench.engine), folder, None, stop)
-        except Exception as error:  # also a cancel: what was done by then is told
+        except Exception as error:  # including a cancellation: the finished steps are still reported
             ended = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         timer.cancel()
         total = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""The diffusion engine of networks with random weights: every stage of a job, without a model on disk."""
+"""A diffusion engine with randomly initialised networks: runs every stage of a job without a model on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH = 4
 
 
 def random_depth(size: Size, where: Placement) -> Depth:
-    """A depth model of random weights, which takes pictures as Depth Anything does."""
+    """A depth model with random weights and the input format of Depth Anything."""
     side = size.depth["image_size"]
     looks = {
         "size": {"height": side, "width": side}, "keep_aspect_ratio": True, "ensure_multiple_of": 14,
@@ -32,11 +32,11 @@ def random_depth(size: Size, where: Placement) -> Depth:
 
 
 class RandomEngine:
-    """Paints, looks at depth and samples jointly, as `engines.base.Engine` and `Denoises` ask.
+    """Implements `engines.base.Engine` and `Denoises`.
 
     Args:
-        size: Of the networks.
-        where: Where and how finely they compute.
+        size: Size of the networks.
+        where: Their device and precision.
     """
 
     name = "diffusion"
@@ -60,11 +60,11 @@ class RandomEngine:
         return {}
 
     def sampling(self) -> dict[str, Any]:
-        """How joint sampling runs."""
+        """Keyword arguments for joint sampling."""
         return {"steps": self.size.steps, "guidance": GUIDANCE, "batch": BATCH}
 
     def denoiser(self, report: Report) -> UnetDenoiser:
-        """The UNet as the joint sampler sees it."""
+        """The UNet as a denoiser for the joint sampler."""
         return UnetDenoiser(self.pipe, self.encoder, (), self.painter.watch, _run, report, self.size.side)
 
     def paint(
@@ -82,7 +82,7 @@ class RandomEngine:
         return self.painter.paint(rgb, mask, order, report, view.name.endswith("/anchor"))
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
-        """A plane through the focus with a little of what the network says, so that the stages after it have work."""
+        """A plane through the focus plus a small part of the network's output, as realistic input for later stages."""
         said = self._depth(rgb, view.camera, seed, view.name, report).values
         said = (said - said.mean()) / max(float(said.std()), 1e-6)
         distance = max(float(view.camera.to_camera(np.zeros(3))[2]), 1e-3)

@@ -1,4 +1,4 @@
-"""Networks of true size with random weights, made where they compute: what a model costs, without its files."""
+"""Networks of real size with random weights, created directly on the device: to measure a model without its files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ TOKENS = 77
 
 @dataclass(frozen=True)
 class Size:
-    """One size of networks and what is asked of them.
+    """One size of networks, and the workload for it.
 
     Attributes:
-        name: As it is reported.
-        side: Pixels a side of pictures.
+        name: The name in reports.
+        side: Side of the pictures in pixels.
         levels, steps: Of the joint sampling.
-        unet, vae, depth: Settings of the networks' configurations.
-        texts: Widths of the two text encoders, and their layers.
+        unet, vae, depth: The networks' configurations.
+        texts: Widths of the two text encoders, and their numbers of layers.
     """
 
     name: str
@@ -87,13 +87,13 @@ SMALL = Size(
     depth={"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 28},
     texts=((16, 1), (16, 1)),
 )
-"""The same in small, for machines without a card."""
+"""Small networks of the same kind, for machines without a GPU."""
 
 SIZES = {size.name: size for size in (SDXL, SMALL)}
 
 
 def pipeline(size: Size, where: Placement) -> Any:
-    """The inpainting pipeline, which has no tokenizers: its prompts are read by `RandomPromptEncoder`."""
+    """The inpainting pipeline. It has no tokenizers: `RandomPromptEncoder` provides its prompt embeddings."""
     diffusers: Any = importlib.import_module("diffusers")
     blocks = len(size.vae["block_out_channels"])
     with made_on(where):
@@ -126,7 +126,7 @@ def pipeline(size: Size, where: Placement) -> Any:
 
 
 def depth_network(size: Size, where: Placement) -> Any:
-    """A depth model of Depth Anything V2's kind."""
+    """A depth model with the architecture of Depth Anything V2."""
     transformers: Any = importlib.import_module("transformers")
     wide = size.depth["hidden_size"]
     necks = [wide // 8, wide // 4, wide // 2, wide] if wide > 100 else [4, 4, 8, 8]
@@ -147,7 +147,7 @@ def _stages(layers: int) -> list[str]:
 
 
 def _text_encoders(size: Size) -> list[Any]:
-    """Two of CLIP's, which are not asked: they take their part of the memory."""
+    """Two CLIP text encoders. They are not called; they only occupy memory."""
     import transformers
 
     made = []
@@ -164,7 +164,7 @@ def _text_encoders(size: Size) -> list[Any]:
 
 @contextmanager
 def made_on(where: Placement) -> Iterator[None]:
-    """Modules made within have their random weights on the place's device, in its precision, from the first."""
+    """Context in which modules are created directly on the given device and in its precision."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(where.dtype)
     try:
@@ -176,11 +176,11 @@ def made_on(where: Placement) -> Iterator[None]:
 
 
 class RandomPromptEncoder:
-    """Embeddings in place of read prompts: random, and the same for the same text. See `PromptEncoder`.
+    """Random embeddings instead of encoded prompts; deterministic for each text. See `PromptEncoder`.
 
     Args:
-        size: Whose widths they have.
-        where: Where they lie.
+        size: The size of the networks, which determines the embeddings' widths.
+        where: Device and precision of the embeddings.
     """
 
     def __init__(self, size: Size, where: Placement):

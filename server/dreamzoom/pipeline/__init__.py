@@ -1,1 +1,1 @@
-"""The pipeline: makes steps of the stages, runs those that are not done yet, and keeps the job's folder and journal."""
+"""The pipeline: creates steps from the stages, runs those that are not done, and maintains the job's folder."""

@@ -1,4 +1,4 @@
-"""How far a job is and how long it will still take, judged by the steps' weights and the speed of those that ran."""
+"""A job's progress and remaining time, estimated from the steps' weights and the measured speed of finished steps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dreamzoom.pipeline.steps import Step
 
 
 class Eta:
-    """Counts the weights and seconds of a job's steps. Steps that were found done count as progress, not as speed.
+    """Sums the weights and seconds of a job's steps. Skipped steps count as progress, but not for the speed.
 
     Args:
-        steps: All of the job.
-        now: Returns the time in seconds.
+        steps: All steps of the job.
+        now: Returns the current time in seconds.
     """
 
     def __init__(self, steps: Sequence[Step], now: Callable[[], float] = time.monotonic):
@@ -22,37 +22,37 @@ class Eta:
         self._began = now()
         self._total = sum(step.weight for step in steps) or 1.0
         self._waiting = {step.name: step for step in steps}
-        self._passed = 0.0  # weight of the steps that are behind
-        self._now: tuple[Step, float, float] | None = None  # the step that runs, when it began, its fraction
-        self._weight: dict[str, float] = defaultdict(float)  # of the steps that ran here, by stage
-        self._spent: dict[str, float] = defaultdict(float)  # their seconds
+        self._passed = 0.0  # total weight of the steps that are finished or skipped
+        self._now: tuple[Step, float, float] | None = None  # the running step, its start time, its fraction
+        self._weight: dict[str, float] = defaultdict(float)  # total weight of the steps that ran, by stage
+        self._spent: dict[str, float] = defaultdict(float)  # their total seconds
         self._highest = 0.0
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Seconds since the start."""
         return self._time() - self._began
 
     @property
     def fraction(self) -> float:
-        """Of the whole job, 0 to 1, never falling."""
+        """The fraction of the whole job that is done, 0 to 1; never decreases."""
         part = self._now[0].weight * self._now[2] if self._now else 0.0
         self._highest = min(max(self._highest, (self._passed + part) / self._total), 1.0)
         return self._highest
 
     def skip(self, step: Step) -> None:
-        """Count a step that was found done."""
+        """Record a step that was already done."""
         self._waiting.pop(step.name)
         self._passed += step.weight
 
     def at(self, step: Step, fraction: float) -> None:
-        """Count a step that runs and of which `fraction` is done."""
+        """Record that `fraction` of the running step is done."""
         if self._now is None or self._now[0] is not step:
             self._now = (step, self._time(), 0.0)
         self._now = (step, self._now[1], min(max(fraction, 0.0), 1.0))
 
     def finish(self, step: Step) -> None:
-        """Count a step that ran to its end."""
+        """Record that a step is finished."""
         if self._now is not None:
             self._weight[step.stage.shown_as] += step.weight
             self._spent[step.stage.shown_as] += self._time() - self._now[1]
@@ -60,7 +60,9 @@ class Eta:
         self.skip(step)
 
     def seconds_left(self) -> float | None:
-        """By the speed of each stage where it was measured, else by that of all; None while nothing was measured."""
+        """Seconds left, by each stage's measured speed, or by the mean speed if it was not measured yet. None until the
+        first measurement.
+        """
         weight, spent = dict(self._weight), dict(self._spent)
         if self._now:
             step, began, fraction = self._now

@@ -1,4 +1,4 @@
-"""What a running job tells to its surroundings: progress, log lines and files that are there."""
+"""The events of a running job: progress, log lines and finished files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is.
+    """A job's progress.
 
     Attributes:
-        stage, level: Of the step that runs; level is None for the whole job.
-        fraction: Of the whole job, 0 to 1, never falling.
-        seconds_left: Or None while there is nothing to judge by.
+        stage, level: Of the running step; level is None for steps of several levels or the whole job.
+        fraction: Fraction of the whole job that is done, 0 to 1; never decreases.
+        seconds_left: Estimated seconds left; None while there is no estimate.
         message: What is being done.
     """
 
@@ -27,10 +27,12 @@ class Sink:
     """Receives progress, log lines and artifacts; the base class ignores them."""
 
     def progress(self, progress: Progress) -> None:
-        """At most about ten times a second, and at every step's beginning."""
+        """Called at every step's start, and at most about ten times per second."""
 
     def log(self, message: str, level: str) -> None:
-        """One line; level is "info", "warning" or "error"."""
+        """Called for each log line; level is "info", "warning" or "error"."""
 
     def artifact(self, kind: str, level: int | None, name: str) -> None:
-        """A file is there: kind is "image", "cloud", "splats" or "preview"; the name is relative to the job folder."""
+        """Called when a file was written. Kind is "image", "cloud", "splats" or "preview"; the name is relative to the
+        job's folder.
+        """

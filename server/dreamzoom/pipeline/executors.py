@@ -1,7 +1,7 @@
-"""Where a step's work is done: it gets the files that its stage declares, as values, and what it returns is written.
+"""Executors run a step's work: they read the files that its stage declares as values, and write what it returns.
 
-An executor that does it elsewhere, on a cluster for example, runs `dreamzoom run-step JOB STEP` there: the job's folder
-then has to be on storage that all machines see.
+An executor for other machines, for example a cluster, runs `dreamzoom run-step JOB STEP` there; the job's folder must
+then be on shared storage.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from dreamzoom.progress import Report
 
 
 class Executor(Protocol):
-    """Does the work of steps."""
+    """Runs the work of steps."""
 
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
-        """Run a step whose sources are there, and write its outputs.
+        """Run a step whose sources exist, and write its outputs.
 
         Args:
-            step: What to do.
-            folder: The job's.
-            report: Progress and cancel.
+            step: The step.
+            folder: The job's folder.
+            report: Receives progress and raises `Cancelled`.
 
         Raises:
-            Exception: Whatever the stage raises; `errors.Cancelled` when it notices a cancel.
+            Exception: Any exception of the stage; `errors.Cancelled` if the job was cancelled.
         """
         ...
 
 
 class InProcess:
-    """Does the work here and now. What engines keep in memory serves the next step too."""
+    """Runs the work in this process, so that models loaded by the engine stay in memory for the next step."""
 
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """See `Executor.execute`."""
@@ -47,11 +47,11 @@ def _output(step: Step, name: str, level: int | None) -> File:
     for file in step.outputs.get(name, ()):
         if file.level is None or file.level == level:
             return file
-    raise ValueError(f"step {step.name} returned {name!r} for level {level}, which its stage does not declare to write")
+    raise ValueError(f"step {step.name} returned {name!r} for level {level}, which is not declared in writes")
 
 
 class StoredInputs(Mapping[str, Any]):
-    """What a step reads, by the names that its stage declares. Each look-up reads the file anew; nothing is kept."""
+    """A step's inputs, by the names that its stage declares. Each look-up reads the file again; nothing is cached."""
 
     def __init__(self, step: Step, folder: Folder):
         self._step, self._folder = step, folder
@@ -60,7 +60,7 @@ class StoredInputs(Mapping[str, Any]):
         read = self._step.stage.reads.get(name)
         if read is None:
             declared = ", ".join(self._step.stage.reads) or "nothing"
-            raise KeyError(f"stage {self._step.stage.name} does not declare that it reads {name!r}, but {declared}")
+            raise KeyError(f"stage {self._step.stage.name} does not declare {name!r} in reads; it declares {declared}")
         sources = self._step.sources[name]
         if read.kind == "engine":
             return self._step.engine
@@ -78,7 +78,7 @@ class StoredInputs(Mapping[str, Any]):
 
 
 class StoredLevels(Mapping[int, Any]):
-    """An entry of several levels, by level. Each look-up reads the file anew; nothing is kept."""
+    """One entry of several levels, by level. Each look-up reads the file again; nothing is cached."""
 
     def __init__(self, sources: Sequence[Source], folder: Folder):
         self._sources = {source.key: source for source in sources}

@@ -1,4 +1,4 @@
-"""A job's folder: files are written whole or not at all, so that a process may be killed at any moment."""
+"""A job's folder. Files are written atomically, so that the process may be killed at any moment."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ T = TypeVar("T")
 
 
 class FolderBusy(DreamzoomError):
-    """Another process works in this job folder."""
+    """Another process uses this job folder."""
 
 
 class Folder:
-    """A job's folder. Names of files are relative to it, with "/" on every system.
+    """A job's folder. File names are relative to it, with "/" on every system.
 
     Args:
-        root: Where it is; made when the first file is written.
+        root: The folder's path; it is created when the first file is written.
     """
 
     def __init__(self, root: Path):
         self.root = Path(root).absolute()
 
     def path(self, name: str) -> Path:
-        """The file's full path. Raises ValueError for a name that leads out of the folder."""
+        """The file's full path. Raises ValueError for a name that is outside the folder."""
         parts = PurePosixPath(name).parts
         if not parts or ".." in parts or any(":" in part or "\\" in part for part in parts) or name.startswith("/"):
-            raise ValueError(f"not a name within the job folder: {name!r}")
+            raise ValueError(f"not a file name inside the job folder: {name!r}")
         return self.root.joinpath(*parts)
 
     def exists(self, name: str) -> bool:
-        """Whether this file is there."""
+        """Whether this file exists."""
         return self.path(name).is_file()
 
     def read(self, name: str) -> bytes:
@@ -49,19 +49,19 @@ class Folder:
         return self.path(name).read_bytes()
 
     def read_json(self, name: str) -> Any:
-        """The file's JSON. Raises FileNotFoundError, and ValueError for what is no JSON."""
+        """The file's JSON value. Raises FileNotFoundError, and ValueError for invalid JSON."""
         return json.loads(self.read(name))
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file whole or not at all, and durably."""
+        """Write a file atomically and durably."""
         self.write_with(name, lambda temporary: temporary.write_bytes(data))
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write a value as readable JSON. Raises ValueError for NaN and infinities."""
+        """Write a value as indented JSON. Raises ValueError for NaN and infinities."""
         self.write(name, (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
 
     def write_with(self, name: str, writer: Callable[[Path], Any]) -> None:
-        """Write a file by a function that needs a path (of the same suffix); whole or not at all, and durably."""
+        """Write a file, atomically and durably, by calling `writer` with a temporary path of the same suffix."""
         target = self.path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         with beside(target) as temporary:
@@ -72,11 +72,11 @@ class Folder:
         return format_.read(self.path(name))
 
     def save(self, format_: Format[T], name: str, value: T) -> None:
-        """Write a value; whole or not at all, and durably."""
+        """Write a value atomically and durably."""
         self.write_with(name, lambda path: format_.write(path, value))
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         self.path(name).unlink(missing_ok=True)
 
     def digest(self, name: str) -> str:
@@ -85,31 +85,34 @@ class Folder:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def size(self, name: str) -> int:
-        """Length of a file in bytes."""
+        """Size of a file in bytes."""
         return self.path(name).stat().st_size
 
     def is_job(self) -> bool:
-        """Whether a job was begun here."""
+        """Whether the folder contains a job's request."""
         return self.exists(layout.REQUEST)
 
     def is_free(self) -> bool:
-        """Whether a new job may be begun here: nothing there but hidden files and what file managers leave."""
+        """Whether a new job may be started here: the folder is empty except for hidden files and files that file
+        managers create.
+        """
         if not self.root.exists():
             return True
         litter = {"desktop.ini", "thumbs.db"}
         return all(entry.name.startswith(".") or entry.name.lower() in litter for entry in self.root.iterdir())
 
     def sweep(self) -> None:
-        """Remove what a killed process left half written. The caller holds the lock."""
+        """Remove partially written files that a killed process left behind. The caller holds the lock."""
         for temporary in self.root.rglob(TEMPORARY + "*"):
             temporary.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder: one process at a time. The lock is the system's, so it dies with its process.
+        """Lock the folder for this process. It is a lock of the operating system, so it is released when the process
+        ends.
 
         Raises:
-            FolderBusy: Another process, or another job of this one, holds it.
+            FolderBusy: Another process, or another job of this process, holds the lock.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         # a soft lock, which filelock takes where the file system has no other, would outlive a killed process

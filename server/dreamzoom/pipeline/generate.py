@@ -1,4 +1,4 @@
-"""A whole job in a folder: its request, its engine, its steps; and the results of a finished one."""
+"""Run a whole job in a folder, and read the results of a finished one."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 def generate(
     request: schema.Request, folder: Folder, sink: Sink | None = None, cancel: threading.Event | None = None
 ) -> Summary:
-    """Run a request in a folder, or go on with it. Another request's job there is continued: what fits is kept.
+    """Start or resume a request in a folder. If the folder contains a job of another request, its steps with the same
+    digest are reused.
 
     Raises:
-        DreamzoomError: The folder holds something else; `FolderBusy` if another process works there.
-        BadRequest, EngineUnavailable, Cancelled: As their names say.
+        DreamzoomError: The folder contains other files; `FolderBusy` if another process uses it.
+        BadRequest: The request or one of its files is not valid.
+        EngineUnavailable: The request's engine can't run on this machine.
+        Cancelled: `cancel` was set.
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
@@ -40,7 +43,9 @@ def generate(
 
 @contextlib.contextmanager
 def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[Step]]:
-    """Hold a folder for a request, and give the steps of its job; raises as `generate`."""
+    """Lock a folder for a request, write the request, and return the steps of its job. Raises the same errors as
+    `generate`.
+    """
     check_place(folder)
     with folder.lock():
         _write_request(folder, request)
@@ -49,22 +54,22 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
         from dreamzoom.pipeline.steps import build
 
         if numba_cache.is_first_start():
-            told = "the first job after installation takes a minute longer: code is compiled for this machine"
+            told = "the first job after installation takes a minute longer, because code is compiled for this machine"
             sink.log(told, "info")
         inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
         yield build(request, registry.make(request), inputs)
 
 
 def read_request(folder: Folder) -> schema.Request:
-    """The request of a job folder.
+    """Read the request of a job folder.
 
     Raises:
-        DreamzoomError: No job is there.
-        BadRequest: Its request was damaged.
+        DreamzoomError: The folder contains no job.
+        BadRequest: The request file is damaged.
     """
     if not folder.is_job():
         raise DreamzoomError(
-            f"{folder.root} holds no job", "name a folder that `dreamzoom generate` was told with --out"
+            f"{folder.root} contains no job", "choose a folder that was passed to `dreamzoom generate` as --out"
         )
     return validation.decode_request(folder.read(layout.REQUEST))
 
@@ -73,7 +78,7 @@ def read_result(folder: Folder) -> Result:
     """The content of a finished job's result.json.
 
     Raises:
-        DreamzoomError: No finished job is there, or its result was damaged.
+        DreamzoomError: The folder contains no finished job, or its result is damaged.
     """
     remedy = f'run "dreamzoom resume" on {folder.root}'
     try:
@@ -88,16 +93,16 @@ def read_result(folder: Folder) -> Result:
 
 
 def check_place(folder: Folder) -> None:
-    """Refuse a folder that holds something else than a job. Raises DreamzoomError."""
-    remedy = "choose a new or empty folder, or that of an earlier job"
+    """Raise DreamzoomError if the folder contains files that do not belong to a job."""
+    remedy = "choose a new or empty folder, or the folder of an earlier job"
     if folder.root.exists() and not folder.root.is_dir():
         raise DreamzoomError(f"{folder.root} is a file, not a folder", remedy)
     if not folder.is_job() and not folder.is_free():
-        raise DreamzoomError(f"{folder.root} holds other files and no job", remedy)
+        raise DreamzoomError(f"{folder.root} contains other files and no job", remedy)
 
 
 def _write_request(folder: Folder, request: schema.Request) -> None:
-    """Write the request; a result of another one goes first, so that the two never contradict each other."""
+    """Write the request. A result of another request is removed first, so that result and request always agree."""
     data = validation.encode_request(request)
     if folder.is_job() and folder.read(layout.REQUEST) == data:
         return

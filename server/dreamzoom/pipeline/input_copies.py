@@ -1,4 +1,4 @@
-"""Copies of the artist's files in the job's folder, so that a job can go on after they were moved."""
+"""Copies of the artist's files in the job's folder, so that a job can be resumed after the originals were moved."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from dreamzoom.stages.base import layout
 
 
 def keep(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[str, Input]:
-    """Copy the files that a request names into the job's folder, and check them; the caller holds the folder's lock.
+    """Copy the files that a request names into the job's folder, and check them. The caller holds the folder's lock.
 
-    A file that is gone from where the artist had it is taken from the copy of an earlier run.
+    If an original file no longer exists, the copy of an earlier run is used.
 
     Args:
-        folder: The job's.
+        folder: The job's folder.
         request: With absolute paths.
-        log: Is told of files that are gone.
+        log: Receives a message for each missing original.
 
     Raises:
-        BadRequest: A file is missing, can't be read, or is no picture or depth map; it names the field.
+        BadRequest: A file is missing, can't be read, or has the wrong format; the error names the field.
     """
     before = _index(folder)
     kept: dict[str, dict[str, str]] = {}
     for field, name in named_files(request).items():
         source, copy = Path(name), before.get(field)
         if copy is not None and not source.exists() and _is_copy(folder, copy, name):
-            log(f"{source.name} is gone from {source.parent}; its copy in the job's folder is used")
+            log(f"{source.name} no longer exists in {source.parent}; its copy in the job's folder is used")
             kept[field] = copy
         else:
             kept[field] = _copied(folder, field, source)
@@ -48,7 +48,7 @@ def keep(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[s
 
 
 def _index(folder: Folder) -> dict[str, Any]:
-    """What was copied before: by field the "source", the "file" within the folder, and its "sha256"."""
+    """The files copied earlier: by field the "source" path, the "file" in the folder, and its "sha256"."""
     try:
         index = folder.read_json(layout.INPUT_INDEX)
     except (FileNotFoundError, ValueError):
@@ -57,7 +57,7 @@ def _index(folder: Folder) -> dict[str, Any]:
 
 
 def _is_copy(folder: Folder, entry: Any, source: str) -> bool:
-    """Whether an entry of the index is a whole copy of this source."""
+    """Whether an entry of the index is a complete copy of this source."""
     try:
         return entry["source"] == source and folder.digest(entry["file"]) == entry["sha256"]
     except (OSError, KeyError, TypeError, ValueError):
@@ -65,12 +65,12 @@ def _is_copy(folder: Folder, entry: Any, source: str) -> bool:
 
 
 def _copied(folder: Folder, field: str, source: Path) -> dict[str, str]:
-    """Copy a file, unless that was done; returns its entry in the index."""
+    """Copy a file unless it was already copied; returns its entry for the index."""
     digest = digest_of_file(field, source)
     plain = re.sub(r"[:\\]", "_", source.name)
     name = f"{layout.INPUTS}/{digest[:16]}/{plain}"
     if not folder.exists(name) or folder.digest(name) != digest:
         folder.write_with(name, lambda temporary: shutil.copyfile(source, temporary))
         if folder.digest(name) != digest:
-            raise BadRequest(field, f"must stay as it is while it is read; {source.name} changed")
+            raise BadRequest(field, f"must not change while it is read; {source.name} changed")
     return {"source": str(source), "file": name, "sha256": digest}

@@ -1,4 +1,4 @@
-"""What is in a job's folder, finished or not: levels, counts, sizes, seconds per stage."""
+"""A summary of a job's folder, finished or not: levels, counts, file sizes, seconds per stage."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dreamzoom.stages.base import layout
 
 
 def inspect(folder: Folder) -> dict[str, Any]:
-    """Look at a job.
+    """Summarise a job.
 
     Returns:
         "finished", "engine", "quality", "seed", "size", "zoom_factor"; "levels": per level its prompt, names of its
-        finished steps, points and splats (None before they are there), bytes; "refined": per group of levels of the
-        second pass "first", "last", "links", "before_db", "after_db"; "stages": seconds by stage; "seconds", "bytes" of
-        the whole.
+        finished steps, numbers of points and splats (None if not finished), bytes; "refined": per group of levels of
+        the second pass "first", "last", "links", "before_db", "after_db"; "stages": seconds by stage; "seconds" and
+        "bytes" of the whole job.
 
     Raises:
-        DreamzoomError: No job is there.
+        DreamzoomError: The folder contains no job.
     """
     request = read_request(folder)
     count = len(request.levels)
@@ -61,9 +61,9 @@ def inspect(folder: Folder) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The same as text for a terminal."""
+    """Format the result of `inspect` as text for a terminal."""
     width, height = found["size"]
-    state = "finished" if found["finished"] else "not finished: `dreamzoom resume` goes on with it"
+    state = "finished" if found["finished"] else "not finished: continue it with `dreamzoom resume`"
     lines = [
         f"{found['folder']}: {state}",
         f"engine {found['engine']}, quality {found['quality']}, seed {found['seed']}, {width}×{height}, "
@@ -99,7 +99,7 @@ def _counts(folder: Folder) -> dict[int, Mapping[str, object]]:
 
 
 def _refined(folder: Folder, count: int) -> list[dict[str, Any]]:
-    """What each group of levels gained from the second pass; that lies with the group's first level."""
+    """The gain in consistency of each group of levels in the second pass, read from the group's first level."""
     names = [layout.AGREEMENT.path(level) for level in range(count)]
     return [folder.read_json(name) for name in names if folder.exists(name)]
 

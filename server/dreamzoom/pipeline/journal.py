@@ -1,4 +1,4 @@
-"""The journal: one JSON line for everything that happened to a job, only ever appended to."""
+"""The journal: an append-only file with one JSON line per event of a job."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
         if path.stat().st_size and not folder.read(layout.JOURNAL).endswith(b"\n"):
-            self._file.write(b"\n")  # a line torn by a crash stays a line of its own, which `read` skips
+            self._file.write(b"\n")  # a line truncated by a crash stays on its own line, which `read` skips
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one event; durable on return."""
+        """Append one event; it is on disk when this returns."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"ts": now, "event": event} | fields, ensure_ascii=False)
         self._file.write(line.encode() + b"\n")
@@ -34,7 +34,7 @@ class Journal:
 
 
 def read(folder: Folder) -> list[dict[str, Any]]:
-    """Every whole event, oldest first; lines torn by a crash are left out."""
+    """All events, oldest first; lines truncated by a crash are skipped."""
     if not folder.exists(layout.JOURNAL):
         return []
     events = []

@@ -1,4 +1,4 @@
-"""The live picture: what a step has so far, reduced and written by a thread of its own; no step waits for it."""
+"""The live preview: a step's unfinished picture, downscaled and written by a separate thread without blocking steps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dreamzoom.stages.base import layout
 
 
 class LivePicture:
-    """Writes the newest picture that it was given; one that is overtaken while it waits is left out.
+    """Writes the newest picture; pictures that are replaced before they are written are dropped.
 
     Args:
-        folder: Of the job; the picture is `layout.LIVE_PREVIEW` in it.
-        written: Called by the thread after each picture, with the level that it was given with.
-        failed: Called by the thread when a picture can't be written, with the reason.
+        folder: The job's folder; the picture is written to `layout.LIVE_PREVIEW`.
+        written: Called by the thread with the picture's level after each picture.
+        failed: Called by the thread with the reason if a picture can't be written.
     """
 
     def __init__(self, folder: Folder, written: Callable[[int | None], None], failed: Callable[[str], None]):
@@ -30,7 +30,7 @@ class LivePicture:
         self._thread: threading.Thread | None = None
 
     def show(self, rgb: np.ndarray, level: int | None) -> None:
-        """Take a picture (H, W, 3) float32 sRGB in 0..1, which nobody changes any more; returns at once."""
+        """Queue a picture (H, W, 3) float32 sRGB in 0..1, which must not be modified afterwards. Returns at once."""
         with self._changed:
             self._waiting = rgb, level
             if self._thread is None:
@@ -44,7 +44,7 @@ class LivePicture:
             self._changed.wait_for(lambda: self._waiting is None and not self._busy)
 
     def close(self) -> None:
-        """Leave out what waits, end the thread and remove the picture."""
+        """Drop the queued picture, stop the thread and remove the file."""
         with self._changed:
             self._closed, self._waiting = True, None
             self._changed.notify_all()
@@ -62,7 +62,7 @@ class LivePicture:
             try:
                 self._folder.write(layout.LIVE_PREVIEW, encoded(rgb))
                 self._written(level)
-            except Exception as error:  # a full disk, or a listener that is gone: no reason to stop the step
+            except Exception as error:  # a full disk or a closed connection must not stop the step
                 self._failed(f"the live picture could not be shown: {error}")
             finally:
                 with self._changed:
@@ -71,7 +71,7 @@ class LivePicture:
 
 
 def encoded(rgb: np.ndarray) -> bytes:
-    """A picture as PNG, its longer side at most `PREVIEW_SIDE` pixels, reduced by area."""
+    """Encode a picture as PNG, box-filtered so that its longer side is at most `PREVIEW_SIDE` pixels."""
     from PIL import Image
 
     from core.colour import to_bytes

@@ -1,4 +1,4 @@
-"""The records of finished steps: what each wrote, so that a later run knows that it is done."""
+"""Records of finished steps and the files they wrote, so that a later run can skip them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dreamzoom.stages.base import layout
 
 
 def is_done(folder: Folder, step: Step) -> bool:
-    """Whether a step was finished and its outputs still have the recorded size and hash."""
+    """Whether a step was finished and its outputs still have the recorded sizes and hashes."""
     try:
         outputs = folder.read_json(layout.record(step.digest))["outputs"]
         return all(
@@ -21,11 +21,11 @@ def is_done(folder: Folder, step: Step) -> bool:
             for name, entry in outputs.items()
         )
     except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
-        return False  # a record that can't be read is no record: the step runs again and writes it anew
+        return False  # missing or unreadable record: the step runs again and replaces it
 
 
 def write_record(folder: Folder, step: Step, seconds: float) -> None:
-    """Record that a step was finished with the outputs that are there now."""
+    """Record that a step is finished, with the current sizes and hashes of its outputs."""
     outputs = {file.name: {"bytes": folder.size(file.name), "sha256": folder.digest(file.name)} for file in step.files}
     record = {"step": step.name, "stage": step.stage.shown_as, "level": step.level, "version": step.stage.version}
     record |= {"digest": step.digest, "outputs": outputs, "seconds": round(seconds, 3), "finished": time.time()}
@@ -33,7 +33,7 @@ def write_record(folder: Folder, step: Step, seconds: float) -> None:
 
 
 def records(folder: Folder) -> list[dict[str, Any]]:
-    """The records of finished steps, in the order of their finishing; what is no record is left out."""
+    """The records of finished steps, ordered by the time they finished; invalid records are skipped."""
     found = []
     for path in folder.path(layout.RECORDS).glob("*.json"):
         with contextlib.suppress(ValueError):
@@ -44,7 +44,7 @@ def records(folder: Folder) -> list[dict[str, Any]]:
 
 
 def forget(folder: Folder, step: Step, known: Sequence[dict[str, Any]]) -> None:
-    """Remove those of the records whose outputs this step has just overwritten."""
+    """Remove the records whose outputs this step has just overwritten."""
     for record in known:
         if record["step"] == step.name and record["digest"] != step.digest:
             folder.remove(layout.record(record["digest"]))

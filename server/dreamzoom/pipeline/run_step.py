@@ -1,4 +1,4 @@
-"""One step of a job, by name, in a process of its own: how a job is divided over machines that share its folder."""
+"""Run a single step of a job by name, in a separate process or on another machine that shares the job's folder."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dreamzoom.request.schema import Request
 
 
 def prepare(request: Request, folder: Folder, sink: Sink | None = None) -> list[str]:
-    """Begin a job without running anything; returns the names of its steps, in an order in which they can run.
+    """Create a job without running it. Returns the names of its steps, in an order in which they can run.
 
     Raises:
-        DreamzoomError, BadRequest, EngineUnavailable: As `generate.generate`.
+        DreamzoomError, BadRequest, EngineUnavailable: As in `generate.generate`.
     """
     with begin(request, folder, sink or Sink()) as steps:
         return [step.name for step in steps]
@@ -33,21 +33,22 @@ def run_step(
     *,
     force: bool = False,
 ) -> bool:
-    """Run one step of a job that was begun; others have to be done before it.
+    """Run one step of an existing job. The steps whose files it reads must be done.
 
     Args:
-        folder: The job's.
-        name: The step's, "levels/002/dream".
-        sink, cancel: As for a whole job.
-        force: Whether it runs even if it is done.
+        folder: The job's folder.
+        name: The step's name, for example "levels/002/dream".
+        sink, cancel: As in `generate.generate`.
+        force: Whether the step runs even if it is already done.
 
     Returns:
-        Whether it ran: False if it was done already.
+        Whether the step ran; False if it was already done.
 
     Raises:
         BadRequest: The job has no such step.
-        DreamzoomError: No job is there, or a step that must run first is not done.
-        EngineUnavailable, Cancelled: As their names say.
+        DreamzoomError: The folder contains no job, or a step that must run first is not done.
+        EngineUnavailable: The job's engine can't run on this machine.
+        Cancelled: `cancel` was set.
     """
     sink = sink or Sink()
     with begin(read_request(folder), folder, sink) as steps:
@@ -57,7 +58,7 @@ def run_step(
         for other in steps:
             if other.name in step.needs and not is_done(folder, other):
                 raise DreamzoomError(
-                    f"{name} reads what {other.name} writes, and that is not done", f"run {other.name} first"
+                    f"{name} needs the results of {other.name}, which is not done", f"run {other.name} first"
                 )
         run([step], folder, sink, cancel, again=force)
     return True
@@ -67,11 +68,11 @@ def _named(steps: Sequence[Step], name: str) -> Step:
     for step in steps:
         if step.name == name:
             return step
-    raise BadRequest("step", f"must be one of {', '.join(_shown(steps))}; got {name[:100]!r}")
+    raise BadRequest("step", f"must be one of {', '.join(_abbreviated(steps))}; got {name[:100]!r}")
 
 
-def _shown(steps: Sequence[Step]) -> list[str]:
-    """The names of the steps, those of all levels together: "levels/000…005/dream"."""
+def _abbreviated(steps: Sequence[Step]) -> list[str]:
+    """The names of the steps, abbreviated by joining the levels: "levels/000…005/dream"."""
     levels: dict[str, list[int]] = {}
     for step in steps:
         if step.level is not None:

@@ -1,4 +1,4 @@
-"""Runs the steps of a job: leaves out what is done, records what it does, tells progress, notices a cancel."""
+"""Runs the steps of a job: skips finished steps, records new ones, reports progress and checks for cancellation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROGRESS_INTERVAL = 0.1  # seconds
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did: names of steps that ran and that were found done, and the seconds it took."""
+    """The result of a run: the names of the steps that ran, of those that were already done, and the total seconds."""
 
     ran: tuple[str, ...]
     skipped: tuple[str, ...]
@@ -43,21 +43,21 @@ def run(
     executor: Executor | None = None,
     again: bool = False,
 ) -> Summary:
-    """Run, in order, the steps that are not done yet. The caller holds the folder's lock.
+    """Run the steps that are not done yet, in order. The caller holds the folder's lock.
 
-    A step is done when the record of its digest is there and its outputs still are what the record says.
+    A step is done if there is a record of its digest and its outputs have the recorded sizes and hashes.
 
     Args:
         steps: In an order in which they can run.
-        folder: The job's.
+        folder: The job's folder.
         sink: Receives progress, log lines and artifacts.
-        cancel: Set it to stop.
-        executor: Does the steps' work; in this process where None.
-        again: Whether steps that are done run too.
+        cancel: Set it to cancel the run.
+        executor: Runs the steps' work; None to run it in this process.
+        again: Whether finished steps run again.
 
     Raises:
-        Cancelled: `cancel` was set. Finished steps stay finished.
-        Exception: Whatever a step raised; it is in the journal too.
+        Cancelled: `cancel` was set. Finished steps are kept.
+        Exception: Any exception of a step; it is also written to the journal.
     """
     sink, cancel, executor = sink or Sink(), cancel or threading.Event(), executor or InProcess()
     folder.sweep()
@@ -85,7 +85,7 @@ def run(
 
 @contextlib.contextmanager
 def _live_preview(folder: Folder, sink: Sink):
-    """The live picture of a run; it is taken away at the end."""
+    """The live preview of a run; its file is removed at the end."""
     live = LivePicture(
         folder,
         lambda level: sink.artifact("preview", level, layout.LIVE_PREVIEW),
@@ -94,7 +94,7 @@ def _live_preview(folder: Folder, sink: Sink):
     try:
         yield live
     finally:
-        with contextlib.suppress(PermissionError):  # on Windows, while someone looks at it
+        with contextlib.suppress(PermissionError):  # on Windows, while another program has the file open
             live.close()
 
 
@@ -130,20 +130,20 @@ def _show(step: Step, sink: Sink) -> None:
 
 
 class _StepReport(Report):
-    """What one step tells, put into the terms of the whole job."""
+    """Converts the reports of one step to the progress of the whole job."""
 
     def __init__(self, step: Step, eta: Eta, sink: Sink, cancel: threading.Event, live: LivePicture):
         self._step, self._eta, self._sink, self._cancel, self._live = step, eta, sink, cancel, live
         self._message = ""
-        self._told = self._shown = -1e9
+        self._last_progress = self._last_preview = -1e9
 
     def progress(self, fraction: float, message: str = "") -> None:
         self.check()
         self._eta.at(self._step, fraction)
         now = time.monotonic()
-        if now - self._told < PROGRESS_INTERVAL:
+        if now - self._last_progress < PROGRESS_INTERVAL:
             return
-        self._told = now
+        self._last_progress = now
         self._message = message or self._message
         eta = self._eta
         self._sink.progress(
@@ -159,7 +159,7 @@ class _StepReport(Report):
 
     def preview(self, rgb: np.ndarray) -> None:
         now = time.monotonic()
-        if now - self._shown < PREVIEW_INTERVAL:
+        if now - self._last_preview < PREVIEW_INTERVAL:
             return
-        self._shown = now
+        self._last_preview = now
         self._live.show(rgb, self._step.level)

@@ -1,4 +1,4 @@
-"""The steps of a job: which stage runs for which level, in which order, what each reads, and its digest."""
+"""The steps of a job: their stages and levels, their order, the files they read and write, and their digests."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from dreamzoom.stages.base.stage import Read, Scope, Stage, Write
 
 @dataclass(frozen=True)
 class File:
-    """One file of the job: an entry, of a level or of the job (None)."""
+    """One file of the job: an entry of a level, or of the whole job (level None)."""
 
     entry: Entry
     level: int | None
 
     @property
     def name(self) -> str:
-        """Relative to the job's folder."""
+        """The path relative to the job's folder."""
         return self.entry.path(self.level)
 
 
@@ -36,8 +36,8 @@ class Source:
     """A file that a step reads.
 
     Attributes:
-        key: The level under which the stage looks it up; in a loop it may lie beyond the ends. None for its own.
-        file: The version that it gets.
+        key: The level by which the stage looks it up; in a loop it may run past the ends. None for the step's own.
+        file: The version of the entry that the step reads.
         writer: The name of the step that writes it.
     """
 
@@ -48,18 +48,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Step:
-    """A stage, for certain levels of a job.
+    """A stage applied to certain levels of a job.
 
     Attributes:
-        name: Unique in the job and readable, "levels/002/dream".
-        stage: What is done.
-        scope: For which levels.
-        parameters: What the stage derived from the request.
-        sources: The files behind each name in the stage's `reads`; empty for the engine.
-        outputs: The files behind each name in its `writes`.
-        digest: Of everything that the step depends on, SHA-256 in hex.
+        name: Unique in the job, for example "levels/002/dream".
+        stage: The stage.
+        scope: The levels.
+        parameters: The stage's parameters for these levels.
+        sources: The files for each name in the stage's `reads`; empty for the engine.
+        outputs: The files for each name in the stage's `writes`.
+        digest: SHA-256 in hex of everything that the step depends on.
         weight: Its expected share of the job's time.
-        engine: The job's.
+        engine: The job's engine; None if the stage does not read it.
     """
 
     name: str
@@ -74,12 +74,12 @@ class Step:
 
     @property
     def level(self) -> int | None:
-        """The only level that it is for."""
+        """The step's level; None for a group of levels or the whole job."""
         return self.scope.level
 
     @property
     def files(self) -> list[File]:
-        """Everything that it writes."""
+        """All files that the step writes."""
         return [file for written in self.outputs.values() for file in written]
 
     @property
@@ -92,12 +92,12 @@ def build(request: Request, engine: Engine, inputs: Mapping[str, Input] | None =
     """All steps of a job, in an order in which they can run.
 
     Args:
-        request: What to dream along which path.
-        engine: What imagines.
-        inputs: The files that the request names, by field; where the artist has them, if None.
+        request: The request.
+        engine: The engine.
+        inputs: The files that the request names, by field; if None, they are read from their original paths.
 
     Raises:
-        BadRequest: A file that the request names can't be read, or it asks for what the engine can't do.
+        BadRequest: A file that the request names can't be read, or the engine does not support an option.
     """
     return bind(all_stages(), make_context(request, engine, inputs))
 
@@ -108,12 +108,12 @@ def digests(steps: Sequence[Step]) -> dict[str, str]:
 
 
 def bind(stages: Sequence[Stage[Any]], context: Context) -> list[Step]:
-    """The steps of these stages for a job.
+    """The steps of these stages for a job, in an order in which they can run.
 
     Raises:
-        ValueError: Two steps have one name, or write one file; nobody writes what one reads; steps wait for each other;
-            or a parameter is a NaN.
-        TypeError: A parameter is of a kind that has no digest.
+        ValueError: Two steps have the same name or write the same file; a step reads a file that no step writes; steps
+            depend on each other in a cycle; or a parameter is a NaN.
+        TypeError: A parameter has a type without a digest.
     """
     drafts = _drafts(stages, context)
     writers = _writers(drafts)
@@ -127,7 +127,12 @@ def bind(stages: Sequence[Stage[Any]], context: Context) -> list[Step]:
 
 @dataclass(frozen=True)
 class _Draft:
-    """A step before it is known what it reads: its stage, that one's place in the list, and the pass that it is of."""
+    """A step whose sources are not determined yet.
+
+    Attributes:
+        place: Index of the stage in the list of stages.
+        pass_: Consecutive stages that run level by level form one pass; every other stage is a pass of its own.
+    """
 
     name: str
     stage: Stage[Any]
@@ -138,7 +143,7 @@ class _Draft:
 
 
 _Writers = Mapping[tuple[str, int | None], Sequence[tuple[int, File, str]]]
-"""By the name of an entry and the level: place of the stage, the file, and the step, in the order of the stages."""
+"""By entry name and level: (index of the stage, file, name of the step), in the order of the stages."""
 
 
 def _drafts(stages: Sequence[Stage[Any]], context: Context) -> list[_Draft]:
@@ -191,7 +196,7 @@ def _writers(drafts: Sequence[_Draft]) -> _Writers:
 
 
 def _sources(draft: _Draft, drafts: Sequence[_Draft], writers: _Writers, context: Context) -> dict[str, list[Source]]:
-    """What a step reads, by the names of its stage."""
+    """The files that a step reads, by the names in its stage's `reads`."""
     found: dict[str, list[Source]] = {}
     for name, read in draft.stage.reads.items():
         if read.kind == "exports":
@@ -216,7 +221,7 @@ def _keys(read: Read, scope: Scope, context: Context) -> Iterable[int | None]:
 
 
 def _source(draft: _Draft, read: Read, key: int | None, writers: _Writers, context: Context) -> Source | None:
-    """The last version that a stage before this one writes; of what only later stages write, the first."""
+    """The last version written by a stage before this one; if there is none, the first version of a later stage."""
     entry = read.entry
     assert entry is not None
     level = draft.scope.first if key is None else key % context.path.levels
@@ -231,7 +236,7 @@ def _source(draft: _Draft, read: Read, key: int | None, writers: _Writers, conte
 
 
 def _ordered(drafts: Sequence[_Draft], sources: Sequence[Mapping[str, Sequence[Source]]]) -> list[int]:
-    """The drafts' indices in an order in which they can run: pass by pass, there level by level, there by stage."""
+    """The drafts' indices in an order in which they can run: sorted by pass, then level, then stage."""
     index_of = {draft.name: index for index, draft in enumerate(drafts)}
     waits = [{index_of[one.writer] for read in found.values() for one in read} for found in sources]
     followers: list[list[int]] = [[] for _ in drafts]
@@ -252,12 +257,12 @@ def _ordered(drafts: Sequence[_Draft], sources: Sequence[Mapping[str, Sequence[S
                 heapq.heappush(ready, (keys[other], other))
     if len(order) < len(drafts):
         stuck = [draft.name for index, draft in enumerate(drafts) if index not in set(order)]
-        raise ValueError(f"these steps wait for each other: {', '.join(stuck)}")
+        raise ValueError(f"these steps depend on each other in a cycle: {', '.join(stuck)}")
     return order
 
 
 def _in_order(draft: _Draft, sources: Mapping[str, Sequence[Source]], order: list[str]) -> dict[str, Sequence[Source]]:
-    """The same, with all exported files in the order of the steps."""
+    """The sources with the exported files sorted in the order of the steps."""
     return {
         name: sorted(found, key=lambda one: order.index(one.writer)) if read.kind == "exports" else found
         for (name, found), read in zip(sources.items(), draft.stage.reads.values())

@@ -1,1 +1,1 @@
-"""What a finished job looks like: its flight, its quality, and the film of a zoom without 3D."""
+"""Rendering and evaluation of finished jobs, and films of a zoom without 3D."""

@@ -1,8 +1,8 @@
-"""Measures of a zoom's frames that need no judge: do they show one place, how sharp they are, how evenly they move.
+"""Objective measures of a zoom's frames: consistency across scales, sharpness, and evenness of motion.
 
-A frame at zoom u is carried into a coarser one by the true depth and camera: every pixel of the coarser one is compared
-with the mean of the finer frame's pixels in it. A dissolve between contents scores 6 to 14 dB, a zoom more than
-24.
+A frame at zoom u is warped into a coarser one by the true depth and cameras: each pixel of the coarser frame is
+compared with the mean of the finer frame's pixels inside it. A cross-dissolve between different contents scores 6 to
+14 dB, a consistent zoom more than 24 dB.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from scipy.ndimage import gaussian_filter
 from dreamzoom.sampling.depth_warp import Seen, Warp, make_warp
 
 LOW_PASS = 0.5
-"""σ in pixels of the coarser frame of the Gaussian that both are low-passed by: past it resampling alone differs."""
+"""σ, in pixels of the coarser frame, of the low-pass on both frames; higher frequencies differ by resampling alone."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture (H, W, 3) sRGB and the true view of it; all views that are compared have a common frame."""
+    """A picture (H, W, 3) sRGB with its true camera and depth; all views that are compared are in the same frame."""
 
     rgb: np.ndarray
     seen: Seen
@@ -35,17 +35,17 @@ def psnr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
 
 
 def carry(finer: Seen, coarser: Seen) -> Warp:
-    """How a finer frame's pixels fall into a coarser one's."""
+    """The warp from a finer frame's pixels to a coarser one's."""
     return make_warp(finer, coarser)
 
 
 def carried(finer: np.ndarray, coarser: np.ndarray, warp: Warp, sigma: float = LOW_PASS) -> float:
-    """PSNR in dB of two sRGB pictures (H, W, 3) at the coarser one's pixels, where both see the surface.
+    """PSNR in dB of two sRGB pictures (H, W, 3) at the coarser one's pixels, where both show the surface.
 
     Args:
         finer, coarser: The pictures.
-        warp: From the finer to the coarser.
-        sigma: Of the low pass, in pixels of the coarser one.
+        warp: From the finer to the coarser picture.
+        sigma: σ of the low-pass, in pixels of the coarser picture.
     """
     height, width = coarser.shape[:2]
     moved = warp(torch.from_numpy(np.ascontiguousarray(finer.transpose(2, 0, 1), np.float32)))
@@ -55,18 +55,20 @@ def carried(finer: np.ndarray, coarser: np.ndarray, warp: Warp, sigma: float = L
 
 
 def change(finer: np.ndarray, coarser: np.ndarray, warp: Warp) -> float:
-    """Root mean square of the change between two frames, motion compensated; sRGB units."""
+    """Root mean square of the motion-compensated change between two frames, in sRGB units."""
     return 10 ** (-carried(finer, coarser, warp) / 20)
 
 
 def low_passed(rgb: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
-    """A picture (H, W, 3) low-passed by a Gaussian over the pixels of a mask (H, W) alone."""
+    """Low-pass a picture (H, W, 3) with a Gaussian, normalised over the pixels of a mask (H, W)."""
     weights = gaussian_filter(mask.astype(np.float64), sigma)
     total = gaussian_filter(np.where(mask[..., None], rgb, 0).astype(np.float64), (sigma, sigma, 0))
     return total / np.maximum(weights, 1e-6)[..., None]
 
 
 def high_band(rgb: np.ndarray) -> float:
-    """Energy of about the finest octave of a picture (H, W, 3): the mean square of what a Gaussian of σ = 1 takes."""
+    """Energy of roughly the finest octave of a picture (H, W, 3): mean square of its difference to a Gaussian blur with
+    σ = 1 pixel.
+    """
     grey = np.asarray(rgb, np.float64).mean(-1)
     return float(np.square(grey - gaussian_filter(grey, 1.0)).mean())

@@ -1,5 +1,5 @@
-"""Quality of a finished job against the procedural engine's truth: pictures on the flight, whether they show one place,
-and depth of each level.
+"""Evaluates a finished job against the procedural engine's ground truth: frames of the flight, their consistency, and
+the depth of each level.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ LONG_SIDE = 320
 
 
 class TrueFlight:
-    """The true frames of a path, made once each.
+    """The ground-truth frames of a path, each rendered once and cached.
 
     Args:
-        engine: One that knows the truth.
-        path: The flight.
-        size: Width and height of the frames; the path's cameras' where None.
+        engine: An engine with ground truth.
+        path: The flight's path.
+        size: Width and height of the frames; None for those of the path's cameras.
     """
 
     def __init__(self, engine, path: ZoomPath, size: tuple[int, int] | None = None):
@@ -41,7 +41,7 @@ class TrueFlight:
         return camera.resized(*self.size) if self.size else camera
 
     def at(self, zoom: float) -> Frame:
-        """The true frame at a zoom, its view in the frame of level 0."""
+        """The true frame at a zoom; its camera is in the frame of level 0."""
         zoom = round(zoom, 6)
         if zoom not in self.frames:
             rgb, depth = self.engine.truth(self.path, zoom, self.camera(zoom))
@@ -51,27 +51,27 @@ class TrueFlight:
         return self.frames[zoom]
 
     def warp(self, finer: float, coarser: float) -> Warp:
-        """How the frame at one zoom falls into that at another."""
+        """The warp from the frame at a finer zoom to that at a coarser zoom."""
         return carry(self.at(finer).seen, self.at(coarser).seen)
 
 
 def evaluate(root: Path, report: Report) -> dict[str, Any]:
-    """Measure a finished job.
+    """Evaluate a finished job.
 
     Args:
-        root: The job folder.
-        report: Progress.
+        root: The job's folder.
+        report: Receives progress and raises `Cancelled`.
 
     Returns:
-        "flight": per quarter level the zoom, the PSNR of the splats' picture against the truth, the PSNR of the frame
-        half a level on carried into this one by true depth and camera ("carried"; None at the end), and the share of
-        pixels that are holes; "levels": per level the median and 95th percentile of the relative error of the anchor
-        view's depth, and the relative error at the focus; and the summary "psnr_mean", "psnr_min", "carried_mean",
-        "carried_min" (None for one level), "hole_share_max", "depth_error_median".
+        "flight": per quarter level the zoom, the PSNR of the rendered splats against the ground truth, the PSNR of the
+        frame half a level later warped into this one by true depth and camera ("carried"; None at the end), and the
+        share of pixels that are holes. "levels": per level the median and 95th percentile of the relative error of the
+        anchor view's depth, and the relative error at the focus. Summary: "psnr_mean", "psnr_min", "carried_mean",
+        "carried_min" (None for a single level), "hole_share_max", "depth_error_median".
 
     Raises:
-        EngineUnavailable: The job's engine knows no truth.
-        DreamzoomError: No finished job is there.
+        EngineUnavailable: The job's engine has no ground truth.
+        DreamzoomError: The folder contains no finished job.
     """
     flight = open_flight(root)
     truth = TrueFlight(truthful(flight.request), flight.path, _size(flight.request.width, flight.request.height))
@@ -106,7 +106,7 @@ def evaluate(root: Path, report: Report) -> dict[str, Any]:
 
 
 def quarters(path: ZoomPath) -> list[float]:
-    """Zooms to look at: four a level, over what the path covers."""
+    """The zooms that are evaluated: four per level, within the range of the path."""
     keyed = [key.zoom for key in path.keys]
     low, high = max(min(keyed), 0.0), min(max(keyed), path.levels - 1.0)
     return [float(zoom) for zoom in np.arange(low, high + 1e-6, 1 / MOMENTS_PER_LEVEL)]
@@ -134,14 +134,14 @@ def _level(folder: Folder, engine, level: int) -> dict[str, float]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The same for people."""
+    """Format the result of `evaluate` as text."""
     lines = [
-        f"flight against the truth: {found['psnr_mean']:.1f} dB on average, {found['psnr_min']:.1f} dB at worst; "
-        f"holes at most {found['hole_share_max']:.2%}",
-        f"frames half a level apart, carried into each other: {_db(found['carried_mean'])} dB on average, "
-        f"{_db(found['carried_min'])} dB at worst",
+        f"PSNR of the flight against ground truth: mean {found['psnr_mean']:.1f} dB, "
+        f"minimum {found['psnr_min']:.1f} dB; holes at most {found['hole_share_max']:.2%}",
+        f"PSNR of frames half a level apart, warped into each other: mean {_db(found['carried_mean'])} dB, "
+        f"minimum {_db(found['carried_min'])} dB",
         "",
-        "  zoom   PSNR carried   holes",
+        "  zoom   PSNR  warped   holes",
     ]
     lines += [
         f"{row['zoom']:6.2f} {row['psnr']:6.1f} {_db(row['carried']):>7} {row['hole_share']:7.2%}"

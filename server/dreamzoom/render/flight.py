@@ -1,4 +1,4 @@
-"""The flight along a job's path: by the server's own rasteriser, and the procedural engine's truth beside it."""
+"""Renders the flight along a job's path with the server's rasteriser, and the procedural engine's ground truth."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from dreamzoom.splats.rasterize import Raster, rasterize
 from dreamzoom.stages.base import files
 
 WINDOW = 3
-"""Levels more than this far above the current zoom are outside the picture or behind finer ones."""
+"""Levels coarser than the current zoom by more than this are outside the picture or hidden by finer ones."""
 
 
 @dataclass
 class Flight:
-    """A finished job, ready to be looked at from anywhere along its path."""
+    """A finished job that can be rendered from any point of its path."""
 
     request: schema.Request
     path: ZoomPath
@@ -40,11 +40,11 @@ class Flight:
         return range(self.path.keys[0].frame, self.path.keys[-1].frame + 1)
 
     def view(self, key: Key, camera: Camera | None = None) -> Raster:
-        """The picture at a moment of the path, by the server's rasteriser.
+        """Render the picture at a key of the path.
 
         Args:
             key: Zoom and camera in the gauge.
-            camera: Another camera in the gauge, to be used instead of the key's.
+            camera: Another camera in the gauge, used instead of the key's.
         """
         parts, shares = [], []
         for level in self._shown(key.zoom):
@@ -59,7 +59,7 @@ class Flight:
         return rasterize(joined(parts), camera or key.camera, opacity_scale=np.concatenate(shares))
 
     def _shown(self, zoom: float) -> range:
-        """The levels that may be in the picture; in a loop, each at most once."""
+        """The levels that may be visible at a zoom; in a loop, each at most once."""
         top = math.ceil(zoom + 1 - fading.OPENS_FROM)
         if self.path.loop:
             return range(top - min(WINDOW + 2, self.path.levels), top)
@@ -71,7 +71,7 @@ def open_flight(root: Path) -> Flight:
     """Load a finished job.
 
     Raises:
-        DreamzoomError: There is no finished job in the folder, or its result was damaged.
+        DreamzoomError: The folder contains no finished job, or its result is damaged.
     """
     folder = Folder(root)
     request, result = read_request(folder), read_result(folder)
@@ -80,7 +80,7 @@ def open_flight(root: Path) -> Flight:
 
 
 def render(root: Path, out: Path, frames: Iterable[int] | None, size: tuple[int, int] | None, report: Report) -> int:
-    """Write the job's flight as frame_00001.png, ...; returns the count of pictures."""
+    """Write the job's flight as frame_00001.png, ...; returns the number of pictures."""
     flight = open_flight(root)
     chosen = _chosen(flight.frames(), frames)
     target = Folder(out)
@@ -93,10 +93,10 @@ def render(root: Path, out: Path, frames: Iterable[int] | None, size: tuple[int,
 
 
 def reference(request: schema.Request, out: Path, frames: Iterable[int] | None, report: Report) -> int:
-    """Write the procedural engine's true pictures (PNG) and z-depths (npz, gauge units) on the path; returns the count.
+    """Write the ground-truth pictures (PNG) and z-depths (npz, gauge units) on the path; returns their number.
 
     Raises:
-        EngineUnavailable: The request's engine knows no truth.
+        EngineUnavailable: The request's engine has no ground truth.
     """
     engine = truthful(request)
     path = request.path()
@@ -112,21 +112,19 @@ def reference(request: schema.Request, out: Path, frames: Iterable[int] | None, 
 
 
 def truthful(request: schema.Request):
-    """The request's engine, if it knows the truth. Raises EngineUnavailable."""
+    """The request's engine, if it has ground truth. Raises EngineUnavailable otherwise."""
     engine = registry.make(request)
     if not hasattr(engine, "truth"):
         raise EngineUnavailable(
-            f"the engine {engine.name} knows no true pictures", "only the procedural engine does: use it in the request"
+            f"the engine {engine.name} has no ground truth", "use the procedural engine in the request"
         )
     return engine
 
 
 def _chosen(available: range, wanted: Iterable[int] | None) -> list[int]:
-    """The frames to make. Raises BadRequest for one outside the path."""
+    """The frames to render. Raises BadRequest for a frame outside the path."""
     chosen = list(available if wanted is None else wanted)
     for frame in chosen:
         if frame not in available:
-            raise BadRequest(
-                "frames", f"must lie within {available[0]}-{available[-1]}, the path's frames, got {frame}"
-            )
+            raise BadRequest("frames", f"must be within {available[0]}-{available[-1]}, the path's frames, got {frame}")
     return chosen

@@ -1,4 +1,4 @@
-"""The zoom without 3D: the level pictures, and a film that flies through them at constant speed."""
+"""Zoom stacks: the pictures of all levels without 3D, and a film that zooms through them at constant speed."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ MOST_OVERSCAN = 1.5
 
 
 def zoomstack(request: Request, out: Path, report: Report) -> None:
-    """Write `levels/000.png` ..., `zoom.mp4` and `zoomstack.json` (factor, sizes, whether it loops, and a picture,
-    prompt and centre a level).
+    """Write `levels/000.png` ..., `zoom.mp4` and `zoomstack.json` (factor, sizes, whether it loops, and per level its
+    picture, prompt and centre).
 
-    The pictures are wider than the request by √p (1.5 at most), so that the film never magnifies a picture by more
-    than √p.
+    The pictures are wider than requested by a factor of √p (at most 1.5), so that the film never magnifies a picture by
+    more than √p.
 
     Raises:
-        BadRequest: A picture of a level can't be read.
+        BadRequest: A level's picture can't be read.
         EngineUnavailable: See `registry.make`.
-        Cancelled: The artist stopped it.
+        Cancelled: The user cancelled it.
     """
     path, engine = request.path(), registry.make(request)
     wide = min(math.sqrt(request.zoom_factor), MOST_OVERSCAN)
@@ -67,12 +67,12 @@ def zoomstack(request: Request, out: Path, report: Report) -> None:
 
 
 def child_centres(path: ZoomPath, views: Sequence[View]) -> list[tuple[float, float]]:
-    """Where the middle of each next level's picture lies in each level's, (x, y) in pixels, for a flat scene at the
+    """The pixel (x, y) of each level's picture that shows the middle of the next level's, for a flat scene at the
     focus.
 
     Args:
-        path: Gives the focuses. In a loop the first level comes again after the last.
-        views: The anchor views, one a level, all of one size.
+        path: Provides the focuses. In a loop the first level follows the last.
+        views: The anchor views, one per level, all of the same size.
     """
     centres = []
     for k, (view, after) in enumerate(zip(views, [*views[1:], views[0]] if path.loop else views[1:])):
@@ -84,7 +84,7 @@ def child_centres(path: ZoomPath, views: Sequence[View]) -> list[tuple[float, fl
 
 
 def _pictures(engine: Engine, request: Request, views, centres, size, report: Report):
-    """All levels' pictures in order: sampled jointly where the engine can, else painted one on the other."""
+    """Yield the levels' pictures in order: sampled jointly if the engine supports it, else painted one by one."""
     photos = {
         k: _placed(read_picture(Path(level.image), (request.width, request.height), report.log), size)
         for k, level in enumerate(request.levels)
@@ -107,7 +107,7 @@ def _pictures(engine: Engine, request: Request, views, centres, size, report: Re
 
 
 def _placed(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A camera's picture in the middle of the wider one, NaN around."""
+    """Place a picture (h, w, 3) in the middle of a wider one, with NaN around it."""
     wide = np.full((*size, 3), np.nan, np.float32)
     top, left = (size[0] - photo.shape[0]) // 2, (size[1] - photo.shape[1]) // 2
     wide[top : top + photo.shape[0], left : left + photo.shape[1]] = photo
@@ -115,8 +115,8 @@ def _placed(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _painted(engine: Engine, request: Request, views, centres, seeds, photos, report: Report):
-    """For engines without a denoiser: each level painted over the enlarged middle of the one before, then made to
-    agree.
+    """For engines without a denoiser: paint each level over the enlarged middle of the one before, then make all
+    pictures consistent.
     """
     before: torch.Tensor | None = None
     for k, (view, level) in enumerate(zip(views, request.levels)):
@@ -134,14 +134,14 @@ def _painted(engine: Engine, request: Request, views, centres, seeds, photos, re
 
 
 class Film:
-    """Renders any moment of the zoom from the level pictures.
+    """Renders frames of the zoom from the level pictures.
 
     Args:
-        paths: The pictures, all of one size, at least as large as the film.
-        centres: centres[k] is the pixel of level k where the middle of level k+1 lies.
-        factor: p.
+        paths: The pictures, all of the same size, at least as large as the film.
+        centres: centres[k] is the pixel (x, y) of level k that shows the middle of level k+1.
+        factor: The zoom factor p.
         size: (H, W) of the film; even.
-        loop: After the last level comes the first again; then there is one centre a level.
+        loop: Whether the first level follows the last; then there is one centre per level.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Film:
         return float(len(self.paths) if self.loop else len(self.paths) - 1)
 
     def frame(self, zoom: float) -> np.ndarray:
-        """(H, W, 3) uint8 at `zoom`; equal steps of zoom are equal ratios of scale."""
+        """The frame (H, W, 3) uint8 at `zoom`; equal steps of zoom give equal ratios of scale."""
         base = math.floor(zoom + 0.5)
         base = base if self.loop else min(base, len(self.paths) - 1)
         canvas = np.zeros((*self.size, 3), np.float32)
@@ -178,7 +178,7 @@ class Film:
         return to_bytes(canvas / 255)
 
     def _lay(self, canvas: np.ndarray, level: int, zoom: float, share: float) -> None:
-        """Draw a level's picture at its place and size, its border feathered into what lies below."""
+        """Draw a level's picture on the canvas (H, W, 3), scaled and with a feathered border."""
         scale = self.factor ** (zoom - level)
         image = self._image(level)
         middle = np.array([self.size[1] / 2, self.size[0] / 2])
@@ -195,8 +195,8 @@ class Film:
         place += weight[..., None].astype(np.float32) * (patch - place)
 
     def _shift(self, zoom: float, level: int) -> np.ndarray:
-        """Where the middle of the film lies from the middle of the level's picture, in its pixels:
-        `path.ZoomPath.gauge`.
+        """Offset (x, y) from the middle of the level's picture to the middle of the film, in the picture's pixels; as
+        in `ZoomPath.gauge`.
         """
         base = math.floor(zoom) if self.loop else min(max(math.floor(zoom), 0), len(self.paths) - 1)
         part, p = zoom - base, self.factor
@@ -213,12 +213,12 @@ class Film:
         return self.shifts[level] if 0 <= level < len(self.shifts) else np.zeros(2)
 
     def frames(self, per_level: int = FRAMES_PER_LEVEL) -> Iterator[np.ndarray]:
-        """All frames, the first and the last included."""
+        """Yield all frames, including the first and the last."""
         for index in range(round(self.last * per_level) + 1):
             yield self.frame(index / per_level)
 
     def write(self, target: Path, report: Report, per_level: int = FRAMES_PER_LEVEL, fps: int = FPS) -> None:
-        """The film as H.264 with BT.709 colours; an odd size loses its last row or column."""
+        """Write the film as H.264 with BT.709 colours; of odd sizes the last row or column is dropped."""
         total = round(self.last * per_level) + 1
         height, width = (side // 2 * 2 for side in self.size)
         with av.open(str(target), "w", options={"movflags": "+faststart"}) as container:
@@ -245,8 +245,8 @@ def _smooth(t: float) -> float:
 
 
 def _feather(first: int, last: int, size: int) -> np.ndarray:
-    """Weights of pixels first..last of a side: 1, falling to 0 over a sixteenth where the picture ends inside the
-    film.
+    """Weights of pixels first..last along one side: 1, falling to 0 over a sixteenth of the size at borders that lie
+    inside the film.
     """
     position, width = np.arange(first, last) + 0.5, max((last - first) / 16, 1)
     weight = np.ones(last - first)

@@ -1,1 +1,1 @@
-"""What a job is asked to do: the request and the files that it names."""
+"""The request of a job, its validation, and the files that it names."""

@@ -1,4 +1,4 @@
-"""A request to begin with: a camera that circles the focus slowly while it falls towards it."""
+"""An example request: a camera that slowly orbits the focus while it approaches it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PROMPTS = (
     "a violet crystal lattice",
     "glowing atoms in a cloud of electrons",
 )
-LANDSCAPE = "snowy mountains at sunrise"  # where a camera can look around
+LANDSCAPE = "snowy mountains at sunrise"  # for paths that look around
 DISTANCE = 3.0  # of the camera from the focus, in gauge units
-ELEVATION = math.radians(50)  # above the ground: the view is tilted by 40 degrees
+ELEVATION = math.radians(50)  # above the horizon: the camera is tilted by 40 degrees from vertical
 ORBIT = math.radians(18)  # per level
 
 
@@ -32,14 +32,14 @@ def example(
     engine: str = "procedural",
     preset: str | None = None,
 ) -> dict[str, Any]:
-    """A request as JSON values, with a camera for every frame or a ready path; not checked.
+    """A request as JSON values, with a camera for every frame or a preset path; not validated.
 
     Args:
-        levels: Count of levels; their prompts repeat after the smallest, as an endless zoom does.
+        levels: Number of levels; the prompts repeat after the last one, as in an endless zoom.
         size: Width and height in pixels.
         factor: The zoom factor p.
         engine: The engine's name.
-        preset: A ready path's name, in place of cameras.
+        preset: Name of a preset path, used instead of cameras.
     """
     last = max(levels - 1, 0.5)
     frames = round(last * FRAMES_PER_LEVEL)
@@ -64,7 +64,7 @@ def _camera(frame: int, zoom: float, size: tuple[int, int]) -> dict[str, Any]:
     azimuth = -math.pi / 2 + ORBIT * zoom
     ground = DISTANCE * math.cos(ELEVATION)
     centre = (ground * math.cos(azimuth), ground * math.sin(azimuth), DISTANCE * math.sin(ELEVATION))
-    focal = round(DISTANCE / 2 * max(width, height), 3)  # the picture spans two units at the focus
+    focal = round(DISTANCE / 2 * max(width, height), 3)  # the picture is two units wide at the focus
     return {
         "frame": frame,
         "zoom": round(zoom, 6),

@@ -1,7 +1,7 @@
 """Pictures and depth maps from the artist's files: PNG of 8 and 16 bits, JPEG, WebP, TIFF, EXR, npy.
 
-A file is scaled so that it fills the size asked for about its middle; what is left over is cropped, or kept as far as
-the wider view around that size shows it. Each is said in the log.
+A file is scaled so that it covers the requested size, centred; the rest is cropped, or kept as far as a wider view with
+the same centre shows it. Scaling and cropping are logged.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ Size = tuple[int, int]
 
 
 def read_picture(path: Path, size: Size, log: Log, *, within: Size | None = None, field: str = "image") -> np.ndarray:
-    """A picture, (H, W, 3) float32 sRGB in 0..1.
+    """Read a picture: (H, W, 3) float32 sRGB in 0..1.
 
-    EXIF rotation is applied, a colour profile converted to sRGB, transparency laid over black, EXR taken as linear.
+    EXIF rotation is applied, colour profiles are converted to sRGB, transparency is composited over black, EXR is
+    treated as linear.
 
     Args:
         path: The file.
-        size: Width and height of the camera that it is to fill.
-        log: Hears of cropping and scaling.
-        within: Width and height of a wider view with the same middle: what does not fit into `size` is kept as far as
-            that view shows it, and the result then lies in whole pixels about its middle. None to crop to `size`.
-        field: What a bad file is called in the error.
+        size: Width and height of the camera that the picture fills.
+        log: Receives messages about cropping and scaling.
+        within: Width and height of a wider view with the same centre. What does not fit into `size` is kept as far as
+            this view shows it; the result is then aligned to whole pixels around the centre. None to crop to `size`.
+        field: Name of the request's field, for error messages.
 
     Raises:
         BadRequest: The file is missing, not a picture, damaged or too large.
@@ -43,7 +44,7 @@ def read_picture(path: Path, size: Size, log: Log, *, within: Size | None = None
         light = np.stack(_colour_channels(channels, path, field), -1)
         alpha = _channel(channels, "A")
         if alpha is not None:
-            light = np.where(alpha[..., None] > 0, light, 0)  # EXR stores colour already multiplied by alpha
+            light = np.where(alpha[..., None] > 0, light, 0)  # EXR stores premultiplied colours
         light = np.nan_to_num(light, nan=0.0, posinf=1.0, neginf=0.0)
     else:
         light = _pillow_light(path, field)
@@ -53,7 +54,7 @@ def read_picture(path: Path, size: Size, log: Log, *, within: Size | None = None
 
 
 def picture_size(path: Path, *, field: str = "image") -> Size:
-    """Width and height of a picture as it is shown. It is decoded whole, so that a damaged one is found.
+    """Width and height of a picture after EXIF rotation. It is decoded completely, so that damage is found.
 
     Raises:
         BadRequest: As `read_picture`.
@@ -67,13 +68,14 @@ def picture_size(path: Path, *, field: str = "image") -> Size:
 def read_depth(
     path: Path, size: Size | None, log: Log, *, within: Size | None = None, field: str = "depth"
 ) -> np.ndarray:
-    """A map of z-depth, (H, W) float32 in the file's unit; NaN where it has none (0, negative, not finite).
+    """Read a z-depth map: (H, W) float32 in the file's unit; NaN where unknown (0, negative or not finite).
 
-    A 16-bit PNG holds depth in any linear unit, 0 for unknown; an EXR its channel Z, V, Y, R or its only one; an npy
-    a 2-D array of numbers. Scaling takes the nearest value, so that no depth appears between two surfaces.
+    A 16-bit PNG contains depth in any linear unit, 0 for unknown; an EXR in its channel Z, V, Y or R, or its only
+    channel; an npy file a 2-D array of numbers. Scaling uses the nearest value, so that no depths between two surfaces
+    are created.
 
     Args:
-        size: None for the file's own.
+        size: As in `read_picture`; None for the file's own size.
         path, log, within, field: As in `read_picture`.
 
     Raises:
@@ -94,7 +96,7 @@ def read_depth(
 
 
 def _silent(message: str) -> None:
-    """Hear nothing: the other channels say the same."""
+    """Ignore log messages: the other channels repeat them."""
 
 
 def _open(path: Path, field: str) -> Image.Image:
@@ -121,7 +123,7 @@ def _check_file(path: Path, field: str) -> None:
 
 
 def _pillow_light(path: Path, field: str) -> np.ndarray:
-    """(H, W, 3) float32 linear light."""
+    """Read a picture with Pillow: (H, W, 3) float32 linear RGB."""
     table = srgb_to_linear(np.arange(256, dtype=np.float32) / 255)
     image = _open(path, field)
     profile = image.info.get("icc_profile")
@@ -141,7 +143,7 @@ def _pillow_light(path: Path, field: str) -> np.ndarray:
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Colour-managed to sRGB; a profile that can't be understood is left aside, as other programs do."""
+    """Convert to sRGB by a colour profile; an invalid profile is ignored, as in other programs."""
     mode = image.mode if image.mode in ("RGB", "RGBA") else "RGB"
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -154,7 +156,7 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 def _pillow_depth(path: Path, log: Log, field: str) -> np.ndarray:
     image = _open(path, field)
     if image.mode in ("1", "L", "P", "LA"):
-        log(f"{path.name} has 8 bits: its depth comes in at most 255 steps; 16-bit PNG or EXR is finer")
+        log(f"{path.name} has 8 bits, so its depth has at most 255 steps; 16-bit PNG or EXR is more precise")
         return np.asarray(image.convert("L"), np.float32)
     if not image.mode.startswith(("I", "F")):
         raise BadRequest(field, f"{path.name} must be a one-channel depth map (16-bit grey PNG, EXR or npy)")
@@ -175,7 +177,7 @@ def _npy(path: Path, field: str) -> np.ndarray:
 
 
 def _exr(path: Path, field: str) -> dict[str, np.ndarray]:
-    """Channels (H, W) of an EXR file's first part, by name."""
+    """The channels (H, W) of an EXR file's first part, by name."""
     import OpenEXR
 
     _check_file(path, field)
@@ -190,7 +192,7 @@ def _exr(path: Path, field: str) -> dict[str, np.ndarray]:
 
 
 def _channel(channels: dict[str, np.ndarray], name: str) -> np.ndarray | None:
-    """A channel by its last name, so that layers (`ViewLayer.Depth.Z`) are found."""
+    """A channel by the last part of its name, so that channels of layers (`ViewLayer.Depth.Z`) are found."""
     return next((value for key, value in channels.items() if key.rpartition(".")[2].upper() == name), None)
 
 
@@ -217,7 +219,7 @@ def _depth_channel(channels: dict[str, np.ndarray], path: Path, field: str) -> n
 def _fitted(
     values: np.ndarray, size: Size, path: Path, log: Log, within: Size | None, *, nearest: bool = False
 ) -> np.ndarray:
-    """(H', W') float32: scaled to fill `size`, and cropped about its middle to it, or to what `within` shows."""
+    """(H', W') float32: scaled to cover `size`, and cropped around the centre to `size` or to what `within` shows."""
     rows, columns = values.shape
     share = min(columns / size[0], rows / size[1])
     whole = (columns / share, rows / share)
@@ -225,7 +227,7 @@ def _fitted(
     if share != 1:
         log(f"{path.name}: scaled from {columns}×{rows} to {round(whole[0])}×{round(whole[1])}")
     if round(whole[0]) > width + 1 or round(whole[1]) > height + 1:
-        log(f"{path.name}: cropped to {width}×{height} about its middle")
+        log(f"{path.name}: cropped to {width}×{height} around its centre")
     x, y = (columns - width * share) / 2, (rows - height * share) / 2
     if share == 1:
         return np.ascontiguousarray(values[int(y) : int(y) + height, int(x) : int(x) + width], np.float32)
@@ -236,5 +238,5 @@ def _fitted(
 
 
 def _even_within(whole: float, outer: int) -> int:
-    """The most pixels, at most `whole` and `outer`, that leave as many on either side of `outer`."""
+    """The largest number of pixels, at most `whole` and `outer`, that leaves equal margins on both sides of `outer`."""
     return outer - 2 * max(math.ceil((outer - whole - 1e-6) / 2), 0)

@@ -1,4 +1,4 @@
-"""The artist's files that a request names: pictures, depth maps and splats, each known by the hash of its bytes."""
+"""The artist's files that a request names: pictures, depth maps and splats, identified by the hash of their content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dreamzoom.request import images, schema
 from dreamzoom.request.schema import Request
 
 SAME_ASPECT = 0.02
-"""A depth map may differ from its picture's aspect by so much: what rounding to whole pixels does to small ones."""
+"""Relative tolerance between the aspects of a depth map and its picture, for the rounding of small sizes to pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Input:
     """A picture, depth map or PLY of splats that a level names.
 
     Attributes:
-        path: Where it can be read now. Digests leave it out: the same file elsewhere gives the same results.
-        sha256: Of its bytes, in hex, so that another file under the same name is noticed.
+        path: Where the file can be read. Not part of digests: the same file elsewhere gives the same results.
+        sha256: SHA-256 of the content in hex, so that a changed file under the same name is detected.
     """
 
     path: Path = dataclasses.field(metadata={"digest": False})
@@ -45,17 +45,17 @@ def named_files(request: Request) -> dict[str, str]:
 
 
 def asset_fields(request: Request, level: int) -> list[str]:
-    """The fields that name the artist's own objects under a level."""
+    """The fields of a level that name the artist's own objects."""
     return [f"levels[{level}].assets[{number}]" for number in range(len(request.levels[level].assets))]
 
 
 def in_place(request: Request) -> dict[str, Input]:
-    """The files where the artist has them, by field. Raises BadRequest for one that can't be read."""
+    """The files at their original paths, by field. Raises BadRequest if one can't be read."""
     return {field: Input(Path(name), digest_of_file(field, Path(name))) for field, name in named_files(request).items()}
 
 
 def digest_of_file(field: str, path: Path) -> str:
-    """SHA-256 of a file, in hex. Raises BadRequest, which names the field, if it is no file or can't be read."""
+    """SHA-256 of a file in hex. Raises BadRequest, which names the field, if it is not a file or can't be read."""
     if path.exists() and not path.is_file():
         raise BadRequest(field, f"must be the path of a file; {path} is none")
     try:
@@ -66,10 +66,10 @@ def digest_of_file(field: str, path: Path) -> str:
 
 
 def check(inputs: Mapping[str, Input]) -> None:
-    """Read every file once, so that a bad one is found before hours of work; depths must have their pictures' aspect.
+    """Read every file once, to find errors before the job starts. Depth maps must have their picture's aspect.
 
     Raises:
-        BadRequest: A file can't be read, or is no picture, depth map or PLY of splats; it names the field.
+        BadRequest: A file can't be read or has the wrong format; the error names the field.
     """
     sizes = {
         field: images.picture_size(one.path, field=field) for field, one in inputs.items() if field.endswith(".image")
@@ -99,11 +99,11 @@ def _check_splats(field: str, path: Path) -> None:
 
 
 def _ignore(message: str) -> None:
-    """Remarks about a depth map are logged when it is used."""
+    """Ignore messages about a depth map; they are logged when it is used."""
 
 
 def located(request: Request, base: Path) -> Request:
-    """The same request with the paths in it made absolute: relative ones count from `base`."""
+    """The request with all paths made absolute; relative paths are resolved against `base`."""
     levels = [
         msgspec.structs.replace(
             level,
@@ -117,7 +117,9 @@ def located(request: Request, base: Path) -> Request:
 
 
 def _engine_located(engine: schema.Engine, base: Path) -> schema.Engine:
-    """Folders of models and files of LoRAs likewise; a model's name that is no folder there stays a name."""
+    """The engine's options with model folders and LoRA files made absolute. A model name that is not a folder in `base`
+    is not changed.
+    """
     if not isinstance(engine, schema.DiffusionEngine):
         return engine
 

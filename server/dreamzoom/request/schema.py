@@ -1,4 +1,4 @@
-"""The request: its structure and the limits of its single fields, from which its JSON Schema is made."""
+"""The request: its structure and the limits of each field, from which the JSON Schema is generated."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Level(Struct, forbid_unknown_fields=True, omit_defaults=True):
         list[Annotated[str, Meta(min_length=1, max_length=4096)]],
         Meta(max_length=16, description="Paths of 3DGS PLYs of the artist's own objects, in this level's frame."),
     ] = []
-    focus: Annotated[Row3, Meta(description="Where the next level's centre lies, in this level's frame.")] | None = None
+    focus: Annotated[Row3, Meta(description="The next level's centre, in this level's frame.")] | None = None
 
 
 class CameraKey(Struct, forbid_unknown_fields=True):
@@ -55,7 +55,7 @@ class CameraKey(Struct, forbid_unknown_fields=True):
 
 
 class ProceduralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="procedural"):
-    """A world in closed form, steered by the words of the prompts."""
+    """A procedural world, controlled by the words of the prompts."""
 
     distortion: Annotated[bool, Meta(description="Distort the depth as monocular depth models do.")] = True
 
@@ -63,18 +63,18 @@ class ProceduralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag
 Refine = Annotated[
     bool | None,
     Meta(
-        description="Sample all levels and side views once more, agreeing through their depth; "
-        "if absent, unless the quality is draft."
+        description="Sample all levels and side views a second time, made consistent through their depth; "
+        "if absent, true unless the quality is draft."
     ),
 ]
 
 
 class SpectralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="spectral"):
-    """Textures as Gaussian fields in closed form, denoised exactly; needs no weights."""
+    """Textures as Gaussian fields in closed form, denoised exactly; needs no model weights."""
 
     contrast: Annotated[float, Meta(ge=0, le=0.5, description="Standard deviation of a picture's colours.")] = 0.12
-    relief: Annotated[float, Meta(ge=0, le=2, description="How high bright places stand, in units of a level.")] = 0.2
-    steps: Annotated[int, Meta(ge=1, le=1000, description="Denoising steps a level.")] = 40
+    relief: Annotated[float, Meta(ge=0, le=2, description="Height of bright areas, in units of a level.")] = 0.2
+    steps: Annotated[int, Meta(ge=1, le=1000, description="Denoising steps per level.")] = 40
     refine: Refine = None
 
 
@@ -82,35 +82,39 @@ ModelPath = Annotated[str, Meta(max_length=4096)]
 
 
 class Lora(Struct, forbid_unknown_fields=True):
-    """A change to a model's weights, in a file of its own."""
+    """A LoRA: low-rank changes to a model's weights, in a separate file."""
 
     file: Annotated[str, Meta(min_length=1, max_length=4096, description="Path of a .safetensors file.")]
-    weight: Annotated[float, Meta(ge=-4, le=4, description="How much of it.")] = 1.0
+    weight: Annotated[float, Meta(ge=-4, le=4, description="Weight of the LoRA.")] = 1.0
 
 
 class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, tag_field="name", tag="diffusion"):
-    """Diffusion models that lie on this machine: one paints, one tells depth."""
+    """Diffusion models installed on this machine: one paints pictures, one estimates depth."""
 
     model: Annotated[
-        ModelPath, Meta(description="Folder or owner/name of a picture model; empty for the best there is.")
+        ModelPath, Meta(description="Folder or owner/name of a picture model; empty for the best installed.")
     ] = ""
-    depth_model: Annotated[ModelPath, Meta(description="Folder or owner/name of a depth model; empty likewise.")] = ""
-    loras: Annotated[list[Lora], Meta(max_length=8, description="Added to the picture model.")] = []
-    style: Annotated[Prompt, Meta(description="Put behind every prompt.")] = ""
-    steps: Annotated[int, Meta(ge=1, le=500, description="Denoising steps; the model's own if absent.")] | None = None
+    depth_model: Annotated[ModelPath, Meta(description="Folder or owner/name of a depth model; empty as above.")] = ""
+    loras: Annotated[list[Lora], Meta(max_length=8, description="LoRAs for the picture model.")] = []
+    style: Annotated[Prompt, Meta(description="Appended to every prompt.")] = ""
+    steps: Annotated[int, Meta(ge=1, le=500, description="Denoising steps; if absent, the model's.")] | None = None
     guidance: Annotated[float, Meta(ge=0, le=50, description="How closely to follow the prompt.")] | None = None
     level_guidance: Annotated[
         list[Annotated[float, Meta(ge=0, le=50)] | None],
-        Meta(max_length=64, description="Instead, one a level; null for `guidance`."),
+        Meta(max_length=64, description="Guidance of each level; null to use `guidance`."),
     ] = []
     scheduler: Literal["auto", "ddpm", "ddim", "dpm++", "euler", "lcm"] = "auto"
-    joint: Annotated[bool, Meta(description="Sample all levels together, where the model can.")] = True
+    joint: Annotated[bool, Meta(description="Sample all levels jointly if the model can.")] = True
     refine: Refine = None
-    detail: Annotated[float, Meta(ge=0.05, le=1, description="How freely coarse pixels are painted anew.")] = 0.55
+    detail: Annotated[float, Meta(ge=0.05, le=1, description="How strongly coarse pixels are repainted.")] = 0.55
     blend_every: (
         Annotated[
             int,
-            Meta(ge=1, le=50, description="Steps after which decoded levels agree; once an octave of noise if absent."),
+            Meta(
+                ge=1,
+                le=50,
+                description="Steps between blends of decoded levels; if absent, one octave of noise.",
+            ),
         ]
         | None
     ) = None
@@ -118,7 +122,8 @@ class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, ta
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     offload: Annotated[
-        Literal["auto", "none", "model", "sequential"], Meta(description="What stays in main memory while not used.")
+        Literal["auto", "none", "model", "sequential"],
+        Meta(description="What is moved to main memory while unused."),
     ] = "auto"
 
 
@@ -129,21 +134,19 @@ Preset = Literal["straight", "rotate360", "lookaround", "lookdown", "back_and_fo
 
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A job: what to dream along which path."""
+    """A job's request: prompts, camera path, engine and settings."""
 
     version: Literal[1] = 1
     seed: Seed = 0
     quality: Literal["draft", "preview", "final"] = "preview"
     engine: Engine = msgspec.field(default_factory=ProceduralEngine)
-    zoom_factor: Annotated[
-        float, Meta(ge=1.25, le=16, description="p: how much larger the world appears per level.")
-    ] = 2.0
+    zoom_factor: Annotated[float, Meta(ge=1.25, le=16, description="p: magnification of the world per level.")] = 2.0
     levels: Annotated[list[Level], Meta(min_length=1, max_length=64)]
-    loop: Annotated[bool, Meta(description="After the last level comes the first again; takes two or more.")] = False
-    cameras: Annotated[list[CameraKey], Meta(max_length=100_000, description="The path; left out with a preset.")] = (
+    loop: Annotated[bool, Meta(description="The first level follows the last; needs two or more.")] = False
+    cameras: Annotated[list[CameraKey], Meta(max_length=100_000, description="The path; omitted with a preset.")] = (
         msgspec.field(default_factory=list)
     )
-    preset: Annotated[Preset | None, Meta(description="A ready path, in place of cameras.")] = None
+    preset: Annotated[Preset | None, Meta(description="A preset path, instead of cameras.")] = None
     width: Size = 512
     height: Size = 512
 
@@ -160,7 +163,7 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
         return ZoomPath(self.zoom_factor, focuses, placed, loop=self.loop)
 
     def level_seed(self, level: int) -> int:
-        """The level's own seed, or one drawn from the job's."""
+        """The level's own seed, or one derived from the job's seed."""
         own = self.levels[level].seed
         return own if own is not None else (self.seed * 1_000_003 + level * 7919) % 2**32
 

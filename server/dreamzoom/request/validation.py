@@ -1,4 +1,4 @@
-"""From JSON to a request that is safe to run, or an error that names the field and says what it must be."""
+"""Decodes and validates requests. Errors name the field and what it must be."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MAX_REQUEST_BYTES = 64 << 20
 
 
 def decode_request(data: bytes) -> Request:
-    """Read and check a request.
+    """Decode and check a request.
 
     Raises:
-        BadRequest: It names the field and what it must be.
+        BadRequest: The error names the field and what it must be.
     """
     if len(data) > MAX_REQUEST_BYTES:
         raise BadRequest("request", f"must be at most {MAX_REQUEST_BYTES >> 20} MB of JSON, got {len(data) >> 20} MB")
     try:
-        raw = json.loads(data)  # it reads NaN and Infinity too, so that the check below can name the field
+        raw = json.loads(data)  # accepts NaN and Infinity, so that the check below can name the field
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise BadRequest("request", f"must be valid JSON; {error.msg} at {place} of {len(data)} bytes") from None
@@ -49,7 +49,7 @@ def convert_request(raw: Any) -> Request:
 
 
 def encode_request(request: Request) -> bytes:
-    """The request as JSON, in the one form that equal requests share."""
+    """The request as JSON in canonical form: equal requests give equal bytes."""
     return msgspec.json.format(msgspec.json.encode(request), indent=1) + b"\n"
 
 
@@ -59,7 +59,7 @@ def request_schema() -> dict[str, Any]:
 
 
 def _check_values(raw: Any) -> None:
-    """What types don't say: every number is finite, every text is Unicode. Walks any depth."""
+    """Check what the types don't: all numbers are finite, all strings are valid Unicode. Not limited by recursion."""
     waiting: list[tuple[tuple[Any, ...], Any]] = [((), [raw])]  # a path is (its parent's path, key)
     while waiting:
         path, holder = waiting.pop()
@@ -70,7 +70,7 @@ def _check_values(raw: Any) -> None:
             elif isinstance(value, float) and not math.isfinite(value):
                 raise BadRequest(_spoken((path, key)), f"must be a finite number; got {value}")
             elif isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-                raise BadRequest(_spoken((path, key)), "must be text in Unicode; it holds half of a surrogate pair")
+                raise BadRequest(_spoken((path, key)), "must be valid Unicode text; it contains half a surrogate pair")
         waiting += reversed(deeper)
 
 
@@ -83,7 +83,7 @@ def _spoken(path: tuple[Any, ...]) -> str:
 
 
 def _check(request: Request) -> None:
-    """What the types of single fields can't say."""
+    """Check conditions that involve several fields."""
     width, height = request.width, request.height
     if width * height > 4096 * 4096:
         raise BadRequest("width", f"times height must be at most 4096·4096 pixels; got {width}×{height}")
@@ -104,7 +104,7 @@ def _check(request: Request) -> None:
 
 
 def _check_cameras(request: Request) -> None:
-    """Rigid poses, sensible zooms, each frame once. All cameras at a time: there may be 100 000."""
+    """Check that poses are rigid, zooms in range and frames unique. Vectorised, since there may be 100 000 cameras."""
     keys = request.cameras
     if not keys:
         return
@@ -112,18 +112,18 @@ def _check_cameras(request: Request) -> None:
     rotations = poses[:, :3, :3]
     zooms = np.array([key.zoom for key in keys])
     count = len(request.levels)
-    _refuse("zoom", (zooms < -1) | (zooms > count), f"must be from -1 to {count}, the count of levels", zooms)
+    _reject("zoom", (zooms < -1) | (zooms > count), f"must be from -1 to {count}, the count of levels", zooms)
     for field, size in (("cx", request.width), ("cy", request.height)):
         values = np.array([getattr(key, field) for key in keys])
-        _refuse(field, np.abs(values) > 16 * size, "must be within 16 picture sizes of the picture", values)
+        _reject(field, np.abs(values) > 16 * size, "must be within 16 picture sizes of the picture", values)
     last = np.abs(poses[:, 3] - (0, 0, 0, 1)).max(1) > 1e-9
-    _refuse("camera_to_gauge[3]", last, "must be 0, 0, 0, 1, as in every pose", poses[:, 3])
+    _reject("camera_to_gauge[3]", last, "must be 0, 0, 0, 1, as in every pose", poses[:, 3])
     far = np.abs(poses[:, :3, 3]).max(1)
-    _refuse("camera_to_gauge", far > 1e4, "must keep the camera within 10000 units of the focus", far)
+    _reject("camera_to_gauge", far > 1e4, "must keep the camera within 10000 units of the focus", far)
     with np.errstate(over="ignore", invalid="ignore"):
         skew = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
         wrong = ~(skew < 1e-4) | ~(np.linalg.det(rotations) > 0)
-    _refuse("camera_to_gauge", wrong, "must be a rotation and a shift, without scale, shear or mirror")
+    _reject("camera_to_gauge", wrong, "must be a rotation and a shift, without scale, shear or mirror")
     first: dict[int, int] = {}
     for index, key in enumerate(keys):
         before = first.setdefault(key.frame, index)
@@ -133,8 +133,8 @@ def _check_cameras(request: Request) -> None:
             )
 
 
-def _refuse(field: str, wrong: np.ndarray, message: str, values: np.ndarray | None = None) -> None:
-    """Name the first camera for which `wrong` is true."""
+def _reject(field: str, wrong: np.ndarray, message: str, values: np.ndarray | None = None) -> None:
+    """Raise BadRequest for the first camera for which `wrong` (N,) is true."""
     if not wrong.any():
         return
     index = int(np.argmax(wrong))
@@ -145,5 +145,5 @@ def _refuse(field: str, wrong: np.ndarray, message: str, values: np.ndarray | No
 
 
 def _row(values: list[float]) -> str:
-    """A short list of numbers, as it stands in a message."""
+    """Format a short list of numbers for a message."""
     return ", ".join(f"{value:g}" for value in values)

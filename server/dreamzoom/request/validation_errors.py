@@ -1,4 +1,4 @@
-"""Words for values that don't fit a JSON Schema: which field, what it must be, what was was got. One line each."""
+"""Error messages for values that don't fit a JSON Schema: field, expected and actual value, in one line."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from core.errors import BadRequest
 
-MAX_SHOWN = 60  # characters of a wrong value that are worth showing
+MAX_SHOWN = 60  # characters of a wrong value in a message
 
 
 def refusal(message: str, raw: Any, schema: dict[str, Any]) -> BadRequest:
-    """Turn msgspec's message about `raw` into an error that names the field and what it must be.
+    """Convert msgspec's message about `raw` to an error that names the field and what it must be.
 
     Args:
-        message: Of a `msgspec.ValidationError`, "... - at `$.levels[0].prompt`".
-        raw: What was checked.
+        message: Message of a `msgspec.ValidationError`, "... - at `$.levels[0].prompt`".
+        raw: The value that was checked.
         schema: The JSON Schema it was checked against, with its `$defs`.
     """
     text, _, place = message.partition(" - at `$")
@@ -32,13 +32,13 @@ def refusal(message: str, raw: Any, schema: dict[str, Any]) -> BadRequest:
 
 
 def spoken(keys: list[str | int]) -> str:
-    """A path as one reads it: `levels[2].prompt`; "request" for the whole."""
+    """Format a path for messages: `levels[2].prompt`, or "request" for the whole request."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{_short(key)}" for key in keys)
     return text.lstrip(".") or "request"
 
 
 def must_be(schemas: list[dict[str, Any]], root: dict[str, Any]) -> str:
-    """What a value must be to fit one of the schemas."""
+    """Describe what a value must be to fit one of the schemas."""
     wanted: list[str] = []
     choices: list[str] = []
     for schema in (part for item in schemas for part in _parts(item, root)):
@@ -52,7 +52,7 @@ def must_be(schemas: list[dict[str, Any]], root: dict[str, Any]) -> str:
 
 
 def got(value: Any) -> str:
-    """A wrong value in a few words."""
+    """Describe a wrong value in a few words."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
@@ -114,7 +114,7 @@ def _along(keys: list[str | int], root: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _parts(schema: dict[str, Any], root: dict[str, Any]):
-    """A schema with its references followed and its alternatives apart; `null` only if nothing else."""
+    """Yield a schema's alternatives with references resolved; `null` only if it is the only alternative."""
     if "$ref" in schema:
         yield from _parts(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
     elif "anyOf" in schema:
@@ -131,6 +131,6 @@ def _value(keys: list[str | int], raw: Any) -> Any:
 
 
 def _short(text: str) -> str:
-    """At most `MAX_SHOWN` characters, on one line, printable anywhere."""
+    """Shorten a text to `MAX_SHOWN` printable characters on one line."""
     text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"

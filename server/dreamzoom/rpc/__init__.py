@@ -1,1 +1,1 @@
-"""The door for Blender: JSON-RPC 2.0 over standard input and output."""
+"""The interface for Blender: JSON-RPC 2.0 over standard input and output."""

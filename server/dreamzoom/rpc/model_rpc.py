@@ -1,4 +1,4 @@
-"""What Blender asks about models: which are here, what a download would bring, and the download."""
+"""RPC methods about models: list installed models, describe a download, and download."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dreamzoom.engines.diffusion import catalogue, download
 from dreamzoom.progress import Report
 
 MOST = 8
-"""Models of one download."""
+"""Maximum number of models in one download."""
 
 
 def listed() -> dict[str, Any]:
-    """The models of the cache (`models`, of `catalogue.Entry`), and the `sets` that can be downloaded, by card size."""
+    """The cached models (`models`, of `catalogue.Entry`), and the downloadable `sets`, by GPU memory."""
     return {
         "models": [asdict(entry) for entry in catalogue.entries()],
         "sets": {name: [OFFERS[part].repository for part in parts] for name, parts in SETS.items()},
@@ -24,13 +24,13 @@ def listed() -> dict[str, Any]:
 
 
 def offered(name: Any) -> dict[str, Any]:
-    """What a download would bring: `offers` of repository, revision, licence, bytes, and missing bytes.
+    """Describe a download: `offers` with repository, revision, licence, bytes, and missing bytes.
 
     Args:
         name: A set, one of `model_offers.OFFERS`, or owner/name.
 
     Raises:
-        BadRequest: It is no text.
+        BadRequest: `name` is not a string.
         DreamzoomError: There is no such model, or the hub can't be reached.
     """
     if not isinstance(name, str):
@@ -51,15 +51,15 @@ def offered(name: Any) -> dict[str, Any]:
 
 
 def fetched(offers: Any, report: Report) -> dict[str, Any]:
-    """Download what was offered, at the very revisions that were shown; `folders` where they lie now.
+    """Download models at the revisions that were offered; returns their `folders`.
 
     Args:
         offers: Objects with `repository` and `revision`.
-        report: Hears the progress of the whole.
+        report: Receives the progress of the whole download.
 
     Raises:
-        BadRequest: They are no such objects.
-        DreamzoomError, Cancelled: As `download.fetch`.
+        BadRequest: `offers` has another form.
+        DreamzoomError, Cancelled: As in `download.fetch`.
     """
     if not isinstance(offers, list) or not 0 < len(offers) <= MOST or not all(map(_is_offer, offers)):
         raise BadRequest("offers", f"must be 1 to {MOST} objects with repository and revision, as they were offered")
@@ -77,7 +77,7 @@ def _is_offer(offer: Any) -> bool:
 
 
 class _Part(Report):
-    """Progress of one model as a part of all."""
+    """Converts the progress of one model to that of the whole download."""
 
     def __init__(self, report: Report, begin: float, share: float, name: str):
         self._report, self._begin, self._share, self._name = report, begin, share, name

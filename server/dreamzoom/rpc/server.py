@@ -1,7 +1,7 @@
-"""The server: JSON-RPC over standard input and output; one job or download at a time, in a thread of its own.
+"""The server: JSON-RPC over standard input and output; one job or download at a time, in a separate thread.
 
-The process ends within a second when its input ends, so that none is left behind by a crashed Blender. Imports nothing
-heavy before it has answered: `initialize` comes back at once.
+The process exits within a second when its input ends, so that a crashed Blender leaves no server behind. Large modules
+are imported only when needed, so that `initialize` is answered at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROGRESS_INTERVAL = 0.1
 
 
 def serve() -> int:
-    """Answer requests until the input ends or `shutdown` comes. Does not return where a job would keep it waiting."""
+    """Handle requests until the input ends or `shutdown` is received, then exit the process, even if a job runs."""
     source, target = _take_descriptors()
     reader, server = framing.Reader(source), Server(streams.Writer(target))
     try:
@@ -42,14 +42,14 @@ def serve() -> int:
             except framing.FrameError as error:
                 server.writer.error(None, error.code, str(error))
     except (OSError, KeyboardInterrupt):
-        pass  # the other side is gone
-    # Not sys.exit: a job's thread may be deep in a long computation. Its folder is sound at any moment.
+        pass  # the client has exited
+    # Not sys.exit, which would wait for a job's thread. The job's folder is valid at any moment.
     sys.stderr.flush()
     os._exit(0)
 
 
 class Server:
-    """The requests' answers. `handle` is called by one thread."""
+    """Handles requests. `handle` is called from one thread only."""
 
     def __init__(self, writer: streams.Writer):
         self.writer = writer
@@ -57,7 +57,7 @@ class Server:
         self._lock = threading.Lock()
 
     def handle(self, body: bytes) -> None:
-        """Answer one message. Raises FrameError for what is no request."""
+        """Handle one message. Raises FrameError for an invalid request."""
         identity, method, params = streams.parse(body)
         if method == messages.INITIALIZE:
             self.writer.result(identity, self._initialize())
@@ -88,15 +88,13 @@ class Server:
 
     def _begin(self, identity: Any, method: str, params: dict[str, Any]) -> None:
         if identity is None:
-            return  # a notification wants no answer, and a job without an id could neither be answered nor cancelled
+            return  # a notification has no id, so a job could be neither answered nor cancelled
         job = _Job(identity, method, self.writer)
-        if method not in _QUESTIONS:
+        if method not in _CONCURRENT:
             with self._lock:
                 if self._job is not None:
                     doing = (
-                        "a download is under way"
-                        if self._job.method == messages.MODELS_GET
-                        else "another job is running"
+                        "a download is running" if self._job.method == messages.MODELS_GET else "another job is running"
                     )
                     self.writer.error(identity, error_codes.BUSY, doing, {"remedy": "wait for it, or cancel it"})
                     return
@@ -107,13 +105,13 @@ class Server:
         answer = job.run(work, params)
         with self._lock:
             if self._job is job:
-                self._job = None  # before the answer: whoever hears it may send the next job at once
-        with contextlib.suppress(OSError):  # nobody listens any more; the main thread notices by itself
+                self._job = None  # before the answer: the client may send the next job as soon as it has received it
+        with contextlib.suppress(OSError):  # the client has exited; the main thread detects this
             answer()
 
 
 class _Job:
-    """One request that takes its time, and the sink of its run."""
+    """One long-running request, and the sink of its run."""
 
     def __init__(self, identity: Any, method: str, writer: streams.Writer):
         self.identity, self.method, self.writer = identity, method, writer
@@ -122,16 +120,16 @@ class _Job:
         self._told = 0.0
 
     def run(self, work: Callable[[_Job, dict[str, Any]], dict[str, Any]], params: dict[str, Any]):
-        """Do the work; returns a function that sends the answer."""
+        """Run the work; returns a function that sends the answer."""
         try:
             result = work(self, params)
             return lambda: self.writer.result(self.identity, result)
-        except BaseException as error:  # whatever happens, the request gets its answer and the server lives on
-            code, message, data = _refusal(error)
+        except BaseException as error:  # any error is sent as the answer; the server keeps running
+            code, message, data = _error_response(error)
             return lambda: self.writer.error(self.identity, code, message, data)
 
     def progress(self, progress) -> None:
-        """Tell progress, at most ten times a second."""
+        """Send progress, at most ten times per second."""
         now = time.monotonic()
         if now - self._told < PROGRESS_INTERVAL and progress.fraction < 1:
             return
@@ -152,7 +150,7 @@ class _Job:
         self._notify(messages.LOG, level=level, message=message)
 
     def artifact(self, kind: str, level: int | None, name: str) -> None:
-        """Tell of a file; its path is relative to the job's folder."""
+        """Announce a file; its path is relative to the job's folder."""
         self._notify(messages.ARTIFACT, kind=kind, level=level, path=name)
 
     def _notify(self, method: str, **params: Any) -> None:
@@ -206,10 +204,10 @@ _WORK = {
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,
 }
-"""What runs in a thread of its own: one at a time, and to be cancelled, but for `_QUESTIONS`."""
+"""Methods that run in a separate thread. All but `_CONCURRENT` run one at a time and can be cancelled."""
 
-_QUESTIONS = {messages.MODELS, messages.MODELS_OFFER}
-"""Answered in seconds, beside whatever runs."""
+_CONCURRENT = {messages.MODELS, messages.MODELS_OFFER}
+"""Methods that take seconds and may run at the same time as a job."""
 
 
 def _only(params: dict[str, Any], method: str, *names: str) -> None:
@@ -219,7 +217,7 @@ def _only(params: dict[str, Any], method: str, *names: str) -> None:
 
 
 class _Download(Report):
-    """Progress of what is no job of levels."""
+    """Progress of a download."""
 
     def __init__(self, job: _Job):
         self._job = job
@@ -230,7 +228,7 @@ class _Download(Report):
 
         self.check()
         if self._first is None:
-            self._first = fraction  # what was there already took no time
+            self._first = fraction  # already downloaded parts took no time
         done, spent = fraction - self._first, time.monotonic() - self._began
         left = spent * (1 - fraction) / done if done > 0.001 and spent > 2 else None
         self._job.progress(Progress(messages.DOWNLOAD, None, fraction, left, message))
@@ -243,8 +241,8 @@ class _Download(Report):
         self._job.log(message, level)
 
 
-def _refusal(error: BaseException) -> tuple[int, str, dict[str, Any] | None]:
-    """An error as JSON-RPC's code, message and data."""
+def _error_response(error: BaseException) -> tuple[int, str, dict[str, Any] | None]:
+    """Convert an exception to JSON-RPC's code, message and data."""
     message, remedy = explained(error)
     match error:
         case BadRequest():
@@ -256,12 +254,12 @@ def _refusal(error: BaseException) -> tuple[int, str, dict[str, Any] | None]:
             missing = {"missing": "model"} if isinstance(error, ModelMissing) else {}
             return error_codes.NOT_AVAILABLE, message, {"remedy": remedy} | missing
     if not isinstance(error, DreamzoomError):
-        traceback.print_exception(error)  # on stderr: Blender keeps it in its log file
+        traceback.print_exception(error)  # to stderr, which the add-on writes to a log file
     return error_codes.OTHER, message, {"remedy": remedy}
 
 
 def _take_descriptors() -> tuple[int, int]:
-    """Standard input and output for the protocol alone; others find an empty input and stderr in their places."""
+    """Reserve standard input and output for the protocol; other code gets an empty input, and stderr as output."""
     source, target = os.dup(0), os.dup(1)
     if os.name == "nt":
         import msvcrt

@@ -1,4 +1,4 @@
-"""The server's end of the protocol: answers and notifications from any thread, and what is a request."""
+"""The server's side of the protocol: sends answers and notifications from any thread, and parses requests."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Writer:
         self._send({"id": identity, "result": value})
 
     def error(self, identity: Any, code: int, message: str, data: dict[str, Any] | None = None) -> None:
-        """Refuse a request; `identity` is None where it can't be known."""
+        """Answer a request with an error; `identity` is None if it is unknown."""
         error = {"code": code, "message": message} | ({"data": data} if data else {})
         self._send({"id": identity, "error": error})
 
     def notify(self, method: str, params: dict[str, Any]) -> None:
-        """Tell something."""
+        """Send a notification."""
         self._send({"method": method, "params": params})
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ def parse(body: bytes) -> tuple[Any, str, dict[str, Any]]:
     """A frame's body as (id, method, params); the id is None for a notification.
 
     Raises:
-        FrameError: It is no JSON-RPC request.
+        FrameError: The body is not a JSON-RPC request.
     """
     try:
         message = json.loads(body)

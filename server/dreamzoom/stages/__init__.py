@@ -1,14 +1,14 @@
-"""The stages: one file each. Every stage says what it reads and writes; the pipeline makes steps of that.
+"""The stages, one file each. Each declares what it reads and writes; the pipeline creates the steps from that.
 
     plan → zoom → per level: dream → align → (surround, agree or refine) → fit → export → result
 
-How to add a stage, for example one between align and the fit that takes lonely points away: write `stages/tidy.py`,
+How to add a stage, for example one between align and the fit that removes isolated points: write `stages/tidy.py`,
 
     def _parameters(context: Context, scope: Scope) -> dict[str, Any]:
-        return {"reach": 0.1}  # the digest covers it
+        return {"radius": 0.1}  # covered by the digest
 
     def _run(inputs: Inputs, parameters: dict[str, Any], report: Report) -> Outputs:
-        return {"points": without_lonely(inputs["points"], parameters["reach"])}
+        return {"points": without_isolated(inputs["points"], parameters["radius"])}
 
     TIDY = Stage(
         name="tidy", version=1,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def all_stages() -> tuple[Stage[Any], ...]:
-    """Every stage, in the order in which a level passes them."""
+    """All stages, in the order in which a level passes through them."""
     from dreamzoom.stages import agree, align, dream, export, plan, refine, splat, zoom
 
     return (

@@ -1,9 +1,9 @@
-"""Surround and agree: the pictures of an engine that only paints are made to show one place at all scales.
+"""Surround and agree: make the pictures of an engine that only paints consistent across all scales.
 
-`surround`, for every level that shows a next one, finds how the next picture shows in its middle, and paints a ring
-about that again. Then `agree` makes the final picture, with the next level's in its middle, the one after in the middle
-of that, and so on until a level is smaller than a pixel. So a picture depends on the levels that can be seen in it and
-on no finer ones.
+`surround` computes, for every level with a next level, how the next picture is warped into its middle, and paints a
+ring around that area again. Then `agree` composes the final picture: the next level's picture in the middle, the one
+after that in the middle of the next, and so on until a level is smaller than a pixel. So a picture depends only on the
+levels that are visible in it, not on finer ones.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from dreamzoom.stages.levels import LevelPrompt, level_prompt
 
 
 def _next(context: Context, scope: Scope) -> Sequence[int]:
-    """The level that is seen in the middle of this one, if there is one; in a loop it counts on past the last."""
+    """The level that is visible in the middle of this one, if any; in a loop the index may run past the last level."""
     after = context.next_level(scope.first)
     return () if after is None else (after,)
 
 
 def _with_next(context: Context) -> list[int]:
-    """The levels in which a next one is seen."""
+    """The levels that have a next level."""
     return [level for level in range(context.path.levels) if context.next_level(level) is not None]
 
 
 @dataclass(frozen=True)
 class SurroundParameters:
-    """What a level's surroundings depend on beside the two pictures.
+    """What a level's surroundings depend on besides the two pictures.
 
     Attributes:
         prompt: Prompts and seed of the level.
-        factor: The zoom factor.
-        given: What the artist gives of the level's picture, which nothing is pasted over.
-        after: The next level.
-        move: From its frame to the level's.
+        factor: The zoom factor p.
+        given: The pixels of the level's picture that the artist gives; nothing is pasted over them.
+        after: Index of the next level.
+        move: Similarity from the next level's frame to this level's.
     """
 
     prompt: LevelPrompt
@@ -93,15 +93,16 @@ SURROUND = Stage(
 
 @dataclass(frozen=True)
 class AgreeParameters:
-    """What a level's final picture depends on beside what it reads.
+    """What a level's final picture depends on besides its inputs.
 
     Attributes:
-        shown: The level and the finer ones that are seen in its picture, in turn.
-        given: What the artist gives of the level's picture.
-        follows: The coarser level that says what the picture has to change by; None where none does.
+        shown: The level and the finer levels that are visible in its picture, in order.
+        given: The pixels of the level's picture that the artist gives.
+        follows: The coarser level whose colour change this picture has to follow; None if there is none.
         leads: Whether the next level's picture has to follow this one's.
-        given_after, move, share: There: what the artist gives of the next picture, from that level's frame to this
-            one's, and how much of the level's own change it takes over.
+        given_after: If `leads`: the pixels of the next level's picture that the artist gives.
+        move: If `leads`: similarity from the next level's frame to this level's.
+        share: If `leads`: the share of this level's own change that is passed on to the next level.
     """
 
     shown: Sequence[int]
@@ -117,7 +118,7 @@ def _agree_parameters(context: Context, scope: Scope) -> AgreeParameters:
     level, leads = scope.first, _leads(context, scope.first)
     after = (level + 1) % context.path.levels
     return AgreeParameters(
-        _shown(context, scope),
+        _visible_levels(context, scope),
         given_pixels(context, level),
         _leader(context, level),
         leads,
@@ -127,8 +128,10 @@ def _agree_parameters(context: Context, scope: Scope) -> AgreeParameters:
     )
 
 
-def _shown(context: Context, scope: Scope) -> range:
-    """A level and the finer ones that are seen in its picture; in a loop they count on, and some may come again."""
+def _visible_levels(context: Context, scope: Scope) -> range:
+    """A level and the finer levels that are visible in its picture; in a loop the indices may run past the last level,
+    and levels may repeat.
+    """
     level = scope.first
     camera = plan.anchor(context.path, level, context.quality).camera
     count = paste.visible_levels(camera.width, camera.height, context.path.factor)
@@ -137,14 +140,14 @@ def _shown(context: Context, scope: Scope) -> range:
 
 
 def _order(context: Context) -> list[int]:
-    """The levels, coarse to fine; in a loop from the first one of which the artist gave pixels."""
+    """The levels, coarse to fine; in a loop they start with the first level for which the artist gives pixels."""
     levels = range(context.path.levels)
     first = next((level for level in levels if is_given(context, level)), 0) if context.path.loop else 0
     return [*levels[first:], *levels[:first]]
 
 
 def _leader(context: Context, level: int) -> int | None:
-    """The coarser level whose given pixels, or those of coarser ones yet, this one's picture has to follow."""
+    """The next coarser level, if the artist gives pixels of it or of a coarser one: this picture has to follow it."""
     order = _order(context)
     coarser = order[: order.index(level)]
     return coarser[-1] if any(is_given(context, other) for other in coarser) else None
@@ -157,8 +160,8 @@ def _leads(context: Context, level: int) -> bool:
 
 
 def _share(context: Context, level: int) -> float:
-    """How much of a coarser level's own change a level takes over. In a loop it falls evenly to nothing, since the
-    level that begins is seen in the middle of the last one, too.
+    """The share of a coarser level's own change that is passed on to a level. In a loop it falls to 0 in equal steps,
+    since the first level is also visible in the middle of the last one.
     """
     left = context.path.levels - _order(context).index(level)
     return left / (left + 1) if context.path.loop else 1.0
@@ -186,9 +189,9 @@ def _agree(inputs: Inputs, parameters: AgreeParameters, report: Report) -> Outpu
 
 
 def _composed(inputs: Inputs, shown: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None, paste.Middle | None]:
-    """A level's picture with the next ones in its middle, the next one's by itself, and how that shows in it."""
+    """A level's picture with the finer ones in its middle, the next level's picture, and how that is warped into it."""
     rgb, finer, middle = inputs["finest"][shown[-1]][0].rgb, None, None
-    for level in reversed(shown[:-1]):  # the finest first, one at a time in memory
+    for level in reversed(shown[:-1]):  # finest first; only one is in memory at a time
         around, middle = read_surroundings(inputs["surroundings"][level])
         rgb, finer = middle.paste(around, rgb), rgb
     return rgb, finer, middle
@@ -205,8 +208,8 @@ AGREE = Stage(
     reads={
         "points": own(layout.POINTS),
         "views": own(layout.VIEWS),
-        "surroundings": each(layout.SURROUNDINGS, lambda context, scope: _shown(context, scope)[:-1]),
-        "finest": each(layout.VIEWS, lambda context, scope: _shown(context, scope)[-1:]),
+        "surroundings": each(layout.SURROUNDINGS, lambda context, scope: _visible_levels(context, scope)[:-1]),
+        "finest": each(layout.VIEWS, lambda context, scope: _visible_levels(context, scope)[-1:]),
         "following": each(layout.FOLLOWING_CHANGE, _following),
         "finer": each(layout.VIEWS, lambda c, scope: _next(c, scope) if _leads(c, scope.first) else ()),
     },
@@ -225,13 +228,13 @@ AGREE = Stage(
 
 
 def held_pixels(given: GivenPixels, item: DreamedView, report: Report) -> np.ndarray:
-    """The pixels (H, W) bool of a level's anchor view that the artist gave."""
+    """The pixels of a level's anchor view that the artist gives: (H, W) bool."""
     mask = given.mask(report)
     return np.zeros(item.depth.shape, bool) if mask is None else mask
 
 
 def packed_surroundings(rgb: np.ndarray, middle: paste.Middle) -> dict[str, np.ndarray]:
-    """A level's picture (H, W, 3) with its surroundings painted again, and how the next one shows in it, as arrays."""
+    """Pack a level's picture (H, W, 3) with repainted surroundings, and the next level's warp into it, as arrays."""
     means = middle.means
     arrays = {
         "rgb": to_bytes(rgb),
@@ -243,7 +246,7 @@ def packed_surroundings(rgb: np.ndarray, middle: paste.Middle) -> dict[str, np.n
 
 
 def read_surroundings(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, paste.Middle]:
-    """What `packed_surroundings` was given."""
+    """The inverse of `packed_surroundings`."""
     shape = len(arrays["indptr"]) - 1, int(arrays["width"])
     means = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
     return arrays["rgb"].astype(np.float32) / np.float32(255), paste.Middle(means, arrays["shown"], arrays["given"])

@@ -1,4 +1,4 @@
-"""Align: the depths of a level's views corrected together over all overlaps, and their points merged to one cloud."""
+"""Align: correct the depths of a level's views jointly over all overlaps, and merge their points into one cloud."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from dreamzoom.stages.view_depth import assign_mixed, fresh_pixels, lifted_point
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the level's cloud depends on beside its views.
+    """What the level's cloud depends on besides its views.
 
     Attributes:
         anchor: The anchor view.
-        coarser: How the coarser levels lie whose points are seen.
+        coarser: Poses of the coarser levels whose points are visible.
         assets: The artist's own objects.
-        most: Points at the most; beyond that the surest of each cell stay.
+        most: Maximum number of points; if there are more, the most confident points of each grid cell are kept.
     """
 
     anchor: View
@@ -55,7 +55,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
 def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
     level: FittedLevel = inputs["fitted"]
     if len(level.views) > 1:
-        report.progress(0.0, "fit all views together")
+        report.progress(0.0, "aligning the depths of all views")
         known = known_points(inputs["parents"], parameters.coarser)
         outside = known[~shown_finer(known.position, parameters.anchor.camera)]
         cloud, level = merged(level, outside, parameters.assets.load())
@@ -78,18 +78,19 @@ ALIGN = Stage(
 
 
 def merged(level: FittedLevel, parents: Cloud, assets: Assets) -> tuple[Cloud, FittedLevel]:
-    """Correct all views' depths at once over all overlaps, and join them anew to one cloud.
+    """Correct the depths of all views jointly over all overlaps, and merge their points into one cloud.
 
-    What the models said is corrected, not what each view's own fit made of it: that carries the bend of a strip
-    through the picture. A view adds points only where nothing as fine is there yet.
+    The correction is applied to the depth models' estimates, without the smooth part of each view's own alignment,
+    which extrapolates the distortion of a narrow overlap to the whole picture. A view adds points only where the cloud
+    has none of the same resolution yet.
 
     Args:
-        level: The views in order, the anchor first, each fitted by itself.
-        parents: What stays of the coarser levels, in the level's frame; seen, not returned.
-        assets: The artist's own objects; likewise.
+        level: The views in order, the anchor first, each aligned on its own.
+        parents: The coarser levels' points that are not superseded, in the level's frame; not part of the result.
+        assets: The artist's own objects; not part of the result.
 
     Returns:
-        The level's own points, whose `view` counts the views from 0; and the views with corrected depths.
+        The level's own points, with the index of their view in `view`; and the views with corrected depths.
     """
     first, *others = level.views
     corrections = align_jointly(_posed(level.views, fixed=level.anchor_fixed))
@@ -102,7 +103,7 @@ def merged(level: FittedLevel, parents: Cloud, assets: Assets) -> tuple[Cloud, F
         seen = project(Cloud.joined([cloud, parents]), camera)
         if not view.behind:
             seen, _ = assets.over(seen, camera)
-        corrected = item.depth * np.exp(correction - _bend(view))
+        corrected = item.depth * np.exp(correction - _smooth_correction(view))
         depth, edges = assign_mixed(glue(corrected, seen, camera), camera)
         item = replace(item, depth=depth, fresh=fresh_pixels(seen, depth, beyond if view.behind else None))
         found.append(replace(view, dreamed=item, edges=edges))
@@ -111,23 +112,26 @@ def merged(level: FittedLevel, parents: Cloud, assets: Assets) -> tuple[Cloud, F
 
 
 def without_assets(view: FittedView) -> DreamedView:
-    """A view as the splats are fitted to it: without depth where it shows the artist's own objects."""
+    """The view without depth (NaN) where it shows the artist's own objects, as used for the splat fit."""
     return replace(view.dreamed, depth=np.where(view.covered, np.float32(np.nan), view.dreamed.depth))
 
 
 def _posed(views: Sequence[FittedView], *, fixed: bool) -> list[Posed]:
-    """The views for the joint solve: the anchor first, the others without the bend of their own fits."""
-    others = [Posed(view.dreamed.view.camera, without_assets(view).depth * np.exp(-_bend(view))) for view in views[1:]]
+    """The views for the joint alignment: the anchor first; the others without the smooth part of their alignment."""
+    others = [
+        Posed(view.dreamed.view.camera, without_assets(view).depth * np.exp(-_smooth_correction(view)))
+        for view in views[1:]
+    ]
     return [_posed_anchor(views[0], fixed), *others]
 
 
-def _bend(view: FittedView) -> np.ndarray:
-    """What a view's own fit did to its depth beside a factor, (H, W): the logarithm of it."""
+def _smooth_correction(view: FittedView) -> np.ndarray:
+    """The log-depth correction of a view's own alignment, without its constant part (the scale): (H, W)."""
     return view.correction - np.median(view.correction)
 
 
 def _posed_anchor(view: FittedView, fixed: bool) -> Posed:
-    """The anchor view for the joint solve: as it is, or free to bend about the focus."""
+    """The anchor view for the joint alignment: fixed, or free to deform with the depth at the focus held."""
     item = view.dreamed
     (x, y), distance = item.view.camera.project(np.zeros(3))
     row, column = int(np.floor(y)), int(np.floor(x))

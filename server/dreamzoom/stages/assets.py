@@ -1,7 +1,7 @@
-"""Assets: the artist's own objects in the scene, as the dreamed views see them.
+"""Assets: the artist's own objects, rendered into the dreamed views.
 
-They are there already when the splats are shown, so a view takes their pixels and depths as known, and gives no points
-of its own where they are seen.
+They are already in the scene when the splats are shown, so a view treats their pixels and depths as known and adds no
+points where they are visible.
 """
 
 from __future__ import annotations
@@ -22,47 +22,48 @@ from dreamzoom.request.inputs import Input
 from dreamzoom.splats.rasterize import rasterize
 
 REACH = 3
-"""Assets of so many levels above and below are seen by a level; beyond, they are tiny, or around the camera."""
+"""A level's views show the assets of this many levels above and below; those of others are tiny or enclose the
+camera."""
 
 SEEN_ALPHA = 0.5
-"""How opaque an asset must be in a pixel for that to be its."""
+"""Minimum alpha for a pixel to count as covered by an asset."""
 
-BLIND = ("procedural", "spectral")
-"""Engines whose depth is that of their own world, whatever stands in the picture."""
+ENGINES_WITHOUT_ASSETS = ("procedural", "spectral")
+"""Engines that return the depth of their own scene and ignore objects in the picture."""
 
-CLEARANCE = 1.01
-"""An asset is seen where nothing is nearer than this share of its distance."""
+DEPTH_TOLERANCE = 1.01
+"""Tolerance of the depth test: an asset is visible unless its depth exceeds the nearest depth by this factor."""
 
 
 @dataclass(frozen=True)
 class Assets:
-    """What the artist placed, in one level's frame.
+    """The artist's own objects in one level's frame.
 
     Attributes:
-        splats: Objects as splats; meshes were sampled to surfels. None where there are none.
-        align: Whether their depth is truth for the engine's depth too: not for engines that can't see them.
+        splats: The objects as splats (meshes were sampled to surfels); None if there are none.
+        align: Whether the engine's depth is aligned to theirs; false for the engines in `ENGINES_WITHOUT_ASSETS`.
     """
 
     splats: Gaussians | None = None
     align: bool = True
 
     def over(self, seen: Projection, camera: Camera, *, in_front: bool = False) -> tuple[Projection, np.ndarray]:
-        """What a camera sees, with the assets.
+        """Composite the assets over a projection.
 
         Args:
-            seen: Without them.
+            seen: The projection without assets.
             camera: In the level's frame.
-            in_front: Whether they hide whatever was nearer: where all of that is to be dreamed anew.
+            in_front: Whether the assets also cover nearer points; used when those are to be painted again.
 
         Returns:
-            The projection with the assets' pixels KNOWN, and where they are seen, (H, W) bool.
+            The projection with the assets' pixels set to KNOWN, and the mask (H, W) bool where they are visible.
         """
         if self.splats is None:
             return seen, np.zeros(seen.mask.shape, bool)
         raster = rasterize(self.splats, camera, linear=True)
         covered = raster.alpha > SEEN_ALPHA
         if not in_front:
-            covered &= (seen.mask == UNKNOWN) | (raster.depth < CLEARANCE * seen.depth)
+            covered &= (seen.mask == UNKNOWN) | (raster.depth < DEPTH_TOLERANCE * seen.depth)
         rgb = linear_to_srgb(raster.rgb / np.maximum(raster.alpha, SEEN_ALPHA)[..., None])
         return replace(
             seen,
@@ -74,14 +75,14 @@ class Assets:
         ), covered
 
     def photo(self, camera: Camera) -> np.ndarray | None:
-        """Their pixels alone, (H, W, 3) float32 sRGB, NaN around; None where none is seen."""
+        """Render the assets alone: (H, W, 3) float32 sRGB, NaN elsewhere; None if none is visible."""
         if self.splats is None:
             return None
-        seen, covered = self.over(_nothing(camera), camera)
+        seen, covered = self.over(_empty_projection(camera), camera)
         return np.where(covered[..., None], seen.rgb, np.nan).astype(np.float32) if covered.any() else None
 
     def cloud(self) -> Cloud:
-        """As points, for telling where holes are."""
+        """The assets as points, for finding holes."""
         if self.splats is None:
             return Cloud.empty()
         count = len(self.splats)
@@ -101,11 +102,11 @@ NONE = Assets()
 
 @dataclass(frozen=True)
 class PlacedFile:
-    """A 3DGS PLY of the artist's.
+    """One of the artist's 3DGS PLY files.
 
     Attributes:
-        file: Where it is.
-        to_level: From the frame of the level under which it stands to that of the level that sees it.
+        file: The file.
+        to_level: Similarity from the frame of the level that names the file to that of the level whose views show it.
     """
 
     file: Input
@@ -114,25 +115,25 @@ class PlacedFile:
 
 @dataclass(frozen=True)
 class AssetFiles:
-    """The artist's own objects that a level sees, before they are read.
+    """The files of the artist's own objects that are visible from a level's cameras.
 
     Attributes:
-        placed: Their files, coarse levels' first.
-        engine: Whose views see them, by name.
+        placed: The files, coarse levels first.
+        engine: The name of the job's engine.
     """
 
     placed: tuple[PlacedFile, ...] = ()
     engine: str = ""
 
     def load(self) -> Assets:
-        """Read them, into the frame of the level that sees them. Raises SplatFileError for what is no PLY of splats."""
+        """Read the files into the level's frame. Raises SplatFileError for a file that is not a PLY of splats."""
         parts = [_moved(read_splats(one.file.path), one.to_level) for one in self.placed]
         found = joined(parts) if len(parts) > 1 else parts[0] if parts else None
-        return Assets(found if found is not None and len(found) else None, self.engine not in BLIND)
+        return Assets(found if found is not None and len(found) else None, self.engine not in ENGINES_WITHOUT_ASSETS)
 
 
 def in_reach(level: int, having: Iterable[int]) -> list[int]:
-    """The levels, of those that have assets, whose assets `level` sees."""
+    """The levels out of `having` whose assets are visible from `level`."""
     return [other for other in having if abs(other - level) <= REACH]
 
 
@@ -141,8 +142,8 @@ def _moved(splats: Gaussians, similarity: Similarity) -> Gaussians:
     return replace(splats, means=means, log_scales=splats.log_scales + np.float32(np.log(similarity.scale)), extra={})
 
 
-def _nothing(camera: Camera) -> Projection:
-    """What a camera sees where nothing is."""
+def _empty_projection(camera: Camera) -> Projection:
+    """The projection of an empty scene."""
     size = (camera.height, camera.width)
     return Projection(
         np.zeros((*size, 3), np.float32),

@@ -1,4 +1,6 @@
-"""Dream: a level's views one after another, each painted over what is known and fitted to it by itself."""
+"""Dream: a level's views one after another. Each is painted where nothing is known yet, and its depth is aligned on its
+own to the known points.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,8 @@ from dreamzoom.stages.levels import (
 from dreamzoom.stages.view_depth import align_by_pictures, align_view, fresh_pixels, lifted_points, with_given
 from dreamzoom.stages.zoom import level_image, paint, parents_seen
 
-LATER = 0.4
-"""The zoom from which the first level is seen once more."""
+LATER_ZOOM = 0.4
+"""The zoom u of the second view of the first level (`_later_view`)."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,16 @@ class Parameters:
     Attributes:
         anchor: The anchor view A_k.
         prompt: Prompts and seed of the level.
-        factor: The zoom factor.
+        factor: The zoom factor p.
         depth: The artist's own depth map.
         assets: The artist's own objects.
-        coarser: How the coarser levels lie whose points are seen.
-        compared: Where pictures agree in 3D: the neighbours' anchor cameras in the level's frame.
-        later: There, for the first level: a view from a little later on the path, in place of a level above.
-        places: (zoom, camera in the level's frame) on the flight, where views for holes may be.
-        hole_share, large_hole: Shares of a picture that are a hole, and a large one.
-        side_views: The most views for small holes.
+        coarser: Poses of the coarser levels whose points are visible.
+        compared: For multiview-consistent engines: the neighbouring levels' anchor cameras in this level's frame.
+        later: For multiview-consistent engines and the first level: a view from slightly later on the path, which
+            replaces the missing coarser level.
+        places: (zoom, camera in the level's frame) on the flight; candidates for side views.
+        hole_share, large_hole: Share of a picture from which holes count, and from which they count as large.
+        side_views: Maximum number of views for small holes.
     """
 
     anchor: View
@@ -83,7 +86,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
         given_depth(context, level),
         asset_files(context, level),
         coarser_levels(context, level, context.parents(level)),
-        {k: plan.anchor_in(context, k, level) for k in _compared(context, scope)},
+        {k: plan.anchor_in(context, k, level) for k in _compared_levels(context, scope)},
         _later_view(context, level),
         along(context.path, level, MOST_PLACES, before=1 - fading.CLOSES_FROM),
         context.quality.hole_share,
@@ -92,19 +95,21 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
     )
 
 
-def _compared(context: Context, scope: Scope) -> Sequence[int]:
-    """The levels in whose pictures a level's depth is measured: where all pictures show one place, its neighbours."""
+def _compared_levels(context: Context, scope: Scope) -> Sequence[int]:
+    """The levels whose pictures are compared with this level's to estimate its depth: its neighbours if all pictures
+    are multiview-consistent, else none.
+    """
     return context.neighbours(scope.first) if context.consistent else ()
 
 
 def _later_view(context: Context, level: int) -> View | None:
-    """What the first level has in place of a picture of the level above, to measure its depth in: the path's view a
-    little later, in which nearly all of the first frames is seen.
+    """For the first level, which has no coarser level to compare pictures with: a view from slightly later on the
+    path, which shows nearly everything that the first frames show. None for other levels and engines.
     """
     if not context.consistent or level or context.path.loop:
         return None
-    camera = context.path.camera(LATER, level).widened(plan.overscan(context.path, context.quality))
-    return View(f"{level:03d}/later", level, LATER, camera)
+    camera = context.path.camera(LATER_ZOOM, level).widened(plan.overscan(context.path, context.quality))
+    return View(f"{level:03d}/later", level, LATER_ZOOM, camera)
 
 
 def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
@@ -150,7 +155,7 @@ DREAM = Stage(
         "engine": ENGINE,
         "picture": own(layout.FIRST_PICTURE),
         "parents": each(layout.POINTS, parents),
-        "neighbours": each(layout.FIRST_PICTURE, _compared),
+        "neighbours": each(layout.FIRST_PICTURE, _compared_levels),
     },
     writes={"fitted": layout.FITTED_VIEWS},
     parameters=_parameters,
@@ -174,45 +179,46 @@ def dreamed_level(
     others: Sequence[Picture],
     report: Report,
 ) -> FittedLevel:
-    """A level's views: its anchor view, then side views for what the flight will see through holes.
+    """Dream a level's views: its anchor view, then side views for the holes that become visible during the flight.
 
     Args:
-        engine: What imagines.
+        engine: Paints the pictures and estimates their depth.
         view: The anchor view A_k.
         rgb: (H, W, 3) float32 sRGB, its picture x_k.
-        seen: What the coarser levels show of it.
-        parents: Their points in the level's frame; they fill the side views' surroundings.
+        seen: The coarser levels' points projected into the anchor view.
+        parents: The coarser levels' points in this level's frame; they fill the surroundings of the side views.
         prompt: Prompts and seed of the level.
-        given_depth: (H, W) z-depth that the artist gave, NaN where unknown; None to ask the depth model.
-        side_views: The views still needed, given all points that will be seen.
-        assets: The artist's own objects in the level's frame. Where they are seen no points arise but behind them.
-        others: Pictures of the same place from other anchors, in the level's frame, that the depth is measured in; none
-            where pictures need not agree in 3D.
-        report: Progress and cancel.
+        given_depth: (H, W) z-depth given by the artist, NaN where unknown; None to use the depth model.
+        side_views: Returns the side views that are needed, given all points that will be visible.
+        assets: The artist's own objects in the level's frame. Where they are visible, points are added only behind
+            them.
+        others: Multiview-consistent pictures from other anchors, in the level's frame, used to estimate the depth;
+            empty if the pictures are not multiview-consistent.
+        report: Receives progress and raises `Cancelled`.
     """
     report.progress(0.05, "depth")
     first = _anchor_view(engine, view, rgb, seen, given_depth, assets, others, prompt, report)
     found, cloud = [first], lifted_points(first.dreamed, first, 0)
-    outside = parents[~shown_finer(parents.position, view.camera)]  # what is left of them once this level has come
+    outside = parents[~shown_finer(parents.position, view.camera)]  # what remains visible of them around this level
 
-    def look(side: View, beyond: np.ndarray | None = None) -> Cloud:
-        fitted = _further_view(engine, side, Cloud.joined([cloud, outside]), assets, beyond, prompt, report)
+    def add_view(side: View, beyond: np.ndarray | None = None) -> Cloud:
+        fitted = _side_view(engine, side, Cloud.joined([cloud, outside]), assets, beyond, prompt, report)
         found.append(fitted)
         return Cloud.joined([cloud, lifted_points(fitted.dreamed, fitted, len(found) - 1)])
 
     if first.covered.any():
-        report.progress(0.4, "what lies behind your objects")
+        report.progress(0.4, "painting what is behind your objects")
         behind = replace(view, name=view.name.replace("anchor", "behind"))
-        cloud = look(behind, behind_assets(first))
+        cloud = add_view(behind, behind_assets(first))
     wanted = side_views(Cloud.joined([cloud, outside, assets.cloud()]))
     for index, side in enumerate(wanted):
         report.progress(0.5 + 0.5 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
-        cloud = look(side)
+        cloud = add_view(side)
     return FittedLevel(found, given_depth is not None or bool(others))
 
 
 def behind_assets(anchor: FittedView) -> np.ndarray:
-    """(H, W) z-depth in the anchor view: of the artist's own objects where they are seen, infinite elsewhere."""
+    """(H, W) z-depth of the artist's own objects in the anchor view, infinite where none is visible."""
     return np.where(anchor.covered, anchor.dreamed.depth, np.inf)
 
 
@@ -227,7 +233,7 @@ def _anchor_view(
     prompt: LevelPrompt,
     report: Report,
 ) -> FittedView:
-    """The anchor view with its depth; arguments as of `dreamed_level`."""
+    """The anchor view with its depth. Arguments as in `dreamed_level`."""
     depth = engine.depth(view, rgb, prompt.seed, report)
     report.progress(0.3, "align")
     owned, covered = assets.over(seen, view.camera, in_front=True)
@@ -236,7 +242,7 @@ def _anchor_view(
     if given_depth is None and others:
         aligned = align_by_pictures(depth, Picture(view.camera, rgb), others)
     elif given_depth is None:
-        aligned = align_view(depth, seen, view.camera, pin=not _at_focus(covered, view.camera))
+        aligned = align_view(depth, seen, view.camera, pin=not _covers_focus(covered, view.camera))
     else:
         seen = with_given(given_depth, seen, view.camera)
         aligned = align_view(depth, seen, view.camera, pin=False)
@@ -252,7 +258,7 @@ def _anchor_view(
     return first
 
 
-def _further_view(
+def _side_view(
     engine: Engine,
     side: View,
     known: Cloud,
@@ -261,10 +267,10 @@ def _further_view(
     prompt: LevelPrompt,
     report: Report,
 ) -> FittedView:
-    """A further view, painted where `known` shows nothing, with its depth.
+    """A side view, painted where it shows no point of `known`, with its depth.
 
     Args:
-        beyond: (H, W) z-depth: the view ignores assets, and gives points only behind it.
+        beyond: (H, W) z-depth; if given, the view ignores the assets and adds points only behind this depth.
     """
     seen = project(known, side.camera)
     around, covered = (seen, np.zeros(seen.mask.shape, bool)) if beyond is not None else assets.over(seen, side.camera)
@@ -280,8 +286,8 @@ def _fitted(dreamed: DreamedView, aligned: Aligned, covered: np.ndarray, *, behi
     return FittedView(dreamed, covered, aligned.correction, aligned.confidence, aligned.edges, behind)
 
 
-def _at_focus(covered: np.ndarray, camera: Camera) -> bool:
-    """Whether the pixel (H, W) of the focus is marked."""
+def _covers_focus(covered: np.ndarray, camera: Camera) -> bool:
+    """Whether `covered` (H, W) is true at the pixel that shows the focus."""
     (x, y), distance = camera.project(np.zeros(3))
     row, column = int(np.floor(y)), int(np.floor(x))
     inside = distance > 0 and 0 <= row < camera.height and 0 <= column < camera.width

@@ -1,4 +1,4 @@
-"""Export: what the artist gets of a level, and the result that lists it all."""
+"""Export: a level's final files, and the result.json that lists the files of all levels."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from dreamzoom.stages.given import asset_files
 from dreamzoom.stages.levels import FEATHER, CoarserLevel, coarser_levels, finished_level, parents, shown_finer
 
 PREVIEW_SIDE = 384
-"""Pixels of a level's preview, at most."""
+"""Maximum length of a level preview's longer side, in pixels."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the exported files of a level depend on beside its splats and points.
+    """What the exported files of a level depend on besides its splats and points.
 
     Attributes:
         anchor: The level's anchor camera.
-        finer: The next level's, in this one's frame; None where there is none.
-        feathered: Whether the splats thin out at the border of the anchor view.
-        flight: The cameras on the level's flight through whose pictures no gap may be seen.
+        finer: The next level's anchor camera in this level's frame; None if there is no next level.
+        feathered: Whether the splats fade out at the border of the anchor view.
+        flight: The cameras on the level's flight for which gaps are filled.
         preview: The camera of the preview.
-        to_level: From each coarser level's frame to this one's.
-        before: For a loop's first level: how the last levels lie, that are seen before it comes again.
-        anchors_before: Their anchor cameras, each in its own frame.
+        to_level: Similarities from each coarser level's frame to this level's.
+        before: For a loop's first level: poses of the last levels, which are visible before it is shown again.
+        anchors_before: The anchor cameras of those levels, each in its own frame.
         assets: The artist's own objects.
     """
 
@@ -57,7 +57,7 @@ class Parameters:
 
 
 def _before(context: Context, scope: Scope) -> range:
-    """The levels that a looping flight shows before its first level comes again, counted down from that."""
+    """The levels that a looping flight shows before it reaches its first level again, as negative indices."""
     there = context.path.loop and scope.first == 0
     return range(max(-PARENTS, 1 - context.path.levels), 0) if there else range(0)
 
@@ -96,8 +96,8 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
 
 
 def _around(inputs: Inputs, parameters: Parameters) -> list[Gaussians]:
-    """What is seen beside a level once it is whole, in its frame: the coarser levels' splats that no finer level shows,
-    and the artist's own objects.
+    """What is visible around a level once it is fully opaque, in its frame: the coarser levels' splats that are not
+    superseded, and the artist's own objects.
     """
     parts = []
     for k, to_level in parameters.to_level.items():
@@ -189,15 +189,15 @@ RESULT = Stage(
 
 
 def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
-    """Let a level's splats thin out towards the border of its anchor view, so that no frame is seen around it.
+    """Fade out a level's splats towards the border of its anchor view, so that its outline is not visible.
 
     Args:
         splats: In the level's frame.
-        anchor: A_k.
+        anchor: The camera of A_k.
 
     Returns:
-        The splats; over the outer `FEATHER` of the view opacity falls to 0, those outside it (of side views) stay as
-        they are.
+        The splats, with opacity falling to 0 over the outer `FEATHER` of the view. Splats outside the view (from side
+        views) are unchanged.
     """
     pixels, depth = anchor.project(splats.means)
     size = np.array([anchor.width, anchor.height])
@@ -211,14 +211,14 @@ def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
 
 
 def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tuple[Gaussians, Cloud]:
-    """Mark what the next level shows more finely (column `superseded`).
+    """Mark the splats and points that the next level shows in finer detail (column `superseded`).
 
-    Only the next anchor's camera decides, not what was dreamed there: so a changed prompt of the next level leaves this
-    level's files as they are.
+    This depends only on the next anchor's camera, not on its picture, so a changed prompt of the next level leaves this
+    level's files unchanged.
 
     Args:
         splats, cloud: Of one level, in its frame.
-        finer: A_{k+1} in the same frame; None for the last level.
+        finer: The camera of A_{k+1} in the same frame; None for the last level.
     """
     if finer is None:
         none = np.zeros(len(splats), np.uint8)

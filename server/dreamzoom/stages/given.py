@@ -1,4 +1,4 @@
-"""What the artist gives of a level: an own picture, a depth map, and objects that stand in the scene."""
+"""The artist's own inputs of a level: a picture, a depth map, and objects in the scene."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class GivenFile:
     """A picture or depth map of a level.
 
     Attributes:
-        file: Where it is.
-        field: What the request calls it, for messages.
-        size: Width and height of the camera that it fills.
-        within: Width and height of the anchor view, which shows more.
+        file: The file.
+        field: The request's field that names it, for error messages.
+        size: Width and height of the camera that the picture fills, in pixels.
+        within: Width and height of the anchor view, which is wider.
     """
 
     file: Input
@@ -32,22 +32,24 @@ class GivenFile:
     within: tuple[int, int]
 
     def picture(self, report: Report) -> np.ndarray:
-        """(h, w, 3) float32 sRGB at the camera's scale, as much of it as the anchor view shows."""
+        """Read the picture: (h, w, 3) float32 sRGB at the camera's scale, cropped to the anchor view."""
         return images.read_picture(self.file.path, self.size, report.log, within=self.within, field=self.field)
 
     def depth(self, report: Report) -> np.ndarray:
-        """(h, w) float32 likewise; any unit, NaN where unknown."""
+        """Read the depth map: (h, w) float32 at the camera's scale, cropped to the anchor view; any unit, NaN where
+        unknown.
+        """
         return images.read_depth(self.file.path, self.size, report.log, within=self.within, field=self.field)
 
 
 @dataclass(frozen=True)
 class GivenPixels:
-    """What the artist gives of a level's picture.
+    """The pixels of a level's picture that the artist gives.
 
     Attributes:
-        picture: An own one; None for none.
-        assets: Own objects that are seen in it.
-        camera: Of the anchor view.
+        picture: The artist's own picture, if there is one.
+        assets: The artist's own objects that may be visible in it.
+        camera: The camera of the anchor view.
     """
 
     picture: GivenFile | None
@@ -55,8 +57,8 @@ class GivenPixels:
     camera: Camera
 
     def pixels(self, report: Report) -> np.ndarray | None:
-        """The picture (h, w, 3) about the middle of the anchor view, and over it the objects; NaN where neither is,
-        None where there are none.
+        """The picture (h, w, 3), centred in the anchor view, with the objects composited over it. NaN where there is
+        neither; None if there is nothing at all.
         """
         own = self.picture and self.picture.picture(report)
         objects = self.assets.load().photo(self.camera)
@@ -66,7 +68,7 @@ class GivenPixels:
         return np.where(np.isfinite(objects), objects, around).astype(np.float32)
 
     def mask(self, report: Report) -> np.ndarray | None:
-        """The pixels (H, W) bool of the anchor view that are given; None where there are none."""
+        """The given pixels of the anchor view, (H, W) bool; None if there are none."""
         pixels = self.pixels(report)
         if pixels is None:
             return None
@@ -74,7 +76,7 @@ class GivenPixels:
 
 
 def given_pixels(context: Context, level: int) -> GivenPixels:
-    """What the artist gives of a level's picture."""
+    """The given pixels of a level's picture."""
     camera = plan.anchor(context.path, level, context.quality).camera
     return GivenPixels(_file(context, level, "image"), asset_files(context, level), camera)
 
@@ -85,7 +87,7 @@ def given_depth(context: Context, level: int) -> GivenFile | None:
 
 
 def asset_files(context: Context, level: int) -> AssetFiles:
-    """The artist's own objects that a level sees."""
+    """The artist's own objects that are visible from a level's cameras."""
     placed = [
         PlacedFile(context.inputs[field], context.path.between(other, level))
         for other in in_reach(level, range(context.path.levels))
@@ -95,7 +97,7 @@ def asset_files(context: Context, level: int) -> AssetFiles:
 
 
 def is_given(context: Context, level: int) -> bool:
-    """Whether the artist gives an own picture of a level, or objects that may be seen in it."""
+    """Whether the artist gives a picture of a level, or objects that may be visible in it."""
     return f"levels[{level}].image" in context.inputs or bool(asset_files(context, level).placed)
 
 
@@ -109,7 +111,7 @@ def _file(context: Context, level: int, kind: str) -> GivenFile | None:
 
 
 def centred(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Put values (h, w, ...) into the middle of a larger picture (H, W, ...), NaN around; float32."""
+    """Place values (h, w, ...) in the middle of a larger array (H, W, ...) float32, with NaN around them."""
     wide = np.full((*shape, *values.shape[2:]), np.nan, np.float32)
     top, left = (shape[0] - values.shape[0]) // 2, (shape[1] - values.shape[1]) // 2
     wide[top : top + values.shape[0], left : left + values.shape[1]] = values

@@ -1,4 +1,4 @@
-"""What a step sees of a level: its points and views in their final colours, and what coarser levels show around it."""
+"""What a step reads of levels: points and views in their final colours, and the coarser levels around a level."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dreamzoom.stages.base.stage import Inputs, Scope
 from dreamzoom.stages.base.values import DreamedView, FinalPictures
 
 FEATHER = 0.08
-"""The share of an anchor view's half size, at its border, over which its splats thin out (`export`)."""
+"""Width of the border of an anchor view, as a share of its half size, over which its splats fade out (`export`)."""
 
 
 @dataclass(frozen=True)
 class LevelPrompt:
-    """What an engine is asked for in a level: its prompt, negative prompt and seed."""
+    """The prompt, negative prompt and seed of a level."""
 
     text: str
     negative: str
@@ -31,11 +31,12 @@ class LevelPrompt:
 
 @dataclass(frozen=True)
 class CoarserLevel:
-    """How a coarser level lies in a level's frame.
+    """The pose of a coarser level relative to a level.
 
     Attributes:
-        to_level: From its frame to the level's.
-        finer: In its own frame, the anchor camera of the level after it: what that shows more finely is left out.
+        to_level: Similarity from the coarser level's frame to the level's.
+        finer: The anchor camera of the level after the coarser one, in the coarser level's frame. What this camera
+            shows is superseded and left out.
     """
 
     to_level: Similarity
@@ -43,12 +44,12 @@ class CoarserLevel:
 
 
 def parents(context: Context, scope: Scope) -> range:
-    """The coarser levels that a level's cameras see."""
+    """The coarser levels that are visible from a level's cameras."""
     return context.parents(scope.first)
 
 
 def coarser_levels(context: Context, level: int, others: Sequence[int]) -> dict[int, CoarserLevel]:
-    """How these coarser levels lie, coarse to fine."""
+    """The poses of the levels `others` relative to `level`, coarse to fine."""
     found = {}
     for k in others:
         finer = plan.next_anchor(context, k)
@@ -58,7 +59,7 @@ def coarser_levels(context: Context, level: int, others: Sequence[int]) -> dict[
 
 
 def known_points(clouds: Mapping[int, Cloud], coarser: Mapping[int, CoarserLevel]) -> Cloud:
-    """The coarser levels' points in the frame of the level; of all but the last only what a finer one does not show."""
+    """The coarser levels' points in the frame of the level, without superseded points except in the finest of them."""
     found = [Cloud.empty()]
     for k, own in coarser.items():
         cloud = clouds[k]
@@ -69,7 +70,7 @@ def known_points(clouds: Mapping[int, Cloud], coarser: Mapping[int, CoarserLevel
 
 
 def background(splats: Mapping[int, Gaussians], coarser: Mapping[int, CoarserLevel]) -> Gaussians | None:
-    """The coarser levels' splats in the frame of the level, but for what a finer level shows; None for none."""
+    """The coarser levels' splats in the frame of the level, without superseded ones; None if there are none."""
     parts = []
     for k, own in coarser.items():
         found = splats[k]
@@ -78,9 +79,9 @@ def background(splats: Mapping[int, Gaussians], coarser: Mapping[int, CoarserLev
 
 
 def shown_finer(positions: np.ndarray, finer: Camera) -> np.ndarray:
-    """Which points (N, 3) lie in the part of the view `finer` that is whole: (N,) bool.
+    """Which points (N, 3) lie inside the view `finer`, without its faded border: (N,) bool.
 
-    Those that others hide there are meant too: left behind, they would float before the finer surface.
+    Occluded points are included; if they were kept, they would float in front of the finer surface.
     """
     pixels, depth = finer.project(positions)
     size = np.array([finer.width, finer.height])
@@ -89,15 +90,15 @@ def shown_finer(positions: np.ndarray, finer: Camera) -> np.ndarray:
 
 
 def finished_level(inputs: Inputs) -> tuple[Cloud, list[DreamedView]]:
-    """A level's points and views in their final colours, of "points", "views" and "pictures" (None where the colours
-    are final already).
+    """A level's points and views in their final colours, from the inputs "points", "views" and "pictures" (None if the
+    colours are final already).
     """
     cloud, views, final = inputs["points"], inputs["views"], inputs["pictures"]
     return (cloud, views) if final is None else repainted(cloud, views, final)
 
 
 def repainted(cloud: Cloud, views: Sequence[DreamedView], final: FinalPictures) -> tuple[Cloud, list[DreamedView]]:
-    """A level's points and views with other pictures: each point changes with the pixel that it was lifted from."""
+    """A level's points and views with new pictures; each point is recoloured like the pixel it was unprojected from."""
     rgb = cloud.rgb.copy()
     for number, (item, picture) in enumerate(zip(views, final.pictures)):
         own = np.flatnonzero(cloud.view == number)

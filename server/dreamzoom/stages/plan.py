@@ -1,4 +1,4 @@
-"""Plan: the cameras from which each level is dreamed and looked at."""
+"""Plan: each level's anchor camera, and the cameras on its flight that are checked for gaps."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from dreamzoom.stages.base.quality import QualitySettings
 from dreamzoom.stages.base.stage import Inputs, Outputs, Scope, Stage, whole_job
 
 GAPS_FROM = 1 - fading.CLOSES_FROM
-"""How long before its level, in zoom, a place can be at which its gaps show: there the level above begins to close."""
+"""A level's gaps can be visible up to this much zoom before u = k, where the coarser level begins to fade out."""
 
-TURN = np.radians(6)
-"""A camera that turns by this shows other gaps."""
-MOST_PLACES = 96
-"""From more places than these gaps are never looked for."""
+GAP_ROTATION = np.radians(6)
+"""The camera rotation, in radians, after which other gaps may become visible."""
+MAX_GAP_CAMERAS = 96
+"""Maximum number of cameras per level that are checked for gaps."""
 
 
 def overscan(path: ZoomPath, limits: QualitySettings) -> float:
-    """By how much anchor views are wider than the camera: √p, and a margin for a camera that turns on its way."""
+    """The factor by which anchor views are wider than the camera: √p with a margin for camera rotation, limited by the
+    quality.
+    """
     return min(1.12 * float(np.sqrt(path.factor)), limits.overscan)
 
 
@@ -38,33 +40,33 @@ def anchor(path: ZoomPath, level: int, limits: QualitySettings) -> View:
 
 
 def anchor_in(context: Context, level: int, frame: int) -> Camera:
-    """The camera of A_k in the frame of another level. In a loop both may count on past the ends."""
+    """The camera of A_k in the frame of another level. In a loop both indices may run past the ends."""
     own = anchor(context.path, level % context.path.levels, context.quality).camera
     return own if level == frame else own.moved(context.path.between(level, frame))
 
 
 def next_anchor(context: Context, level: int) -> Camera | None:
-    """A_{k+1} seen from the frame of level k; None for the last level of what is no loop."""
+    """The camera of A_{k+1} in the frame of level k; None for the last level if the path is not a loop."""
     after = context.next_level(level)
     return None if after is None else anchor_in(context, after, level)
 
 
 def gap_cameras(path: ZoomPath, level: int, limits: QualitySettings) -> list[Camera]:
-    """The cameras of the flight, in the level's frame, for which its small gaps are closed."""
+    """The cameras on the flight, in the level's frame, for which the level's small gaps are filled."""
     cameras = _spread(path, level, limits)
     return cameras + _spread(path, path.levels, limits) if path.loop and level == 0 else cameras
 
 
 def _spread(path: ZoomPath, level: int, limits: QualitySettings) -> list[Camera]:
-    """Those about one coming of a level: as many as the quality says, and more where the camera turns."""
-    cameras = [camera for _, camera in view_planning.along(path, level, 4 * MOST_PLACES, before=GAPS_FROM)]
+    """Cameras while the flight passes a level once: as many as the quality says, more if the camera rotates."""
+    cameras = [camera for _, camera in view_planning.along(path, level, 4 * MAX_GAP_CAMERAS, before=GAPS_FROM)]
     turns = [np.arccos(np.clip(a.rotation[:, 2] @ b.rotation[:, 2], -1, 1)) for a, b in zip(cameras, cameras[1:])]
-    count = min(limits.places + round(sum(turns) / TURN), MOST_PLACES, len(cameras))
+    count = min(limits.places + round(sum(turns) / GAP_ROTATION), MAX_GAP_CAMERAS, len(cameras))
     return [cameras[n] for n in np.linspace(0, len(cameras) - 1, count).round().astype(int)]
 
 
 def describe(camera: Camera) -> dict[str, Any]:
-    """A camera as JSON."""
+    """A camera as JSON values; `camera_to_frame` is 4×4, intrinsics are in pixels."""
     return {
         "size": [camera.width, camera.height],
         "intrinsics": [camera.fx, camera.fy, camera.cx, camera.cy],

@@ -1,4 +1,6 @@
-"""Refine: the depth-aware second pass. All views of neighbouring levels are sampled again, agreeing through depth."""
+"""Refine: the depth-aware second pass. All views of adjacent levels are sampled again, kept consistent by warping
+through their depth.
+"""
 
 from __future__ import annotations
 
@@ -25,32 +27,34 @@ from dreamzoom.stages.base.values import DreamedView, FinalPictures
 from dreamzoom.stages.given import GivenPixels, given_pixels
 
 STRENGTH = 0.5
-"""How far back the second pass starts, in log noise ratio: the layout stays, what depth moves is drawn anew."""
+"""Noise level at which the second pass starts, as a share of the range of the log noise ratio. The layout is kept;
+details are generated again where warping through depth moves them."""
 
 STEPS = 0.3
-"""Its steps, as a share of the first pass's."""
+"""Number of steps of the second pass, as a share of the first pass's."""
 
 LEVELS, PIXELS = 6, 12_000_000
-"""The most levels sampled at once, and the most pixels of their views: more go one group after another."""
+"""Maximum number of levels that are sampled together, and of pixels in all their views. More levels are divided into
+groups, which are sampled one after another."""
 
 SAME_SCALE = 1.6
-"""Views whose pixels differ in size by less than this meet at half resolution: their finest octave can't be compared
-without blurring it."""
+"""Views whose pixel sizes differ by less than this factor are compared at half resolution, because comparing the
+finest octave would blur it."""
 
-LEAST_OVERLAP = 0.02
-"""Views are linked that share more than this part of the coarser one's picture."""
+MIN_OVERLAP = 0.02
+"""Two views are linked if they share more than this part of the coarser one's picture."""
 
 
 @dataclass(frozen=True)
 class LevelViews:
-    """One level as the second pass takes it.
+    """One level in the second pass.
 
     Attributes:
-        index: On the path; in a loop it may count on past the last level.
+        index: Index of the level; in a loop it may run past the last level.
         views: Anchor and side views with pictures and depth.
         prompt, negative, guidance, seed: Of the level.
-        held: (H, W) bool, what stays of the anchor's picture; None for nothing.
-        finished: Whether nothing of the level may change.
+        held: (H, W) bool, the fixed pixels of the anchor's picture; None if there are none.
+        finished: Whether all pictures of the level are fixed.
     """
 
     index: int
@@ -64,25 +68,31 @@ class LevelViews:
 
 
 def groups(count: int, views: int, pixels: int) -> list[range]:
-    """The levels that are sampled together, by their count, the views of each and the pixels of a view."""
+    """The groups of levels that are sampled together.
+
+    Args:
+        count: Number of levels.
+        views: Views per level.
+        pixels: Pixels per view.
+    """
     size = min(max(PIXELS // (views * pixels), 1), LEVELS)
     return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
 
 def options(sampling: dict[str, Any]) -> Again:
-    """The second pass of an engine whose joint sampling takes these arguments (`sampling.levels.stream_levels`)."""
+    """The second pass's settings, from an engine's arguments for joint sampling (`sampling.levels.stream_levels`)."""
     kept = {name: sampling[name] for name in ("batch", "eta", "order") if name in sampling}
     return Again(STRENGTH, max(round(sampling.get("steps", 50) * STEPS), 2), **kept)
 
 
 @dataclass(frozen=True)
 class LevelParameters:
-    """What one level's views are sampled with.
+    """The sampling parameters of one level.
 
     Attributes:
-        level: Its index; in a loop it may count on past the last.
+        level: Index of the level; in a loop it may run past the last level.
         prompt, negative, guidance, seed: Of the level.
-        given: What the artist gives of its picture.
+        given: The pixels of its picture that the artist gives.
     """
 
     level: int
@@ -95,13 +105,13 @@ class LevelParameters:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a group's pictures depend on beside the views.
+    """What a group's pictures depend on besides the views.
 
     Attributes:
         group: The levels that are sampled.
-        levels: All that take part: those, the one before, and in a loop the first one after the last.
-        path: Where the levels lie: factor, focuses, and whether it is a loop. The path's keys do not matter.
-        strength, steps: How far back the second pass starts, and its model evaluations a view.
+        levels: All levels that take part: the group, the level before it, and in a loop the first level after the last.
+        path: The zoom factor, the focuses, and whether the path is a loop. Its camera keys are removed.
+        strength, steps: `STRENGTH`, and model evaluations per view.
     """
 
     group: Sequence[int]
@@ -116,15 +126,15 @@ def _groups(context: Context) -> list[range]:
     return groups(context.path.levels, 1 + context.quality.side_views, camera.width * camera.height)
 
 
-def _taking_part(context: Context, scope: Scope) -> range:
-    """The levels of a group, the one before, and in a loop the first one after the last."""
+def _participating(context: Context, scope: Scope) -> range:
+    """The levels of a group, the level before it, and in a loop the first level after the last."""
     closing = context.path.loop and scope.levels.stop == context.path.levels and scope.first > 0
     return range(max(scope.first - 1, 0), scope.levels.stop + closing)
 
 
-def _finished(context: Context, scope: Scope) -> list[int]:
-    """Those of them that other groups sampled."""
-    return [level for level in _taking_part(context, scope) if level not in scope.levels]
+def _finished_levels(context: Context, scope: Scope) -> list[int]:
+    """The levels that take part but are sampled in other groups."""
+    return [level for level in _participating(context, scope) if level not in scope.levels]
 
 
 def _parameters(context: Context, scope: Scope) -> Parameters:
@@ -132,7 +142,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
     sampling = context.engine.sampling()
     prompts = complete_prompts([level.prompt for level in context.request.levels])
     levels = []
-    for k in _taking_part(context, scope):
+    for k in _participating(context, scope):
         level = k % context.path.levels
         negative = ((context.request.levels[level].negative_prompt, 1.0),)
         seed = context.request.level_seed(level)
@@ -175,8 +185,8 @@ REFINE = Stage(
     version=3,
     reads={
         "engine": ENGINE,
-        "views": each(layout.VIEWS, _taking_part),
-        "pictures": each(layout.FINAL_PICTURES, _finished),
+        "views": each(layout.VIEWS, _participating),
+        "pictures": each(layout.FINAL_PICTURES, _finished_levels),
     },
     writes={
         "pictures": layout.FINAL_PICTURES,
@@ -196,11 +206,11 @@ REFINE = Stage(
 def sample_again(
     engine: Denoises, path: ZoomPath, levels: Sequence[LevelViews], again: Again, report: Report
 ) -> tuple[dict[int, list[np.ndarray]], dict[str, Any]]:
-    """The pictures of all views of the levels that are not finished, by the level's index.
+    """Sample all views of the levels that are not finished.
 
     Returns:
-        (H, W, 3) float32 sRGB in steps of 1/255, in the views' order; and what it gained: the count of links and the
-        PSNR in dB of what linked views show of each other, before and after.
+        By level index, the pictures (H, W, 3) float32 sRGB quantised to 1/255, in the order of the views; and the gain
+        in consistency: the number of links, and the mean PSNR in dB between linked views, before and after.
     """
     denoiser = engine.denoiser(report)
     flat = [(level, number) for level in levels for number in range(len(level.views))]
@@ -227,7 +237,7 @@ def _mean_db(pictures: Sequence[np.ndarray], links: Sequence[Link]) -> float:
 
 
 def _padded(values: np.ndarray, multiple: int, mode: Literal["edge", "constant"] = "edge") -> np.ndarray:
-    """Grown to the right and below to multiples that the model can take."""
+    """Pad an array (H, W, ...) at the right and bottom to multiples of `multiple`."""
     more = [(0, -side % multiple) for side in values.shape[:2]] + [(0, 0)] * (values.ndim - 2)
     return np.pad(values, more, mode) if multiple > 1 else values
 
@@ -249,7 +259,16 @@ def _shot(level: LevelViews, number: int, multiple: int) -> Shot:
 
 
 def _links(path: ZoomPath, flat, seen: Sequence[Seen], scale: int, report: Report) -> list[Link]:
-    """Which views are compared: anchors with the next and with all side views about them, side views in turn."""
+    """Link the views that are compared: each anchor with the next level's anchor and with the side views of its own and
+    the adjacent levels, and consecutive side views of a level.
+
+    Args:
+        path: Gives the similarities between the levels' frames.
+        flat: (level, number of the view in the level) for all views.
+        seen: The cameras and depths of the same views.
+        scale: Pixels per latent pixel.
+        report: Receives progress and raises `Cancelled`.
+    """
     places = {(level.index, number): i for i, (level, number) in enumerate(flat)}
     pairs = []
     for level in sorted({level.index for level, _ in flat}):
@@ -265,15 +284,15 @@ def _links(path: ZoomPath, flat, seen: Sequence[Seen], scale: int, report: Repor
         around.append((*ends, path.levels, path.levels - 1))
     links = []
     for number, (a, b, level, other) in enumerate(around):
-        report.progress(0.0, f"linking views {number + 1} of {len(around)}")
+        report.progress(0.0, f"comparing views, pair {number + 1} of {len(around)}")
         link = _link(path, (a, level, seen[a]), (b, other, seen[b]), scale)
-        if link.warp.covered.mean() > LEAST_OVERLAP:
+        if link.warp.covered.mean() > MIN_OVERLAP:
             links.append(link)
     return links
 
 
 def _link(path: ZoomPath, one: tuple[int, int, Seen], other: tuple[int, int, Seen], scale: int) -> Link:
-    """The finer of two views (place, level, view) becomes the source; both are brought to the frame of the target."""
+    """Link two views (index, level, view). The finer one is the source; both are moved to the target's frame."""
     size = [_pixel(view) * path.between(level, other[1]).scale for _, level, view in (one, other)]
     (a, level, source), (b, frame, target) = (one, other) if size[0] <= size[1] else (other, one)
     move = path.between(level, frame)
@@ -283,6 +302,6 @@ def _link(path: ZoomPath, one: tuple[int, int, Seen], other: tuple[int, int, See
 
 
 def _pixel(view: Seen) -> float:
-    """The size of a pixel at the middle depth, in the view's frame."""
+    """The size of a pixel at the view's median depth, in the view's frame."""
     there = view.depth[view.depth > 0]
     return float(np.median(there)) / view.camera.fx if len(there) else math.inf

@@ -1,4 +1,4 @@
-"""Splat: the level's cloud becomes surfels, fitted to every view of it."""
+"""Splat: initialise surfels from a level's cloud and fit them to all of its views."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ from dreamzoom.stages.base.stage import Inputs, Outputs, Scope, Stage, each, own
 from dreamzoom.stages.base.values import DreamedView
 from dreamzoom.stages.levels import CoarserLevel, background, coarser_levels, finished_level
 
-BACKED = 20
-"""From so many iterations on a fit sees the coarser levels; in fewer it does not learn to work around them."""
+BACKGROUND_ITERATIONS = 20
+"""Minimum number of iterations for a fit with the coarser levels as frozen background; with fewer iterations the fit
+does not adapt to the background."""
 
-DETAIL = 0.7
-"""σ in pixels of the Gaussian that says what a picture's finest detail is."""
+SHARPENING_SIGMA = 0.7
+"""σ in pixels of the Gaussian filter of the unsharp masking."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a fit depends on beside cloud and views.
+    """What a fit depends on besides cloud and views.
 
     Attributes:
-        iterations, cap: Steps of the fit, and the most splats.
-        sharpening: How much of the pictures' finest detail is added to them (`quality`).
-        supports: The count of further cameras (`level_splats`).
-        seed: The level's.
-        coarser: How the coarser levels lie that the fit sees.
+        iterations, cap: Number of iterations, and maximum number of splats.
+        sharpening: Amount of unsharp masking (`QualitySettings.sharpening`).
+        supports: Number of support cameras (`level_splats`).
+        seed: The level's seed.
+        coarser: Poses of the coarser levels in the background of the fit.
     """
 
     iterations: int
@@ -52,9 +53,9 @@ class Parameters:
     coarser: Mapping[int, CoarserLevel]
 
 
-def _seen(context: Context, scope: Scope) -> range:
-    """The coarser levels that a fit sees."""
-    return context.parents(scope.first) if context.quality.iterations >= BACKED else range(0)
+def _background_levels(context: Context, scope: Scope) -> range:
+    """The coarser levels in the background of a fit."""
+    return context.parents(scope.first) if context.quality.iterations >= BACKGROUND_ITERATIONS else range(0)
 
 
 def _parameters(context: Context, scope: Scope) -> Parameters:
@@ -65,7 +66,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
         quality.sharpening,
         quality.supports,
         context.request.level_seed(scope.first),
-        coarser_levels(context, scope.first, _seen(context, scope)),
+        coarser_levels(context, scope.first, _background_levels(context, scope)),
     )
 
 
@@ -83,7 +84,7 @@ SPLAT = Stage(
         "points": own(layout.POINTS),
         "views": own(layout.VIEWS),
         "pictures": own(layout.FINAL_PICTURES, optional=True),
-        "parents": each(layout.FITTED_SPLATS, _seen),
+        "parents": each(layout.FITTED_SPLATS, _background_levels),
     },
     writes={"splats": layout.FITTED_SPLATS},
     parameters=_parameters,
@@ -94,22 +95,26 @@ SPLAT = Stage(
 
 
 def cover(cloud: Cloud, camera: Camera) -> Target:
-    """A view that has to be closed where the cloud is known, whatever colour it shows there."""
+    """A fitting target that requires opaque pixels where the cloud is visible, but does not constrain their colour."""
     seen = project(cloud, camera)
     return Target(camera, seen.rgb, np.zeros(seen.mask.shape, bool), seen.mask != UNKNOWN)
 
 
-def _plain(item: DreamedView) -> np.ndarray:
-    """Where a view shows one surface: not just behind an edge, where a splat would learn the colour before it."""
+def _single_surface(item: DreamedView) -> np.ndarray:
+    """The mask (H, W) of pixels that show a single surface. Excludes pixels next to a depth edge on its far side, where
+    a splat would take the colour of the near surface.
+    """
     return np.isfinite(item.depth) & ~behind_edges(item.depth, find_edges(item.depth, item.view.camera))
 
 
 def sharpened(rgb: np.ndarray, mask: np.ndarray, amount: float) -> np.ndarray:
-    """A picture (H, W, 3) sRGB plus `amount` times what a Gaussian of `DETAIL` pixels takes away in `mask` (H, W)."""
+    """Unsharp masking of a picture (H, W, 3) sRGB inside `mask` (H, W): adds `amount` times the difference to the
+    picture filtered with a Gaussian of σ = `SHARPENING_SIGMA` pixels.
+    """
     if not amount:
         return rgb
-    weight = np.maximum(gaussian_filter(mask.astype(np.float32), DETAIL), 1e-6)[..., None]
-    low = gaussian_filter(np.where(mask[..., None], rgb, 0), (DETAIL, DETAIL, 0)) / weight
+    weight = np.maximum(gaussian_filter(mask.astype(np.float32), SHARPENING_SIGMA), 1e-6)[..., None]
+    low = gaussian_filter(np.where(mask[..., None], rgb, 0), (SHARPENING_SIGMA, SHARPENING_SIGMA, 0)) / weight
     return np.where(mask[..., None], rgb + np.float32(amount) * (rgb - low), rgb).astype(np.float32)
 
 
@@ -121,19 +126,19 @@ def level_splats(
     limits: Parameters,
     report: Report,
 ) -> Gaussians:
-    """Fit a level.
+    """Fit a level's splats.
 
     Args:
         cloud: The level's own points.
         dreamed: Its anchor and side views.
-        supports: M further cameras. What the cloud knows there has to be closed, and no more: its colours are blurred
-            where points are sparse, and learning from them costs .8 dB in true pictures. Cameras half-way between the
-            anchor and the side views are added.
-        around: The coarser levels in this frame, without what this level supersedes; frozen.
-        limits: Iterations, the cap on the count, and the seed.
-        report: Progress and cancel.
+        supports: M support cameras. They only require opaque pixels where the cloud is visible. The cloud's colours are
+            not fitted, because they are blurred where points are sparse: fitting them lowers the PSNR against ground
+            truth by 0.8 dB. Cameras half-way between the anchor and the side views are added.
+        around: The coarser levels' splats in this frame, without those that this level supersedes; not optimised.
+        limits: Iterations, maximum number of splats, and seed.
+        report: Receives progress and raises `Cancelled`.
     """
-    plain = [_plain(item) for item in dreamed]
+    plain = [_single_surface(item) for item in dreamed]
     targets = [
         Target(item.view.camera, sharpened(item.rgb, mask, limits.sharpening), mask)
         for item, mask in zip(dreamed, plain, strict=True)

@@ -1,4 +1,4 @@
-"""A view's depth, fitted to the cloud and to the focus; and the points that it gives."""
+"""Align a view's depth to the cloud and to the focus, and unproject it to points."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from dreamzoom.geometry.unproject import lift
 from dreamzoom.geometry.view import KNOWN, DepthKind, DepthMap
 from dreamzoom.stages.base.values import DreamedView, FittedView
 
-SMOOTH = 0.12
-"""How smooth an anchor view's correction is, as a share of the picture's longer side."""
-TRUST = 0.5
-"""How much of that correction is made. The level above errs smoothly as much as the depth model does; taken over whole,
-the tilts of all levels add up along the zoom (median depth error 26 % at the sixth level), halved they do not."""
+CORRECTION_SIGMA = 0.12
+"""σ of the Gaussian that smooths an anchor view's depth correction, as a share of the picture's longer side."""
+CORRECTION_WEIGHT = 0.5
+"""Weight of the smoothed correction. The smooth depth errors of the coarser level are as large as the depth model's
+own; with weight 1 the tilts of all levels accumulate along the zoom (median depth error 26 % at the sixth level), with
+weight 0.5 they do not."""
 
 
 def align_view(depth: DepthMap, seen: Projection, camera: Camera, *, pin: bool) -> Aligned:
-    """Fit a view's depth to what the cloud shows of it.
+    """Align a view's depth to the projected cloud.
 
-    The focus is where the artist zooms to, so it lies on the surface by definition. Without that pin an error of the
-    depth at the focus would grow by the zoom factor with every level; with it, it is zero on every level.
+    The focus is the point that the artist zooms to, so it lies on the surface by definition. Without this constraint a
+    depth error at the focus would grow by the zoom factor with every level; with it, the error is zero at every level.
 
     Args:
-        depth: What the depth model says, (H, W).
-        seen: The cloud in this camera.
+        depth: The depth model's estimate, (H, W).
+        seen: The cloud projected into this camera.
         camera: In the frame of the level, whose origin is the focus.
-        pin: Whether to hold the focus on the surface (anchor views).
+        pin: Whether to constrain the surface to pass through the focus (for anchor views).
     """
     (x, y), distance = camera.project(np.zeros(3))
     row, column = int(np.floor(y)), int(np.floor(x))
@@ -43,31 +44,34 @@ def align_view(depth: DepthMap, seen: Projection, camera: Camera, *, pin: bool) 
     aligned = align(depth, seen, camera, focus_distance=float(distance) if inside else None)
     found = aligned.depth
     if pin and inside:
-        found = found * np.exp(TRUST * _smooth(aligned.correction) - aligned.correction)
+        found = found * np.exp(CORRECTION_WEIGHT * _low_pass(aligned.correction) - aligned.correction)
         found = found * focus_correction(found, row, column, float(distance))
     assigned, edges = assign_mixed(found, camera)
     return replace(aligned, depth=assigned, edges=edges)
 
 
 def align_by_pictures(depth: DepthMap, view: Picture, others: Sequence[Picture]) -> Aligned:
-    """Fit a view's depth to what other pictures of the same place show of it (`photometric`).
+    """Align a view's depth by comparing it with other pictures of the same scene (`geometry.photometric_depth`).
 
     Args:
-        depth: What the depth model says, (H, W), up to a factor and a smooth bend; metric depth is believed.
+        depth: The depth model's estimate, (H, W), up to a scale factor and a smooth distortion. Metric depth is not
+            changed.
         view: The view, in the frame of the level, whose origin is the focus.
-        others: The pictures of the levels above and below from their anchor cameras, in the same frame.
+        others: The adjacent levels' pictures with their anchor cameras, in the same frame.
     """
     camera, found = view.camera, depth.values
     if depth.kind is not DepthKind.METRIC:
-        scaled = _at_focus(depth.values, camera)
+        scaled = _scaled_to_focus(depth.values, camera)
         found = scaled * np.exp(depth_correction(view, scaled, others))
     aligned = align(DepthMap(found, DepthKind.METRIC), project(Cloud.empty(), camera), camera)
     assigned, edges = assign_mixed(aligned.depth, camera)
     return replace(aligned, depth=assigned, edges=edges)
 
 
-def _at_focus(values: np.ndarray, camera: Camera) -> np.ndarray:
-    """Depth (H, W) in the unit for which the focus lies on the surface where the camera sees it, else the middle."""
+def _scaled_to_focus(values: np.ndarray, camera: Camera) -> np.ndarray:
+    """Scale a depth map (H, W) so that the surface passes through the focus. If no depth is known near the pixel of the
+    focus, the median of all depths is used instead.
+    """
     (x, y), distance = camera.project(np.zeros(3))
     row, column = int(np.clip(y, 4, camera.height - 5)), int(np.clip(x, 4, camera.width - 5))
     near = values[row - 4 : row + 5, column - 4 : column + 5]
@@ -79,9 +83,10 @@ def _at_focus(values: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def with_given(depth: np.ndarray, seen: Projection, camera: Camera) -> Projection:
-    """A depth that the artist gave (H, W; any unit, NaN where unknown) as known pixels of a view.
+    """Insert a depth map given by the artist (H, W; any unit, NaN where unknown) as known pixels of a view.
 
-    Its unit is chosen so that the focus lies on the surface where the view shows it, else the middle of what is given.
+    It is scaled so that the surface passes through the focus; if no depth is given near the pixel of the focus, the
+    median of all given depths is used instead.
     """
     (x, y), distance = camera.project(np.zeros(3))
     height, width = depth.shape
@@ -99,11 +104,11 @@ def with_given(depth: np.ndarray, seen: Projection, camera: Camera) -> Projectio
 
 
 def assign_mixed(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Edges]:
-    """Assign every pixel between two surfaces to the surface of the nearest pixel that is on one, so that no outline
-    is left without points.
+    """Assign every mixed pixel (between two surfaces) the depth of the nearest pixel that is not mixed, so that points
+    remain at outlines.
 
     Returns:
-        The depth (H, W) float32 and its edges, none of them mixed.
+        The depth (H, W) float32 and its edges, without mixed pixels.
     """
     for _ in range(2):
         loose = find_edges(depth, camera).mixed | ~(np.isfinite(depth) & (depth > 0))
@@ -115,19 +120,20 @@ def assign_mixed(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Edges]:
     return depth.astype(np.float32), replace(edges, mixed=np.zeros_like(edges.mixed))
 
 
-def _smooth(field: np.ndarray) -> np.ndarray:
-    """The large forms of a correction.
+def _low_pass(field: np.ndarray) -> np.ndarray:
+    """Low-pass filter a depth correction (H, W).
 
-    What is known from the level above is coarse, and the new level has relief of its own that the level above does not
-    know, so only what is an eighth of the picture or larger is taken over.
+    The coarser level's depth is coarse and does not contain the new level's relief, so only structures of an eighth of
+    the picture or larger are corrected.
     """
-    return gaussian_filter(field, SMOOTH * max(field.shape), mode="nearest").astype(np.float32)
+    return gaussian_filter(field, CORRECTION_SIGMA * max(field.shape), mode="nearest").astype(np.float32)
 
 
 def focus_correction(depth: np.ndarray, row: int, column: int, distance: float) -> np.ndarray:
-    """A smooth factor (H, W) that puts the surface at pixel (row, column) at z-depth `distance`.
+    """A smooth factor (H, W) that moves the surface at pixel (row, column) to z-depth `distance`.
 
-    A Gaussian bump in log depth, half the picture's height wide: it bends the surface far less than it shifts it.
+    A Gaussian in log depth with σ of half the picture's height, so that it mostly shifts the surface and hardly bends
+    it.
     """
     height, width = depth.shape
     near = depth[max(row - 4, 0) : row + 5, max(column - 4, 0) : column + 5]
@@ -146,7 +152,7 @@ def lifted_points(item: DreamedView, fitted: FittedView, number: int) -> Cloud:
     Args:
         item: The view with its depth.
         fitted: The same view as it was fitted: confidence and edges.
-        number: Its place among the level's views.
+        number: Index of the view in the level.
     """
     return lift(
         item.view.camera,
@@ -160,12 +166,12 @@ def lifted_points(item: DreamedView, fitted: FittedView, number: int) -> Cloud:
 
 
 def fresh_pixels(seen: Projection, depth: np.ndarray, beyond: np.ndarray | None) -> np.ndarray:
-    """The pixels that give new points, (H, W) bool.
+    """The pixels that are unprojected to new points, (H, W) bool.
 
     Args:
-        seen: What the view shows of what is known.
+        seen: The known points projected into the view.
         depth: (H, W) z-depth of the view.
-        beyond: (H, W) z-depth; points arise only behind it. None for anywhere.
+        beyond: (H, W) z-depth; points are added only behind it. None for no limit.
     """
     unseen = seen.mask != KNOWN
     return unseen if beyond is None else unseen & (depth > beyond)

@@ -1,4 +1,4 @@
-"""Zoom: the picture x_k of each level, painted over what the coarser levels show, or sampled jointly for all levels."""
+"""Zoom: each level's picture x_k, painted over the coarser levels' content, or sampled jointly for all levels."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from dreamzoom.stages.levels import CoarserLevel, LevelPrompt, coarser_levels, k
 def level_image(
     engine: Engine, view: View, seen: Projection, prompt: LevelPrompt, given: np.ndarray | None, report: Report
 ) -> np.ndarray:
-    """The picture of an anchor view, painted over what the coarser levels show of it.
+    """The picture of an anchor view, painted over the coarser levels' content.
 
     Args:
-        engine: What imagines.
+        engine: Paints the picture.
         view: A_k, wider than the camera by the overscan.
         seen: The clouds of the coarser levels, projected into the view.
         prompt: Prompts and seed of the level.
-        given: (h, w, 3) float32 sRGB, the artist's own picture of the level at the camera's size; it lies in the
-            middle of the view and is kept exactly.
-        report: Progress and cancel.
+        given: (h, w, 3) float32 sRGB, the artist's own picture of the level at the camera's size; it is placed in the
+            middle of the view and not changed.
+        report: Receives progress and raises `Cancelled`.
 
     Returns:
         (H, W, 3) float32 sRGB.
@@ -49,7 +49,7 @@ def level_image(
 
 
 def parents_seen(parents: Cloud, view: View, factor: float) -> Projection:
-    """What the coarser levels show of an anchor view. All of it is to be repainted more finely, so none is KNOWN."""
+    """Project the coarser levels into an anchor view. No pixel is KNOWN: all are repainted at finer resolution."""
     seen = project(parents, view.camera, coarse_above=min(1.5, factor**0.5))
     seen.mask[seen.mask == KNOWN] = COARSE
     return seen
@@ -58,7 +58,7 @@ def parents_seen(parents: Cloud, view: View, factor: float) -> Projection:
 def paint(
     engine: Engine, view: View, rgb: np.ndarray, mask: np.ndarray, prompt: LevelPrompt, report: Report
 ) -> np.ndarray:
-    """The engine's picture with the known pixels composited back exactly, (H, W, 3) float32 sRGB."""
+    """The engine's picture with the KNOWN pixels composited back unchanged, (H, W, 3) float32 sRGB."""
     known = mask == KNOWN
     if known.all():
         return rgb
@@ -69,7 +69,7 @@ def paint(
 
 @dataclass(frozen=True)
 class PaintParameters:
-    """What a level's picture depends on: its anchor view, prompts, zoom factor, and what lies around."""
+    """What a level's picture depends on: its anchor view, prompts, zoom factor, given pixels and coarser levels."""
 
     view: View
     prompt: LevelPrompt
@@ -90,7 +90,7 @@ def _paint_parameters(context: Context, scope: Scope) -> PaintParameters:
 
 
 def _painted_over(context: Context, scope: Scope) -> Sequence[int]:
-    """The coarser levels that a picture is painted over; none where all pictures show one place by themselves."""
+    """The coarser levels that a picture is painted over; none if the pictures are multiview-consistent."""
     return () if context.consistent else parents(context, scope)
 
 
@@ -121,14 +121,14 @@ PAINT_TO_PASTE = replace(PAINT, writes={"picture": layout.FIRST_PICTURE}, when=l
 
 @dataclass(frozen=True)
 class JointParameters:
-    """What all levels' pictures depend on where they are sampled jointly.
+    """What the pictures of all levels depend on when they are sampled jointly.
 
     Attributes:
         factor, loop: Of the path.
         size: (H, W) of the pictures.
-        middles: For each level that shows a next one, the pixel (x, y) at which the middle of that one's picture lies.
-        prompts: Of each level.
-        given: What the artist gives of each level's picture.
+        middles: For each level with a next level, the pixel (x, y) of the middle of the next level's picture.
+        prompts: The prompts of each level.
+        given: The pixels of each level's picture that the artist gives.
     """
 
     factor: float
@@ -153,7 +153,7 @@ def _joint_parameters(context: Context, scope: Scope) -> JointParameters:
 
 
 def _child_middle(path: ZoomPath, anchors: Sequence[View], level: int) -> tuple[float, float]:
-    """The pixel (x, y) of level k's picture at which the middle of level k+1's lies, for a flat scene at the focus."""
+    """The pixel (x, y) of level k's picture that shows the middle of level k+1's, for a flat scene at the focus."""
     here, child = anchors[level].camera, anchors[(level + 1) % len(anchors)].camera
     focus, _ = here.project(path.focuses[level])
     own_focus, _ = child.project(np.zeros(3))
@@ -164,7 +164,7 @@ def _child_middle(path: ZoomPath, anchors: Sequence[View], level: int) -> tuple[
 def _sample_jointly(
     inputs: Inputs, parameters: JointParameters, report: Report
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """All levels' pictures, so that every scale agrees with the next (Generative Powers of Ten), each as it is done."""
+    """Sample the pictures of all levels jointly (Generative Powers of Ten); yields each level when it is finished."""
     engine: Denoises = inputs["engine"]
     pixels = {level: given.pixels(report) for level, given in enumerate(parameters.given)}
     photos = {level: centred(rgb, parameters.size) for level, rgb in pixels.items() if rgb is not None}
@@ -218,4 +218,4 @@ KEEP_PICTURE = Stage(
     when=lambda context: context.joint and not context.second_pass,
     weight=0.01,
 )
-"""A picture that was sampled jointly, and that no second pass will change, is the level's picture."""
+"""Copies a jointly sampled picture to the level's final picture in jobs without a second pass."""

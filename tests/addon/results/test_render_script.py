@@ -59,7 +59,7 @@ class TestRender:
         whole = pixels(second)
         second.write_bytes(b"")  # as a full disk leaves it
         done = run(saved, "--out", out, "--frames", "1-2")
-        assert done.returncode == 0 and "1 of 2 frames are there already" in done.stderr
+        assert done.returncode == 0 and "1 of 2 frames already exist" in done.stderr
         assert first.stat().st_mtime_ns == kept
         assert np.array_equal(pixels(second), whole)
         scene = bpy.context.scene

@@ -1,1 +1,1 @@
-"""Diffusion models that lie on this machine: pipelines that paint, models that tell depth, their files and memory."""
+"""The diffusion engine: inpainting pipelines, depth models, and the management of their files and memory."""

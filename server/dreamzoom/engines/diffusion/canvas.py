@@ -1,4 +1,4 @@
-"""Pictures and masks around a painter: filling, padding, cutting into tiles, joining. Pure; arrays in, arrays out.
+"""Array operations on pictures and masks for the painter: fill, pad, split into tiles, join.
 
 Pictures are (H, W, 3) float32 sRGB in 0..1, masks (H, W) bool.
 """
@@ -12,9 +12,9 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, zoom
 
 
 def fill(rgb: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """What is not known, filled smoothly from what is: averages of ever larger surroundings (pull, then push).
+    """Fill unknown pixels smoothly from the known ones, by averages over increasing neighbourhoods (push-pull).
 
-    Mid grey where nothing is known at all.
+    If no pixel is known, the result is mid grey.
     """
     if not known.any():
         return np.full_like(rgb, 0.5)
@@ -34,7 +34,7 @@ def fill(rgb: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """To (H, W), linearly; averaged over areas before where it shrinks. Any channels, float32."""
+    """Resize to (H, W) bilinearly, after box filtering where the picture shrinks. Any channels, float32."""
     height, width = picture.shape[:2]
     if (height, width) == tuple(size):
         return picture
@@ -46,37 +46,37 @@ def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """The next size whose sides are multiples."""
+    """The next larger size (H, W) whose sides are multiples of `multiple`."""
     return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple
 
 
 def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Continue a picture or mask to the right and below, up to `size`, by its last row and column."""
+    """Pad a picture or mask at the right and bottom to `size` by repeating its last row and column."""
     more = [(0, size[0] - picture.shape[0]), (0, size[1] - picture.shape[1])]
     return np.pad(picture, more + [(0, 0)] * (picture.ndim - 2), mode="edge")
 
 
 def whole_cells(mask: np.ndarray, cell: int) -> np.ndarray:
-    """The mask grown to whole cells of a model's latents: a latent that saw an open pixel is open."""
+    """Grow a mask to whole cells of `cell` × `cell` pixels, so that each latent pixel is fully inside or outside."""
     height, width = mask.shape
     blocks = mask.reshape(height // cell, cell, width // cell, cell).any((1, 3))
     return blocks.repeat(cell, 0).repeat(cell, 1)
 
 
 def joined(painted: np.ndarray, rgb: np.ndarray, known: np.ndarray, reach: float) -> np.ndarray:
-    """Painted pixels beside known ones, without a step between: what the known ones differ by is carried on, fading.
+    """Join painted and known pixels without a visible seam, by extending the colour difference at known pixels.
 
-    The autoencoder shifts colours a little everywhere, and the known pixels are not changed; so the others follow.
+    The autoencoder shifts colours slightly everywhere. Known pixels must not change, so the painted ones are corrected.
 
     Args:
-        painted, rgb: The painter's picture, and what was given.
-        known: Where `rgb` is kept exactly.
-        reach: Pixels after which the correction has fallen to 1/e.
+        painted, rgb: The painter's picture, and the given one.
+        known: (H, W) bool, where `rgb` is kept exactly.
+        reach: Distance in pixels at which the correction has fallen to 1/e.
     """
     if not known.any() or known.all():
         return np.where(known[..., None], rgb, painted).astype(np.float32)
     wrong = np.where(known[..., None], rgb - painted, 0).astype(np.float32)
-    sigma = max(2.0, reach / 4)  # colours are carried on, not details
+    sigma = max(2.0, reach / 4)  # low-pass: only colours are extended, not details
     near = gaussian_filter(known.astype(np.float32), sigma)
     smooth = gaussian_filter(wrong, (sigma, sigma, 0)) / np.maximum(near, 1e-6)[..., None]
     found: Any = distance_transform_edt(~known, return_indices=True)
@@ -87,7 +87,7 @@ def joined(painted: np.ndarray, rgb: np.ndarray, known: np.ndarray, reach: float
 
 
 def with_low(painted: np.ndarray, rgb: np.ndarray, coarse: np.ndarray, sigma: float = 2.0) -> np.ndarray:
-    """Painted detail over the low frequencies of `rgb`, where `coarse` says that those are known."""
+    """Replace the low frequencies of `painted` with those of `rgb` where `coarse` (H, W) is true."""
     if not coarse.any():
         return painted
     weight = gaussian_filter(coarse.astype(np.float32), sigma)[..., None]
@@ -97,12 +97,12 @@ def with_low(painted: np.ndarray, rgb: np.ndarray, coarse: np.ndarray, sigma: fl
 
 
 def tiles(size: tuple[int, int], side: int, overlap: int) -> list[tuple[slice, slice]]:
-    """Windows of `side` (or the whole length, if shorter) that cover a picture and overlap by at least `overlap`."""
+    """Windows of `side` pixels (or the whole length, if shorter) that cover a picture and overlap by >= `overlap`."""
     return [(rows, columns) for rows in _cuts(size[0], side, overlap) for columns in _cuts(size[1], side, overlap)]
 
 
 def tile_weight(window: tuple[slice, slice], size: tuple[int, int], overlap: int) -> np.ndarray:
-    """How much a tile counts at each of its pixels, (h, w): one, and falling smoothly to borders within the picture."""
+    """Blending weights (h, w) of a tile: 1, falling smoothly towards borders that are inside the picture."""
     ramps = []
     for cut, length in zip(window, size):
         place = np.arange(cut.stop - cut.start) + 0.5
@@ -122,7 +122,7 @@ def _cuts(length: int, side: int, overlap: int) -> list[slice]:
 
 
 def _halved(picture: np.ndarray) -> np.ndarray:
-    """Sums of 2×2; odd sides count their last line alone."""
+    """Sums over 2×2 pixels; the last line of odd sides is summed alone."""
     more = [(0, side % 2) for side in picture.shape[:2]] + [(0, 0)]
     even = np.pad(picture, more)
     height, width, channels = even.shape

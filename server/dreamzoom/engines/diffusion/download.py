@@ -1,7 +1,7 @@
-"""Models from the Hugging Face hub, only when the artist asks: what would come, then the files, each checked.
+"""Downloads models from the Hugging Face hub on the artist's request: first a listing, then the files, each verified.
 
-The one module that uses the network. A download is pinned to the revision that was shown, goes on where it was
-interrupted, and takes nothing but data: safetensors, JSON, word lists.
+The only module that uses the network. A download is pinned to the listed revision, resumes after interruptions, and
+fetches only data: safetensors, JSON, vocabularies.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ PARTS = {
     "vae", "unet", "transformer", "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3",
     "text_encoder", "text_encoder_2", "text_encoder_3",
 }  # fmt: skip
-"""Folders of a model that are wanted; others hold what is not loaded."""
+"""Subfolders of a model that are downloaded; other folders are never loaded."""
 
 PIECE = 1 << 20
-"""Bytes between two looks for a cancel; one loses at most these."""
+"""Bytes between two checks for cancellation, and the most that a cancelled download loses."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a repository: its bytes, and its SHA-256 where the hub knows it (weights)."""
+    """One file of a repository: its size in bytes, and its SHA-256 if the hub provides it (weights)."""
 
     name: str
     bytes: int
@@ -41,13 +41,13 @@ class File:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a download would bring.
+    """The contents of a download.
 
     Attributes:
         repository: owner/name.
         revision: The commit, 40 hex digits.
-        licence: As the card states it; empty if it does not.
-        files: What is wanted of it.
+        licence: As stated in the model card; empty if not stated.
+        files: The files that will be downloaded.
     """
 
     repository: str
@@ -57,20 +57,20 @@ class Listing:
 
     @property
     def bytes(self) -> int:
-        """Of all files."""
+        """Total size of all files."""
         return sum(file.bytes for file in self.files)
 
     def line(self) -> str:
-        """As the artist reads it before agreeing."""
+        """One line that is shown to the artist for confirmation."""
         licence = self.licence or "no licence stated"
         return f"{self.repository} at {self.revision[:12]}: {self.bytes / 1e9:.2f} GB, licence {licence}"
 
 
 def repositories(name: str) -> list[str]:
-    """What a name stands for: a set for a card size, one offer, or owner/name itself.
+    """The repositories of a name: a set for a GPU size, a single offer, or owner/name itself.
 
     Raises:
-        DreamzoomError: It is none of these.
+        DreamzoomError: The name is none of these.
     """
     if name in SETS:
         return [OFFERS[part].repository for part in SETS[name]]
@@ -83,10 +83,10 @@ def repositories(name: str) -> list[str]:
 
 
 def listing(repository: str, revision: str | None = None) -> Listing:
-    """Ask the hub what a repository holds now, or at a revision. Raises DreamzoomError."""
+    """Query the hub for the contents of a repository, at the latest or a given revision. Raises DreamzoomError."""
     from huggingface_hub import HfApi
 
-    info = _asked(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository)
+    info = _query_hub(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository)
     files = []
     for entry in info.siblings or []:
         lfs = getattr(entry, "lfs", None)
@@ -95,12 +95,12 @@ def listing(repository: str, revision: str | None = None) -> Listing:
     licence = str((card and (card.get("license_name") or card.get("license"))) or "")
     wanted = tuple(wanted_files(files))
     if not any(file.name.endswith(".safetensors") for file in wanted):
-        raise DreamzoomError(f"{repository} holds no safetensors weights", "choose another model")
+        raise DreamzoomError(f"{repository} contains no safetensors weights", "choose another model")
     return Listing(repository, info.sha, licence, wanted)
 
 
 def wanted_files(files: list[File]) -> list[File]:
-    """The files that loading needs: no code, no pickles, and of weights in two precisions the smaller."""
+    """The files that are needed for loading: no code, no pickles, and only the smaller precision of weights."""
     whole = any(file.name == "model_index.json" for file in files)
     found = []
     for file in files:
@@ -120,11 +120,11 @@ def wanted_files(files: list[File]) -> list[File]:
 
 
 def fetch(chosen: Listing, report: Report) -> Path:
-    """Download what was listed into the cache; returns its folder. Finished files are not fetched again.
+    """Download the listed files to the cache; returns the model's folder. Finished files are not downloaded again.
 
     Raises:
-        DreamzoomError: The disk is full, the hub can't be reached, or a file is not what the hub says it is.
-        Cancelled: By the report. What has arrived stays.
+        DreamzoomError: The disk is full, the hub can't be reached, or a file fails verification.
+        Cancelled: Raised by the report. Partial downloads are kept.
     """
     from huggingface_hub import constants, hf_hub_download
 
@@ -134,15 +134,15 @@ def fetch(chosen: Listing, report: Report) -> Path:
     missing = missing_bytes(chosen)
     if shutil.disk_usage(cache).free < missing * 1.02:
         raise DreamzoomError(
-            f"{cache} has no room for {missing / 1e9:.1f} GB", "free some space there, or set HF_HOME to another disk"
+            f"{cache} needs {missing / 1e9:.1f} GB of free space", "free space there, or set HF_HOME to another disk"
         )
-    told = _Told(report, chosen)
+    told = _DownloadProgress(report, chosen)
     folder = cache
     for file in chosen.files:
         told.file = file
         if file.sha256:
             _fetch_weights(chosen, file, told)
-        path = _asked(
+        path = _query_hub(
             lambda name=file.name: hf_hub_download(
                 chosen.repository, name, revision=chosen.revision, cache_dir=cache, tqdm_class=cast("Any", told.bar)
             ),
@@ -159,11 +159,11 @@ def fetch(chosen: Listing, report: Report) -> Path:
     return folder
 
 
-def _fetch_weights(chosen: Listing, file: File, told: _Told) -> None:
-    """Bring a large file to where the hub's client looks for it, going on where an earlier download ended.
+def _fetch_weights(chosen: Listing, file: File, told: _DownloadProgress) -> None:
+    """Download a large file to the location where the hub's client expects it, resuming an earlier download.
 
-    The client itself begins such a file anew. What has arrived lies beside its place, and goes there once it is whole
-    and its hash is right.
+    The client itself would restart such a file. The partial file is stored next to the final location, and moved there
+    when it is complete and its hash is correct.
     """
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import are_symlinks_supported, http_get
@@ -182,7 +182,7 @@ def _fetch_weights(chosen: Listing, file: File, told: _Told) -> None:
             there = stream.seek(0)
             stream.truncate()
         if there < file.bytes:
-            _asked(
+            _query_hub(
                 lambda: http_get(
                     url,
                     stream,
@@ -201,8 +201,8 @@ def _fetch_weights(chosen: Listing, file: File, told: _Told) -> None:
     part.replace(target)
 
 
-def _digest(path: Path, told: _Told) -> str:
-    """SHA-256 of a file, in steps that notice a cancel."""
+def _digest(path: Path, told: _DownloadProgress) -> str:
+    """SHA-256 of a file, computed in chunks with checks for cancellation."""
     whole = hashlib.sha256()
     with path.open("rb") as stream:
         while data := stream.read(PIECE):
@@ -212,7 +212,7 @@ def _digest(path: Path, told: _Told) -> str:
 
 
 def _check_size(path: Path, file: File) -> None:
-    """A file of another size than the hub says is removed, so that the next download brings it anew."""
+    """Remove a file whose size differs from the hub's, so that the next download fetches it again, and raise."""
     real = path.resolve()
     if real.stat().st_size != file.bytes:
         real.unlink()
@@ -221,22 +221,22 @@ def _check_size(path: Path, file: File) -> None:
 
 
 def _damaged(file: File) -> DreamzoomError:
-    return DreamzoomError(f"{file.name} arrived damaged and was removed", "download it again")
+    return DreamzoomError(f"{file.name} was damaged during the download and was removed", "download it again")
 
 
 def _folder(chosen: Listing) -> Path:
-    """Its place in the cache."""
+    """The model's folder in the cache."""
     return model_cache.cache_folder() / f"models--{chosen.repository.replace('/', '--')}"
 
 
 def missing_bytes(chosen: Listing) -> int:
-    """Bytes of its files that are not there yet."""
+    """Bytes of the files that are not downloaded yet."""
     snapshot = _folder(chosen) / "snapshots" / chosen.revision
     return sum(file.bytes for file in chosen.files if not (snapshot / file.name).exists())
 
 
-def _asked(ask: Callable[[], Any], repository: str) -> Any:
-    """Ask the hub; its errors in words."""
+def _query_hub(ask: Callable[[], Any], repository: str) -> Any:
+    """Call the hub, and convert its errors to DreamzoomError with a remedy."""
     import httpx2
     from huggingface_hub import errors
 
@@ -246,20 +246,20 @@ def _asked(ask: Callable[[], Any], repository: str) -> Any:
         return ask()
     except errors.GatedRepoError:
         raise DreamzoomError(
-            f"{repository} is given only to who agreed to its licence",
-            f"agree on the page of {repository}, log in with `hf auth login`, and try again",
+            f"{repository} is only available after accepting its licence",
+            f"accept it on the page of {repository}, log in with `hf auth login`, and try again",
         ) from None
     except errors.RepositoryNotFoundError:
         raise DreamzoomError(f"the hub has no model {repository}", "check the name") from None
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, httpx2.HTTPError, ConnectionError) as error:
         line = " ".join(str(error).split())[:160]
         raise DreamzoomError(
-            f"the hub can't be reached or broke off: {line}", "try again: it goes on where it stopped"
+            f"the connection to the hub failed: {line}", "try again: the download resumes where it stopped"
         ) from None
 
 
-class _Told:
-    """Turns the downloader's bars into progress of the whole."""
+class _DownloadProgress:
+    """Converts the downloader's progress bars to the progress of the whole download."""
 
     def __init__(self, report: Report, chosen: Listing):
         self._report, self._total = report, max(chosen.bytes, 1)
@@ -267,23 +267,23 @@ class _Told:
         self._part = 0
         self.file = chosen.files[0]
 
-    def bar(self, *_, initial: int = 0, **__) -> _Told:
-        """Where the downloader wants a bar."""
+    def bar(self, *_, initial: int = 0, **__) -> _DownloadProgress:
+        """Called by the downloader to create a progress bar."""
         self._part = int(initial or 0)
         return self
 
     def update(self, count: float = 1) -> None:
-        """So many bytes more."""
+        """Add `count` downloaded bytes."""
         self._part += int(count)
         done = min(self._before + self._part, self._total)
         self._report.progress(done / self._total, f"{self.file.name}, {done / 1e9:.2f} of {self._total / 1e9:.2f} GB")
 
     def check(self) -> None:
-        """Notice a cancel."""
+        """Check for cancellation."""
         self._report.check()
 
     def finish(self) -> None:
-        """A file is there."""
+        """Mark the current file as finished."""
         self._before += self.file.bytes
         self._part = 0
         self._report.progress(min(self._before / self._total, 1.0), self.file.name)
@@ -291,7 +291,7 @@ class _Told:
     def close(self) -> None:
         """As a bar."""
 
-    def __enter__(self) -> _Told:
+    def __enter__(self) -> _DownloadProgress:
         return self
 
     def __exit__(self, *_) -> None:

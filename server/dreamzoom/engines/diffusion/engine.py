@@ -1,6 +1,6 @@
-"""The diffusion engine: real models off the disk, for painting, for depth and for sampling all levels jointly.
+"""The diffusion engine: models from the disk that paint, estimate depth, and sample all levels jointly.
 
-A model is checked when the engine is made (`model_validation`), and loaded when it is first needed.
+A model is validated when the engine is created (`model_validation`), and loaded at its first use.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 VERSION = 2
 OVERSCAN = 2.0
-"""Pictures are wider than the camera by √p, at most by this."""
+"""Maximum factor by which pictures are wider than the camera; otherwise √p."""
 
 
 def make(request: Request) -> DiffusionEngine:
-    """The engine for a request; one that samples jointly where the model's family can.
+    """Create the engine for a request. It samples jointly if the model's family supports that.
 
     Raises:
-        EngineUnavailable: A model is missing or can't be used; the remedy says what to do.
+        EngineUnavailable: A model is missing or can't be used; the error carries a remedy.
         BadRequest: An option does not fit the model.
     """
     options = _options(request)
@@ -42,11 +42,11 @@ def make(request: Request) -> DiffusionEngine:
 
 
 class DiffusionEngine:
-    """Paints with an inpainting pipeline, and asks a depth model.
+    """Paints with an inpainting pipeline and estimates depth with a depth model.
 
     Args:
-        request: Its engine is a `schema.DiffusionEngine`; its prompts are read for levels that have none.
-        model: The picture model, checked.
+        request: Its engine is a `schema.DiffusionEngine`. Levels without a prompt get a mixture of the neighbours'.
+        model: The validated picture model.
     """
 
     name = "diffusion"
@@ -68,7 +68,7 @@ class DiffusionEngine:
         texts = [level.prompt for level in request.levels]
         self.positive = [text for text in texts if text.strip()]
         self.prompts = complete_prompts(texts) if self.positive else [(("", 1.0),)] * len(texts)
-        self.steps, guidance = self._usual()
+        self.steps, guidance = self._steps_and_guidance()
         own = self.options.level_guidance or [None] * len(texts)
         self.guidance = [guidance if value is None else value for value in own]
         if len(self.guidance) != len(texts):
@@ -83,7 +83,7 @@ class DiffusionEngine:
         self._identity: dict[str, Any] = {}
 
     def identity(self) -> dict[str, Any]:
-        """Version, models with the hashes of their weights, and every option that the pictures depend on."""
+        """Version, models with the hashes of their weights, and all options that the pictures depend on."""
         if not self._identity:
             own = self.options
             self._identity = {
@@ -109,7 +109,7 @@ class DiffusionEngine:
         return self._identity
 
     def dependencies(self, level: int) -> dict[str, Any]:
-        """The neighbours' prompts that a level without one is mixed from."""
+        """The neighbouring levels' prompts that are mixed for a level without a prompt."""
         return {"mixture": [list(part) for part in self.prompts[level]]} if len(self.prompts[level]) > 1 else {}
 
     def paint(
@@ -122,19 +122,19 @@ class DiffusionEngine:
         seed: int,
         report: Report,
     ) -> np.ndarray:
-        """See `engines.base.Engine.paint`; KNOWN pixels come back bit by bit."""
+        """See `engines.base.Engine.paint`; KNOWN pixels are returned bit-identical."""
         from dreamzoom.engines.diffusion.painter import Order
 
         painter = self.painter(report)
         mixture = ((prompt, 1.0),) if prompt.strip() else self.prompts[view.level]
         left_out = sum(painter.encoder.left_out(text) for text, _ in mixture)
         if left_out:
-            report.log(f"{left_out} tokens at the end of level {view.level}'s prompt are not read by this model")
+            report.log(f"the last {left_out} tokens of level {view.level}'s prompt are ignored by this model")
         if negative_prompt and painter.family.prompts == "text":
-            report.log(f"level {view.level}'s negative prompt is not used: this model takes none")
+            report.log(f"level {view.level}'s negative prompt is ignored: this model does not support one")
         order = Order(mixture, negative_prompt, self.guidance[view.level], seed, view.name)
         whole_step = view.name.endswith("/anchor")
-        return self._guarded(report, lambda: painter.paint(rgb, mask, order, report, whole_step))
+        return self._retry_with_less_memory(report, lambda: painter.paint(rgb, mask, order, report, whole_step))
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
         """See `engines.base.Engine.depth`."""
@@ -142,17 +142,17 @@ class DiffusionEngine:
 
         if self._depth is None:
             self._depth = Depth.load(self._depth_folder, *self._depth_checked, self.where)
-        if self._offload not in ("", "none"):  # one model on the card at a time
+        if self._offload not in ("", "none"):  # only one model on the GPU at a time
             self._painter.pipe.maybe_free_model_hooks()
         self._depth.to(self.where.device)
         try:
-            return self._guarded(report, lambda: self._depth(rgb, view.camera, seed, view.name, report))
+            return self._retry_with_less_memory(report, lambda: self._depth(rgb, view.camera, seed, view.name, report))
         finally:
             if self._offload not in ("", "none"):
                 self._depth.to("cpu")
 
     def painter(self, report: Report) -> Any:
-        """The painter, loaded now if it was not yet. Raises EngineUnavailable."""
+        """The painter; loaded at the first call. Raises EngineUnavailable."""
         if self._painter is None:
             from dreamzoom.engines.diffusion import loading, memory
             from dreamzoom.engines.diffusion.painter import Painter, PaintSettings
@@ -175,11 +175,11 @@ class DiffusionEngine:
             self._painter = Painter(pipe, family, PromptEncoder(pipe, family, own.style, resting), settings, watch)
         return self._painter
 
-    def _guarded(self, report: Report, work: Callable[[], Any]) -> Any:
-        """Run; when the device's memory runs out, step down once and run again.
+    def _retry_with_less_memory(self, report: Report, work: Callable[[], Any]) -> Any:
+        """Run `work`; if the device runs out of memory, reduce the memory use once and run it again.
 
         Raises:
-            DreamzoomError: It ran out again. Finished steps stay, so the job can go on.
+            DreamzoomError: Out of memory again. Finished steps are kept, so the job can be resumed.
         """
         from dreamzoom.engines.diffusion import memory
 
@@ -188,19 +188,19 @@ class DiffusionEngine:
         except RuntimeError as error:
             if not memory.ran_out(error):
                 raise
-        self._step_down(report)  # here, where the error no longer holds on to what filled the memory
+        self._reduce_memory(report)  # outside the except block, where the exception no longer keeps tensors alive
         try:
             return work()
         except RuntimeError as error:
             if not memory.ran_out(error):
                 raise
             raise DreamzoomError(
-                "the device's memory does not hold this run, even after stepping down",
-                "choose a smaller picture or model, or close what else uses the card, then generate again",
+                "the GPU does not have enough memory, even after reducing the memory use",
+                "choose a smaller picture or model, or close other programs that use the GPU, then generate again",
             ) from None
 
-    def _step_down(self, report: Report) -> None:
-        """Use less memory: the next offload, tiles, slices. Said once, as a warning."""
+    def _reduce_memory(self, report: Report) -> None:
+        """Reduce the memory use: the next offload mode, tiled decoding, sliced attention. Logged once, as a warning."""
         from dreamzoom.engines.diffusion import memory
 
         memory.release()
@@ -208,16 +208,16 @@ class DiffusionEngine:
             return
         pipe = self._painter.pipe
         memory.save_memory(pipe)
-        told = "smaller pieces"
+        measures = "smaller tiles"
         if self.where.device.type == "cuda" and self._offload in memory.STEPS_DOWN:
             self._offload = memory.STEPS_DOWN[self._offload]
             memory.place_pipeline(pipe, self._offload, self.where.device)
-            self._painter.encoder.resting = False  # the offload moves them
-            told += f" and {self._offload} offload"
-        report.log(f"the device's memory ran out; going on with {told}", level="warning")
+            self._painter.encoder.resting = False  # the offload hooks move them
+            measures += f" and {self._offload} offload"
+        report.log(f"out of memory on the device; continuing with {measures}", level="warning")
 
-    def _usual(self) -> tuple[int, float]:
-        """Steps and guidance: the request's, else what the family or its distilled variant is run with."""
+    def _steps_and_guidance(self) -> tuple[int, float]:
+        """Steps and guidance: the request's, else the defaults of the model's family or its distilled variant."""
         family, own = self.model.family, self.options
         steps, guidance = family.steps, family.guidance
         kind, settings = self.model.components["scheduler"].kind, self._scheduler_settings()
@@ -234,11 +234,11 @@ class DiffusionEngine:
         return model_validation.read_json(self.model.components["scheduler"].folder / "scheduler_config.json")
 
     def _check_loras(self) -> None:
-        """What can be said of them before anything is loaded. Raises BadRequest or EngineUnavailable."""
+        """Check the LoRA files before anything is loaded. Raises BadRequest or EngineUnavailable."""
         for index, (file, _) in enumerate(self._loras):
             if file.suffix != ".safetensors" or not file.is_file():
                 raise BadRequest(
-                    f"engine.loras[{index}].file", f"must be a .safetensors file that is there; got '{file.name}'"
+                    f"engine.loras[{index}].file", f"must be an existing .safetensors file; got '{file.name}'"
                 )
             model_validation.tensors(file)
 
@@ -260,10 +260,10 @@ class DiffusionEngine:
 
 
 class JointDiffusionEngine(DiffusionEngine):
-    """Also samples the level pictures of all levels jointly."""
+    """A diffusion engine that can also sample the pictures of all levels jointly."""
 
     def denoiser(self, report: Report) -> Denoiser:
-        """The network as the joint sampler sees it."""
+        """The network as a denoiser for the joint sampler."""
         from dreamzoom.engines.diffusion.network_denoisers import DENOISERS
 
         painter = self.painter(report)
@@ -272,7 +272,7 @@ class JointDiffusionEngine(DiffusionEngine):
         return kind(painter.pipe, painter.encoder, self.positive, painter.watch, guard, report, painter.native)
 
     def sampling(self) -> dict[str, Any]:
-        """Steps, guidance, batch and solver of the joint sampler."""
+        """Steps, guidance, batch size and solver of the joint sampler."""
         from dreamzoom.engines.diffusion.network_denoisers import SOLVERS
 
         solver = SOLVERS[self.options.scheduler]

@@ -1,4 +1,4 @@
-"""What a run will need, where its parts stay, and the one step down when memory runs out."""
+"""Estimates the memory of a run, chooses an offload mode, and reduces the memory use when memory runs out."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from dreamzoom.engines.diffusion.model_validation import Model
 
 GIB = 1 << 30
 SHARE = 0.9
-"""Of the free memory that a plan may count on."""
+"""Share of the free memory that a plan may use."""
 TIGHT = 0.6
-"""From this share of the free memory on, text encoders rest in main memory once they have read."""
+"""If a plan uses more than this share of the free memory, text encoders are moved to main memory after use."""
 STEPS_DOWN = {"none": "model", "model": "sequential"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is expected.
+    """The expected memory use.
 
     Attributes:
-        offload: "none": all parts stay on the device. "model": only the part that works. "sequential": only the layer
-            that works.
-        weights, largest: Bytes of all parts, and of the largest one.
-        work: Bytes that a picture takes beside the weights, about.
-        free: Bytes that are free now.
+        offload: "none": all parts stay on the device. "model": only the active part. "sequential": only the active
+            layer.
+        weights, largest: Bytes of the weights of all parts, and of the largest part.
+        work: Estimated bytes that a picture needs besides the weights.
+        free: Bytes that are currently free.
     """
 
     offload: str
@@ -40,28 +40,28 @@ class Plan:
 
     @property
     def peak(self) -> int:
-        """Bytes at most, about."""
+        """Estimated peak memory in bytes."""
         held = {"none": self.weights, "model": self.largest, "sequential": self.largest // 20}[self.offload]
         return held + self.work
 
     def line(self, name: str, where: Placement) -> str:
-        """The plan as one line."""
+        """The plan as one log line."""
         offload = "" if self.offload == "none" else f", with {self.offload} offload"
         kind = str(where.dtype).removeprefix("torch.")
         return (
-            f"{name} on {where.device.type} in {kind}{offload}: about {self.peak / GIB:.1f} GB at most,"
+            f"{name} on {where.device.type} in {kind}{offload}: needs about {self.peak / GIB:.1f} GB,"
             f" {self.free / GIB:.1f} GB free"
         )
 
 
 def plan(model: Model, where: Placement, wanted: str, pixels: int, batch: int) -> Plan:
-    """Where the parts of a model should stay.
+    """Choose the offload mode for a model.
 
     Args:
-        model: Checked.
+        model: A validated model.
         where: Device and precision.
-        wanted: "auto" or one of Plan.offload. On the CPU there is nowhere to put parts.
-        pixels: Of the largest picture in one piece.
+        wanted: "auto" or one of the values of Plan.offload. On the CPU there is no offload.
+        pixels: Pixels of the largest picture that is painted at once.
         batch: Latents in one call of the network.
     """
     sizes = part_bytes(model, where.dtype)
@@ -78,7 +78,7 @@ def plan(model: Model, where: Placement, wanted: str, pixels: int, batch: int) -
 
 
 def part_bytes(model: Model, dtype: torch.dtype) -> dict[str, int]:
-    """Bytes of each part's weights at a precision, from the headers of its files."""
+    """Bytes of each part's weights at a precision, read from the headers of its files."""
     found = {}
     for name, component in model.components.items():
         count = 0
@@ -94,10 +94,10 @@ def part_bytes(model: Model, dtype: torch.dtype) -> dict[str, int]:
 
 
 def working_bytes(model: Model, dtype: torch.dtype, pixels: int, batch: int) -> int:
-    """About what a picture takes while it is decoded or denoised, whichever is more.
+    """Estimated bytes for decoding or denoising a picture, whichever is larger.
 
-    The autoencoder's last layers hold about ten pictures of its first width; a network about 24 times its widest
-    layer for every latent (two of them a picture, with guidance).
+    The autoencoder's last layers hold about ten activations at full resolution with its first width; a network about 24
+    times its widest layer for every latent (with guidance, two per picture).
     """
     vae, network = model.config("vae"), model.config(model.family.network)
     first = (vae.get("block_out_channels") or [vae.get("base_dim") or 128])[0]
@@ -110,7 +110,7 @@ def working_bytes(model: Model, dtype: torch.dtype, pixels: int, batch: int) -> 
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free on a device."""
+    """Free memory of a device, in bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
@@ -119,7 +119,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def place_pipeline(pipe: Any, offload: str, device: torch.device) -> None:
-    """Put a pipeline where the plan wants it; also from another offload to this one."""
+    """Apply an offload mode to a pipeline, replacing the current one."""
     pipe.remove_all_hooks()
     if offload == "none":
         pipe.to(device)
@@ -132,7 +132,7 @@ def place_pipeline(pipe: Any, offload: str, device: torch.device) -> None:
 
 
 def save_memory(pipe: Any) -> None:
-    """Decode in tiles and picture by picture; attention in slices but on CUDA, whose own kernels hold no more."""
+    """Decode in tiles and one picture at a time; slice attention except on CUDA, whose kernels need no more memory."""
     for name in ("enable_tiling", "enable_slicing"):
         if hasattr(pipe.vae, name):
             getattr(pipe.vae, name)()
@@ -141,12 +141,12 @@ def save_memory(pipe: Any) -> None:
 
 
 def ran_out(error: RuntimeError) -> bool:
-    """Whether an error says that a device's memory is full; not every backend has a class of its own for it."""
+    """Whether an error means that a device is out of memory; not every backend has its own exception class for that."""
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
 
 
 def release() -> None:
-    """Give back what is no longer used."""
+    """Free unused memory."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

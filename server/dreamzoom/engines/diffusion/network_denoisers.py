@@ -1,6 +1,6 @@
-"""The networks as denoisers of the joint sampler: UNets of Stable Diffusion, transformers of flow matching.
+"""Networks as denoisers for the joint sampler: UNets of Stable Diffusion, and flow-matching transformers.
 
-Both see z = α x + σ n; what differs is the map from time to (α, σ) and what their output means (`sampling.schedule`).
+Both take z = α x + σ n; they differ in the map from time to (α, σ) and in the prediction type (`sampling.schedule`).
 A UNet's DDPM schedule has α² + σ² = 1. Flow matching has α = 1 − t, σ = t and predicts dz/dt = n − x, so
 x̂ = z − t v. The sampler steps in z/α = x + ρ n with ρ = σ/α = t / (1 − t), where the joint step is the same.
 """
@@ -33,15 +33,15 @@ SOLVERS: dict[str, dict[str, Any]] = {
     "dpm++": {"eta": 0.0, "order": 2},
     "lcm": {"eta": 1e9, "order": 1},
 }
-"""The schedulers in the sampler's terms. Euler's method along z/α over ρ is DDIM; LCM draws all noise anew."""
+"""The schedulers as options of the joint sampler. Euler's method on z/α over ρ is DDIM; LCM redraws all noise."""
 
 
 class Codec(VaeCodec):
-    """The autoencoder, which steps down when memory runs out.
+    """The autoencoder, with reduced memory use after an out-of-memory error.
 
     Args:
         vae: An AutoencoderKL.
-        guard: Runs work, and once more with less memory if that runs out.
+        guard: Runs a function; if memory runs out, reduces the memory use and runs it again.
     """
 
     def __init__(self, vae, guard: Callable[[Callable[[], Any]], Any]):
@@ -60,7 +60,7 @@ class Codec(VaeCodec):
 
     @contextlib.contextmanager
     def _fine(self) -> Iterator[None]:
-        """In float32 where half precision would overflow (SDXL's autoencoder)."""
+        """Run in float32 if half precision would overflow (SDXL's autoencoder)."""
         half = self.vae.dtype
         upcast = half == torch.float16 and self.vae.config.force_upcast
         if upcast:
@@ -73,16 +73,16 @@ class Codec(VaeCodec):
 
 
 class NetworkDenoiser(ABC):
-    """What UNets and transformers share.
+    """Base class of `UnetDenoiser` and `FlowDenoiser`.
 
     Args:
         pipe: The painter's pipeline, whose network, autoencoder and text encoders are used.
-        encoder: Reads prompts.
-        positive: The prompts of the job; all other texts are negative ones, which get no style.
+        encoder: Encodes prompts.
+        positive: The prompts of the job; all other texts are negative prompts, to which no style is added.
         watch: The hooks on the networks.
-        guard: Runs work, and once more with less memory if that runs out.
-        report: Where a cancel arrives.
-        native: The side of the square pictures that the network was trained on.
+        guard: Runs a function; if memory runs out, reduces the memory use and runs it again.
+        report: Receives progress and raises `Cancelled`.
+        native: The side, in pixels, of the square pictures that the network was trained on.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class NetworkDenoiser(ABC):
 
     @torch.no_grad()
     def __call__(self, z: torch.Tensor, times: np.ndarray, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """The network's output for latents z (B, C, h, w); prompts of one length go through it together."""
+        """The network's output for latents z (B, C, h, w); prompts with embeddings of equal length are batched."""
         read = [self.encoder.for_network(prompt, prompt[0][0] not in self.positive) for prompt in prompts]
         by_length = defaultdict(list)
         for index, (embeds, _) in enumerate(read):
@@ -116,18 +116,18 @@ class NetworkDenoiser(ABC):
         return answer
 
     def one_world(self, coarse: Prompt, fine: Prompt) -> bool:
-        """Never: networks are trained on whole pictures of one size."""
+        """False: networks are trained on whole pictures of one size."""
         return False
 
     @abstractmethod
     def ask(
         self, z: torch.Tensor, times: torch.Tensor, embeds: torch.Tensor, pooled: torch.Tensor | None
     ) -> torch.Tensor:
-        """One call of the network."""
+        """Call the network once."""
 
 
 class UnetDenoiser(NetworkDenoiser):
-    """SD 1.5, 2 and XL, with four channels or the nine of inpainting models, in which all is open."""
+    """SD 1.5, 2 and XL, with four latent channels, or nine of inpainting models (with everything masked)."""
 
     multiple = 8
 
@@ -136,7 +136,7 @@ class UnetDenoiser(NetworkDenoiser):
         from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
         own: Any = DDPMScheduler.from_config(self.pipe.scheduler.config)
-        kept = own.alphas_cumprod.double().numpy().clip(1e-6, 1 - 1e-9)  # zero terminal SNR has 0 at its end
+        kept = own.alphas_cumprod.double().numpy().clip(1e-6, 1 - 1e-9)  # with zero terminal SNR the last value is 0
         self.schedule = VariancePreserving(np.sqrt((1 - kept) / kept))
         self.prediction = PREDICTIONS[own.config.prediction_type]
         self._open: dict[tuple[int, int], torch.Tensor] = {}
@@ -154,14 +154,14 @@ class UnetDenoiser(NetworkDenoiser):
             side = (z.shape[-2] * self.codec.scale, z.shape[-1] * self.codec.scale)
             place = torch.tensor([[*side, 0, 0, *side]], dtype=unet.dtype, device=z.device)
             more["added_cond_kwargs"] = {"text_embeds": pooled.to(unet.dtype), "time_ids": place.expand(len(z), -1)}
-        if unet.config.time_cond_proj_dim is not None:  # LCM: trained with its guidance inside
+        if unet.config.time_cond_proj_dim is not None:  # LCM: the guidance scale is an input
             weight = torch.full((len(z),), 7.5 - 1)
             width = unet.config.time_cond_proj_dim
             more["timestep_cond"] = self.pipe.get_guidance_scale_embedding(weight, width).to(z.device, unet.dtype)
         return unet(given, times, encoder_hidden_states=embeds.to(unet.dtype), **more).sample
 
     def _all_open(self, z: torch.Tensor) -> torch.Tensor:
-        """The mask and the picture's known part for an inpainting model that is to paint all: (1, 5, h, w)."""
+        """The mask and the masked picture's latents for an inpainting model that paints everything: (1, 5, h, w)."""
         size = z.shape[-2], z.shape[-1]
         if size not in self._open:
             grey = torch.full((1, 3, size[0] * self.codec.scale, size[1] * self.codec.scale), 0.5, device=z.device)

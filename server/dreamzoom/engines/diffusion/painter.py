@@ -1,4 +1,4 @@
-"""S, the painting: any size and any mask, through the inpainting pipeline of the model's family."""
+"""Painting (S) at any size and with any mask, through the inpainting pipeline of the model's family."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from dreamzoom.sampling.codec import VaeCodec
 from dreamzoom.sampling.denoiser import Prompt
 
 LARGE = 1.5
-"""Pictures with sides above so many times the model's own are painted small first, then tile by tile."""
+"""Pictures whose side exceeds the model's native side by this factor are painted small first, then in tiles."""
 CELL = 8
-"""Pixels of a latent; masks are grown to whole ones."""
+"""Side of a latent pixel in pixels; masks are grown to whole latent pixels."""
 
 
 @dataclass(frozen=True)
 class PaintSettings:
-    """How to paint: denoising steps, and the strength (0..1) with which coarse pixels are painted anew."""
+    """Settings of a painter: denoising steps, and the strength (0..1) with which coarse pixels are repainted."""
 
     steps: int
     detail: float
@@ -34,7 +34,7 @@ class PaintSettings:
 
 @dataclass(frozen=True)
 class Order:
-    """One picture to paint: its prompts, how closely to follow them, and what its randomness comes from."""
+    """One picture to paint: its prompts, guidance scale, and seed."""
 
     prompt: Prompt
     negative: str
@@ -43,7 +43,7 @@ class Order:
     name: str
 
     def generator(self, part: str) -> torch.Generator:
-        """Drawn on the CPU, so that every device paints from the same noise."""
+        """A random generator on the CPU, so that every device uses the same noise."""
         digest = hashlib.sha256(f"{self.seed}/{self.name}/{part}".encode()).digest()
         return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
@@ -53,9 +53,9 @@ class Painter:
 
     Args:
         pipe: The `diffusers` pipeline on its device.
-        family: What it is.
-        encoder: Reads prompts for it.
-        settings: How to paint.
+        family: The pipeline's model family.
+        encoder: Encodes prompts for it.
+        settings: Steps and strength.
         watch: The hooks on its networks.
     """
 
@@ -67,17 +67,17 @@ class Painter:
     def paint(
         self, rgb: np.ndarray, mask: np.ndarray, order: Order, report: Report, progress: bool = True
     ) -> np.ndarray:
-        """Paint what the mask leaves open.
+        """Paint the UNKNOWN and COARSE pixels.
 
         Args:
             rgb: (H, W, 3) float32 sRGB, undefined where `mask` is UNKNOWN.
             mask: (H, W) uint8: UNKNOWN, COARSE or KNOWN.
-            order: Words and seed.
-            report: Where a cancel arrives.
-            progress: Whether this is the whole step, so that its progress is the step's.
+            order: Prompts and seed.
+            report: Receives progress and raises `Cancelled`.
+            progress: Whether this is the whole step, so that its progress is reported as the step's.
 
         Returns:
-            (H, W, 3) float32 sRGB in 0..1; KNOWN pixels as they were, bit by bit.
+            (H, W, 3) float32 sRGB in 0..1; KNOWN pixels are bit-identical.
         """
         size = mask.shape
         whole = canvas.padded_size(size, self.family.multiple)
@@ -86,7 +86,7 @@ class Painter:
         full[: size[0], : size[1]] = mask
         self.watch.begin(report, self._calls(full) if progress else 0, f"painting {order.name}")
         try:
-            if self.family.joint and not self.previews.is_ready:  # whose latents are no tokens
+            if self.family.joint and not self.previews.is_ready:  # their latents are grids, not tokens
                 self.previews.learn_colours(VaeCodec(self.pipe.vae), self.pipe._execution_device)
             painted = self._large(base, full, order) if self._is_large(whole) else self._whole(base, full, order, "")
         finally:
@@ -99,7 +99,7 @@ class Painter:
         return max(size) > LARGE * self.native
 
     def _whole(self, base: np.ndarray, mask: np.ndarray, order: Order, part: str) -> np.ndarray:
-        """In one piece: first what is unknown, then what is coarse."""
+        """Paint the whole picture at once: first UNKNOWN pixels, then COARSE ones."""
         painted = base
         if (mask == UNKNOWN).any():
             painted = self._run(painted, mask == UNKNOWN, 1.0, order, f"{part}unknown")
@@ -108,7 +108,9 @@ class Painter:
         return painted
 
     def _large(self, base: np.ndarray, mask: np.ndarray, order: Order) -> np.ndarray:
-        """Small and whole first, so that the picture hangs together; then its detail, in tiles that overlap."""
+        """Paint a small version of the whole picture first, for a consistent layout; then the detail in overlapping
+        tiles.
+        """
         painted = base
         if (mask == UNKNOWN).any():
             size = self._small(mask.shape)
@@ -127,7 +129,7 @@ class Painter:
         return painted
 
     def _run(self, rgb: np.ndarray, opened: np.ndarray, strength: float, order: Order, part: str) -> np.ndarray:
-        """One call of the pipeline; the picture outside of what was opened is returned as it was given."""
+        """Call the pipeline once; pixels outside of the mask `opened` (H, W) are returned unchanged."""
         size = opened.shape
         region = canvas.whole_cells(opened, CELL)
         steps = self.settings.steps
@@ -159,7 +161,7 @@ class Painter:
         return np.where(opened[..., None], picture, rgb).astype(np.float32)
 
     def _step(self, size: tuple[int, int]):
-        """What the pipeline calls after every step: it shows the picture in the making."""
+        """The pipeline's callback after every step; it shows a preview of the unfinished picture."""
 
         def shown(pipe, step, time, tensors):
             self._last = tensors["latents"]
@@ -169,7 +171,7 @@ class Painter:
         return shown
 
     def _small(self, size: tuple[int, int]) -> tuple[int, int]:
-        """A size of about the model's own area and the same aspect."""
+        """A size (H, W) with the same aspect and about the area of the model's native size."""
         scale = self.native / (size[0] * size[1]) ** 0.5
         multiple = self.family.multiple
         height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in size)
@@ -181,7 +183,7 @@ class Painter:
         return side, max(multiple, side // 4 // multiple * multiple)
 
     def _calls(self, mask: np.ndarray) -> int:
-        """About how many calls of the network a picture takes."""
+        """Estimated number of network calls for a picture."""
         unknown, coarse = (mask == UNKNOWN).any(), (mask == COARSE).any()
         steps = self.settings.steps
         again = max(1, round(steps * self.settings.detail))
@@ -192,6 +194,6 @@ class Painter:
 
 
 def native_side(pipe: Any, family: Family) -> int:
-    """The side of the square pictures that the model was trained on."""
+    """The side, in pixels, of the square pictures that the model was trained on."""
     sample = getattr(getattr(pipe, family.network).config, "sample_size", None)
     return sample * CELL if isinstance(sample, int) and sample > 1 else family.native

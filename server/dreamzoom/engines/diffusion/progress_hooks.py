@@ -1,4 +1,4 @@
-"""Watching networks at work: a cancel arrives, progress is told and previews are shown between two of their calls."""
+"""Hooks on networks that report progress, show previews and check for cancellation between calls."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dreamzoom.sampling.codec import VaeCodec
 
 
 class Watch:
-    """Hooks on networks, so that every pipeline can be cancelled, with or without a callback of its own.
+    """Forward hooks on networks, so that any pipeline can be cancelled, even if it has no callbacks.
 
-    The hooks stay; who listens changes with every run.
+    The hooks remain installed; the report that receives the progress is set for each run.
     """
 
     def __init__(self):
@@ -27,19 +27,19 @@ class Watch:
         self._title = ""
 
     def network(self, module: torch.nn.Module) -> None:
-        """Watch a network that is called at every step."""
+        """Hook a network that is called at every step; its calls count as progress."""
         module.register_forward_pre_hook(self._before)
 
     def part(self, module: torch.nn.Module) -> None:
-        """Watch a part that is called now and then."""
+        """Hook a part that is called occasionally; only checks for cancellation."""
         module.register_forward_pre_hook(lambda *_: self.report.check())
 
     def begin(self, report: Report, total: int, title: str) -> None:
-        """Listen for one run; `total` calls of the network are expected. 0 tells no progress, only notices a cancel."""
+        """Start reporting for one run with `total` expected network calls; 0 to only check for cancellation."""
         self.report, self._total, self._done, self._title = report, total, 0, title
 
     def end(self) -> None:
-        """Listen no more."""
+        """Stop reporting."""
         self.report = Report()
 
     def _before(self, *_) -> None:
@@ -52,11 +52,11 @@ class Watch:
 
 
 class Previews:
-    """Pictures of a run that is not finished, straight from its latents.
+    """Previews of an unfinished picture, computed directly from its latents.
 
-    The linear map from a latent to its colour is learnt (ridge regression) from what the autoencoder makes of soft
-    colours, and from the pictures that the model finishes, so it fits every autoencoder. Models that pack their latents
-    into tokens learn from finished pictures alone: their first picture has no preview.
+    A linear map from latents to colours is fitted (ridge regression) to the autoencoder's latents of smooth colours and
+    to finished pictures, so it works with every autoencoder. For models that pack their latents into tokens it is
+    fitted to finished pictures only, so their first picture has no preview.
     """
 
     def __init__(self):
@@ -66,18 +66,18 @@ class Previews:
 
     @property
     def is_ready(self) -> bool:
-        """Whether anything was learnt."""
+        """Whether the map was fitted."""
         return self._gram is not None
 
     def learn_colours(self, codec: VaeCodec, device: torch.device) -> None:
-        """Learn from the latents of soft colours, 16 latents a side; the same colours every time."""
+        """Fit the map to the latents of fixed smooth colours, 16 × 16 latents."""
         coarse = torch.rand((1, 3, 5, 5), generator=torch.Generator().manual_seed(0))
         side = 16 * codec.scale
         soft = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(0, 1)
         self.learn(codec.encode(soft.to(device)), soft[0].permute(1, 2, 0).numpy())
 
     def learn(self, latents: torch.Tensor, rgb: np.ndarray) -> None:
-        """Take a finished picture (H, W, 3) into account, with the latents it was decoded from."""
+        """Update the fit with a finished picture (H, W, 3) and the latents it was decoded from."""
         grid = spread(latents, rgb.shape[:2])
         if grid is None or not torch.isfinite(grid).all():  # autoencoders overflow in half precision
             return
@@ -89,7 +89,7 @@ class Previews:
         self._aim = aim if self._aim is None else self._aim + aim
 
     def show(self, latents: torch.Tensor, size: tuple[int, int], report: Report) -> None:
-        """Show a picture of `size` in the making, at most twice a second."""
+        """Show a preview (H, W) = `size` of an unfinished picture, at most twice per second."""
         now = time.monotonic()
         if self._gram is None or now - self._shown < PREVIEW_INTERVAL:
             return
@@ -105,7 +105,7 @@ class Previews:
 
 
 def spread(latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor | None:
-    """Latents of one picture (H, W) as a grid (h, w, C), whether they come as a grid or as a row of tokens."""
+    """Latents of one picture of size (H, W) as a grid (h, w, C), from a grid or from packed tokens."""
     one = latents.detach()[0].float().cpu()
     if one.ndim == 4:  # (C, frames, h, w)
         one = one[:, 0]
@@ -124,7 +124,7 @@ def _with_one(grid: torch.Tensor) -> torch.Tensor:
 
 
 def watched(watch: Watch, pipe: Any, network: str) -> None:
-    """Put hooks on all that takes time in a pipeline."""
+    """Install hooks on all slow parts of a pipeline."""
     watch.network(getattr(pipe, network))
     for name in ("vae", "text_encoder", "text_encoder_2", "text_encoder_3"):
         part = getattr(pipe, name, None)

@@ -1,4 +1,4 @@
-"""Prompts to what the networks read: common style, prompts longer than the encoder, mixtures of prompts."""
+"""Encodes prompts for the networks: appended style, prompts longer than the encoder's limit, mixtures of prompts."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dreamzoom.engines.diffusion.families import Family
 from dreamzoom.sampling.denoiser import Prompt
 
 CLIP_WORDS = 75
-"""Tokens that CLIP reads at a time, beside its two marks."""
+"""Tokens that CLIP encodes at a time, without its start and end tokens."""
 LONGEST = 512
-"""Tokens that the other encoders are asked for."""
+"""Maximum number of tokens for the other encoders."""
 
 
 class PromptEncoder:
-    """Reads prompts for one pipeline.
+    """Encodes prompts for one pipeline.
 
     Args:
-        pipe: The painter.
-        family: Its family.
-        style: Put behind every prompt, never behind a negative one.
-        resting: Whether CLIP's text encoders rest in main memory while nothing is read.
+        pipe: The painter's pipeline.
+        family: Its model family.
+        style: Appended to every prompt, but not to negative prompts.
+        resting: Whether CLIP's text encoders are moved to main memory while they are not used.
     """
 
     def __init__(self, pipe: Any, family: Family, style: str = "", resting: bool = False):
@@ -33,16 +33,16 @@ class PromptEncoder:
         self._kept: dict[tuple[str, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
 
     def styled(self, text: str) -> str:
-        """A prompt with the common style behind it."""
+        """A prompt with the style appended."""
         return ", ".join(part for part in (text.strip(), self.style) if part)
 
     def for_painter(self, prompt: Prompt, negative: str, guided: bool) -> dict[str, Any]:
-        """The painter's arguments for a prompt.
+        """The pipeline's arguments for a prompt.
 
         Args:
             prompt: Texts with weights that sum to 1.
-            negative: What should not be seen; families that take no negative prompts do without.
-            guided: Whether the painter will ask for the negative prompt too.
+            negative: The negative prompt; ignored for families that do not support one.
+            guided: Whether classifier-free guidance is used, so that the negative prompt is needed.
         """
         if self.family.prompts in ("text", "negative"):
             heaviest_first = sorted(prompt, key=lambda part: -part[1])
@@ -62,11 +62,11 @@ class PromptEncoder:
         return found
 
     def for_network(self, prompt: Prompt, negative: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What a network reads for one prompt: (1, L, C), and pooled (1, D)."""
+        """The embeddings of one prompt for a network: (1, L, C), and pooled (1, D)."""
         return self.read(prompt[0][0], negative=True) if negative else self._mixture(prompt)
 
     def left_out(self, text: str) -> int:
-        """How many tokens of a prompt the encoder does not read; 0 for CLIP, which reads on in pieces."""
+        """Number of tokens beyond the encoder's limit; 0 for CLIP, where long prompts are encoded in pieces."""
         if self.family.prompts in ("clip", "pooled"):
             return 0
         tokenizer = getattr(self.pipe, "tokenizer_2", None) or self.pipe.tokenizer
@@ -74,14 +74,14 @@ class PromptEncoder:
 
     @torch.no_grad()
     def read(self, text: str, negative: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """One text: (1, L, C) and pooled (1, D), each piece of it read alone and put one behind the other."""
+        """Encode one text: (1, L, C) and pooled (1, D). A long text is encoded in pieces that are concatenated."""
         key = (text, negative)
         if key not in self._kept:
             if len(self._kept) >= 256:
                 self._kept.clear()
             tokenizer = self.pipe.tokenizer or self.pipe.tokenizer_2
             parts = pieces(text, CLIP_WORDS, lambda part: len(tokenizer(part, add_special_tokens=False).input_ids))
-            with self._awake():
+            with self._on_device():
                 read = [self._encode(part) for part in parts]
             embeds, pooled = torch.cat([embeds for embeds, _ in read], 1), read[0][1]
             if negative and not text and getattr(self.pipe.config, "force_zeros_for_empty_prompt", False):
@@ -90,8 +90,8 @@ class PromptEncoder:
         return self._kept[key]
 
     @contextmanager
-    def _awake(self) -> Iterator[None]:
-        """The time in which the text encoders are on the device."""
+    def _on_device(self) -> Iterator[None]:
+        """Context in which the text encoders are on the device."""
         names = ("text_encoder", "text_encoder_2", "text_encoder_3") if self.resting else ()
         encoders = [part for name in names if (part := getattr(self.pipe, name, None)) is not None]
         device = self.pipe._execution_device
@@ -112,7 +112,7 @@ class PromptEncoder:
         return embeds, sum((weight * pooled for weight, (_, pooled) in zip(weights, parts)), torch.tensor(0.0))
 
     def _even(self, found: list[tuple[torch.Tensor, torch.Tensor | None]]) -> list:
-        """Texts of the same length: shorter ones go on with the empty text."""
+        """Pad embeddings to the same length with those of the empty text."""
         longest = max(embeds.shape[1] for embeds, _ in found)
         even = []
         for embeds, pooled in found:
@@ -134,12 +134,12 @@ class PromptEncoder:
 
 
 def pieces(text: str, limit: int, count) -> list[str]:
-    """A text cut into pieces of at most `limit` tokens, between words, within a word only where it is too long alone.
+    """Split a text into pieces of at most `limit` tokens, between words; inside a word only if it alone is too long.
 
     Args:
-        text: Any.
-        limit: Tokens a piece.
-        count: Tells the tokens of a text.
+        text: Any text.
+        limit: Maximum number of tokens per piece.
+        count: Returns the number of tokens of a text.
     """
     if count(text) <= limit:
         return [text]

@@ -1,1 +1,1 @@
-"""A world in closed form with detail at every scale, steered by the words of the prompts."""
+"""A procedural world with detail at every scale, controlled by the words of the prompts."""

@@ -1,9 +1,9 @@
-"""Grids of the ground about each level's origin: heights, shadows and openness to the sky. Made once, seen by every
-level's cameras.
+"""Nested grids of the terrain around each level's origin: heights, shadows and sky visibility. Each is computed once
+and used by the cameras of all levels.
 
-Ring g is a square about the origin of the level that owns it, half its side EXTENT · p^(−g/m) in units of level 0 (m
-rings a level, so that neighbours differ by about a factor of two). A ring's content depends on the place alone and on
-its own cell size, so levels show one world.
+Ring g is a square around the origin of the level that owns it; half its side is EXTENT · p^(−g/m) in units of level 0,
+with m rings per level so that adjacent rings differ by about a factor of two. A ring's content depends only on its
+position and cell size, so all levels show the same world.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 from dreamzoom.engines.procedural import kernels
 
 BLOCKS, EXTENT = (16, 4), 1.7
-"""Cells a side of the blocks of the march; half the side of a level's own ring, in its frame's units."""
+"""Sides of the blocks used by the ray march, in cells; half the side of a level's own ring, in its frame's units."""
 
 SUN = np.array([-0.62, 0.52, 0.52]) / np.linalg.norm([-0.62, 0.52, 0.52])
-"""Towards the sun, the same in every frame: from behind and the left of a camera that looks along +y."""
+"""Unit vector towards the sun, the same in every frame; for a camera that looks along +y, the sun is to the left."""
 
 
 @dataclass(frozen=True)
 class Relief:
-    """The heights of one ring, (n+1, n+1) float32 in units of its owner's frame, rows along y; and the highest ground
-    of each block of cells and its eight neighbours, for each size in BLOCKS.
+    """The heights of one ring, (n+1, n+1) float32 in units of its owner's frame, rows along y; and for each block size
+    in BLOCKS the maximum of each block and its eight neighbours, (n/size, n/size) float32.
     """
 
     heights: np.ndarray
@@ -37,20 +37,20 @@ class Relief:
 
 @dataclass(frozen=True)
 class Shade:
-    """The share of the sun (n+1, n+1) that each place of a ring sees, and of the sky at the ring's own scale."""
+    """The visible share of the sun at each point of a ring, (n+1, n+1), and that of the sky at the ring's own scale."""
 
     sun: np.ndarray
     sky: np.ndarray
 
 
 def bake_relief(older: tuple, extent: float, cells: int, smoothed: bool) -> Relief:
-    """Fill a ring with heights.
+    """Compute the heights of a ring.
 
     Args:
-        older: Chain, recipes, seeds and counts of the levels in the owner's frame.
+        older: The arrays chain, recipes, seeds, counts (see `kernels`) in the owner's frame.
         extent: Half the ring's side, in the owner's units.
-        cells: Cells a side.
-        smoothed: Whether steps get the mean of four places, so that edges of walls run straight.
+        cells: Number of cells along a side.
+        smoothed: Whether points at steps get the mean of four samples, so that edges of walls are straight.
     """
     side, cell = cells + 1, 2 * extent / cells
     axis = np.arange(side) * cell - extent
@@ -64,11 +64,11 @@ def bake_relief(older: tuple, extent: float, cells: int, smoothed: bool) -> Reli
 
 
 def bake_shade(grids: np.ndarray, rings: np.ndarray, least: float) -> Shade:
-    """Light a ring.
+    """Compute the shadows and the sky visibility of a ring.
 
     Args:
-        grids: (R, n+1, n+1) heights of this ring and of those around it, in its owner's frame.
-        rings: (R, 3) their centres and half sides, this one first, about the origin.
+        grids: (R, n+1, n+1) heights of this ring and the rings around it, in its owner's frame.
+        rings: (R, 3) their centres and half sides, this ring first.
         least: As in `kernels.bake_shadows`.
     """
     sun, ceiling = np.empty_like(grids[0]), float(grids.max()) + 1e-3
@@ -78,7 +78,7 @@ def bake_shade(grids: np.ndarray, rings: np.ndarray, least: float) -> Shade:
 
 
 def _heights_at(older: tuple, places: np.ndarray, footprint: float) -> np.ndarray:
-    """Exact heights (N,) of places (N, 2)."""
+    """Exact heights (N,) at points (N, 2), computed in parallel."""
     chain, recipes, seeds, counts = older
     out, last = np.empty(len(places)), len(chain) - 1
 
@@ -90,14 +90,16 @@ def _heights_at(older: tuple, places: np.ndarray, footprint: float) -> np.ndarra
 
 
 def _block_tops(grid: np.ndarray, size: int) -> np.ndarray:
-    """The highest value of each block of `size` cells and its eight neighbours."""
+    """The maximum of each block of `size` × `size` cells and its eight neighbours, (n/size, n/size)."""
     blocks = (len(grid) - 1) // size
     own = maximum_filter(grid, size + 2)[size // 2 :: size, size // 2 :: size][:blocks, :blocks]
     return maximum_filter(own, 3)
 
 
 def _openness(grid: np.ndarray, cell: float) -> np.ndarray:
-    """How much sky is left by what rises around, at the scale of a dozen cells; outer rings add larger scales."""
+    """The visible share of the sky (n+1, n+1), considering terrain within about a dozen cells; outer rings cover the
+    larger scales.
+    """
     out = np.ones_like(grid)
     for width in (7, 17):
         rise = (uniform_filter(grid, width, mode="nearest") - grid) / (0.5 * width * cell)
@@ -106,7 +108,7 @@ def _openness(grid: np.ndarray, cell: float) -> np.ndarray:
 
 
 def in_parts(work, count: int, size: int) -> None:
-    """Run `work(start, stop)` over 0..count on all cores; the parts are independent, so the result never varies."""
+    """Run `work(start, stop)` over 0..count on all cores. The parts are independent, so the result is deterministic."""
     spans = [(a, min(a + size, count)) for a in range(0, count, size)]
     with ThreadPoolExecutor(_threads()) as pool:
         for future in [pool.submit(work, *span) for span in spans]:
@@ -118,5 +120,5 @@ def _threads() -> int:
 
 
 def per_level(factor: float) -> int:
-    """m, how many rings a level has."""
+    """m, the number of rings per level."""
     return max(1, round(math.log2(factor)))

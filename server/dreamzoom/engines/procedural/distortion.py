@@ -1,6 +1,4 @@
-"""Depth as a monocular model would give it: true depth with an unknown factor, a smooth warp, noise,
-smeared and false edges.
-"""
+"""Simulates the errors of a monocular depth model: unknown scale, a smooth warp, noise, smeared and false edges."""
 
 from __future__ import annotations
 
@@ -22,13 +20,13 @@ def distort(
 
     Args:
         depth: (H, W), positive.
-        rng: Where all randomness comes from.
-        factor: Bounds of the one factor of the whole map, drawn evenly in its logarithm.
-        warp: Standard deviation of the logarithm of a smooth multiplicative field, a few bumps across the picture.
-        noise: Standard deviation of the logarithm of each pixel's own noise.
-        outliers: Share of all pixels that get a false depth, drawn from edges first (where a model smears), else
+        rng: The source of all randomness.
+        factor: Bounds of the scale factor of the whole map, drawn log-uniformly.
+        warp: Standard deviation of the logarithm of a smooth multiplicative field with a few bumps across the picture.
+        noise: Standard deviation of the logarithm of independent per-pixel noise.
+        outliers: Share of all pixels that get a wrong depth, taken from edges first (where models smear), then
             anywhere.
-        shift: Bounds ± of an added constant, as a share of the median depth.
+        shift: Bounds ± of an additive constant, as a share of the median depth.
 
     Returns:
         (H, W) float32, positive.
@@ -48,14 +46,16 @@ def distort(
 
 
 def _edge_shares(edge: np.ndarray, outliers: float) -> np.ndarray:
-    """The chance of each pixel to be an outlier: half of them on edges where these suffice, the rest anywhere."""
+    """Each pixel's probability of being an outlier: half of the outliers lie on edges, if there are enough edge pixels,
+    the rest anywhere.
+    """
     on_edges = min(0.5 * outliers, 0.8 * edge.mean())
     elsewhere = (outliers - on_edges) / max(1.0 - edge.mean(), 1e-6)
     return np.where(edge, on_edges / max(edge.mean(), 1e-9), min(elsewhere, 1.0))
 
 
 def _smooth_field(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A smooth random field of unit standard deviation with a few bumps across the picture."""
+    """A smooth random field (H, W) with unit standard deviation and a few bumps across the picture."""
     knots = rng.standard_normal((6, 6))
     field = np.asarray(zoom(knots, (shape[0] / 6, shape[1] / 6), order=3, mode="reflect", grid_mode=True))
     field = field[: shape[0], : shape[1]]

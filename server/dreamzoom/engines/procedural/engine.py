@@ -1,5 +1,5 @@
-"""The procedural engine: a world in closed form, steered by the words of the prompts; previs anywhere,
-and ground truth.
+"""The procedural engine: a world in closed form, controlled by the words of the prompts. Needs no model weights, and
+provides ground truth for tests.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.progress import Report
 
 MOST_CELLS = 576
-"""Cells a side of a ring at the most; fewer for small pictures."""
+"""Maximum number of cells along a ring's side; fewer for small pictures."""
 FEW = 0.25
-"""Up to this share of a picture's pixels are painted one by one."""
+"""If at most this share of a picture's pixels is needed, they are rendered individually."""
 
 VERSION = 3
-"""Raise when the world looks different than before: finished jobs are then made anew."""
+"""Increase it when the world's appearance changes, so that steps of finished jobs run again."""
 
 
 class ProceduralEngine:
-    """Paints what is true of the world, and tells its depth as a monocular model would.
+    """Renders the world's true pictures; its depth imitates a monocular depth model.
 
     Args:
-        prompts, seeds: One a level.
-        factor: The zoom factor.
-        focuses: (N, 3) float64, as in `path.ZoomPath`.
-        distortion: Whether `depth` is distorted; exact and metric where not.
-        loop: Whether the first level comes again after the last.
-        side: The longer side of the pictures in pixels: finer levels are in them until they are smaller than a pixel.
+        prompts, seeds: One per level.
+        factor: The zoom factor p.
+        focuses: (N, 3) float64, as in `geometry.zoom_path.ZoomPath`.
+        distortion: Whether `depth` is distorted; otherwise it is exact and metric.
+        loop: Whether the first level follows the last.
+        side: The longer side of the pictures in pixels. Pictures include finer levels until they are smaller than a
+            pixel.
     """
 
     name = "procedural"
@@ -57,11 +58,11 @@ class ProceduralEngine:
         self.world = World(self.prompts, self.seeds, factor, focuses, loop=loop, side=side, cells=cells)
 
     def identity(self) -> dict[str, Any]:
-        """What every step depends on; what one level depends on, `dependencies` says."""
+        """What every step depends on; `dependencies` returns what a single level depends on."""
         return {"engine": self.name, "version": VERSION, "distortion": self.distortion}
 
     def dependencies(self, level: int) -> dict[str, Any]:
-        """What the pictures of a level depend on beside `identity`: the older and finer levels seen in them."""
+        """What a level's pictures depend on besides `identity`: the coarser and finer levels visible in them."""
         seen, count = self.world.seen_from(level), self.world.levels
         return {
             "seen": [[k - level, self.prompts[k % count], self.seeds[k % count]] for k in seen],
@@ -79,8 +80,8 @@ class ProceduralEngine:
         seed: int,
         report: Report,
     ) -> np.ndarray:
-        """The true picture of the view, (H, W, 3) float32 sRGB; KNOWN pixels as given. Words come from the
-        constructor.
+        """The true picture of the view, (H, W, 3) float32 sRGB, with KNOWN pixels unchanged. `prompt` is ignored: the
+        prompts are arguments of the constructor.
         """
         report.progress(0.0)
         wanted = mask != KNOWN
@@ -93,7 +94,7 @@ class ProceduralEngine:
         return picture
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
-        """Z-depth of the view: up to a factor, warped and noisy, or exact where `distortion` is off."""
+        """Z-depth of the view: with unknown scale, warped and noisy, or exact if `distortion` is off."""
         report.progress(0.0)
         depth = self.world.depth(view.camera, view.level, view.zoom)
         report.progress(1.0)
@@ -104,7 +105,7 @@ class ProceduralEngine:
         return DepthMap(distort(depth, rng, outliers=0.01), DepthKind.SCALE)
 
     def truth(self, path: ZoomPath, zoom: float, camera_in_gauge: Camera) -> tuple[np.ndarray, np.ndarray]:
-        """The flight's true picture at a zoom.
+        """The ground-truth picture of the flight at a zoom.
 
         Returns:
             (H, W, 3) float32 sRGB, and z-depth (H, W) float32 in the gauge at `zoom`.

@@ -1,7 +1,7 @@
-"""The shape of each style, compiled: height over the plane in the style's own frame, zero at the focus.
+"""Compiled height functions of all styles: height above the plane in the style's own frame, 0 at the focus.
 
-`base` is smooth and level at the focus, so it may stay beneath finer levels for ever; `detail` is what finer levels
-calm down.
+`base` is smooth and horizontal at the focus, so it remains unchanged below finer levels; `detail` is flattened where
+finer levels lie.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dreamzoom.engines.procedural.styles import (
 
 @njit
 def base(P, x, y):
-    """The smooth underlying form of a style."""
+    """The smooth base height of a style at a point (x, y) of the level's frame. `P` is the recipe."""
     style = int(P[R.STYLE])
     r2 = x * x + y * y
     if style == R.SPACE:
@@ -47,7 +47,7 @@ def base(P, x, y):
 
 @njit
 def detail(P, seed, x, y, fp):
-    """The relief of a style."""
+    """The detail height of a style at a point (x, y) of its frame, for footprint `fp`. `P` is the recipe."""
     style = int(P[R.STYLE])
     if style == R.SPACE:
         return space.height(P, seed, x, y, fp)

@@ -1,13 +1,26 @@
-"""The compiled heart of the world: height and colour of a place, grids of height, shadow and openness, and the ray
-march. `renderer` makes pictures of them.
+"""Compiled kernels of the procedural world: height and colour of a point, grids of height, shadow and sky visibility,
+and ray marching. `renderer` makes pictures from them.
 
-A place is given in the frame of the level whose camera looks, K. `chain` holds the levels j that matter there, older
-and finer than K, the oldest first: columns scale (p^(K−j)), offset x y z (the origin of frame K in frame j), the plane
-(value, slope x, slope y) that is taken off the older relief so that it is level under level j's focus, the z of the
-focus in the parent's frame, p, and the tint (3).
+Points are given in the frame of the camera's level, K. The levels that contribute are described by four arrays, one row
+per level, coarsest first:
 
-Heights, shadows and openness to the sky are kept on square grids about the levels' origins, "rings", the finest first:
-`rings` (R, 3) holds the centre x, y and half the side of each, in frame K.
+    chain    (L, CHAIN) float64. Columns: scale p^(K−j) of level j; offset x, y, z (the origin of frame K in frame j);
+             the plane (value, slope x, slope y) that is subtracted from the coarser levels' terrain so that it is
+             horizontal at level j's focus; the focus's z in the coarser level's frame; p; tint (3, linear RGB, or −1)
+    recipes  (L, S, parameters.LENGTH) float64, the parameters of each level's styles
+    seeds    (L, S) int64, their seeds
+    counts   (L,) int64, the number of styles of each level; further rows of `recipes` are unused
+
+Heights, shadows and sky visibility are stored on nested square grids around the levels' origins, called rings, finest
+first:
+
+    rings    (R, 3) float64: centre x, y and half the side of each ring, in frame K
+    grids    (R, n+1, n+1) float32: heights in frame K; rows along y
+    opens    (R, n+1, n+1) float32: visible share of the sky, 0..1
+
+Scalars, unless stated otherwise: lengths are in units of frame K (arguments ending in k) or of the frame in question;
+`fp` is the footprint, the size of the area that a sample stands for; (nx, ny, nz) is the unit normal, (lx, ly, lz) the
+unit vector towards the sun, `shadow` the visible share of the sun's disc and `ao` that of the sky, both 0..1.
 """
 
 from __future__ import annotations
@@ -27,7 +40,7 @@ CHAIN = 12
 
 @njit
 def _presence(seed, x, y, fp):
-    """How much of a place belongs to a level: 1 inside, 0 outside, an organic border near 1.3 units."""
+    """The weight of a level at a point (x, y) of its frame: 1 inside, 0 outside, with an irregular border near 1.3."""
     r = math.sqrt(x * x + y * y)
     if r < 0.55:
         return 1.0
@@ -39,7 +52,7 @@ def _presence(seed, x, y, fp):
 
 @njit
 def _patch(seed, index, x, y, fp):
-    """The share of a level's further styles: patches about half a unit wide."""
+    """The weight, 0..1, of a level's style number `index` at a point of its frame: patches about half a unit wide."""
     n = gradient(x * 1.3 + 3.7 * index, y * 1.3, seed + 777 + index) + 0.3 * fbm(
         x * 4, y * 4, seed + 778, 4, 0.5, fp * 4
     )
@@ -48,7 +61,13 @@ def _patch(seed, index, x, y, fp):
 
 @njit
 def _own_relief(recipes, seeds, count, x, y, fp, calm):
-    """The relief of one level's styles together, in its own frame."""
+    """The blended height of one level's styles at a point (x, y) of its own frame.
+
+    Args:
+        recipes: (S, parameters.LENGTH), `seeds`: (S,), `count`: how many of them are used.
+        x, y, fp: Point and footprint in the level's frame.
+        calm: 0..1, how much of the detail is flattened because a finer level lies there.
+    """
     total = 0.0
     for s in range(count):
         P = recipes[s]
@@ -66,10 +85,10 @@ def _own_relief(recipes, seeds, count, x, y, fp, calm):
 
 @njit
 def height(chain, recipes, seeds, counts, xk, yk, fpk, last):
-    """The height of the ground at a place, in frame K, with the levels up to row `last` of the chain.
+    """The height of the terrain at a point (xk, yk), in frame K, with the levels up to row `last` of the chain.
 
-    h_j(X) = p · (h_{j−1} − z_j) − plane_j + w_j · f_j, level after level, each in its own frame; the relief of a level
-    is calm where the next one lies.
+    h_j(X) = p · (h_{j−1} − z_j) − plane_j + w_j · f_j, from coarse to fine, each in its own frame; the detail of a
+    level is flattened where the next one lies.
     """
     h = 0.0
     levels = chain.shape[0]
@@ -94,7 +113,16 @@ def height(chain, recipes, seeds, counts, xk, yk, fpk, last):
 
 @njit
 def _lit(P, a, e, gloss, nx, ny, nz, lx, ly, lz, shadow, ao):
-    """Albedo to light: sun with its shadow, sky, a highlight towards one fixed direction; linear RGB."""
+    """Shade a point: sun with shadow, sky light, and a highlight for one fixed viewing direction.
+
+    Args:
+        P: (parameters.LENGTH,) the style's recipe.
+        a, e: Albedo and emission, linear RGB tuples.
+        gloss: 0..1.
+
+    Returns:
+        Outgoing light, linear RGB.
+    """
     wrap = P[R.WRAP]
     direct = max((nx * lx + ny * ly + nz * lz + wrap) / (1.0 + wrap), 0.0) * shadow
     hx, hy, hz = lx, ly - 0.55, lz + 0.83
@@ -110,7 +138,13 @@ def _lit(P, a, e, gloss, nx, ny, nz, lx, ly, lz, shadow, ao):
 
 @njit
 def _own_colour(recipes, seeds, count, chain_row, x, y, z, fp, nx, ny, nz, lx, ly, lz, shadow, ao, tint):
-    """The light that leaves a place of one level, tinted by what lies around the level."""
+    """The outgoing light of one level at a point (x, y, z) of its frame, linear RGB.
+
+    Args:
+        recipes, seeds, count: As in `_own_relief`.
+        chain_row: (CHAIN,) the level's row of the chain.
+        tint: 0 or 1, whether the colour is tinted by the surrounding coarser levels.
+    """
     r, g, b = 0.0, 0.0, 0.0
     radius = math.sqrt(x * x + y * y)
     for s in range(count):
@@ -138,7 +172,7 @@ def _own_colour(recipes, seeds, count, chain_row, x, y, z, fp, nx, ny, nz, lx, l
 
 @njit
 def colour(chain, recipes, seeds, counts, xk, yk, zk, fpk, nx, ny, nz, lx, ly, lz, shadow, ao):
-    """The light that leaves a place of frame K, linear RGB."""
+    """The outgoing light at a point (xk, yk, zk) of frame K, blended over all levels, linear RGB."""
     r, g, b, left = 0.0, 0.0, 0.0, 1.0
     for i in range(chain.shape[0] - 1, -1, -1):
         c = chain[i]
@@ -162,14 +196,16 @@ def colour(chain, recipes, seeds, counts, xk, yk, zk, fpk, nx, ny, nz, lx, ly, l
 
 @njit(nogil=True, cache=True)
 def heights_at(chain, recipes, seeds, counts, places, fp, last, out):
-    """Heights (N,) of places (N, 2), for a footprint, with the levels up to row `last` of the chain."""
+    """Compute heights `out` (N,) at points `places` (N, 2) of frame K, for footprint `fp`, with the levels up to row
+    `last` of the chain.
+    """
     for k in range(places.shape[0]):
         out[k] = height(chain, recipes, seeds, counts, places[k, 0], places[k, 1], fp, last)
 
 
 @njit
 def ring_of(rings, x, y):
-    """The finest ring that holds a place, with a margin; the outermost where none does."""
+    """Index of the finest ring that contains a point with a margin of 12 %; the outermost if none does."""
     last = rings.shape[0] - 1
     for ring in range(last):
         if max(abs(x - rings[ring, 0]), abs(y - rings[ring, 1])) <= 0.88 * rings[ring, 2]:
@@ -179,7 +215,7 @@ def ring_of(rings, x, y):
 
 @njit
 def sample(grids, rings, ring, x, y):
-    """Bilinear value of one ring's grid; `grids` (R, n+1, n+1)."""
+    """Bilinear interpolation in the grid of ring number `ring`; `grids` (R, n+1, n+1)."""
     n = grids.shape[1] - 1
     cell = 2.0 * rings[ring, 2] / n
     u = min(max((x - rings[ring, 0] + rings[ring, 2]) / cell, 0.0), n - 1e-9)
@@ -195,26 +231,27 @@ def sample(grids, rings, ring, x, y):
 
 @njit
 def ground(grids, rings, x, y):
-    """Height from the finest grid that holds a place; the size of its cell, and which it is."""
+    """Height at a point from the finest grid that contains it; the grid's cell size; and the grid's index."""
     ring = ring_of(rings, x, y)
     return sample(grids, rings, ring, x, y), 2.0 * rings[ring, 2] / (grids.shape[1] - 1), ring
 
 
 @njit(nogil=True, cache=True)
 def ground_at(grids, rings, places, out):
-    """Heights (N,) of places (N, 2), from the grids."""
+    """Interpolate heights `out` (N,) at points `places` (N, 2) from the grids."""
     for k in range(places.shape[0]):
         out[k] = ground(grids, rings, places[k, 0], places[k, 1])[0]
 
 
 @njit(nogil=True, cache=True)
 def bake_shadows(grids, rings, lx, ly, lz, ceiling, least, out, row0, row1):
-    """Fill rows of the first ring's grid with the share of the sun's disc that is seen, 0..1, by marching towards it.
+    """Compute the visible share of the sun's disc, 0..1, on the first ring's grid by marching towards the sun.
 
     Args:
-        lx, ly, lz: Towards the sun, a unit vector.
-        ceiling: The highest ground of all.
-        least: The least distance from the origin that shadows are scaled by, see below.
+        lx, ly, lz: Unit vector towards the sun.
+        ceiling: The greatest height in all grids.
+        least: Lower limit of the distance from the origin that limits the length of shadows, see below.
+        out: (n+1, n+1) float32; its rows `row0` to `row1` (exclusive) are written.
     """
     n = grids.shape[1] - 1
     extent = rings[0, 2]
@@ -224,8 +261,8 @@ def bake_shadows(grids, rings, lx, ly, lz, ceiling, least, out, row0, row1):
         y = j * cell - extent
         for i in range(n + 1):
             x = i * cell - extent
-            # What is levels larger than its place is far from the origin casts no shadow there, else a deep level
-            # would lie in the dark for ever. That depends on the place alone, so every view sees the same shadow.
+            # Terrain that is much larger than the point's distance from the origin casts no shadow there, otherwise
+            # deep levels would always be dark. The limit depends only on the point, so all views see the same shadow.
             reach = max(math.sqrt(x * x + y * y), least)
             z = grids[0, j, i] + 0.6 * cell
             t, light = 1.6 * cell / flat, 1.0
@@ -240,7 +277,7 @@ def bake_shadows(grids, rings, lx, ly, lz, ceiling, least, out, row0, row1):
 
 @njit
 def openness(opens, rings, ring, x, y):
-    """How much of the sky a place sees: the product over four scales from its own ring outwards."""
+    """The visible share of the sky at a point, 0..1: the product over four scales from ring number `ring` outwards."""
     total = 1.0
     for k in range(ring, min(ring + 4, opens.shape[0])):
         total *= sample(opens, rings, k, x, y)
@@ -249,16 +286,20 @@ def openness(opens, rings, ring, x, y):
 
 @njit
 def march(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz):
-    """The first crossing of a ray into the ground.
+    """The first intersection of a ray with the terrain.
 
     Args:
-        grids: Heights (R, n+1, n+1). tops: For each size in `blocks`, coarse then fine, the highest of 3 × 3 blocks
-            of so many cells, (R, n/size, n/size).
-        dome: The radius of the sky about the origin.
-        cx..dz: The ray, z-depth 1 a unit of t.
+        grids: (R, n+1, n+1) heights.
+        tops: One array (R, n/size, n/size) for each size in `blocks`: the greatest height in a block of size × size
+            cells and its eight neighbours.
+        blocks: The block sizes in cells, coarse then fine.
+        dome: Radius of the sky sphere around the origin.
+        ceiling: The greatest height in all grids.
+        cx, cy, cz: Origin of the ray.
+        dx, dy, dz: Its direction, with z-depth 1, so that t is z-depth.
 
     Returns:
-        t, or −1 where the ray leaves through the dome of the sky.
+        t, or −1 if the ray leaves through the sky sphere.
     """
     flat = max(math.sqrt(dx * dx + dy * dy), 1e-9)
     b, c2, a = cx * dx + cy * dy + cz * dz, cx * cx + cy * cy + cz * cz - dome * dome, dx * dx + dy * dy + dz * dz

@@ -1,4 +1,4 @@
-"""The mood of each style: palette, light, haze; the numbers from which `vocabulary` makes a recipe."""
+"""The default look of each style: palette, light and haze, from which `vocabulary` makes a recipe."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mood:
-    """How a style looks before words and seeds vary it. Colours are sRGB in hex.
+    """The look of a style before words and seeds vary it. Colours are sRGB in hex.
 
     Attributes:
-        colours: Five, what each is for the style's surface says.
-        sun, sky, haze: Of the light; `sun_power`, `sky_power` their strengths in linear light.
-        haze_amount: 0..1.
-        wrap: How far light creeps around (soft, translucent matter).
-        sheen: The highlight's strength.
-        rise: The radius about the focus in which the relief rises from nothing.
+        colours: Five colours; their meaning is defined by the style's `surface` function.
+        sun, sky, haze: Colours of the light; `sun_power` and `sky_power` are their strengths in linear light.
+        haze_amount: Strength of the haze, 0..1.
+        wrap: Wrap of diffuse light around the terminator, for soft or translucent materials, 0..1.
+        sheen: Strength of the highlight.
+        rise: Radius around the focus within which the detail rises from 0.
     """
 
     colours: tuple[str, str, str, str, str]

@@ -1,9 +1,7 @@
-"""Noise in the plane, compiled: gradient noise, its sums and ridges, and cells. Everything is band-limited by a
-footprint.
+"""Compiled 2D noise functions: gradient noise, fractal sums, ridges, and cellular noise, band-limited by a footprint.
 
-`fp` is the size of what one sample stands for (a pixel on the ground, a grid cell), in the units of x and y: octaves
-finer than
-that fade out before they can alias.
+`fp` is the footprint of one sample (a pixel on the terrain, a grid cell), in the units of x and y: octaves finer than
+this fade out before they alias.
 """
 
 from __future__ import annotations
@@ -24,13 +22,13 @@ def smooth(low, high, x):
 
 @njit
 def mix(a, b, t):
-    """A at t = 0, b at t = 1."""
+    """Linear interpolation: `a` at t = 0, `b` at t = 1."""
     return a + (b - a) * t
 
 
 @njit
 def hash2(ix, iy, seed):
-    """32 random bits of a lattice point."""
+    """Hash a lattice point to 32 bits."""
     n = (ix * 374761393 + iy * 668265263 + seed * 2147483647 + 974634777) & _MASK
     n = ((n ^ (n >> 15)) * 2246822519) & _MASK
     n = ((n ^ (n >> 13)) * 3266489917) & _MASK
@@ -39,7 +37,7 @@ def hash2(ix, iy, seed):
 
 @njit
 def hash01(ix, iy, seed):
-    """A random number in [0, 1) of a lattice point."""
+    """Hash a lattice point to a number in [0, 1)."""
     return hash2(ix, iy, seed) * (1.0 / 4294967296.0)
 
 
@@ -51,7 +49,7 @@ def _corner(ix, iy, seed, dx, dy):
 
 @njit
 def gradient(x, y, seed):
-    """Gradient noise, about −1 to 1, one feature a unit (Perlin 1985, quintic fade of Perlin 2002)."""
+    """Gradient noise, about −1 to 1, with features of about one unit (Perlin 1985, quintic fade of Perlin 2002)."""
     fx, fy = math.floor(x), math.floor(y)
     ix, iy = int(fx), int(fy)
     u, v = x - fx, y - fy
@@ -66,13 +64,15 @@ def gradient(x, y, seed):
 
 @njit
 def kept(wavelength, fp):
-    """How much of a wave of this length survives a footprint: 1 when well resolved, 0 below two samples."""
+    """The amplitude factor of a wave with this wavelength: 1 if well resolved, 0 below two footprints per wave."""
     return min(max(wavelength / (2.2 * fp) - 1.0, 0.0), 1.0)
 
 
 @njit
 def fbm(x, y, seed, octaves, gain, fp):
-    """A sum of octaves, the first of wavelength 1 and amplitude 1; each is turned, so that no lattice shows."""
+    """Fractal sum of octaves of `gradient`, the first with wavelength and amplitude 1. Each octave is rotated to hide
+    the lattice.
+    """
     total, amplitude, wavelength = 0.0, 1.0, 1.0
     for octave in range(octaves):
         share = kept(wavelength, fp)
@@ -87,8 +87,8 @@ def fbm(x, y, seed, octaves, gain, fp):
 
 @njit
 def ridged(x, y, seed, octaves, gain, fp):
-    """Ridges 0 to about 1, crests sharp, each octave strongest on the crests of the one before (Musgrave's
-    multifractal).
+    """Ridged multifractal noise (Musgrave), 0 to about 1, with sharp crests; each octave is weighted by the previous
+    one.
     """
     total, amplitude, wavelength, carry, norm = 0.0, 1.0, 1.0, 1.0, 0.0
     for octave in range(octaves):
@@ -111,9 +111,8 @@ def cells(x, y, seed, jitter):
     """The cell of a jittered lattice (Worley 1996) that holds a point.
 
     Returns:
-        (f1, f2, dx, dy, ix, iy): Distance to the nearest and to the second seed point, the offset from the nearest,
-            its lattice
-        coordinates.
+        (f1, f2, dx, dy, ix, iy): Distances to the nearest and second-nearest seed point, the offset from the nearest
+        one, and its lattice coordinates.
     """
     fx, fy = int(math.floor(x)), int(math.floor(y))
     f1, f2, ox, oy, bx, by = 9.0, 9.0, 0.0, 0.0, fx, fy
@@ -132,9 +131,10 @@ def cells(x, y, seed, jitter):
 
 @njit
 def own_seed(x, y, seed, jitter):
-    """How far the seed point of the lattice square that holds a point lies from it, and the square's coordinates.
+    """The offset from the seed point of the lattice square that contains a point, and the square's coordinates.
 
-    Enough, and a ninth of the work of `cells`, for what is no wider about its seed than (1 − jitter) / 2.
+    Sufficient for features whose radius around the seed point is at most (1 − jitter) / 2, at a ninth of the cost of
+    `cells`.
     """
     ix, iy = int(math.floor(x)), int(math.floor(y))
     h = hash2(ix, iy, seed)

@@ -1,21 +1,21 @@
-"""The numbers that steer one style of one level: where each stands in a recipe, a float64 row for compiled code."""
+"""The parameters of one style of one level: their indices in a recipe, a float64 row that compiled code can read."""
 
 from __future__ import annotations
 
 STYLE, SNOW, NIGHT, MIST, RELIEF, FREQUENCY, BLOOM, WET, GLOW, WRAP, SHEEN, VARIETY, MIX, AUTUMN = range(14)
-"""Style's index; how snowy, nightly, misty (0..1); multipliers of height and of feature density; flowers, water,
-emission (0..1 or more); how far light wraps around (0..1); strength of the highlight; a random number in 0..1; share of
-the level; autumn (0..1)."""
+"""Index of the style; snow, night and mist (0..1); factors of height and of feature density; flowers, water and
+emission (0..1 or more); wrap of diffuse light (0..1); strength of the highlight; a random number in 0..1; share of the
+level; autumn (0..1)."""
 
 COLOURS = 14
-"""Five colours of the palette, linear RGB, three numbers each."""
+"""First index of the palette's five colours, three numbers each, linear RGB."""
 
 SUN, SKY, HAZE = 29, 32, 35
-"""Linear RGB of the sun, of the sky's light, of the haze."""
+"""First indices of three colours, linear RGB: sun, sky light, haze."""
 
 HAZE_AMOUNT, RISE, BASE = 38, 39, 40
-"""Strength of the haze; radius about the focus in which the relief rises from nothing; how much of the smooth form is
-there."""
+"""Strength of the haze; radius around the focus within which the detail rises from 0; weight of the smooth base
+shape."""
 
 LENGTH = 41
 

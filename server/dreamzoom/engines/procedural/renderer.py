@@ -1,11 +1,17 @@
-"""Pictures of the world, compiled: rays are marched first, then each pixel is lit.
+"""Compiled rendering of the world: rays are marched first, then each pixel is shaded.
 
-The slope of the ground under a pixel comes from the exact heights under its neighbours, so that a pixel costs one
-height; only where the neighbours lie on another surface it is found by three.
+The slope of the terrain at a pixel is computed from the exact heights at its neighbours, so one height per pixel is
+evaluated; three only if the neighbours lie on another surface.
 
-`scene` below is (chain, recipes, seeds, counts, grids, shadows, opens, rings, sky, light), as `kernels` has them; `sky`
-holds the rows of the chain whose sky is seen, each with its share, (2, 2). `lens` is fx, fy, cx, cy and the footprint
-of a pixel at depth 1.
+Common arguments, in the frame of the camera's level:
+
+    scene  tuple (chain, recipes, seeds, counts, grids, shadows, opens, rings, sky, light); the arrays as described in
+           `kernels`; shadows (R, n+1, n+1) float32, the visible share of the sun; sky (2, 2) float64, rows (row of the
+           chain whose sky is visible, its weight); light (3,) float64, unit vector towards the sun
+    pose   (4, 4) float64, camera to frame, OpenCV axes
+    lens   (5,) float64: fx, fy, cx, cy in pixels, and the footprint of a pixel at depth 1
+    depth  (H, W) float64, signed z-depth: positive on the terrain, negative on the sky
+    fp     footprint of a pixel, in units of the frame
 """
 
 from __future__ import annotations
@@ -21,15 +27,15 @@ from dreamzoom.engines.procedural.noise import mix, smooth
 from dreamzoom.engines.procedural.styles.space import stars
 
 SAME = 0.03
-"""Neighbouring pixels lie on one surface where their depths differ by less than this share."""
+"""Adjacent pixels are on one surface if their depths differ by less than this share."""
 
 SPREAD = 0.75
-"""The side, in pixels, of the square whose corners stand for a pixel of fine detail."""
+"""Side, in pixels, of the square whose corners are the four samples of a pixel with fine detail."""
 
 
 @njit
 def _sky(P, seed, dx, dy, dz, fp):
-    """The light of the dome in a direction (unit vector)."""
+    """Light of one level's sky in a direction (unit vector): linear RGB. `P` (parameters.LENGTH,) is its recipe."""
     up = smooth(-0.05, 0.6, dz)
     r = mix(P[R.HAZE], P[R.SKY], up)
     g = mix(P[R.HAZE + 1], P[R.SKY + 1], up)
@@ -42,15 +48,15 @@ def _sky(P, seed, dx, dy, dz, fp):
 
 
 @njit
-def _film(v):
-    """Scene light to display light: a soft shoulder (Narkowicz 2015's fit of the ACES curve)."""
+def _tone_map(v):
+    """Tone mapping: scene-linear to display-linear 0..1 (fit of the ACES curve, Narkowicz 2015)."""
     v = max(v, 0.0) * 0.85
     return min(v * (2.51 * v + 0.03) / (v * (2.43 * v + 0.59) + 0.14), 1.0)
 
 
 @njit
 def _ray(pose, lens, column, row):
-    """The direction of a pixel coordinate's ray, z-depth 1, in the frame."""
+    """Direction of the ray through a pixel coordinate, with z-depth 1, in the frame."""
     u, v = (column - lens[2]) / lens[0], (row - lens[3]) / lens[1]
     return (
         pose[0, 0] * u + pose[0, 1] * v + pose[0, 2],
@@ -60,8 +66,8 @@ def _ray(pose, lens, column, row):
 
 
 @njit
-def _reach(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz):
-    """Z-depth of a ray's end: positive on the ground, negative on the dome of the sky."""
+def _signed_depth(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz):
+    """Signed z-depth of a ray's end: positive on the terrain, negative on the sky. Arguments as in `kernels.march`."""
     t = march(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz)
     if t > 0.0:
         return t
@@ -74,16 +80,23 @@ def _reach(grids, tops, blocks, rings, dome, ceiling, cx, cy, cz, dx, dy, dz):
 
 @njit(nogil=True, cache=True)
 def reaches(grids, tops, blocks, rings, dome, ceiling, pose, lens, at, out):
-    """Signed z-depth (N,) of the rays through pixel coordinates (N, 2): negative on the sky."""
+    """Compute signed z-depths `out` (N,) of the rays through pixel coordinates `at` (N, 2), columns (x, y).
+
+    Other arguments as in `kernels.march`.
+    """
     for k in range(at.shape[0]):
         dx, dy, dz = _ray(pose, lens, at[k, 0], at[k, 1])
-        out[k] = _reach(grids, tops, blocks, rings, dome, ceiling, pose[0, 3], pose[1, 3], pose[2, 3], dx, dy, dz)
+        out[k] = _signed_depth(
+            grids, tops, blocks, rings, dome, ceiling, pose[0, 3], pose[1, 3], pose[2, 3], dx, dy, dz
+        )
 
 
 @njit
 def _plane(ax, ay, ah, bx, by, bh, small):
-    """The slope (x, y) of the plane that rises by `ah` over (ax, ay) and `bh` over (bx, by), and whether it is known:
-    not where the two run nearly along each other, their cross product below `small`.
+    """Slope (x, y) of the plane that rises by `ah` over the vector (ax, ay) and by `bh` over (bx, by).
+
+    The third value tells whether the slope is defined: it is not if the vectors are nearly parallel (cross product
+    below `small`).
     """
     det = ax * by - ay * bx
     if abs(det) < small:
@@ -93,7 +106,7 @@ def _plane(ax, ay, ah, bx, by, bh, small):
 
 @njit
 def _slope(scene, x, y, h0, fp, cell):
-    """The slope (x, y) of the ground at a place of exact height `h0`."""
+    """Slope (x, y) of the terrain at a point of exact height `h0`, by finite differences; `cell` is the grid's cell."""
     chain, recipes, seeds, counts = scene[0], scene[1], scene[2], scene[3]
     eps = max(0.7 * fp, 0.12 * cell)
     gx = (height(chain, recipes, seeds, counts, x + eps, y, fp, len(chain) - 1) - h0) / eps
@@ -102,10 +115,10 @@ def _slope(scene, x, y, h0, fp, cell):
 
 @njit
 def _lit(scene, x, y, z, fp, gx, gy):
-    """The displayed light, linear RGB 0..1, of a place on the ground of known slope.
+    """Display-linear RGB, 0..1, of a point on the terrain with slope (gx, gy).
 
-    A wall is one cell of the grid wide: its normal is the grid's, and its look is that of the place just inside of it.
-    A slope too steep for the ground beside a wall has looked over its edge: the grid's stands in.
+    A wall is one grid cell wide: it gets the grid's normal, and the material of the point just inside it. A slope that
+    is too steep for the terrain next to a wall was measured across the wall's edge and is replaced by the grid's.
     """
     chain, recipes, seeds, counts, grids, shadows, opens, rings, _, light = scene
     _, cell, ring = ground(grids, rings, x, y)
@@ -122,12 +135,12 @@ def _lit(scene, x, y, z, fp, gx, gy):
         light[0], light[1], light[2], sample(shadows, rings, ring, x, y),
         openness(opens, rings, ring, x, y),
     )  # fmt: skip
-    return _film(r), _film(g), _film(b)
+    return _tone_map(r), _tone_map(g), _tone_map(b)
 
 
 @njit
-def _heaven(scene, dx, dy, dz, lens):
-    """The displayed light of the sky in a direction."""
+def _sky_colour(scene, dx, dy, dz, lens):
+    """Display-linear RGB, 0..1, of the sky in direction (dx, dy, dz) of any length."""
     norm = math.sqrt(dx * dx + dy * dy + dz * dz)
     r, g, b = 0.0, 0.0, 0.0
     for part in range(2):
@@ -135,13 +148,15 @@ def _heaven(scene, dx, dy, dz, lens):
         if share > 0.0:
             own = _sky(scene[1][level, 0], scene[2][level, 0], dx / norm, dy / norm, dz / norm, 6.0 * lens[4])
             r, g, b = r + share * own[0], g + share * own[1], b + share * own[2]
-    return _film(r), _film(g), _film(b)
+    return _tone_map(r), _tone_map(g), _tone_map(b)
 
 
 @njit(nogil=True, cache=True)
 def ground_under(scene, pose, lens, depth, row0, row1, out):
-    """Fill rows of (H, W, 3) with the place (x, y) and the exact height under each pixel's centre; none under the
-    sky.
+    """Compute the terrain point (x, y, exact height) at each pixel's centre; sky pixels are not written.
+
+    Args:
+        out: (H, W, 3) float64; its rows `row0` to `row1` (exclusive) are written.
     """
     for i in range(row0, row1):
         for j in range(depth.shape[1]):
@@ -154,9 +169,11 @@ def ground_under(scene, pose, lens, depth, row0, row1, out):
 
 
 @njit
-def _next(depth, i, j, down, right):
-    """The next pixel along an axis on the same surface, before or after: its row, its column and whether there is
-    one.
+def _neighbour(depth, i, j, down, right):
+    """The neighbour of pixel (i, j) along one axis, (down, right) = (1, 0) or (0, 1), that is on the same surface.
+
+    Returns:
+        Its row, its column, and whether there is one.
     """
     for way in (1, -1):
         k, m = i + way * down, j + way * right
@@ -168,18 +185,23 @@ def _next(depth, i, j, down, right):
 
 @njit(nogil=True, cache=True)
 def light_rows(scene, pose, lens, depth, under, row0, row1, rgb):
-    """Fill rows of the picture (H, W, 3): displayed light, linear RGB 0..1."""
+    """Shade the pixels of some rows.
+
+    Args:
+        under: (H, W, 3) as written by `ground_under`.
+        rgb: (H, W, 3) float32, display-linear RGB 0..1; its rows `row0` to `row1` (exclusive) are written.
+    """
     for i in range(row0, row1):
         for j in range(depth.shape[1]):
             dx, dy, dz = _ray(pose, lens, j + 0.5, i + 0.5)
             t = depth[i, j]
             if t < 0.0:
-                rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = _heaven(scene, dx, dy, dz, lens)
+                rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = _sky_colour(scene, dx, dy, dz, lens)
                 continue
             fp = t * lens[4]
             x, y, h = under[i, j, 0], under[i, j, 1], under[i, j, 2]
-            k, m, beside = _next(depth, i, j, 0, 1)
-            p, q, below = _next(depth, i, j, 1, 0)
+            k, m, beside = _neighbour(depth, i, j, 0, 1)
+            p, q, below = _neighbour(depth, i, j, 1, 0)
             gx, gy, known = 0.0, 0.0, False
             if beside and below:
                 a, b = under[k, m], under[p, q]
@@ -190,8 +212,8 @@ def light_rows(scene, pose, lens, depth, under, row0, row1, rgb):
 
 
 @njit
-def _tilt(depth, i, j):
-    """How 1/depth changes a pixel to the right and a pixel down; a plane's is the same everywhere."""
+def _inverse_depth_slope(depth, i, j):
+    """Derivatives of 1/depth per pixel to the right and per pixel down; constant on a plane."""
     left, right = max(j - 1, 0), min(j + 1, depth.shape[1] - 1)
     up, down = max(i - 1, 0), min(i + 1, depth.shape[0] - 1)
     a = (1.0 / depth[i, right] - 1.0 / depth[i, left]) / max(right - left, 1)
@@ -199,8 +221,11 @@ def _tilt(depth, i, j):
 
 
 @njit
-def _inside(pose, lens, t0, across, down, i, j, su, sv):
-    """A place of the plane under a pixel, (su, sv) pixels from its centre: x, y, z in the frame."""
+def _plane_point(pose, lens, t0, across, down, i, j, su, sv):
+    """The point x, y, z of the tangent plane at pixel (i, j), at an offset of (su, sv) pixels from its centre.
+
+    `t0` is the pixel's depth; `across` and `down` are the derivatives of 1/depth.
+    """
     t = 1.0 / (1.0 / t0 + su * across + sv * down)
     dx, dy, dz = _ray(pose, lens, j + 0.5 + su, i + 0.5 + sv)
     return pose[0, 3] + dx * t, pose[1, 3] + dy * t, pose[2, 3] + dz * t
@@ -208,17 +233,24 @@ def _inside(pose, lens, t0, across, down, i, j, su, sv):
 
 @njit(nogil=True, cache=True)
 def light_four(scene, pose, lens, depth, pixels, rgb):
-    """Mean light (N, 3) of four places in each of the pixels (N, 2) of rows and columns, whose neighbours all lie on
-    the same surface: the places are those of the plane through the neighbours, each has its slope from the others.
+    """Shade pixels with four samples each; all neighbours of the pixels must be on the same surface.
+
+    The samples lie on the plane through the neighbours; the slope at each is computed from the other samples.
+
+    Args:
+        pixels: (N, 2) int, rows and columns.
+        rgb: (N, 3) float32, the means; written.
     """
     spots, heights = np.empty((4, 3)), np.empty(4)
     for n in range(pixels.shape[0]):
         i, j = pixels[n, 0], pixels[n, 1]
         t0 = depth[i, j]
         fp = t0 * lens[4]
-        across, down = _tilt(depth, i, j)
+        across, down = _inverse_depth_slope(depth, i, j)
         for s in range(4):
-            x, y, z = _inside(pose, lens, t0, across, down, i, j, SPREAD * ((s & 1) - 0.5), SPREAD * ((s >> 1) - 0.5))
+            x, y, z = _plane_point(
+                pose, lens, t0, across, down, i, j, SPREAD * ((s & 1) - 0.5), SPREAD * ((s >> 1) - 0.5)
+            )
             spots[s, 0], spots[s, 1], spots[s, 2] = x, y, z
             heights[s] = height(scene[0], scene[1], scene[2], scene[3], x, y, fp, len(scene[0]) - 1)
         r, g, b = 0.0, 0.0, 0.0
@@ -236,12 +268,18 @@ def light_four(scene, pose, lens, depth, pixels, rgb):
 
 @njit(nogil=True, cache=True)
 def light_rays(scene, pose, lens, at, depth, rgb):
-    """Light (N, 3) of single rays through pixel coordinates (N, 2) whose signed depth (N,) is known."""
+    """Shade single rays.
+
+    Args:
+        at: (N, 2) pixel coordinates, columns (x, y).
+        depth: (N,) their signed z-depths.
+        rgb: (N, 3) float32; written.
+    """
     for k in range(at.shape[0]):
         dx, dy, dz = _ray(pose, lens, at[k, 0], at[k, 1])
         t = depth[k]
         if t < 0.0:
-            rgb[k, 0], rgb[k, 1], rgb[k, 2] = _heaven(scene, dx, dy, dz, lens)
+            rgb[k, 0], rgb[k, 1], rgb[k, 2] = _sky_colour(scene, dx, dy, dz, lens)
             continue
         x, y, fp = pose[0, 3] + dx * t, pose[1, 3] + dy * t, t * lens[4]
         h = height(scene[0], scene[1], scene[2], scene[3], x, y, fp, len(scene[0]) - 1)

@@ -1,4 +1,4 @@
-"""A picture of the world: rays to depth, depth to light, with more samples where one a pixel would alias."""
+"""Renders one picture of the world: depth by ray marching, then shading, with supersampling where needed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from dreamzoom.engines.procedural import renderer
 from dreamzoom.engines.procedural.clipmap import BLOCKS, SUN, in_parts
 
 CORNERS = ((0.375, 0.125), (0.875, 0.375), (0.125, 0.625), (0.625, 0.875))
-"""Four places in a pixel, no two in one row or column."""
+"""Positions of four samples in a pixel (rotated grid: no two in the same row or column)."""
 
 ZONES = ((2, 130.0), (4, 60.0))
-"""How many samples a side each pixel gets within how many pixels of the origin: there lie the finer levels, whose
-features, about a twentieth of their distance from it, are a few pixels large or less.
+"""(samples per pixel side, distance in pixels): supersampling within this distance of the projected origin. There the
+finer levels lie, whose features (about a twentieth of their distance from the origin) are a few pixels large or less.
 """
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What cameras of one level see, in its frame; lengths in its units.
+    """The data for rendering from cameras of one level, in its frame and units.
 
     Attributes:
-        chain: Chain, recipes, seeds, counts of the levels, as `kernels` has them.
-        rings: (R, 3) centre x, y and half side of each grid, the finest first.
-        grids: (R, n+1, n+1) float32 heights. tops: As `kernels.march` has them.
-        sun, sky: (R, n+1, n+1) float32 shares that are seen.
-        ceiling: The highest ground.
+        chain: The arrays chain, recipes, seeds, counts (see `kernels`).
+        rings: (R, 3) centre x, y and half side of each grid, finest first.
+        grids: (R, n+1, n+1) float32 heights.
+        tops: Maxima of blocks of the grids, as in `kernels.march`.
+        sun, sky: (R, n+1, n+1) float32, visible shares of the sun and of the sky, 0..1.
+        ceiling: The greatest height in all grids.
     """
 
     chain: tuple
@@ -42,13 +43,14 @@ class Ground:
 
 
 class Shot:
-    """One picture.
+    """Renders one picture.
 
     Args:
-        ground: What is seen, in the frame of the camera's level; `camera`: in that frame; `shadows`: whether the sun
-            casts any.
-        dome: The radius of the sky about the frame's origin.
-        sky: (2, 2) rows of the chain whose sky is seen, and their shares.
+        ground: The terrain, in the frame of the camera's level.
+        camera: In the same frame.
+        shadows: Whether the sun casts shadows.
+        dome: Radius of the sky sphere around the frame's origin.
+        sky: (2, 2) rows of the chain whose sky is visible, and their weights.
     """
 
     def __init__(self, ground: Ground, camera: Camera, shadows: bool, dome: float, sky: np.ndarray):
@@ -61,16 +63,16 @@ class Shot:
         self.pose = np.ascontiguousarray(camera.camera_to_frame, np.float64)
 
     def depth(self) -> np.ndarray:
-        """Z-depth (H, W) in the ground's frame, float64; negative where it is the sky's."""
+        """Signed z-depth (H, W) float64 in the ground's frame; negative on the sky."""
         rows, columns = np.mgrid[0 : self.size[0], 0 : self.size[1]]
         return self._reaches(np.stack([columns.ravel() + 0.5, rows.ravel() + 0.5], -1)).reshape(self.size)
 
     def light(self, depth: np.ndarray) -> np.ndarray:
-        """Linear display light (H, W, 3) float32 for that depth: one sample a pixel, four where neighbours differ."""
+        """Display-linear RGB (H, W, 3) float32 for that depth: one sample per pixel, four where neighbours differ."""
         rgb = self._lit_once(depth)
         logs = np.log(np.abs(depth))
-        steps = _jumps(logs, 0.03) | _bends(logs, 4.0 * self.lens[4])
-        tones = _jumps(np.sqrt(rgb.clip(0, 1)).mean(-1), 0.08) & ~steps
+        steps = _exceeds_step(logs, 0.03) | _exceeds_curvature(logs, 4.0 * self.lens[4])
+        tones = _exceeds_step(np.sqrt(rgb.clip(0, 1)).mean(-1), 0.08) & ~steps
         pixels = np.argwhere(tones & (depth > 0))
         rgb[tuple(pixels.T)] = self._four(depth, pixels)
         pixels = np.argwhere(steps | (tones & (depth < 0)))
@@ -78,7 +80,7 @@ class Shot:
         return rgb
 
     def _lit_once(self, depth: np.ndarray) -> np.ndarray:
-        """Linear display light (H, W, 3) float32, one sample a pixel."""
+        """Display-linear RGB (H, W, 3) float32, one sample per pixel."""
         under, rgb = np.zeros((*self.size, 3)), np.empty((*self.size, 3), np.float32)
         place = self.scene, self.pose, self.lens, depth
         in_parts(lambda a, b: renderer.ground_under(*place, a, b, under), self.size[0], 8)
@@ -86,20 +88,22 @@ class Shot:
         return rgb
 
     def at(self, pixels: np.ndarray) -> np.ndarray:
-        """Linear display light (N, 3) of some pixels (N, 2), rows and columns: the means of four rays each."""
+        """Display-linear RGB (N, 3) of some pixels (N, 2), rows and columns; each is the mean of four rays."""
         return np.mean([self._rays(pixels[:, ::-1] + corner) for corner in CORNERS], 0)
 
     def means(self, times: int) -> np.ndarray:
-        """Linear display light (H / times, W / times, 3): the means of squares of pixels, one sample a pixel."""
+        """Display-linear RGB (H / times, W / times, 3): means of `times` × `times` pixels, with one sample each."""
         rgb = self._lit_once(self.depth())
         height, width = (side // times for side in self.size)
         return rgb.reshape(height, times, width, times, 3).mean((1, 3), dtype=np.float32)
 
     def near(self, depth: np.ndarray, pixels: float, least: float) -> tuple[slice, slice] | None:
-        """Rows and columns of the pixels within so many pixels of the origin; None where there are none.
+        """Rows and columns of the pixels within a distance (in pixels) of the projected origin; None if there are none.
 
         Args:
-            least: The least size, as a distance from the origin, that features there have.
+            depth: (H, W) signed z-depth.
+            pixels: The distance in pixels.
+            least: Distance from the origin, in the frame's units, below which features do not become smaller.
         """
         rows, columns = np.mgrid[0 : self.size[0], 0 : self.size[1]]
         away = np.full(self.size, np.inf)
@@ -114,7 +118,7 @@ class Shot:
         return slice(top, bottom), slice(left, right)
 
     def _four(self, depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-        """Mean light (N, 3) of four places in pixels whose neighbours lie on the same surface."""
+        """Mean light (N, 3) of four samples in pixels (N, 2) whose neighbours lie on the same surface."""
         out = np.empty((len(pixels), 3), np.float32)
         place = self.scene, self.pose, self.lens, depth
         in_parts(lambda a, b: renderer.light_four(*place, pixels[a:b], out[a:b]), len(pixels), 2048)
@@ -135,8 +139,8 @@ class Shot:
         return out
 
 
-def _bends(values: np.ndarray, limit: float) -> np.ndarray:
-    """Where an (H, W) map bends within a pixel: its second differences exceed a limit; bool."""
+def _exceeds_curvature(values: np.ndarray, limit: float) -> np.ndarray:
+    """Where the second differences of an (H, W) map exceed a limit: (H, W) bool."""
     out = np.zeros(values.shape, bool)
     for axis in (0, 1):
         inner = [slice(None)] * 2
@@ -145,8 +149,8 @@ def _bends(values: np.ndarray, limit: float) -> np.ndarray:
     return out
 
 
-def _jumps(values: np.ndarray, limit: float) -> np.ndarray:
-    """Where an (H, W) map differs by more than a limit from a neighbour above, below or beside; bool."""
+def _exceeds_step(values: np.ndarray, limit: float) -> np.ndarray:
+    """Where an (H, W) map differs from one of its four neighbours by more than a limit: (H, W) bool."""
     out = np.zeros(values.shape, bool)
     for axis in (0, 1):
         edge = np.abs(np.diff(values, axis=axis)) > limit

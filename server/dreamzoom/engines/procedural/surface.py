@@ -1,4 +1,4 @@
-"""The look of each style, compiled: albedo, emission, gloss."""
+"""Compiled material functions of all styles: albedo, emission and gloss."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from dreamzoom.engines.procedural.styles import (
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """What a style looks like at a place of its frame.
+    """The material of a style at a point of its frame.
 
     Args:
-        P, seed: The recipe and its seed.
-        x, y, z: The place in the style's frame.
-        nz: The surface normal's upward part.
-        fp: Footprint.
+        P, seed: The recipe, (parameters.LENGTH,) float64, and its seed.
+        x, y, z: The point in the style's frame.
+        nz: The z component of the unit surface normal.
+        fp: Footprint of the sample, in units of the style's frame.
 
     Returns:
-        Albedo (3), emission (3), gloss (0..1).
+        Albedo (3) and emission (3), linear RGB tuples, and gloss (0..1).
     """
     style = int(P[R.STYLE])
     if style == R.SPACE:

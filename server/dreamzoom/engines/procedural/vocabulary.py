@@ -1,4 +1,4 @@
-"""Words to recipes: which styles a prompt names, what its adjectives change, and what unknown words vary."""
+"""From words to recipes: nouns select styles, adjectives change their parameters, unknown words vary them randomly."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ADJECTIVES: dict[str, tuple[int, float]] = {
     }.items()
     for word in words.split()
 }
-"""Word → the recipe's number that it sets."""
+"""Word → (index in the recipe, value)."""
 
 HUES: dict[str, tuple[float, float, float]] = {
     "red": (0.99, 0.75, 0.8), "crimson": (0.97, 0.8, 0.65), "orange": (0.07, 0.85, 0.95), "golden": (0.115, 0.75, 1.0),
@@ -61,7 +61,7 @@ HUES: dict[str, tuple[float, float, float]] = {
     "magenta": (0.87, 0.7, 0.9), "white": (0.6, 0.03, 1.0), "black": (0.65, 0.15, 0.15), "grey": (0.6, 0.05, 0.55),
     "gray": (0.6, 0.05, 0.55), "silver": (0.6, 0.06, 0.85), "brown": (0.07, 0.55, 0.5), "copper": (0.05, 0.6, 0.8),
 }  # fmt: skip
-"""Colour word → hue, saturation, value towards which the palette goes."""
+"""Colour word → hue, saturation, value towards which the palette is shifted."""
 
 _COMMON = frozenset(
     (
@@ -72,13 +72,13 @@ _COMMON = frozenset(
 
 
 def words_of(prompt: str) -> list[str]:
-    """The words of a prompt in any script, case folded, composed; hyphens part words that are not known whole."""
+    """The words of a prompt in any script, case-folded, in composed form; unknown words are split at hyphens."""
     found = re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", prompt).casefold())
     return [part for word in found for part in ([word] if _known(word) else word.split("-"))]
 
 
 def _find(table: dict, word: str):
-    """A word's entry, also for its simple plural."""
+    """The table's entry for a word, or for its singular."""
     for form in (word, word.removesuffix("s"), word.removesuffix("es")):
         if form in table:
             return table[form]
@@ -86,27 +86,27 @@ def _find(table: dict, word: str):
 
 
 def _bits(*parts) -> np.random.Generator:
-    """Randomness out of text and numbers, the same on every machine."""
+    """A random generator seeded by a hash of strings and numbers, the same on every machine."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
 def _linear(hexes: str) -> np.ndarray:
-    """A hex colour in linear light, (3,)."""
+    """Convert a hex sRGB colour to linear RGB, (3,)."""
     return srgb_to_linear(np.array([int(hexes[i : i + 2], 16) for i in (0, 2, 4)], np.float64) / 255)
 
 
 def recipes_of(prompt: str, seed: int, fallback: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """What a prompt asks for.
+    """The recipes for a prompt.
 
     Args:
-        prompt: In any language; words that are not known choose a deterministic variation.
+        prompt: In any language; unknown words choose a deterministic variation.
         seed: The level's seed.
-        fallback: The style where the prompt names none; drawn from its words where None.
+        fallback: The style if the prompt names none; if None, a hash of the prompt's words chooses one.
 
     Returns:
-        Recipes (S, recipe.LENGTH) float64, the first covers the level, the others lie on it in patches; seeds (S,)
-        int64.
+        Recipes (S, parameters.LENGTH) float64; the first covers the level, the others cover patches of it; and their
+        seeds (S,) int64.
     """
     words = words_of(prompt)
     styles: list[str] = []
@@ -127,7 +127,7 @@ def _known(word: str) -> bool:
 
 
 def _recipe(style: str, words: list[str], unknown: list[str], seed: int) -> np.ndarray:
-    """One style with the words' changes and the seed's small ones."""
+    """The recipe of one style, changed by the words and slightly varied by the seed."""
     mood, row = MOODS[style], np.zeros(R.LENGTH)
     draw = _bits("recipe", style, *unknown, seed)
     row[R.STYLE] = R.STYLES.index(style)
@@ -156,7 +156,7 @@ def _recipe(style: str, words: list[str], unknown: list[str], seed: int) -> np.n
 
 
 def _light(row: np.ndarray, mood) -> None:
-    """Sun, sky and haze, with night and mist."""
+    """Write the colours of sun, sky and haze to a recipe, depending on its night and mist."""
     sun, sky, haze = _linear(mood.sun) * mood.sun_power, _linear(mood.sky) * mood.sky_power, _linear(mood.haze)
     if row[R.NIGHT]:
         sun, sky, haze = (_linear("7d9bd8") * 0.32 * light for light in (1.0, 0.3, 0.12))
@@ -167,7 +167,7 @@ def _light(row: np.ndarray, mood) -> None:
 
 
 def _autumn(palette: np.ndarray, style: str) -> np.ndarray:
-    """Greens turned to the colours of autumn."""
+    """Shift the greens of a palette (5, 3) to autumn colours."""
     first = {"mountains": 2, "moss": 1}.get(style, 0)
     out = palette.copy()
     for k, colour in enumerate(("a8401f", "d98a24", "efc04a")[: 2 if style == "mountains" else 3]):
@@ -176,7 +176,7 @@ def _autumn(palette: np.ndarray, style: str) -> np.ndarray:
 
 
 def _vary(palette: np.ndarray, turn: float, saturation: float) -> np.ndarray:
-    """Turn the hues of linear colours (N, 3) by a share of the circle and scale their saturation."""
+    """Rotate the hues of linear colours (N, 3) by `turn` (1 is a full circle) and scale their saturation."""
     out = []
     for colour in palette:
         h, s, v = colorsys.rgb_to_hsv(*np.clip(colour, 0, 1))
@@ -185,7 +185,7 @@ def _vary(palette: np.ndarray, turn: float, saturation: float) -> np.ndarray:
 
 
 def _towards(palette: np.ndarray, hue: tuple[float, float, float]) -> np.ndarray:
-    """Move linear colours (N, 3) towards a hue, keeping most of their own lightness."""
+    """Shift linear colours (N, 3) towards a hue, keeping most of their lightness."""
     goal = srgb_to_linear(np.array(colorsys.hsv_to_rgb(*hue)))
     luma = palette @ (0.3, 0.6, 0.1)
     own = goal / max(goal @ (0.3, 0.6, 0.1), 1e-3)

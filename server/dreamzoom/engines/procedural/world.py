@@ -1,10 +1,11 @@
-"""The world in closed form: one place at every zoom, and the ground truth of it. Every picture shows all levels, the
-finer ones small in the middle.
+"""The procedural world in closed form: one scene that can be rendered at any zoom, as ground truth. Every picture
+contains all levels, the finer ones small in the middle.
 
-The ground is a sum over the levels j that matter at a place, each in its own frame (see `kernels.height`), so level 40
-is as exact as level 0: older levels as far as they can be seen, finer ones until they are smaller than a pixel. Nothing
-grows with the count of levels, and where the flight is a loop, level k is level k mod N. Heights, shadows and openness
-to the sky are kept on nested grids about the focus, made once (`clipmap`); colours are computed exactly at every place.
+The terrain is a sum over the levels that contribute at a point, each in its own frame (see `kernels.height`), so level
+40 is as precise as level 0. Coarser levels are included as far as they are visible, finer ones until they are smaller
+than a pixel. Cost and memory do not depend on the number of levels; in a loop, level k is level k mod N. Heights,
+shadows and sky visibility are cached on nested grids around the focus (`clipmap`); colours are computed exactly at
+every point.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ from dreamzoom.geometry.zoom_path import ZoomPath
 
 LUMA = np.array([0.3, 0.6, 0.1])
 DOME = 50.0
-"""The radius of the sky about the focus, in the gauge."""
+"""Radius of the sky sphere around the focus, in the gauge."""
 TINTS = (0.7, 0.21, 0.063, 0.027)
-"""How much the levels above, the nearest first, colour a level."""
+"""Weights of the coarser levels' colours in a level's tint, nearest level first."""
 
 
 class World:
     """All levels of one request.
 
     Args:
-        prompts, seeds: One a level.
-        factor: p, the zoom factor.
-        focuses: (N, 3) float64; row k is the focus of level k's child, in level k's frame.
-        loop: Whether the first level comes again after the last: level k is level k mod N, for any whole k.
-        side: The longer side, in pixels, of the pictures that will be asked for: finer levels count until they are
-            smaller than a pixel of these.
-        kept: How many rings are kept (4 MB each at 576 cells).
-        cells: Cells a side of each ring, a multiple of 16: how finely the ground's shape is kept.
+        prompts, seeds: One per level.
+        factor: The zoom factor p.
+        focuses: (N, 3) float64; row k is the focus of level k+1, in level k's frame.
+        loop: Whether the first level follows the last: level k is level k mod N, for any integer k.
+        side: The longer side, in pixels, of the pictures that will be rendered: finer levels are included until they
+            are smaller than a pixel.
+        kept: Number of rings that are cached (4 MB each at 576 cells).
+        cells: Cells along a ring's side, a multiple of 16: the resolution of the terrain.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class World:
         self.focuses = np.asarray(focuses, np.float64).reshape(-1, 3)
         self.path = ZoomPath(self.factor, self.focuses, (), loop=loop)
         self.side, self.older, self.finer = side, reach.older(factor), reach.finer(factor, side)
-        detail = 4 * 1.6 * side / cells  # samples a pixel's side, and pixels a cell's for the usual lens
+        detail = 4 * 1.6 * side / cells  # samples per pixel side × pixels per cell side for a typical lens
         self._deeper = min(max(0, math.ceil(math.log(detail) / math.log(factor))), self.finer - 1)
         self._rows = [recipes_of(prompt, seed) for prompt, seed in zip(prompts, seeds)]
         for rows, _ in self._rows if loop else self._rows[1:]:
-            rows[:, R.BASE] = 0.2  # the older relief is the form already
+            rows[:, R.BASE] = 0.2  # the coarser terrain already provides the base shape
         self._cells, self._per_level = cells, clipmap.per_level(factor)
         self._reliefs: OrderedDict[int, Relief] = OrderedDict()
         self._shades: OrderedDict[int, Shade] = OrderedDict()
@@ -77,31 +78,31 @@ class World:
 
     @property
     def levels(self) -> int:
-        """N, the count of levels."""
+        """N, the number of levels."""
         return len(self._rows)
 
     def seen_from(self, level: int) -> range:
-        """The levels that the pictures of `level` depend on; in a loop they count on past both ends."""
+        """The levels that the pictures of `level` depend on; in a loop the indices may run past both ends."""
         return reach.seen_from(level, self.levels, self.factor, self.side, self.loop)
 
     def _within(self, first: int, last: int) -> range:
-        """The levels from `first` to `last` that there are."""
+        """The existing levels from `first` to `last`."""
         return range(first, last + 1) if self.loop else range(max(first, 0), min(last, self.levels - 1) + 1)
 
     def render(
         self, camera: Camera, level: int, zoom: float | None = None, *, shadows: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The true picture.
+        """Render the true picture.
 
         Args:
             camera: In the frame of `level`.
-            level: Whose frame the camera and the depth are in.
-            zoom: u, how deep the camera is; `level` where None. The sky lies DOME units of the gauge at u about the
-                focus, and has the look of the levels next to u.
+            level: The level in whose frame the camera and the depth are.
+            zoom: The camera's zoom u; `level` if None. The sky is a sphere of DOME gauge units (at u) around the focus,
+                with the appearance of the levels adjacent to u.
             shadows: Whether the sun casts shadows.
 
         Returns:
-            (H, W, 3) float32 sRGB, and z-depth (H, W) float32 in the frame of `level`, the sky's on its dome.
+            (H, W, 3) float32 sRGB, and z-depth (H, W) float32 in the frame of `level`; on the sky, that of the sphere.
         """
         shot = self._shot(camera, level, zoom, shadows)
         depth = shot.depth()
@@ -115,20 +116,20 @@ class World:
         return linear_to_srgb(light.clip(0, 1)), np.abs(depth).astype(np.float32)
 
     def colours(self, camera: Camera, level: int, zoom: float | None, pixels: np.ndarray) -> np.ndarray:
-        """The true sRGB colours (N, 3) float32 of some pixels (N, 2), rows and columns: faster than `render` for a few.
+        """True sRGB colours (N, 3) float32 of some pixels (N, 2), rows and columns; faster than `render` for few.
 
-        Other arguments as of `render`.
+        Other arguments as in `render`.
         """
         light = self._shot(camera, level, zoom, True).at(pixels)
         return linear_to_srgb(light.clip(0, 1).astype(np.float32))
 
     def depth(self, camera: Camera, level: int, zoom: float | None = None) -> np.ndarray:
-        """The true z-depth alone, as `render` tells it, in a fraction of the time."""
+        """Only the true z-depth, as returned by `render`, in a fraction of the time."""
         return np.abs(self._shot(camera, level, zoom, True).depth()).astype(np.float32)
 
     def height(self, xy: np.ndarray, level: int) -> np.ndarray:
-        """The ground's height at places (..., 2) of the frame of `level`, as the ray march sees it with pixels as small
-        as the cells of the level's own ring; float64.
+        """Terrain height (...) float64 at points (..., 2) of the frame of `level`, from the grids that the ray march
+        uses when pixels are as small as the cells of the level's own ring.
         """
         flat = np.ascontiguousarray(xy, np.float64).reshape(-1, 2)
         out = np.empty(len(flat))
@@ -146,14 +147,16 @@ class World:
         return Shot(ground, camera, shadows, dome, self._sky(level, zoom))
 
     def _finest(self, level: int, pixel: float) -> int:
-        """The coarsest ring whose cells are no larger than a pixel at the focus, in units of `level`'s frame."""
+        """Number of the coarsest ring whose cells are at most `pixel` wide; `pixel` is the size of a pixel at the
+        focus, in units of `level`'s frame.
+        """
         ratio = 2 * EXTENT / (self._cells * max(pixel, 1e-9))
         finest = math.ceil(self._per_level * (level + math.log(ratio) / math.log(self.factor)) - 1e-6)
         finest = min(finest, (level + self._deeper) * self._per_level)
         return finest if self.loop else min(finest, (self.levels - 1) * self._per_level)
 
     def _sky(self, level: int, zoom: float) -> np.ndarray:
-        """Rows of the chain of `level` whose sky a camera at `zoom` sees, with their shares: (2, 2)."""
+        """(2, 2): rows of the chain of `level` whose sky is visible to a camera at `zoom`, and their weights."""
         seen = self._within(level - self.older, level + self.finer)
         base = math.floor(zoom)
         t = zoom - base
@@ -162,7 +165,7 @@ class World:
         return np.array([[rows[0], 1 - share], [rows[1], share]])
 
     def _ground(self, level: int, finest: int, dome: float) -> Ground:
-        """What cameras of a level see with rings from `finest` outwards, as far as the sky."""
+        """The data for rendering from cameras of a level: rings from number `finest` outwards, up to the sky."""
         outermost = math.floor(self._per_level * (level - math.log(1.1 * dome / EXTENT) / math.log(self.factor)) + 1e-6)
         key = level, finest, min(outermost, finest)
         if key not in self._grounds:
@@ -173,7 +176,7 @@ class World:
         return self._grounds[key]
 
     def _gather(self, level: int, numbers: range) -> Ground:
-        """The rings of these numbers, the finest first, in the frame of `level`."""
+        """The rings with these numbers, finest first, in the frame of `level`."""
         places, grids = self._heights(level, numbers)
         coarse, fine = (np.stack([self._moved(self._relief(g).tops[n], g, level) for g in numbers]) for n in range(2))
         shades = [self._shade(g) for g in numbers]
@@ -183,7 +186,7 @@ class World:
         )
 
     def _heights(self, level: int, numbers: range) -> tuple[np.ndarray, np.ndarray]:
-        """Places (R, 3) and heights (R, n+1, n+1) float32 of rings in the frame of `level`."""
+        """Positions (R, 3) (see `kernels`) and heights (R, n+1, n+1) float32 of rings, in the frame of `level`."""
         places, grids = [], []
         for g in numbers:
             to_level = self.path.between(self._owner(g), level)
@@ -193,17 +196,17 @@ class World:
         return np.array(places), np.stack(grids)
 
     def _moved(self, heights: np.ndarray, number: int, level: int) -> np.ndarray:
-        """Heights of a ring in the frame of `level`."""
+        """A ring's heights (n+1, n+1), converted from its owner's frame to the frame of `level`."""
         to_level = self.path.between(self._owner(number), level)
         return np.float32(to_level.scale) * (heights - np.float32(to_level.offset[2]))
 
     def _owner(self, number: int) -> int:
-        """The level in whose frame a ring is kept."""
+        """The level in whose frame a ring is stored."""
         owner = -(-number // self._per_level)
         return owner if self.loop else min(max(owner, 0), self.levels - 1)
 
     def _extent(self, number: int) -> float:
-        """Half a ring's side, in units of its owner."""
+        """Half a ring's side, in units of its owner's frame."""
         return EXTENT * self.factor ** (self._owner(number) - number / self._per_level)
 
     def _relief(self, number: int) -> Relief:
@@ -226,7 +229,7 @@ class World:
         return self._cached(self._shades, number, make)
 
     def _cached(self, cache: OrderedDict, number: int, make):
-        """A ring's part, made when first asked for. In a loop rings of the same level are the same."""
+        """A ring's cached data, computed by `make` at first use. In a loop, rings of the same level are shared."""
         key = number % (self.levels * self._per_level) if self.loop else number
         if key not in cache:
             cache[key] = make()
@@ -236,10 +239,10 @@ class World:
         return cache[key]
 
     def _chain(self, level: int, finer: int) -> tuple[np.ndarray, ...]:
-        """The levels that matter in frame `level`, with so many finer ones, oldest first, as the kernels want them.
+        """The arrays chain, recipes, seeds, counts (see `kernels`) in frame `level`, with `finer` finer levels.
 
-        What is taken off the older relief under each focus is found within this chain, from its first level on, so
-        that nothing grows with p^n however deep the level is.
+        The planes that are subtracted from the coarser terrain at each focus are computed within this chain, starting
+        at its first level, so that no value grows with p^n however deep the level is.
         """
         seen = self._within(level - self.older, level + finer)
         planes = np.zeros((len(seen), 3))
@@ -248,7 +251,7 @@ class World:
         return self._stack(level, seen, planes)
 
     def _stack(self, level: int, seen: range, planes: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The chain of the levels `seen` in frame `level` with known planes: chain, recipes, seeds, counts."""
+        """The arrays chain, recipes, seeds, counts of the levels `seen` in frame `level`, for given planes (L, 3)."""
         chain = np.zeros((len(seen), kernels.CHAIN))
         recipes = np.zeros((len(seen), MAX_STYLES, R.LENGTH))
         seeds = np.zeros((len(seen), MAX_STYLES), np.int64)
@@ -266,10 +269,10 @@ class World:
         return chain, recipes, seeds, counts
 
     def _plane(self, older: tuple[np.ndarray, ...], level: int) -> np.ndarray:
-        """The older ground at this level's focus, in its frame: height, and slope along x and y (at most 1.5).
+        """The coarser terrain at this level's focus, in its frame: height, and slope along x and y (at most 1.5).
 
         Args:
-            older: The levels up to this one, in the frame of the one above.
+            older: The arrays (see `kernels`) of the levels before this one, in the next coarser level's frame.
         """
         x, y, z = self.focuses[(level - 1) % self.levels]
         e = 0.12
@@ -281,7 +284,7 @@ class World:
         return np.array([(h[0] - z) * self.factor, *slope.clip(-1.5, 1.5)])
 
     def _tint(self, level: int) -> np.ndarray:
-        """The colour that the surroundings cast on a level, (3,) linear RGB of unit brightness; −1 for none."""
+        """The tint of a level by the coarser levels around it, (3,) linear RGB of unit brightness; −1 for none."""
         above = [k for k in range(level - 1, level - 1 - len(TINTS), -1) if self.loop or k >= 0]
         if not above:
             return np.full(3, -1.0)
@@ -291,13 +294,13 @@ class World:
 
 
 def _part(camera: Camera, rows: slice, columns: slice, times: int) -> Camera:
-    """The camera of some rows and columns of a picture, with `times` pixels a side for each."""
+    """The camera cropped to some rows and columns of its picture, with `times` × `times` pixels for each pixel."""
     height, width = rows.stop - rows.start, columns.stop - columns.start
     part = replace(camera, width=width, height=height, cx=camera.cx - columns.start, cy=camera.cy - rows.start)
     return part.resized(width * times, height * times)
 
 
 def _mean_colour(recipe: np.ndarray) -> np.ndarray:
-    """The colour of a style's palette in its own light, (3,) linear RGB of unit brightness."""
+    """The mean colour of a style's palette in its own light, (3,) linear RGB of unit brightness."""
     palette = recipe[R.COLOURS : R.COLOURS + 9].reshape(3, 3).mean(0) * recipe[R.SUN : R.SUN + 3]
     return palette / max(palette @ LUMA, 1e-6)

@@ -1,4 +1,4 @@
-"""The digest of values: what tells whether a step has to run again."""
+"""Digests of values, which decide whether a step has to run again."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def digest_of(value: Any) -> str:
     """SHA-256 (hex) of a value in canonical form.
 
     Raises:
-        ValueError: There is a NaN or an infinity in it.
-        TypeError: It holds what `plain` does not know.
+        ValueError: It contains a NaN or an infinity.
+        TypeError: It contains a type that `plain` does not support.
     """
     text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON: numbers, texts, lists, dicts, dataclasses, small arrays, ranges.
+    """Convert numbers, strings, lists, dicts, dataclasses, small arrays and ranges to JSON values.
 
-    Fields of a dataclass whose metadata says `"digest": False` are left out. Raises TypeError for anything else.
+    Dataclass fields with the metadata `"digest": False` are left out. Raises TypeError for any other type.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

@@ -1,4 +1,4 @@
-"""The formats of the files that pass from stage to stage: how a value is written to a path, and read again exactly."""
+"""Formats of the files in a job's folder: each writes a value to a path and reads the same value back."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Format(Generic[T]):
-    """How values of one kind are kept in a file.
+    """The file format for one kind of value.
 
     Attributes:
-        read: The value in the file at a path.
-        write: Write a value to a path; the same value gives the same bytes.
+        read: Reads the value from a path.
+        write: Writes a value to a path. Deterministic: the same value gives the same bytes.
     """
 
     read: Callable[[Path], T]
@@ -62,7 +62,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def write_points(path: Path, cloud: Cloud) -> None:
-    """Write a cloud exactly."""
+    """Write a cloud without loss."""
     write_arrays(path, {field.name: getattr(cloud, field.name) for field in fields(Cloud)})
 
 
@@ -72,7 +72,7 @@ def read_points(path: Path) -> Cloud:
 
 
 def write_views(path: Path, views: Sequence[DreamedView]) -> None:
-    """Write a level's views with pictures (8 bit), depths and cameras."""
+    """Write a level's views: pictures (quantised to 8 bits), depths and cameras."""
     arrays: dict[str, np.ndarray] = {}
     for index, item in enumerate(views):
         arrays |= _placed(index, _view_arrays(item.view))
@@ -93,7 +93,7 @@ def read_views(path: Path) -> list[DreamedView]:
 
 
 def write_fitted(path: Path, level: FittedLevel) -> None:
-    """Write a level's views as each was fitted by itself: exact, and not compressed, since it is read once or twice."""
+    """Write a level's fitted views without loss; uncompressed, because the file is read only once or twice."""
     arrays: dict[str, np.ndarray] = {"anchor_fixed": np.array(level.anchor_fixed)}
     for index, item in enumerate(level.views):
         arrays |= _placed(index, _view_arrays(item.dreamed.view) | _camera_arrays(item.dreamed.view.camera))
@@ -109,7 +109,7 @@ def read_fitted(path: Path) -> FittedLevel:
 
 
 def write_final_pictures(path: Path, final: FinalPictures) -> None:
-    """Write the final pictures of a level's views, 8 bit."""
+    """Write the final pictures of a level's views, quantised to 8 bits."""
     arrays = {str(number): to_bytes(picture) for number, picture in enumerate(final.pictures)}
     write_arrays(path, arrays | {"by_difference": np.array(final.by_difference)})
 
@@ -122,12 +122,12 @@ def read_final_pictures(path: Path) -> FinalPictures:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as readable JSON. Raises ValueError for NaN and infinities."""
+    """Write a value as indented JSON. Raises ValueError for NaN and infinities."""
     path.write_bytes((json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
-    """Read what `write_json` wrote. Raises ValueError for what is no JSON."""
+    """Read what `write_json` wrote. Raises ValueError for invalid JSON."""
     return json.loads(path.read_bytes())
 
 
@@ -143,17 +143,17 @@ JSON: Format[Any] = Format(read_json, write_json)
 
 
 def _unit(bytes_: np.ndarray) -> np.ndarray:
-    """8-bit values as float32 in 0..1."""
+    """Convert 8-bit values to float32 in 0..1."""
     return bytes_.astype(np.float32) / np.float32(255)
 
 
 def _placed(index: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of one view, named by its number."""
+    """The arrays of one view, their names prefixed with its index."""
     return {f"{index}/{name}": array for name, array in arrays.items()}
 
 
 def _parts(arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
-    """The arrays of each view."""
+    """Split the arrays by view; the inverse of `_placed`."""
     count = sum(key.endswith("/name") for key in arrays)
     return [
         {key.split("/")[1]: value for key, value in arrays.items() if key.startswith(f"{index}/")}

@@ -1,12 +1,12 @@
-"""The files of a job's folder, by name. No other module spells them out.
+"""The names of the files in a job's folder. No other module contains these names.
 
     request.json  result.json  plan.json  journal.jsonl  inputs.json
     inputs/<digest>/      copies of the artist's files
     stages/<digest>.json  the records of finished steps
-    levels/000/           what the artist gets of a level; in parts/ what passes from step to step
+    levels/000/           the exported files of a level; in parts/ the intermediate files passed between steps
 
-An `Entry` is one kind of file. Entries of the same `name` are versions of one thing: a stage that reads it gets the
-version that was written last before it.
+An `Entry` is one kind of file. Entries with the same `name` are versions of the same data: a stage that reads it gets
+the last version written by a stage before it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ INPUT_INDEX = "inputs.json"
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """A file of the job, or one of each level.
+    """A file of the job, or one file per level.
 
     Attributes:
-        name: What it is.
-        pattern: Its path in the job's folder; "{level:03d}" stands for the level.
-        format: How its value is written and read.
-        artifact: What a listener is told that it is: "image", "cloud", "splats" or "preview"; nothing is told if empty.
+        name: The name of the data.
+        pattern: Path relative to the job's folder; "{level:03d}" is replaced by the level's index.
+        format: Writes and reads the value.
+        artifact: The kind that is announced to the caller when the file is written: "image", "cloud", "splats" or
+            "preview". Empty if it is not announced.
     """
 
     name: str
@@ -50,20 +51,20 @@ class Entry(Generic[T]):
 
     @property
     def per_level(self) -> bool:
-        """Whether each level has one."""
+        """Whether there is one file per level."""
         return "{level" in self.pattern
 
     @property
     def exported(self) -> bool:
-        """Whether it is for the artist: listed in result.json with its hash."""
+        """Whether the file is part of the result: listed in result.json with its hash."""
         return "/parts/" not in self.pattern
 
     def path(self, level: int | None = None) -> str:
-        """Its name in the job's folder, with "/" on every system."""
+        """The path relative to the job's folder, with "/" on every system."""
         return self.pattern.format(level=level)
 
     def version(self, stage: str) -> Entry[T]:
-        """The same thing as this stage changes it: "parts/points.npz" becomes "parts/points.<stage>.npz"."""
+        """The version of this entry that `stage` writes: "parts/points.npz" becomes "parts/points.<stage>.npz"."""
         file = PurePosixPath(self.pattern)
         return replace(self, pattern=f"{file.parent}/{file.stem}.{stage}{file.suffix}")
 
@@ -71,7 +72,7 @@ class Entry(Generic[T]):
 PLAN: Entry[Any] = Entry("plan", "plan.json", files.JSON)
 RESULT: Entry[Any] = Entry("result", result.NAME, files.JSON)
 
-# what the artist gets of a level
+# exported files of a level
 PICTURE = Entry("picture", "levels/{level:03d}/image.png", files.PICTURES, "image")
 DEPTH = Entry("depth", "levels/{level:03d}/depth.npz", files.ARRAYS)
 CLOUD = Entry("cloud", "levels/{level:03d}/cloud.ply", files.CLOUDS, "cloud")
@@ -79,11 +80,11 @@ SPLATS = Entry("splats", "levels/{level:03d}/splats.ply", files.SPLATS, "splats"
 PREVIEW = Entry("preview", "levels/{level:03d}/preview.png", files.PICTURES, "preview")
 COUNTS: Entry[Any] = Entry("counts", "levels/{level:03d}/level.json", files.JSON)
 
-# what passes from step to step
+# intermediate files
 FIRST_PICTURE = Entry("first picture", "levels/{level:03d}/parts/painted.png", files.PICTURES)
-"""A level's picture as it is dreamed from; it may be changed later to agree with the other levels."""
+"""A level's picture when its views are dreamed; later stages may change it to agree with the other levels."""
 FIRST_AND_FINAL_PICTURE = replace(FIRST_PICTURE, pattern=PICTURE.pattern, artifact=PICTURE.artifact)
-"""The same where nothing will change it."""
+"""The first picture in jobs where no later stage changes it."""
 FITTED_VIEWS: Entry[FittedLevel] = Entry("fitted views", "levels/{level:03d}/parts/fitted.npz", files.FITTED)
 POINTS: Entry[Cloud] = Entry("points", "levels/{level:03d}/parts/points.npz", files.POINTS)
 VIEWS: Entry[list[DreamedView]] = Entry("views", "levels/{level:03d}/parts/views.npz", files.VIEWS)
@@ -97,5 +98,5 @@ FITTED_SPLATS = Entry("fitted splats", "levels/{level:03d}/parts/fit.ply", files
 
 
 def record(digest: str) -> str:
-    """Where the record of a finished step is."""
+    """The path of a finished step's record."""
     return f"{RECORDS}/{digest}.json"

@@ -1,4 +1,4 @@
-"""What the request's quality stands for."""
+"""The settings behind the request's quality: "draft", "preview" or "final"."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from dreamzoom.request.schema import Request
 
 @dataclass(frozen=True)
 class QualitySettings:
-    """What a quality stands for.
+    """The settings of one quality.
 
     Attributes:
-        overscan: The most by which an anchor view is wider than the camera. At √p level k+1 fills the screen from
-            u = k+½ on; until then level k is magnified around it.
-        side_views: The most side views per level for small holes; fewer where fewer show holes. Holes of more than
-            `LARGE_HOLE` get theirs whatever the quality: a camera that turns away must not fly into nothing.
-        hole_share: A side view is dreamed only where more than this share of its picture would be a hole.
-        iterations: Of the splat fit. With more than about 50 a view it learns these by heart and gets worse in others.
-        sharpening: How much of a picture's finest detail (what a Gaussian of 0.7 pixels takes away) is added to it
-            before the fit. Seen from anywhere but the anchor itself, splats are interpolated between their centres,
-            which costs detail: without this the frames of a draft, as means over pixels, have .62 to .95 of the energy
-            of the truth's finest octave, with it .76 to 1.2.
-        supports: Extra views of the cloud that the fit has to close, beside those half-way to the side views.
-        cap: The most splats of one level, before its gaps are closed.
-        points: The most points of one level.
-        places: The most places of a level's flight from which its small gaps are closed.
+        overscan: Maximum factor by which an anchor view is wider than the camera. With √p, level k+1 fills the screen
+            from u = k+½ on; until then level k is magnified around it.
+        side_views: Maximum number of side views per level for small holes. Holes larger than `LARGE_HOLE` get a side
+            view at any quality, because a camera that turns away must not see an empty background.
+        hole_share: A side view is dreamed only if holes cover more than this share of its picture.
+        iterations: Iterations of the splat fit. With more than about 50 per view the fit overfits these views and gets
+            worse in others.
+        sharpening: Amount of unsharp masking (σ = 0.7 pixels) applied to a picture before the fit. From any camera but
+            the anchor itself, splats are interpolated between their centres, which loses detail: without sharpening,
+            frames of a draft (box-filtered over pixels) have 0.62 to 0.95 of the energy of the ground truth's finest
+            octave, with it 0.76 to 1.2.
+        supports: Number of support views of the cloud, besides those half-way to the side views.
+        cap: Maximum number of splats per level, before its gaps are filled.
+        points: Maximum number of points per level.
+        places: Maximum number of cameras on a level's flight from which its small gaps are filled.
     """
 
     overscan: float
@@ -40,7 +41,7 @@ class QualitySettings:
 
 
 LARGE_HOLE = 0.04
-"""The share of a picture from which a hole is large."""
+"""Holes that cover at least this share of a picture are large."""
 
 QUALITIES = {
     "draft": QualitySettings(

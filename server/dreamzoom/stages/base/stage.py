@@ -1,8 +1,8 @@
-"""How a stage is declared: what it reads and writes, what it depends on, and the function that does the work.
+"""The declaration of a stage: what it reads and writes, its parameters, and the function that does the work.
 
-A stage never opens a file of the job. Its `run` gets what `reads` declares and what `parameters` returns, and returns
-what `writes` declares. The pipeline makes steps of the stages, finds their order by who writes what, and reads and
-writes the files. The digest that tells whether a step has to run again covers exactly what `run` gets.
+A stage never opens a file of the job. Its `run` receives what `reads` declares and what `parameters` returns, and
+returns what `writes` declares. The pipeline creates steps from the stages, orders them by their reads and writes, and
+reads and writes the files. The digest that decides whether a step has to run again covers exactly what `run` receives.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from dreamzoom.stages.base.layout import Entry
 P = TypeVar("P")
 
 Inputs = Mapping[str, Any]
-"""What `run` reads, by the names in `reads`. The files are read when a name is looked up, each time anew."""
+"""What `run` reads, by the names in `reads`. Each look-up of a name reads the file again; nothing is cached."""
 
 Outputs = Mapping[str, Any] | Iterator[tuple[int, Mapping[str, Any]]]
-"""What `run` returns: values by the names in `writes`; where a step writes several levels, one (level, values) after
-another, each of which is written before the next is asked for.
+"""What `run` returns: values by the names in `writes`. A step that writes several levels yields (level, values) pairs;
+each pair is written before the next is requested.
 """
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The levels that one step is for.
+    """The levels that one step covers.
 
     Attributes:
-        levels: All of them.
-        level: The only one; None for a group of levels or the whole job.
+        levels: All covered levels.
+        level: The level if the step covers only one; None for a group of levels or the whole job.
     """
 
     levels: range
@@ -40,24 +40,24 @@ class Scope:
 
     @property
     def first(self) -> int:
-        """The only level, or the first one."""
+        """The first covered level."""
         return self.levels.start
 
 
 Levels = Callable[[Context, Scope], Iterable[int]]
-"""Chooses levels for a step. In a loop they may count on past both ends: level k is level k mod N."""
+"""Selects levels for a step. In a loop the indices may run past both ends: index k means level k mod N."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """One thing that a stage reads; made by the functions below.
+    """One input of a stage; created by `own` and `each`, or one of the constants `ENGINE` and `EXPORTS`.
 
     Attributes:
-        kind: "own": the entry of the step's own level, or of the job; "each": those of several levels; "engine";
-            "exports": the hashes of all files that the artist gets.
-        entry: None for the last two.
-        levels: Of "each".
-        optional: Whether None stands for an entry that no stage of the job writes.
+        kind: "own": the entry of the step's own level, or of the job; "each": the entries of several levels; "engine":
+            the engine; "exports": the hashes of all exported files.
+        entry: The entry that is read; None for "engine" and "exports".
+        levels: Selects the levels for "each".
+        optional: Whether `run` gets None if no stage of the job writes the entry.
     """
 
     kind: Literal["own", "each", "engine", "exports"]
@@ -67,29 +67,29 @@ class Read:
 
 
 def own(entry: Entry, *, optional: bool = False) -> Read:
-    """The step's own level's; `run` gets the value. With `optional`, None where no stage of the job writes it."""
+    """Read the entry of the step's own level. With `optional`, `run` gets None if no stage of the job writes it."""
     return Read("own", entry, None, optional)
 
 
 def each(entry: Entry, levels: Levels) -> Read:
-    """That of several levels; `run` gets a mapping level → value, which reads a file when its level is looked up."""
+    """Read the entries of several levels. `run` gets a mapping level → value that reads a file at each look-up."""
     return Read("each", entry, levels)
 
 
 ENGINE = Read("engine")
-"""The engine. The digest covers its identity, and its dependencies at the step's levels."""
+"""The engine. The digest covers its identity and its dependencies at the step's levels."""
 
 EXPORTS = Read("exports")
-"""The SHA-256 (hex) of every file that the artist gets, by name, in the order of the steps that write them."""
+"""The SHA-256 (hex) of every exported file, by name, in the order of the steps that write them."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """An entry that a stage does not write for all levels of its step.
+    """An entry that a stage writes for only some levels of its step.
 
     Attributes:
-        entry: What it writes.
-        levels: Those for which it does.
+        entry: The entry that is written.
+        levels: Selects the levels for which it is written.
     """
 
     entry: Entry
@@ -107,7 +107,7 @@ def whole_job(context: Context) -> list[None]:
 
 
 def always(context: Context) -> bool:
-    """In every job; in every case."""
+    """True for every job."""
     return True
 
 
@@ -116,17 +116,18 @@ class Stage(Generic[P]):
     """One kind of step.
 
     Attributes:
-        name: Its steps are named after it: "levels/002/dream".
-        version: Raise it when `run` gives other results for the same inputs and parameters.
-        reads: What `run` reads, by the name under which it finds it.
-        writes: What it returns, by name.
-        parameters: What `run` gets beside: numbers, texts, cameras, `Input`s, in dataclasses, lists and dicts.
-        run: The work. It tells its progress to the report at least every half second, and notices a cancel there.
-        shown_as: What progress calls the stage; the add-on knows these names.
-        scopes: For which level (int), levels (range) or job (None) there is a step.
-        when: Which jobs have the stage.
-        level_by_level: Whether a level may go on to the next stage before this one is done with all levels.
-        weight: A step's expected share of the job's time, in any unit common to all steps.
+        name: The last part of its steps' names: "levels/002/dream".
+        version: Increase it when `run` returns different results for the same inputs and parameters.
+        reads: The inputs of `run`, by name.
+        writes: What `run` returns, by name.
+        parameters: Returns the other arguments of `run`: numbers, strings, cameras and `Input`s, in dataclasses, lists
+            and dicts.
+        run: Does the work. Calls `Report.progress` or `Report.check` at least every half second.
+        shown_as: The stage's name in progress messages; the add-on translates these names.
+        scopes: One item per step: a level (int), several levels (range), or the whole job (None).
+        when: Whether a job has this stage.
+        level_by_level: Whether a level may continue with the next stage before this stage has processed all levels.
+        weight: A step's expected share of the job's time, in arbitrary units common to all stages.
     """
 
     name: str

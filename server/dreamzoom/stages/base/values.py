@@ -1,4 +1,4 @@
-"""Values that pass from stage to stage and have no home in the geometry."""
+"""Values that are passed between stages and are not defined in `geometry`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DreamedView:
-    """One view with its depth: what the splats are fitted to.
+    """One view with its depth; the splats are fitted to it.
 
     Attributes:
         view: The camera, in the level's frame.
         rgb: (H, W, 3) float32 sRGB.
-        depth: (H, W) float32 z-depth in the level's frame, NaN where there is none.
-        fresh: (H, W) bool, the pixels that gave new points.
+        depth: (H, W) float32 z-depth in the level's frame, NaN where unknown.
+        fresh: (H, W) bool, the pixels that were unprojected to new points.
     """
 
     view: View
@@ -33,15 +33,15 @@ class DreamedView:
 
 @dataclass(frozen=True)
 class FittedView:
-    """A view whose depth was fitted, by itself, to what was known when it was dreamed.
+    """A view whose depth was aligned on its own to the points that were known when it was dreamed.
 
     Attributes:
-        dreamed: The view; its depth is that of the artist's own objects where they are seen.
-        covered: (H, W) bool, where the artist's own objects are seen.
-        correction: (H, W) float32, the logarithm of what the fit multiplied the scaled depth by.
+        dreamed: The view. Where the artist's own objects are visible, its depth is theirs.
+        covered: (H, W) bool, where the artist's own objects are visible.
+        correction: (H, W) float32, logarithm of the factor that the alignment applied to the scaled depth.
         confidence: (H, W) float32 in 0..1.
-        edges: Of the fitted depth.
-        behind: Whether the view looks through the artist's own objects and gives points only behind them.
+        edges: The edges of the aligned depth.
+        behind: Whether the view ignores the artist's own objects and adds points only behind them.
     """
 
     dreamed: DreamedView
@@ -54,11 +54,11 @@ class FittedView:
 
 @dataclass(frozen=True)
 class FittedLevel:
-    """A level's views before their depths are corrected together.
+    """A level's views before their depths are aligned jointly.
 
     Attributes:
         views: The anchor view first, then the others in the order in which they were dreamed.
-        anchor_fixed: Whether the anchor's depth is true as it is, and the others have to follow it.
+        anchor_fixed: Whether the anchor's depth is exact and stays fixed in the joint alignment.
     """
 
     views: Sequence[FittedView]
@@ -67,12 +67,12 @@ class FittedLevel:
 
 @dataclass(frozen=True)
 class FinalPictures:
-    """The pictures of a level's views after all levels were made to agree.
+    """The pictures of a level's views after all levels were made consistent.
 
     Attributes:
-        pictures: (H, W, 3) float32 sRGB in steps of 1/255, in the views' order.
-        by_difference: Whether a point changes by as much as the pixel that it was lifted from; else it takes over that
-            pixel's colour.
+        pictures: (H, W, 3) float32 sRGB quantised to 1/255, in the order of the views.
+        by_difference: Whether a point's colour changes by the same difference as the pixel that it was unprojected
+            from; if not, the point takes over the pixel's colour.
     """
 
     pictures: Sequence[np.ndarray]

@@ -1,5 +1,5 @@
-"""The styles of the world, compiled: each module gives a height and a look, as functions of the place alone.
+"""The styles of the world. Each module has a compiled height and a material function, which depend only on position.
 
-A new style is a module here, its name in `recipe`, a mood in `moods`, words in `vocabulary`, and a line each in
-`heightfields` and `surface`.
+To add a style: a module here, its name in `parameters.STYLES`, a look in `moods`, words in `vocabulary`, and a line
+each in `heightfields` and `surface`.
 """

@@ -1,4 +1,4 @@
-"""Atoms in a lattice, and the standing wave of their electrons."""
+"""Atoms in a hexagonal lattice, with a standing electron wave."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lattice(x, y, a):
 
 @njit
 def waves(seed, x, y):
-    """The standing wave of the electrons, about −1..1: rings about the focus and about two other places."""
+    """The standing electron wave, about −1..1: rings around the focus and around two other points."""
     r = math.sqrt(x * x + y * y)
     a = math.sqrt((x - 1.3) ** 2 + (y + 0.7) ** 2)
     b = math.sqrt((x + 1.1) ** 2 + (y - 1.2) ** 2)
@@ -40,7 +40,7 @@ def waves(seed, x, y):
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     d, i, j = lattice(x, y, 0.2)
     n = hash01(i, j, seed + 130)
     ball = 0.1 * math.sqrt(max(1.0 - (d / 0.5) ** 2, 0.0)) - 0.07 + (0.025 if n > 0.93 and d < 0.5 else 0.0)
@@ -50,7 +50,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     d, i, j = lattice(x, y, 0.2)
     n = hash01(i, j, seed + 130)
     wave = waves(seed, x, y)

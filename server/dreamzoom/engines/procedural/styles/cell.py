@@ -13,7 +13,7 @@ from dreamzoom.engines.procedural.noise import cells, fbm, gradient, hash01, smo
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     wx = x + 0.1 * gradient(x * 2.1, y * 2.1, seed + 90)
     wy = y + 0.1 * gradient(x * 2.1, y * 2.1, seed + 91)
     f1, f2, dx, dy, ix, iy = cells(wx * 1.9, wy * 1.9, seed + 92, 0.75)
@@ -30,7 +30,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     wx = x + 0.1 * gradient(x * 2.1, y * 2.1, seed + 90)
     wy = y + 0.1 * gradient(x * 2.1, y * 2.1, seed + 91)
     f1, f2, dx, dy, ix, iy = cells(wx * 1.9, wy * 1.9, seed + 92, 0.75)

@@ -14,12 +14,12 @@ from dreamzoom.engines.procedural.styles.forest import tree
 
 @njit
 def lot(seed, x, y):
-    """The city at a place.
+    """The lot or street at a point.
 
     Returns:
-        (kind, inside, number, u, v, tall): kind 0 street, 1 building, 2 park; the distance to the lot's edge (to the
-            kerb for streets, negative); a random number of the lot; coordinates along the blocks; how high the lot may
-            be built, 0..1.
+        (kind, inside, number, u, v, tall): kind 0 street, 1 building, 2 park; the distance to the lot's edge (for
+        streets to the kerb, negative); a random number of the lot; coordinates along the blocks; the relative height
+        of buildings, 0..1.
     """
     turn = 0.5
     u, v = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
@@ -49,7 +49,7 @@ def lot(seed, x, y):
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     kind, inside, number, u, v, tall = lot(seed, x, y)
     ground = 0.0
     if kind == 2.0:
@@ -72,7 +72,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     kind, inside, number, u, v, tall = lot(seed, x, y)
     grain = fbm(x * 30.0, y * 30.0, seed + 58, 3, 0.6, fp * 30.0)
     dark = P[R.NIGHT]

@@ -1,4 +1,4 @@
-"""Crystals that grow side by side."""
+"""A field of crystals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dreamzoom.engines.procedural.noise import fbm, hash01, ridged, smooth
 
 @njit
 def prism(seed, x, y, f):
-    """The tallest crystal over a place: height in units of 1/f, whether on a slanting facet, its number."""
+    """The tallest crystal at a point: height in units of 1/f, whether the point is on a slanted facet, its number."""
     best, side, number = 0.0, 0.0, 0.0
     u, v = x * f, y * f
     fx, fy = int(math.floor(u)), int(math.floor(v))
@@ -39,7 +39,7 @@ def prism(seed, x, y, f):
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     big, _, _ = prism(seed + 100, x, y, 2.2)
     mid, _, _ = prism(seed + 110, x, y, 5.5)
     grit = 0.02 * fbm(x * 9.0, y * 9.0, seed + 120, 4, 0.5, fp * 9.0)
@@ -48,7 +48,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     big, side, number = prism(seed + 100, x, y, 2.2)
     mid, side2, number2 = prism(seed + 110, x, y, 5.5)
     if mid / 5.0 > big / 2.0:

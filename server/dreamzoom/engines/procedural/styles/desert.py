@@ -12,7 +12,7 @@ from dreamzoom.engines.procedural.noise import fbm, gradient, kept, smooth
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     warp = 0.28 * fbm(x * 0.8, y * 0.8, seed + 150, 3, 0.45, fp)
     s = 1.15 * (0.9 * x + 0.35 * y) + 1.6 * warp
     t = s - math.floor(s)
@@ -29,7 +29,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     m = fbm(x * 2.0, y * 2.0, seed + 154, 7, 0.55, fp * 2.0)
     c = mix3(colour(P, 0), colour(P, 1), smooth(0.0, 0.2, z + 0.08 * m))
     c = mix3(c, colour(P, 2), smooth(0.1, 0.35, z + 0.1 * m))

@@ -1,4 +1,4 @@
-"""A forest of crowns with a glade, and the trees that other styles plant."""
+"""A forest with a glade, and the trees that other styles use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dreamzoom.engines.procedural.noise import cells, fbm, gradient, hash01, kep
 
 @njit
 def tree(seed, x, y, f, fp):
-    """The tallest tree over a place: its height in crown sizes (0 between trees), its number 0..1, conifer or not."""
+    """The tallest tree at a point: height in crown sizes (0 between trees), a random number 0..1, conifer or not."""
     best, number, conifer = 0.0, 0.0, 0.0
     u, v = x * f, y * f
     fx, fy = int(math.floor(u)), int(math.floor(v))
@@ -38,14 +38,14 @@ def tree(seed, x, y, f, fp):
 
 @njit
 def glade(seed, x, y):
-    """How much of a place is open ground in the forest, 0..1."""
+    """The share of open ground at a point in the forest, 0..1."""
     r = math.sqrt(x * x + y * y)
     return 1.0 - smooth(0.16, 0.3, r + 0.12 * gradient(x * 3.0, y * 3.0, seed + 20))
 
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     hills = 0.16 * fbm(x * 0.7, y * 0.7, seed + 6, 3, 0.5, fp)
     f = 8.5
     top, number, conifer = tree(seed + 21, x, y, f, fp)
@@ -57,7 +57,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     top, number, conifer = tree(seed + 21, x, y, 8.5, fp)
     m = fbm(x * 22.0, y * 22.0, seed + 52, 4, 0.65, fp * 22.0)
     area = gradient(x * 1.1, y * 1.1, seed + 53)

@@ -1,4 +1,4 @@
-"""Fallen leaves, their veins and drops of dew."""
+"""Fallen leaves with veins and drops of dew."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from dreamzoom.engines.procedural.noise import cells, fbm, hash01, kept, own_see
 
 @njit
 def leaf_at(seed, x, y):
-    """The topmost leaf over a place.
+    """The topmost leaf at a point.
 
     Returns:
-        (height, u, v, width, number): over the soil; along the leaf 0..1; across it, signed, in units; its half
-            width there; a random number of the leaf. Height −1 where none lies.
+        (height, u, v, width, number): height above the soil, −1 if there is no leaf; position along the leaf, 0..1;
+        signed distance across it, in units; half its width there; a random number of the leaf.
     """
     top, bu, bv, bw, bn = -1.0, 0.0, 0.0, 1.0, 0.0
     space = 0.62
     fx, fy = int(math.floor(x / space)), int(math.floor(y / space))
-    for k in range(10):  # the leaves of nine squares, and the great one at the focus
+    for k in range(10):  # the leaves of nine lattice squares, and the large one at the focus
         hero = k == 9
         ix, iy = (0, 0) if hero else (fx + k % 3 - 1, fy + k // 3 - 1)
         if not hero and ix == 0 and iy == 0:
@@ -57,7 +57,7 @@ def leaf_at(seed, x, y):
 
 @njit
 def veins(seed, u, v, w, fp):
-    """The net of veins at a place of a leaf, 0..1: midrib, ribs, and the mesh between."""
+    """Strength of the veins at a point of a leaf, 0..1: midrib, side ribs, and the mesh between them."""
     mid = math.exp(-((v / (0.006 + 0.012 * (1.0 - u) + 0.5 * fp)) ** 2))
     q = abs(v)
     s = (u * 1.0 - 0.75 * q) * 11.0
@@ -70,7 +70,7 @@ def veins(seed, u, v, w, fp):
 
 @njit
 def dew(seed, x, y):
-    """A drop of water over a place: its height as a share of its radius 0..1 (0 beside it), its radius in units."""
+    """The water drop at a point: height as a share of its radius, 0..1 (0 outside), and its radius in units."""
     f = 3.4
     f1, ix, iy = own_seed(x * f, y * f, seed + 84, 0.8)
     n = hash01(ix, iy, seed + 85)
@@ -82,9 +82,9 @@ def dew(seed, x, y):
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     h, u, v, w, number = leaf_at(seed, x, y)
-    if h < 0.1:  # higher, the soil cannot reach
+    if h < 0.1:  # the soil is never higher
         soil = 0.03 * fbm(x * 6.0, y * 6.0, seed + 82, 5, 0.6, fp * 6.0) - 0.09
         if h < soil:
             return soil - 0.17
@@ -94,7 +94,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     h, u, v, w, number = leaf_at(seed, x, y)
     if h < -0.05:
         m = fbm(x * 9.0, y * 9.0, seed + 86, 5, 0.62, fp * 9.0)

@@ -14,7 +14,7 @@ from dreamzoom.engines.procedural.styles.forest import tree
 
 @njit
 def flower(P, seed, x, y, f):
-    """A flower over a place: how much petal 0..1, how much heart 0..1, its number."""
+    """The flower at a point: coverage by petals 0..1, by its centre 0..1, and its number."""
     f1, f2, dx, dy, ix, iy = cells(x * f, y * f, seed, 0.7)
     number = hash01(ix, iy, seed + 1)
     meadow = 0.42 - 0.3 * P[R.BLOOM] + 0.35 * gradient(ix * 0.21, iy * 0.21, seed + 2)
@@ -29,7 +29,7 @@ def flower(P, seed, x, y, f):
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     hills = 0.22 * fbm(x * 0.7, y * 0.7, seed + 30, 4, 0.42, fp)
     wind = gradient(x * 1.5, y * 1.5, seed + 31)
     u, v = x + 0.05 * wind, y
@@ -49,7 +49,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     m = fbm(x * 2.0, y * 2.0, seed + 64, 6, 0.55, fp * 2.0)
     blade = ridged(x * 16.0, y * 9.0, seed + 32, 4, 0.65, fp * 16.0)
     c = mix3(colour(P, 0), colour(P, 1), smooth(-0.45, 0.45, m))

@@ -13,7 +13,7 @@ from dreamzoom.engines.procedural.noise import cells, fbm, hash01, own_seed, smo
 
 @njit
 def stalk(seed, x, y):
-    """A moss's stalk over a place: how high it stands there 0..1 (0 beside it), whether it is the capsule."""
+    """The moss stalk at a point: height 0..1 (0 outside), and whether the point is on the capsule."""
     f = 4.2
     f1, ix, iy = own_seed(x * f, y * f, seed + 70, 0.8)
     if hash01(ix, iy, seed + 71) < 0.62:
@@ -28,7 +28,7 @@ def stalk(seed, x, y):
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     wx = x + 0.1 * fbm(x * 1.5, y * 1.5, seed + 62, 3, 0.5, fp * 1.5)
     wy = y + 0.1 * fbm(x * 1.5 + 5.0, y * 1.5, seed + 63, 3, 0.5, fp * 1.5)
     f1, f2, dx, dy, ix, iy = cells(wx * 1.7, wy * 1.7, seed + 64, 0.85)
@@ -44,7 +44,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     up, capsule = stalk(seed, x, y)
     if capsule > 0.0:
         h = smooth(-0.08, 0.2, z)

@@ -1,4 +1,4 @@
-"""Mountains about a valley with meadows."""
+"""Mountains around a valley with meadows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dreamzoom.engines.procedural.noise import fbm, gradient, kept, ridged, smoo
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     f = 0.75
     wx = x * f + 0.11 * fbm(x * 1.4, y * 1.4, seed + 3, 2, 0.5, fp * 1.4)
     wy = y * f + 0.11 * fbm(x * 1.4, y * 1.4, seed + 4, 2, 0.5, fp * 1.4)
@@ -26,7 +26,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     m = fbm(x * 3.0, y * 3.0, seed + 41, 8, 0.58, fp * 3.0)
     strata = math.sin(z * 55.0 + 4.0 * m + 6.0 * x) * kept(0.1, fp)
     rock = mix3(colour(P, 0), colour(P, 1), smooth(-0.5, 0.5, m + 0.22 * strata))

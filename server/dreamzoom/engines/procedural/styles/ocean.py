@@ -10,7 +10,7 @@ from dreamzoom.engines.procedural.noise import fbm, gradient, ridged, smooth
 
 @njit
 def swell(seed, x, y, fp):
-    """The sea's waves, crests up, about 0..1."""
+    """Height of the waves, about 0..1, with sharp crests."""
     u, v = 0.86 * x + 0.5 * y, -0.5 * x + 0.86 * y
     u += 0.12 * fbm(x * 1.1, y * 1.1, seed + 140, 3, 0.5, fp)
     long = 1.0 - abs(gradient(u * 2.1, v * 0.8, seed + 141))
@@ -19,13 +19,13 @@ def swell(seed, x, y, fp):
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     return 0.17 * (swell(seed, x, y, fp) - 0.6) + 0.05 * fbm(x * 0.6, y * 0.6, seed + 143, 2, 0.5, fp)
 
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     h = swell(seed, x, y, fp)
     m = fbm(x * 6.0, y * 6.0, seed + 144, 7, 0.62, fp * 6.0)
     deep = smooth(0.1, 0.85, h + 0.12 * m)

@@ -13,7 +13,7 @@ from dreamzoom.engines.procedural.noise import cells, fbm, gradient, hash01, kep
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     wx = x + 0.12 * fbm(x * 2.0, y * 2.0, seed + 50, 4, 0.5, fp * 2.0)
     wy = y + 0.12 * fbm(x * 2.0 + 7.0, y * 2.0, seed + 51, 4, 0.5, fp * 2.0)
     f1, f2, dx, dy, ix, iy = cells(wx * 1.5, wy * 1.5, seed + 52, 0.85)
@@ -31,7 +31,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     m = fbm(x * 3.0, y * 3.0, seed + 67, 8, 0.62, fp * 3.0)
     q = fbm(x * 1.1, y * 1.1, seed + 68, 4, 0.5, fp)
     c = mix3(colour(P, 0), colour(P, 1), smooth(-0.4, 0.4, m + 0.5 * q))

@@ -13,7 +13,7 @@ from dreamzoom.engines.procedural.noise import cells, fbm, gradient, hash01, kep
 
 @njit
 def stars(x, y, seed, fp):
-    """Light of stars at a place of a plane: round glows of many sizes."""
+    """Brightness of stars at a point of a plane: round glows of different sizes."""
     total = 0.0
     f = 2.6
     for layer in range(3):
@@ -29,7 +29,7 @@ def stars(x, y, seed, fp):
 
 @njit
 def height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     r = math.sqrt(x * x + y * y)
     ring = smooth(0.76, 0.78, r) * (1.0 - smooth(1.08, 1.1, r))
     out = smooth(1.05, 1.8, r)
@@ -41,7 +41,7 @@ def height(P, seed, x, y, fp):
 
 @njit
 def surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     r = math.sqrt(x * x + y * y)
     if r < 0.605:
         s = 2.6

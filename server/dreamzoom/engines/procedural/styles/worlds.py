@@ -1,4 +1,4 @@
-"""Planets seen whole, and continents seen from orbit: one kind of land and sea."""
+"""Whole planets, and continents seen from orbit; both use the same land and sea."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dreamzoom.engines.procedural.styles.space import stars
 
 @njit
 def land(seed, x, y, fp):
-    """The height over the sea of a planet's or a continent's ground, before it is clipped: positive is land."""
+    """Height of a planet's or continent's ground above sea level, before clipping: positive is land."""
     f = 1.05
     wx = x * f + 0.3 * fbm(x * 1.2, y * 1.2, seed + 11, 3, 0.5, fp * 1.2)
     wy = y * f + 0.3 * fbm(x * 1.2 + 9.0, y * 1.2, seed + 12, 3, 0.5, fp * 1.2)
@@ -24,7 +24,7 @@ def land(seed, x, y, fp):
 
 @njit
 def ranges(seed, x, y, fp):
-    """Where mountain ranges stand on a continent, 0..1."""
+    """Strength of mountain ranges at a point of a continent, 0..1."""
     a = 1.0 - abs(gradient(x * 0.75 + 0.3 * gradient(x * 1.5, y * 1.5, seed + 15), y * 0.75, seed + 14))
     return smooth(0.72, 0.98, a)
 
@@ -38,13 +38,13 @@ def _clouds(x, y, seed, fp):
 
 @njit
 def planet_height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     return 0.07 * max(land(seed, x, y, fp), 0.0) ** 1.2
 
 
 @njit
 def planet_surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     r = math.sqrt(x * x + y * y)
     edge = P[R.BASE] * smooth(1.85, 1.99, r)
     n = land(seed, x, y, fp)
@@ -72,7 +72,7 @@ def planet_surface(P, seed, x, y, z, nz, fp):
 
 @njit
 def continent_height(P, seed, x, y, fp):
-    """Height over the plane in the style's own frame, but for its smooth form (`heightfields.detail`)."""
+    """Detail height in the style's own frame, without its base shape; see `heightfields.detail`."""
     n = land(seed, x, y, fp)
     if n <= 0.0:
         return 0.0
@@ -85,7 +85,7 @@ def continent_height(P, seed, x, y, fp):
 
 @njit
 def continent_surface(P, seed, x, y, z, nz, fp):
-    """Albedo, emission, gloss: `surface.surface`."""
+    """Albedo, emission and gloss; see `surface.surface`."""
     n = land(seed, x, y, fp)
     m = fbm(x * 3.0, y * 3.0, seed + 37, 7, 0.55, fp * 3.0)
     sea = mix3(colour(P, 0), colour(P, 1), smooth(-0.16, 0.0, n + 0.03 * m) ** 1.5)
