@@ -268,7 +268,7 @@ class JointDiffusionEngine(DiffusionEngine):
 
         painter = self.painter(report)
         kind = DENOISERS[self.model.family.joint]
-        guard = partial(self._guarded, report)
+        guard = partial(self._retry_with_less_memory, report)
         return kind(painter.pipe, painter.encoder, self.positive, painter.watch, guard, report, painter.native)
 
     def sampling(self) -> dict[str, Any]:
