@@ -18,7 +18,7 @@ from .time_slicing import TimeSlice
 GREY = 0.8
 """Base colour, in linear light, of objects without material, as in Blender."""
 
-COLOUR_SOCKETS = {"BSDF_PRINCIPLED": "Base Color", "BSDF_DIFFUSE": "Color", "EMISSION": "Color"}
+COLOURED_SHADERS = ("BSDF_PRINCIPLED", "BSDF_DIFFUSE", "EMISSION")
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def colour_of(material: bpy.types.Material | None) -> SurfaceColour:
     shader = _shader(material.node_tree)
     if shader is None:
         return viewport
-    socket = shader.inputs[COLOUR_SOCKETS[shader.type]]
+    socket = shader.inputs["Base Color" if shader.type == "BSDF_PRINCIPLED" else "Color"]
     strength = shader.inputs.get("Emission Strength")
     is_black = not socket.is_linked and not any(socket.default_value[:3])
     if is_black and strength is not None and strength.default_value > 0:
@@ -214,7 +214,7 @@ def _shader(tree: bpy.types.NodeTree) -> bpy.types.Node | None:
     seen = set()
     while waiting:
         node = waiting.pop(0)
-        if node.type in COLOUR_SOCKETS:
+        if node.type in COLOURED_SHADERS:
             return node
         seen.add(node)
         links = (link for socket in node.inputs if socket.type == "SHADER" for link in socket.links)

@@ -36,6 +36,8 @@ from dreamzoom.stages.base import files, layout
 from dreamzoom.stages.base.quality import QUALITIES
 from dreamzoom.stages.base.values import DreamedView
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

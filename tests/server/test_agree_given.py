@@ -20,6 +20,8 @@ from core.formats.splat_ply import write_splats
 from core.gaussians import Gaussians
 from core.spherical_harmonics import SH_C0
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

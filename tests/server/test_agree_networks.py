@@ -30,6 +30,8 @@ from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import build
 from dreamzoom.request.validation import convert_request
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 SERVER = Path(__file__).parents[2] / "server"
 

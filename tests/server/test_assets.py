@@ -22,6 +22,8 @@ from dreamzoom.stages.base.digest import digest_of
 from dreamzoom.stages.base.quality import settings
 from dreamzoom.stages.plan import anchor
 
+pytestmark = pytest.mark.slow
+
 COLOUR = np.array([1.0, 0.1, 0.9])
 MIDDLE = np.array([0.25, 0.0, 0.45])
 """Where the square hangs in the frame of level 1, above the ground and beside the focus."""

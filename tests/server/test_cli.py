@@ -17,6 +17,8 @@ from dreamzoom.pipeline.folder import Folder
 from dreamzoom.request import schema, validation
 from dreamzoom.request.example import example
 
+pytestmark = pytest.mark.slow
+
 SERVER = Path(__file__).parents[2] / "server"
 
 

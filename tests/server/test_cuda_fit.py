@@ -16,6 +16,8 @@ from dreamzoom.splats.fitting.cpu_fit import CpuFit
 from dreamzoom.splats.fitting.initial import initial
 from dreamzoom.splats.fitting.target import Target
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("means", "log_scales", "quaternions", "logit_opacities", "sh")
 
 

@@ -14,6 +14,8 @@ from dreamzoom.splats.cuda import raster
 from dreamzoom.splats.cuda.layout import KEPT, NEAREST
 from dreamzoom.splats.view_table import PIXEL_VARIANCE, camera_arrays, see
 
+pytestmark = pytest.mark.slow
+
 NEAR = 1e-2
 BACKGROUND = np.array([0.1, 0.2, 0.3], np.float32)
 WIDTH, HEIGHT = 19, 13

@@ -23,6 +23,8 @@ from dreamzoom.sampling.gaussian_fields import Field, FieldDenoiser, pixel_power
 from dreamzoom.sampling.levels import sample_levels
 from dreamzoom.sampling.second_pass import Again, Shot, refine_views
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 PROMPTS = ["a forest", "a leaf", "a cell"]
 

@@ -20,6 +20,8 @@ from dreamzoom.request import validation
 from dreamzoom.request.example import example
 from dreamzoom.request.inputs import located
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 DEPTH_OF = dict(zip(models.PAINTERS, [*models.DEPTHS] * 2))

@@ -19,6 +19,8 @@ from dreamzoom import cli
 from dreamzoom.engines.diffusion import catalogue, memory
 from dreamzoom.engines.diffusion.download import File, wanted_files
 
+pytestmark = pytest.mark.slow
+
 SERVER = Path(__file__).parents[2] / "server"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -19,6 +19,8 @@ from dreamzoom.progress import Report
 from dreamzoom.request import validation
 from dreamzoom.request.example import example
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

@@ -18,6 +18,8 @@ from dreamzoom.request import validation
 from dreamzoom.request.example import example
 from dreamzoom.stages.base import files
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT = 48, 32
 
 

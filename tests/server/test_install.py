@@ -7,6 +7,8 @@ import threading
 import install
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -33,7 +33,7 @@ class TestFolder:
 
     @pytest.mark.parametrize("name", ["", "../x", "a/../../x", "/etc/x", "C:/x", "a\\..\\x", "."])
     def test_names_cannot_lead_out(self, tmp_path, name):
-        with pytest.raises(ValueError, match="within the job folder"):
+        with pytest.raises(ValueError, match="inside the job folder"):
             Folder(tmp_path).path(name)
 
     def test_json_refuses_nan(self, tmp_path):

@@ -17,6 +17,8 @@ from dreamzoom.sampling.levels import complete_prompts, sample_levels, stream_le
 from dreamzoom.sampling.sampler import Coupling, JointSampler, Plan
 from dreamzoom.sampling.schedule import Flow, Prediction
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 64)
 torch.set_num_threads(1)
 

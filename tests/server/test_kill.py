@@ -18,6 +18,8 @@ from dreamzoom.pipeline.runner import Summary
 from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
 
+pytestmark = pytest.mark.slow
+
 SERVER = Path(__file__).parents[2] / "server"
 KILLS = 10
 

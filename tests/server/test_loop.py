@@ -12,6 +12,8 @@ from dreamzoom.render.flight import open_flight
 from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
 
+pytestmark = pytest.mark.slow
+
 LEVELS = 3
 FOCUSES = np.array([(0.2, -0.1, 0.0), (0.0, 0.3, 0.1), (-0.2, 0.1, 0.0)])
 

@@ -14,6 +14,8 @@ from dreamzoom.machine import facts
 from dreamzoom.machine.check import check, lines
 from dreamzoom.machine.measurements import PARTS
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

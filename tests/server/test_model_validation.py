@@ -15,6 +15,8 @@ from dreamzoom.engines.diffusion import catalogue, families, model_cache, model_
 from dreamzoom.engines.diffusion.network_denoisers import DENOISERS
 from dreamzoom.request.example import example
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):

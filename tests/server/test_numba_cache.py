@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from dreamzoom.numba_cache import choose_folder, is_first_start
+
+pytestmark = pytest.mark.slow
 
 
 def chosen(package: Path, home: Path) -> str:

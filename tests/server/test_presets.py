@@ -9,6 +9,8 @@ from dreamzoom.render import flight
 from dreamzoom.request import validation
 from dreamzoom.request.example import example
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("preset", ["rotate360", "lookdown", "back_and_forth"])
 def test_a_ready_path_is_covered_even_by_a_draft(tmp_path, preset):

@@ -18,6 +18,8 @@ from dreamzoom.progress import Report
 from dreamzoom.render.consistency import carried
 from dreamzoom.render.evaluate import TrueFlight
 
+pytestmark = pytest.mark.slow
+
 CELLS = 192
 
 

@@ -31,6 +31,8 @@ from dreamzoom.stages.base import files
 from dreamzoom.stages.base.values import FinalPictures
 from dreamzoom.stages.levels import repainted
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 SERVER = Path(__file__).parents[2] / "server"
 

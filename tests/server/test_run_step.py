@@ -16,6 +16,8 @@ from dreamzoom.pipeline.run_step import prepare, run_step
 from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
 
+pytestmark = pytest.mark.slow
+
 SERVER = Path(__file__).parents[2] / "server"
 
 

@@ -23,6 +23,8 @@ from dreamzoom.pipeline.steps import digests
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.layout import Entry
 
+pytestmark = pytest.mark.slow
+
 SERVER = Path(__file__).parents[2] / "server"
 
 

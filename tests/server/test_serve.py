@@ -11,6 +11,8 @@ import pytest
 from core.protocol import error_codes, messages
 from dreamzoom.request.example import example
 
+pytestmark = pytest.mark.slow
+
 GENEROUS = 4.0  # seconds: a loaded machine is slower than an artist's
 
 

@@ -23,6 +23,8 @@ from core.gaussians import Gaussians
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import read_cloud, write_cloud
 
+pytestmark = pytest.mark.slow
+
 
 def of_gsply(data) -> Gaussians:
     """What gsply read, as our set."""

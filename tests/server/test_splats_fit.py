@@ -19,6 +19,8 @@ from dreamzoom.splats.fitting.relocate import relocate
 from dreamzoom.splats.fitting.target import Target
 from dreamzoom.splats.rasterize import rasterize
 
+pytestmark = pytest.mark.slow
+
 
 def view(size=64, centre=(0.1, -1.4, 1.8)):
     return Camera(size, size, 1.2 * size, 1.2 * size, size / 2, size / 2, look_at(centre, (0, 0, 0)))

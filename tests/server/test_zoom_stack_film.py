@@ -6,6 +6,7 @@ import json
 
 import av
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -18,6 +19,8 @@ from dreamzoom.progress import Report
 from dreamzoom.render.zoom_stack_film import Film, _painted, _pictures, zoomstack
 from dreamzoom.request.validation import convert_request
 from dreamzoom.sampling.level_resampling import make_nest
+
+pytestmark = pytest.mark.slow
 
 torch.set_num_threads(1)
 POSE = look_at((0.0, -1.0, 2.6), (0.0, 0.0, 0.0))
