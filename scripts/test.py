@@ -4,7 +4,7 @@
 
 Creates the environments that it needs. The add-on's tests in Blender 5.0 run only if named: `--only addon-5.0`. Paths
 in the arguments select the suites that contain them; all other arguments are passed to pytest (`-k words`, `-x`).
-`--quick` leaves out tests marked slow, the older Blenders and the zip, and takes about a minute for most of the code.
+`--quick` checks style, types and the server without the tests marked slow, and takes about a minute.
 Prints the counts at the end; the exit code is 0 only if nothing failed.
 """
 
