@@ -266,7 +266,7 @@ def cycles(splats: Gaussians, camera: Camera, samples: int = 64) -> np.ndarray:
             focal=camera.fx,
             samples=samples,
         )
-        script = Path(__file__).with_name("cycles.py")
+        script = Path(__file__).with_name("render_with_cycles.py")
         command = [str(environments.need("bpy45")), str(script), str(source), str(target)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return np.load(target)["rgba"]

@@ -151,25 +151,37 @@ def _surfels(m, axes, scales, ray, camera, tau, near):
     uv, factor = torch.stack([u, v], -1), torch.ones_like(m[:, 0])
     if tau > 0:
         slopes = _slopes(m, axes, scales, camera)
-        grown = torch.eye(2, dtype=m.dtype) + tau * slopes @ slopes.mT
         before = m[:, 2] > near
-        grown = torch.where(before[:, None, None], grown, torch.eye(2, dtype=m.dtype))
+        inverse, determinant = _inverse_of_grown(torch.where(before[:, None, None], slopes, 0.0), tau)
         flatter = torch.where(before, _flatter_depth(m, normal, slopes, ray, depth, camera, tau), depth)
         uv, depth = uv * (flatter / depth)[..., None], flatter
-        q = torch.einsum("pni,nij,pnj->pn", uv, torch.linalg.inv(grown), uv)
-        factor = torch.linalg.det(grown) ** -0.5
+        q = torch.einsum("pni,nij,pnj->pn", uv, inverse, uv)
+        factor = determinant**-0.5
     else:
         q = (uv * uv).sum(-1)
     edge_on = (normal * m).sum(-1).abs() <= 1e-4 * m.norm(dim=-1)
     return torch.where((depth <= 0) | edge_on, torch.inf, q), depth, factor
 
 
+def _inverse_of_grown(slopes, tau):
+    """Inverse (N, 2, 2) and determinant (N,) of I + tau S Sᵀ for S (N, 2, 2).
+
+    The determinant 1 + tau |S|² + tau² det(S)² has no differences, so it can't round to 0 for a
+    surfel that is nearly edge-on.
+    """
+    grown = torch.eye(2, dtype=slopes.dtype) + tau * slopes @ slopes.mT
+    determinant = 1 + tau * slopes.square().sum((-1, -2)) + (tau * torch.linalg.det(slopes)) ** 2
+    (a, b), (c, d) = (row.unbind(-1) for row in grown.unbind(-2))
+    adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
+    return adjugate / determinant[:, None, None], determinant
+
+
 def _flatter_depth(m, normal, slopes, ray, depth, camera, tau):
     """Z-depth (P, N) of the surfel's mass that falls on each pixel: the plane's inverse depth with slope c' for c."""
     lens = torch.tensor([camera.fx, camera.fy], dtype=m.dtype)
     slope = normal[:, :2] / (normal * m).sum(-1, keepdim=True) / lens
-    spread = torch.eye(2, dtype=m.dtype) + tau * slopes.mT @ slopes
-    change = torch.linalg.solve(spread, slope[..., None])[..., 0] - slope
+    inverse, _ = _inverse_of_grown(slopes.mT, tau)
+    change = (inverse @ slope[..., None])[..., 0] - slope
     delta = (ray[:, None, :2] - m[:, :2] / m[:, 2:]) * lens
     return 1 / (1 / depth + (delta * change).sum(-1))
 
