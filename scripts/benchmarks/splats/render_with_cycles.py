@@ -1,4 +1,4 @@
-"""Runs in Blender's Python: surfels as quads, rendered by Cycles. `cycles.py IN.npz OUT.npz`.
+"""Runs in Blender's Python: surfels as quads, rendered by Cycles. `render_with_cycles.py IN.npz OUT.npz`.
 
 IN: corners (N, 4, 3), rgb_linear (N, 3), opacity (N,), camera_to_frame (4, 4) in OpenCV axes, width, height, focal,
 samples. OUT: rgba (H, W, 4) float32, linear and premultiplied.
