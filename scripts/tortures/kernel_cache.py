@@ -1,4 +1,4 @@
-"""Torn, flipped, missing and foreign files in the cache of compiled kernels: each costs one compilation, never a job."""
+"""Damaged, missing and foreign files in the cache of compiled kernels: each costs one compilation, never a job."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import shutil
 from collections.abc import Callable
 
+SHORT = 20
 ROUNDS = 400
 
 

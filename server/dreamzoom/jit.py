@@ -28,13 +28,14 @@ from dreamzoom import numba_cache
 PACKAGE = Path(__file__).resolve().parent
 MAGIC = b"DZK1"
 CHECKSUM = hashlib.sha256().digest_size
+Cache: Any = _Cache  # typed Any because numba declares its methods to return None
 
 
-def njit(function=None, *, cache: bool = False, **options):
+def njit(function: Any = None, *, cache: bool = False, **options) -> Any:
     """`numba.njit`; with `cache`, compiled code is kept in the folder of `numba_cache`."""
 
-    def compiled(function):
-        dispatcher = numba.njit(**options)(function)
+    def compiled(function) -> Any:
+        dispatcher: Any = numba.njit(**options)(function)
         if cache and hasattr(dispatcher, "enable_caching"):  # else numba is switched off by NUMBA_DISABLE_JIT
             dispatcher._cache = KernelCache(function)
         return dispatcher
@@ -42,7 +43,7 @@ def njit(function=None, *, cache: bool = False, **options):
     return compiled if function is None else compiled(function)
 
 
-class KernelCache(_Cache):
+class KernelCache(Cache):
     """The compiled variants (signatures, processors) of one kernel."""
 
     def __init__(self, function):
@@ -123,7 +124,7 @@ class _Files:
         try:
             name = self._variants().get(key)
             stored = None if name is None else _read(self.folder / name)
-        except FileNotFoundError:  # removed by another process, or by the user
+        except (FileNotFoundError, NotADirectoryError):  # removed by another process, or by the user
             return None
         if stored is None:
             return None
@@ -134,6 +135,8 @@ class _Files:
 
     def save(self, key: tuple, data: Any) -> None:
         """Store a variant: first its data, then the index. Raises OSError, with nothing changed."""
+        if self.folder.is_symlink() or self.folder.is_file():
+            self.folder.unlink()  # something else is in its place
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             variants = self._variants()
@@ -146,9 +149,6 @@ class _Files:
 
     def throw_away(self) -> None:
         """Remove the index and all variants, as far as possible; what is left can be replaced by `save`."""
-        with contextlib.suppress(OSError):
-            if not self.folder.is_dir():  # something else is in its place
-                self.folder.unlink(missing_ok=True)
         for path in [self.index, *self.folder.glob(f"{self._name}.*.nbc")]:
             with contextlib.suppress(OSError):
                 if path.is_dir() and not path.is_symlink():
@@ -159,7 +159,7 @@ class _Files:
     def _variants(self) -> dict[tuple, str]:
         try:
             return _read(self.index) or {}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
 
     def _free_name(self, taken: set[str]) -> str:
