@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import Cancelled, NotWritten
+from dreamzoom import numba_cache
 from dreamzoom.pipeline.eta import Eta
 from dreamzoom.pipeline.events import Progress, Sink
 from dreamzoom.pipeline.executors import Executor, InProcess
@@ -83,6 +84,7 @@ def run(
                 eta.finish(step)
                 ran.append(step.name)
             _show(step, sink)
+            _tell_of_compiled_code(sink)
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
     return Summary(tuple(ran), tuple(skipped), eta.seconds)
 
@@ -136,6 +138,11 @@ def _told(error: BaseException, folder: Folder) -> str:
     """An error as the journal tells it: without the paths of this machine, since a job's folder may be shared."""
     text = f"{type(error).__name__}: {error}".replace(str(folder.root), ".")
     return text.replace(str(Path.home()), "~")[:2000]
+
+
+def _tell_of_compiled_code(sink: Sink) -> None:
+    for message in numba_cache.take_messages():
+        sink.log(message, "warning")
 
 
 def _title(step: Step) -> str:

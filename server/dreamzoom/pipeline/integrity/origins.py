@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.atomic_files import beside
 from core.safety.bounded_json import read_json
-from dreamzoom.numba_cache import _cache_home
+from dreamzoom.numba_cache import cache_home
 
 KEPT_DAYS = 365
 MOST_BYTES = 1 << 20
@@ -45,4 +45,4 @@ def load(request_sha256: str) -> dict[str, str]:
 
 
 def _folder() -> Path:
-    return _cache_home() / "dreamzoom" / "origins"
+    return cache_home() / "dreamzoom" / "origins"
