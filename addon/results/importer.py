@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 
 from .. import rig, splats
-from ..core.errors import DreamzoomError
+from ..core.errors import DamagedJob, DreamzoomError
 from ..core.protocol import result
 
 
@@ -22,7 +22,11 @@ def read_result(folder: Path) -> result.Result:
         return result.read(folder)
     except FileNotFoundError:
         raise DreamzoomError(f"There is no result in {folder}", "Press Generate first") from None
-    except (OSError, ValueError) as error:
+    except result.NewerResult:
+        raise
+    except ValueError as error:
+        raise DamagedJob(f"The result in {folder} is damaged: {error}", "Repair", (result.NAME,)) from None
+    except OSError as error:
         raise DreamzoomError(f"The result in {folder} can't be read: {error}", "Press Generate again") from None
 
 
@@ -34,6 +38,7 @@ def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, i
 
     Raises:
         DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_result`.
+        DamagedJob: A file is not as the job made it; the error offers the repair.
     """
     found = read_result(folder)
     count = len(found["levels"])
@@ -46,6 +51,7 @@ def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, i
     rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
     rig_uid, done = root.session_uid, set()
     for entry in found["levels"]:
+        result.check_level(Path(folder), found, entry["index"])
         root = _resolve(rig_uid, done)
         points = _collection(root, "points_collection", "Points")
         surfels = _collection(root, "splats_collection", "Splats")

@@ -160,7 +160,9 @@ def _outputs(folder: Folder, events: list[dict[str, Any]], found: Verification) 
     """
     last = journal.last_events(events)
     finished = {event["digest"]: name for name, event in last.items() if event["event"] in ("done", "skipped")}
-    stored_digests = {layout.record_digest(name) for name in folder.names(layout.RECORDS)} - {None}
+    stored_digests: set[str | None] = set()
+    with _noted(found, layout.RECORDS):
+        stored_digests = {layout.record_digest(name) for name in folder.names(layout.RECORDS)} - {None}
     records = []
     for digest in sorted({*finished, *stored_digests}, key=str):
         name = layout.record(str(digest))
