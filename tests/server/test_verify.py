@@ -460,3 +460,14 @@ def test_a_journal_is_cut_where_a_crash_cut_a_line_and_flipped_lines_are_counted
 
 def test_refusals_are_of_one_kind():
     assert issubclass(DamagedJob, DreamzoomError) and issubclass(RefusedFile, DreamzoomError)
+
+
+def test_a_result_without_what_it_was_made_from_is_whole_or_named(whole, tmp_path):
+    names = ["request.json", "result.json", *json.loads((whole / "result.json").read_bytes())["files"]]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(whole / name, tmp_path / name)
+    assert damaged(tmp_path) == []
+    flip(tmp_path / SPLATS)
+    (tmp_path / "request.json").write_bytes((whole / "request.json").read_bytes().replace(b"deep space", b"deer space"))
+    assert damaged(tmp_path) == [SPLATS, "request.json"]

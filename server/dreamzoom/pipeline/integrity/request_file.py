@@ -72,7 +72,9 @@ def is_right(folder: Folder, data: bytes) -> bool:
     """Whether these bytes of request.json are those that the job was begun with, as far as can be told."""
     known = journal.request_digest(journal.read(folder))
     copy = stored(folder, layout.REQUEST_COPY)
-    return hashlib.sha256(data).hexdigest() == known or data == copy or (known is None and copy is None)
+    if known is None and copy is None:
+        return not _contradicts_result(folder, data)
+    return hashlib.sha256(data).hexdigest() == known or data == copy
 
 
 def restore(folder: Folder) -> bool:
@@ -120,9 +122,24 @@ def _is_the_one(folder: Folder, data: bytes, known: str | None) -> bool:
 
 
 def _fits_result(folder: Folder, request: Request) -> bool:
-    """Whether the folder's result, if it has one, was made from this request."""
+    """Whether the folder's result was made from this request; False if there is none."""
+    return _result_digest(folder) == digest_of(msgspec.to_builtins(request))
+
+
+def _contradicts_result(folder: Folder, data: bytes) -> bool:
+    """Whether the folder's result was made from another request than this one."""
+    try:
+        request = validation.decode_request(data)
+    except DreamzoomError:
+        return False  # that it is no request is said where it is read
+    return _result_digest(folder) is not None and not _fits_result(folder, request)
+
+
+def _result_digest(folder: Folder) -> str | None:
+    """The digest of the request from which the folder's result was made; None if it can't be told."""
     try:
         result = folder.read_json(layout.RESULT.path(), limits.RESULT_BYTES)
     except (FileNotFoundError, RefusedFile):
-        return False
-    return isinstance(result, dict) and result.get("request_digest") == digest_of(msgspec.to_builtins(request))
+        return None
+    digest = result.get("request_digest") if isinstance(result, dict) else None
+    return digest if isinstance(digest, str) else None

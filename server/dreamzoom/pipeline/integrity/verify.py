@@ -129,7 +129,8 @@ def _check_request_and_journal(folder: Folder, found: Verification) -> list[dict
     with _noted(found, layout.JOURNAL):
         if not folder.exists(layout.JOURNAL):
             folder.path(layout.JOURNAL)  # raises for a link or the like
-            found.damaged.append(Damage(layout.JOURNAL, "missing"))
+            if folder.exists(layout.REQUEST_COPY):  # else it is a result without what it was made from
+                found.damaged.append(Damage(layout.JOURNAL, "missing"))
         events, torn = journal.read_checked(folder)
     if torn:
         found.damaged.append(Damage(layout.JOURNAL, f"{torn} damaged line{'s' if torn > 1 else ''}"))
