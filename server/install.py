@@ -93,10 +93,8 @@ def make(
             started = time.monotonic()
             chosen = torch_builds.device(device) if torch else "cpu"
             disk.check(folder, disk.NEEDED[chosen] * disk.GB if torch and not was_whole else 0)
-            python = _fresh(folder, version, tools, base, was_whole, say, progress)
+            python = _fresh(folder, version, tools, base, was_whole, torch, say, progress)
             packages = Installation(python, HERE / "constraints.txt", progress, say)
-            if torch:
-                packages.renew_pip()
             packages.install(requirements, chosen if torch else None, tools)
             progress.at("try", 0.0)
             _try(python, check, folder)
@@ -122,7 +120,14 @@ def _is_ready(folder: Path, wanted: str, device: str, torch: bool) -> bool:
 
 
 def _fresh(
-    folder: Path, version: str, tools: Path, base: Path | None, was_whole: bool, say: Say, progress: Progress
+    folder: Path,
+    version: str,
+    tools: Path,
+    base: Path | None,
+    was_whole: bool,
+    newest_pip: bool,
+    say: Say,
+    progress: Progress,
 ) -> Path:
     """The python of an environment that is ready for packages: the old one where it was whole, else a new one."""
     (folder / installation.STAMP).unlink(missing_ok=True)
@@ -136,7 +141,7 @@ def _fresh(
         raise pythons.none_found(version)
     say(f"{folder.name}: making it with {found.path} (Python {version}), once; this takes a few minutes")
     progress.at("environment", 0.0)
-    return pythons.make_environment(found, folder, version)
+    return pythons.make_environment(found, folder, version, HERE / "constraints.txt" if newest_pip else None)
 
 
 def _try(python: Path, check: str, folder: Path) -> None:
@@ -215,7 +220,7 @@ def _tell_person(event: str, content: dict) -> None:
 
 def _end_with_input() -> None:
     """End this process and what it runs when standard input ends: its Blender is gone."""
-    while sys.stdin.buffer.read(1024):
+    while os.read(0, 1024):  # not sys.stdin, whose lock this thread would hold at the end of the process
         pass
     processes.end_all()
     os._exit(1)

@@ -35,7 +35,7 @@ PATTERNS = (
 )
 """What the output of pip, venv and uv says, by cause; the first that fits counts."""
 
-WRAPPED = re.compile(r"after connection broken by '(.*)': /?\S*$")
+WRAPPED = re.compile(r"after connection broken by '(.*)': \S*$")
 """How pip words what it tries again: the error is in the quotes."""
 
 LONGEST = 300

@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from installer import disk, processes, torch_builds
-from installer.causes import InstallError
 from installer.progress import Progress
 
 Say = Callable[[str], None]
 
 SIZE_SECONDS = 6
 """How long the server of a package may take to tell its size; without it, the total is of the others."""
+
+PLAN_RETRIES = 2
+"""How often pip asks again before it says that there is no network; at least once, or it does not say why."""
 
 MB = 1_000_000
 
@@ -69,12 +71,6 @@ class Installation:
         self.pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         self.python, self.constraints, self.progress, self.say = python, constraints, progress, say
 
-    def renew_pip(self) -> None:
-        """Bring pip to the version that tells how far its downloads are; an old one works too."""
-        self.progress.at("environment", 0.8, "pip")
-        with contextlib.suppress(InstallError):
-            processes.run([*self.pip, "--upgrade", "-c", self.constraints, "pip"], "no newer pip")
-
     def install(self, requirements: Sequence[Path], device: str | None, tools: Path) -> None:
         """Install requirement files.
 
@@ -111,7 +107,8 @@ class Installation:
         """What pip would install now; what is installed already is not in it."""
         with tempfile.TemporaryDirectory() as scratch:
             report = Path(scratch, "report.json")
-            command = [*self.pip, "--dry-run", "--progress-bar", "off", "--report", report, *files]
+            command = [*self.pip, "--dry-run", "--progress-bar", "off", "--retries", PLAN_RETRIES]
+            command += ["--report", report, *files]
             seen = 0
 
             def follow(line: str | None) -> None:

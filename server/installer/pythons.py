@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -71,25 +72,36 @@ def is_usable(path: Path, version: str) -> bool:
     return found is not None and found.has_pip
 
 
-def make_environment(base: Found, folder: Path, version: str) -> Path:
+def make_environment(base: Found, folder: Path, version: str, newest: Path | None = None) -> Path:
     """Make an empty environment with pip in `folder`, in place of what is there; returns its python.
+
+    Args:
+        base: The Python to make it with.
+        folder: Where it lies, or is to lie.
+        version: The version of the Python.
+        newest: Constraints that name the version of pip to install, if it can be fetched; otherwise the one at hand.
 
     Raises:
         InstallError: Neither the Python nor this one can install pip, or the folder can't be written.
     """
     python = environment_python(folder)
-    if base.has_pip:
-        processes.run([base.path, "-m", "venv", "--clear", folder], f"can't make {folder}")
-        return python
     wheel = bundled_pip()
-    if wheel is None:
+    if not base.has_pip and wheel is None:
         package = f"python{version}-venv"
         text = f"{base.path} can't make environments: it lacks ensurepip, which the package {package} brings"
         command = f"sudo apt install {package}"
         raise InstallError(text, Failure(installation.NO_ENSUREPIP, text, command=command))
     processes.run([base.path, "-m", "venv", "--clear", "--without-pip", folder], f"can't make {folder}")
-    from_wheel = [python, f"{wheel}/pip", "install", "--no-index", "--no-deps", "--quiet", wheel]
-    processes.run(from_wheel, "can't install pip")
+    if wheel is None:
+        command: list = [python, "-I", "-m", "ensurepip", "--default-pip"]  # venv itself would hide what this prints
+        processes.run(command, "can't install pip")
+        return python
+    pip = [python, "-I", f"{wheel}/pip", "install", "--no-input", "--no-deps", "--quiet"]
+    if newest is not None:
+        with contextlib.suppress(InstallError):  # an old pip works too, it only tells less of its progress
+            processes.run([*pip, "--retries", "1", "-c", newest, "pip"], "no newer pip")
+            return python
+    processes.run([*pip, "--no-index", wheel], "can't install pip")
     return python
 
 
