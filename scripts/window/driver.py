@@ -23,10 +23,12 @@ class Driver:
     Args:
         out: Folder of the screenshots and of result.json.
         patience: Seconds that a condition may take.
+        asks: Whether the program that started Blender saves the screenshots. Blender itself can't everywhere: with
+            drawing by software it reads black.
     """
 
-    def __init__(self, out: Path, patience: float):
-        self.out, self.patience = out, patience
+    def __init__(self, out: Path, patience: float, asks: bool = False):
+        self.out, self.patience, self.asks = out, patience, asks
         self.result: dict = {"steps": [], "error": ""}
         self._began = time.monotonic()
 
@@ -44,10 +46,14 @@ class Driver:
         for _ in range(3):
             self.redraw()
             yield None
-        window = bpy.context.window_manager.windows[0]
         path = self.out / f"{name}.png"
-        with bpy.context.temp_override(window=window, screen=window.screen):
-            bpy.ops.screen.screenshot(filepath=str(path), check_existing=False)
+        if self.asks:
+            path.with_suffix(".asked").write_text("")
+            yield lambda: not path.with_suffix(".asked").exists()
+        else:
+            window = bpy.context.window_manager.windows[0]
+            with bpy.context.temp_override(window=window, screen=window.screen):
+                bpy.ops.screen.screenshot(filepath=str(path), check_existing=False)
         self.note(name, **findings)
         yield None
 
@@ -59,11 +65,10 @@ class Driver:
 
     def _tick(self) -> float | None:
         try:
-            if callable(self._wait):
-                if not self._wait():
-                    if time.monotonic() - self._since > self.patience:
-                        raise TimeoutError(f"waited {self.patience:.0f} s in vain")
-                    return TICK
+            if callable(self._wait) and not self._wait():
+                if time.monotonic() - self._since > self.patience:
+                    raise TimeoutError(f"waited {self.patience:.0f} s in vain")
+                return TICK
             wait = next(self._steps)
             self._wait, self._since = wait, time.monotonic()
             return wait if isinstance(wait, (int, float)) else TICK
@@ -85,13 +90,21 @@ def viewport() -> tuple:
     return window, max(areas, key=lambda area: area.width * area.height)
 
 
-def show_tab(name: str, width: int = 0) -> None:
-    """Open the sidebar of the 3D viewport at a tab."""
-    _, area = viewport()
+def show_tab(name: str) -> Steps:
+    """Open the sidebar of the 3D viewport at a tab, with Ctrl and the mouse wheel as an artist would."""
+    window, area = viewport()
     area.spaces.active.show_region_ui = True
-    region = next(region for region in area.regions if region.type == "UI")
-    if hasattr(region, "active_panel_category"):
-        region.active_panel_category = name
+    yield 0.5
+    for _ in range(30):
+        region = next(region for region in area.regions if region.type == "UI")
+        if region.active_panel_category == name:
+            return
+        place = {"x": region.x + region.width - 8, "y": region.y + region.height // 2}
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", **place)
+        yield None
+        window.event_simulate(type="WHEELDOWNMOUSE", value="PRESS", ctrl=True, **place)
+        yield None
+    raise RuntimeError(f"there is no tab {name}")
 
 
 def one_area(kind: str):

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from window.virtual_screen import VirtualScreen
+
 TOUR = Path(__file__).resolve().parent / "tour.py"
 VARIABLE = "DREAMZOOM_BLENDER"
 SIZE = (1600, 1000)
@@ -36,27 +38,26 @@ def blender(chosen: str = "") -> str:
 
 
 @contextlib.contextmanager
-def screen(size: tuple = SIZE) -> Iterator[dict]:
-    """Environment variables of a screen: this machine's, or on Linux a virtual one by Xvfb.
+def screen(folder: Path, size: tuple = SIZE) -> Iterator[VirtualScreen | None]:
+    """A virtual screen on Linux where Xvfb is installed; None for this machine's own.
 
     Raises:
         NoWindow: There is neither.
     """
-    if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        yield {}
+    if sys.platform in ("win32", "darwin"):
+        yield None
         return
-    if shutil.which("Xvfb") is None:
-        raise NoWindow("no screen: start this on a desktop, or install Xvfb")
-    command = ["Xvfb", "-displayfd", "1", "-screen", "0", f"{size[0]}x{size[1]}x24", "+extension", "GLX"]
-    server = subprocess.Popen([*command, "-nolisten", "tcp"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        number = server.stdout.readline().strip().decode() if server.stdout else ""
-        if not number:
-            raise NoWindow("no screen: Xvfb does not start")
-        yield {"DISPLAY": f":{number}"}
+        found = VirtualScreen(folder, size)
+    except OSError as error:
+        if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+            raise NoWindow(f"no screen: start this on a desktop, or install Xvfb ({error})") from error
+        yield None
+        return
+    try:
+        yield found
     finally:
-        server.terminate()
-        server.wait(10)
+        found.close()
 
 
 def run(program: str, plan: dict, seconds: float, variables: dict | None = None, size: tuple = SIZE) -> dict:
@@ -80,18 +81,23 @@ def run(program: str, plan: dict, seconds: float, variables: dict | None = None,
     out.mkdir(parents=True, exist_ok=True)
     result = out / "result.json"
     result.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="dreamzoom-window-") as scratch, screen(size) as shown:
+    with tempfile.TemporaryDirectory(prefix="dreamzoom-window-") as scratch, screen(Path(scratch), size) as virtual:
+        plan = {**plan, "asks": virtual is not None}
         (Path(scratch) / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
         user = plan.get("user") or str(Path(scratch) / "user")
         command = [program, "--window-geometry", "0", "0", str(size[0]), str(size[1]), "--factory-startup"]
-        command += ["--online-mode", "--python", str(TOUR), "--", str(Path(scratch) / "plan.json")]
+        command += ["--online-mode", "--enable-event-simulate", "--python", str(TOUR)]
         log = out / "blender.log"
-        environment = {**os.environ, **shown, "BLENDER_USER_RESOURCES": user, **(variables or {})}
+        environment = {**os.environ, "BLENDER_USER_RESOURCES": user, **(variables or {})}
+        if virtual is not None:
+            environment["DISPLAY"] = virtual.display
         with log.open("w", encoding="utf-8") as output:
+            command += ["--", str(Path(scratch) / "plan.json")]
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
             until = time.monotonic() + seconds
             while process.poll() is None and time.monotonic() < until:
-                time.sleep(0.2)
+                _answer(out, virtual)
+                time.sleep(0.1)
             if process.poll() is None:
                 process.kill()
                 process.wait(10)
@@ -99,3 +105,10 @@ def run(program: str, plan: dict, seconds: float, variables: dict | None = None,
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
             raise RuntimeError("Blender ended without a result:\n" + "\n".join(lines))
     return json.loads(result.read_text(encoding="utf-8"))
+
+
+def _answer(out: Path, virtual: VirtualScreen | None) -> None:
+    """Save the pictures of the virtual screen that the tour asks for."""
+    for request in out.glob("*.asked") if virtual is not None else ():
+        virtual.save(request.with_suffix(".png"))
+        request.unlink()

@@ -35,7 +35,7 @@ class Tour:
 
     def __init__(self, plan: dict):
         self.plan = plan
-        self.driver = driver.Driver(Path(plan["out"]), float(plan.get("patience", 240)))
+        self.driver = driver.Driver(Path(plan["out"]), float(plan.get("patience", 240)), bool(plan.get("asks")))
 
     def steps(self) -> driver.Steps:
         """All parts of the plan."""
@@ -47,21 +47,17 @@ class Tour:
         """Install the extension from its zip, and open its tab."""
         view = bpy.context.preferences.view
         view.ui_scale = float(self.plan.get("scale", 1.0))
-        view.show_splash = False
         language = self.plan.get("language", "en_US")
         if language != "en_US":
             view.language = language
             view.use_translate_interface = view.use_translate_tooltips = view.use_translate_reports = True
-        bpy.ops.extensions.package_install_files(
-            filepath=self.plan["zip"], repo="user_default", enable_on_install=True
-        )
+        bpy.ops.extensions.package_install_files(filepath=self.plan["zip"], repo="user_default", enable_on_install=True)
         yield None
         if self.plan.get("base"):
             self.preferences.base_python = self.plan["base"]
         self.preferences.hardware = "cpu"
         self.driver.note("enabled", version=bpy.app.version_string)
-        driver.show_tab("Dreamzoom")
-        yield 0.5
+        yield from driver.show_tab("Dreamzoom")
         with self.context():
             bpy.ops.dreamzoom.create_rig(levels=4, frames_per_level=6)
         yield None
@@ -164,8 +160,7 @@ class Tour:
             bpy.ops.preferences.addon_expand(module=NAME)
         area.type = "VIEW_3D"
         yield None
-        driver.show_tab("Dreamzoom")
-        yield None
+        yield from driver.show_tab("Dreamzoom")
 
     def context(self):
         """The window and viewport, as operators see them when a button of the sidebar is pressed."""
@@ -188,6 +183,7 @@ class Tour:
 def main() -> None:
     """Begin the tour of the plan that the last argument names."""
     plan = json.loads(Path(sys.argv[-1]).read_text(encoding="utf-8"))
+    bpy.context.preferences.view.show_splash = False  # it would take all events
     tour = Tour(plan)
     tour.driver.run(tour.steps())
 

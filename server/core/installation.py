@@ -146,6 +146,7 @@ def write_failure(folder: Path, failure: Failure | None) -> None:
         if failure is None:
             failure_file(folder).unlink(missing_ok=True)
         else:
+            failure_file(folder).parent.mkdir(parents=True, exist_ok=True)
             _write(failure_file(folder), asdict(failure))
     except OSError:
         pass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import urllib.parse
 from collections.abc import Sequence
 
 from core import installation
@@ -38,6 +40,8 @@ PATTERNS = (
 WRAPPED = re.compile(r"after connection broken by '(.*)': \S*$")
 """How pip words what it tries again: the error is in the quotes."""
 
+PROXIES = ("PIP_PROXY", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+
 LONGEST = 300
 
 
@@ -72,10 +76,19 @@ def _cause(output: Sequence[str]) -> tuple[str, str]:
     for cause, pattern in PATTERNS:
         for line in reversed(output):
             if re.search(pattern, line):
-                return cause, line
+                return (installation.PROXY if _names_proxy(line) else cause), line
     told = [line for line in output if line.strip() and not line.startswith(("WARNING", "[notice]"))]
     errors = [line for line in told if line.startswith("ERROR")]
     return installation.PACKAGE, (errors or told or [""])[-1]
+
+
+def _names_proxy(line: str) -> bool:
+    """Whether what did not answer is the proxy; pip words it as any other server."""
+    for variable in PROXIES:
+        proxy = urllib.parse.urlsplit(os.environ.get(variable, ""))
+        if proxy.hostname and f"host='{proxy.hostname}', port={proxy.port}" in line:
+            return True
+    return False
 
 
 def _short(line: str) -> str:

@@ -75,7 +75,8 @@ class TestNetwork:
             monkeypatch.setenv(name, "")
         monkeypatch.setenv("PIP_PROXY", "http://127.0.0.1:1")
         monkeypatch.setenv("PIP_INDEX_URL", "https://127.0.0.1:9/simple")
-        assert failure_of(requirements).cause == installation.PROXY
+        found = failure_of(requirements)
+        assert found.cause == installation.PROXY, found
 
     def test_a_package_that_does_not_exist(self, index, requirements):
         index()
