@@ -6,6 +6,8 @@ from typing import Any
 
 import bpy
 
+from .edits import KEPT
+
 
 def duplicate(scene: bpy.types.Scene, root: bpy.types.Object) -> bpy.types.Object:
     """Copy a rig with all of its children, hidden ones too, to the same position.
@@ -60,6 +62,8 @@ def delete(root: bpy.types.Object) -> list[bpy.types.Object]:
 
 def _is_own(root: bpy.types.Object, obj: bpy.types.Object) -> bool:
     """Whether an object is part of the rig, not one of the artist's own."""
+    if KEPT in obj:
+        return False
     return obj in (root, root.dreamzoom.camera) or any(name.startswith("dreamzoom_") for name in obj.keys())  # noqa: SIM118
 
 

@@ -11,7 +11,7 @@ from ...backend import current_job
 from ...results import render_settings
 from ...rig import duplicate
 from ...scene import occluders
-from .. import properties
+from .. import flight_properties, properties
 from .common import Result, can_change, has_rig, in_object_mode, select_only
 
 
@@ -29,7 +29,7 @@ class DREAMZOOM_OT_create_rig(Operator):
         name="Levels", description="Count of levels, each with its own prompt", default=6, min=1, max=64
     )
     zoom_factor: bpy.props.FloatProperty(**properties.FACTOR)
-    frames_per_level: IntProperty(**properties.SPEED)
+    frames_per_level: IntProperty(**flight_properties.SPEED)
     use_frame_range: BoolProperty(
         name="Set Frame Range",
         description="Let the scene's frame range end with the flight, and use the rig's camera",
@@ -55,10 +55,13 @@ class DREAMZOOM_OT_create_rig(Operator):
 
 
 class DREAMZOOM_OT_key_flight(Operator):
-    """Replace the keys of the zoom by a flight of constant speed through all levels"""
+    """Replace the keys of the zoom by a flight through all levels"""
 
     bl_idname = "dreamzoom.key_flight"
-    bl_label = "Key Constant Flight"
+    bl_label = "Key Flight"
+    bl_description = (
+        "Replace the keys of the zoom by a flight through all levels, as long, eased and directed as the settings above"
+    )
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
@@ -68,7 +71,18 @@ class DREAMZOOM_OT_key_flight(Operator):
         if rig.active_rig(context).library is not None:
             cls.poll_message_set(rig.why_locked(rig.active_rig(context)))
             return False
+        if rig.is_driven(rig.active_rig(context)):
+            cls.poll_message_set("A driver sets the zoom: remove it first")
+            return False
         return True
+
+    def invoke(self, context, event) -> Result:
+        """Ask before keys that the artist has set are replaced."""
+        if not rig.is_keyed_by_artist(rig.active_rig(context)):
+            return self.execute(context)
+        return context.window_manager.invoke_confirm(
+            self, event, title="Key Flight", message="This replaces the zoom's keys that you have set"
+        )
 
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
