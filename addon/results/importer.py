@@ -33,9 +33,7 @@ def read_result(folder: Path) -> result.Result:
         raise DreamzoomError(f"The result in {folder} can't be read: {error}", "Press Generate again") from None
 
 
-def import_levels(
-    root: bpy.types.Object, folder: Path, kept: list[str] | None = None
-) -> Iterator[tuple[int, int]]:
+def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None = None) -> Iterator[tuple[int, int]]:
     """Import points and splats of every level, in place of those of an earlier import.
 
     Args:
@@ -49,6 +47,7 @@ def import_levels(
     Raises:
         DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_result`.
     """
+    folder = result.newest(folder)  # an earlier result while a new one is not whole
     found = read_result(folder)
     count = len(found["levels"])
     if count != len(root.dreamzoom.levels):
@@ -63,7 +62,7 @@ def import_levels(
         root = _resolve(rig_uid, done)
         points = _collection(root, "points_collection", "Points")
         surfels = _collection(root, "splats_collection", "Splats")
-        done |= {obj.session_uid for obj in _import_level(root, Path(folder), entry, points, surfels, kept)}
+        done |= {obj.session_uid for obj in _import_level(root, folder, entry, points, surfels, kept)}
         yield entry["index"] + 1, count
     _resolve(rig_uid, done)
 
@@ -100,10 +99,10 @@ def _import_level(
     present = rig.contents(rig.level_empties(root)[level])
     if present and root.dreamzoom.levels[level].lock:
         return present
+    before = {kind: [obj for obj in present if kind_of(obj) == kind] for kind in (CLOUD, SPLATS)}
     found = []
     for kind, home in ((CLOUD, points), (SPLATS, surfels)):
-        path = _inside(folder, entry[kind])
-        old = [obj for obj in present if kind_of(obj) == kind]
+        path, old = _inside(folder, entry[kind]), before[kind]
         try:
             found += old if _is_current(old, path) else _import_kind(root, path, kind, level, home, old, kept)
         except (OSError, splats.SplatFileError) as error:

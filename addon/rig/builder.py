@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import bpy
 
 from .drivers import drive_content, drive_level, drive_orbit
-from .edits import is_edited, mark_as_made, remove_content
+from .edits import MADE, is_edited, mark_as_made, remove_content
 from .flight import flight_depth, key_flight, loops
 from .lookup import CONTENT, LEVEL, ORBIT, PIVOT, ZOOM, contents, level_empties
 
@@ -90,21 +90,27 @@ def reorder_levels(root: bpy.types.Object, order: Sequence[int | None]) -> None:
     now = {before: level for level, before in enumerate(order) if before is not None}
     for empty in level_empties(root):
         empty[LEVEL] = now.get(empty[LEVEL], -1)
-    for empty in [empty for empty in level_empties(root) if empty[LEVEL] >= 0]:
-        _name_after_level(root, empty)
     sync_levels(root)
+    _name_after_levels(root)
     sync_showing(root)
 
 
-def _name_after_level(root: bpy.types.Object, empty: bpy.types.Object) -> None:
-    """Give a level's empty and its untouched imported objects the names that they would have if they were new."""
-    level = empty[LEVEL]
-    if re.fullmatch(r".* Level \d+(\.\d+)?", empty.name):
-        empty.name = f"{root.name} Level {level}"
-    for obj in contents(empty):
-        found = re.fullmatch(r"(.*) \d+ (points|splats|splats superseded)(\.\d+)?", obj.name)
-        if found and not is_edited(obj):
-            obj.name = f"{found[1]} {level} {found[2]}"
+def _name_after_levels(root: bpy.types.Object) -> None:
+    """Give the levels' empties, and imported objects that the artist has not changed, the names of new ones."""
+    named: list[tuple[bpy.types.Object, str]] = []
+    for empty in level_empties(root):
+        level = empty[LEVEL]
+        if re.fullmatch(r".* Level \d+(\.\d+)?", empty.name):
+            named.append((empty, f"{root.name} Level {level}"))
+        for obj in contents(empty):
+            found = re.fullmatch(r"(.*) \d+ (points|splats|splats superseded)(\.\d+)?", obj.name)
+            if found and not is_edited(obj):
+                named.append((obj, f"{found[1]} {level} {found[2]}"))
+    for obj, _ in named:
+        obj.name = "Dreamzoom renaming"  # so that no name is taken when it is given
+    for obj, name in named:
+        obj.name = name
+        if MADE in obj:
             mark_as_made(obj)
 
 

@@ -83,7 +83,7 @@ def _digest(obj: bpy.types.Object) -> str:
         re.sub(r"\.\d{3,}$", "", obj.name),  # which Blender appends by itself where a name is taken
         [round(value, 5) for row in obj.matrix_basis for value in row],
         [round(value, 5) for row in obj.matrix_parent_inverse for value in row],
-        [round(value, 4) for value in obj.color[:3]],
+        [round(value, 4) for value in tuple(obj.color)[:3]],
         [getattr(obj, name) for name in VISIBILITY],
         [(modifier.name, modifier.type) for modifier in obj.modifiers],
         [constraint.type for constraint in obj.constraints],

@@ -61,7 +61,9 @@ def key_flight(root: bpy.types.Object, start: int) -> None:
     _write(curve, found)
     curve.extrapolation = "LINEAR" if loop else "CONSTANT"
     curve.update()
-    root.animation_data.action[WRITTEN] = _digest(curve)
+    action = root.animation_data.action
+    assert action is not None
+    action[WRITTEN] = _digest(curve)
 
 
 def stretch_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:

@@ -155,7 +155,6 @@ class LevelSettings(PropertyGroup):
         update=_focus_changed,
     )
 
-
     hide: BoolProperty(
         name="Hide",
         description="Hide what was imported for this level, in the viewport and in renders",
@@ -163,7 +162,9 @@ class LevelSettings(PropertyGroup):
     )
     lock: BoolProperty(
         name="Lock",
-        description="Keep this level as it is: its prompt can't be changed here, and an import does not replace its objects",
+        description=(
+            "Keep this level as it is: its prompt can't be changed here, and an import does not replace its objects"
+        ),
     )
     dreamed_as: IntProperty(
         name="Dreamed As",

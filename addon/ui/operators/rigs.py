@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+from bpy.app.translations import pgettext_rpt as rpt_
+from bpy.props import BoolProperty, EnumProperty, FloatVectorProperty, IntProperty, StringProperty
 from bpy.types import Operator
+from mathutils import Vector
 
 from ... import rig
 from ...backend import current_job
@@ -13,6 +15,9 @@ from ...rig import duplicate
 from ...scene import occluders
 from .. import flight_properties, properties
 from .common import Result, can_change, has_rig, in_object_mode, select_only
+
+BESIDE = 4.0
+"""Where a copied rig lies beside the first, in the gauge's units: the camera sees about two."""
 
 
 class DREAMZOOM_OT_create_rig(Operator):
@@ -97,20 +102,34 @@ class DREAMZOOM_OT_duplicate_rig(Operator):
     bl_idname = "dreamzoom.duplicate_rig"
     bl_label = "Duplicate Flight"
     bl_description = (
-        "Copy the rig with all its levels, hidden ones too, to an independent rig at the same position. "
-        "Splats and meshes are shared, so that it needs no memory"
+        "Copy the rig with all its levels, hidden ones too, to an independent rig beside it. "
+        "Splats are shared, so that it needs no memory; your own objects are copied with their meshes"
     )
     bl_options = {"REGISTER", "UNDO"}
+
+    own_objects: BoolProperty(
+        name="Copy My Objects", description="Copy your own objects under the levels along", default=True
+    )
+    offset: FloatVectorProperty(
+        name="Offset", description="From this rig to the copy", size=3, subtype="TRANSLATION", unit="LENGTH"
+    )
 
     @classmethod
     def poll(cls, context):
         return can_change(cls, context)
 
+    def invoke(self, context, event) -> Result:
+        """From a button the copy lies beside the rig, where it can be told from it."""
+        root = rig.active_rig(context)
+        self.offset = (BESIDE * max(root.matrix_world.to_scale()), 0.0, 0.0)
+        return self.execute(context)
+
     def execute(self, context) -> Result:
-        result = duplicate.duplicate(context.scene, rig.active_rig(context))
+        root = rig.active_rig(context)
+        result = duplicate.duplicate(context.scene, root, own=self.own_objects, own_data=True)
+        result.location = root.location + Vector(self.offset)
         context.scene.dreamzoom.rig = result
         select_only(context, result)
-        self.report({"INFO"}, f"{result.name} is at the same position: press G to move it")
         return {"FINISHED"}
 
 
@@ -185,7 +204,13 @@ class DREAMZOOM_OT_render_settings(Operator):
         samples = self.samples or render_settings.SAMPLES[self.engine]
         render_settings.set_up(context.scene, self.engine, samples, self.output, self.transparent)
         render_settings.use_flight(root, context.scene)
-        self.report({"INFO"}, "The render is set up: press F12, or Ctrl F12 for the flight")
+        if bpy.data.filepath or self.output == "KEEP":
+            self.report({"INFO"}, "The render is set up: press F12, or Ctrl F12 for the flight")
+        else:
+            where = rpt_("The file is not saved, so Ctrl F12 writes to {path}").format(
+                path=context.scene.render.filepath
+            )
+            self.report({"WARNING"}, where)
         return {"FINISHED"}
 
 
