@@ -9,7 +9,7 @@ from ... import rig
 from .. import text as texts
 
 CATEGORY = "Dreamzoom"
-MARGIN, ICON = 46, 20
+MARGIN, ICON = 58, 20
 """Pixels at interface scale 1: what a region has beside the text of a box in a panel (its tabs, and the margins of
 panel, box and label), and an icon."""
 

@@ -1,4 +1,4 @@
-"""Whether this machine can dream: one answer for all, from the stamp, the chosen Python, or the running installation."""
+"""Whether this machine can dream: one answer, from the stamp, the chosen Python, or the running installation."""
 
 import json
 import os
