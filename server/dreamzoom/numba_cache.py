@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -39,7 +40,7 @@ def sources_digest(package: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         text = file.read_bytes()
-        if b"numba" in text or b"njit" in text:
+        if b"njit" in text or re.search(rb"import numba\b", text):
             digest.update(text)
     return digest.hexdigest()
 

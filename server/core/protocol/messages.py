@@ -11,6 +11,7 @@ Requests, with their parameters and the fields of their results:
 | models | | models, sets, memory |
 | models.offer | name | offers |
 | models.get | offers | folders |
+| machine | | the subjects of `dreamzoom check`: system, memory, cards, engines, models … |
 | shutdown | | |
 
 Notifications; each also carries the id of the request that it belongs to:
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 INITIALIZE, GENERATE, VERIFY, CANCEL, SHUTDOWN = "initialize", "generate", "verify", "cancel", "shutdown"
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
+MACHINE = "machine"
 
 PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"
 

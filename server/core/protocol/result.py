@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -11,6 +13,7 @@ from ..errors import DamagedJob, DreamzoomError, RefusedFile
 from ..safety import limits
 from ..safety.bounded_json import decode_json
 from ..safety.contained import ContainedFolder, is_contained
+from ..safety.regular_files import is_link
 from ..safety.seal import CHECK, check_seal, sha256_of
 
 NAME = "result.json"
@@ -20,6 +23,10 @@ VERSION = 2
 
 class NewerResult(DreamzoomError, ValueError):
     """A result.json of a version that this Dreamzoom does not know."""
+
+
+VERSIONS = "versions"
+"""The folder within a job's that holds its earlier results, each a job folder named by a number."""
 
 
 class LevelResult(TypedDict):
@@ -70,6 +77,24 @@ class Result(TypedDict):
     cameras: list[dict[str, Any]]
     files: dict[str, str]
     check: str
+
+
+def versions(folder: Path) -> list[Path]:
+    """The folders of a job's earlier results, oldest first. Links are left out."""
+    home, found = Path(folder) / VERSIONS, []
+    with contextlib.suppress(RefusedFile, OSError):
+        for name, state in ContainedFolder(folder).names(VERSIONS):
+            if re.fullmatch("[0-9]{1,9}", name) and not is_link(state) and (home / name / NAME).is_file():
+                found.append(home / name)
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def newest(folder: Path) -> Path:
+    """The folder that holds a job's newest result: its own, or that of an earlier result while a new one is not whole.
+    Where there is no result it is the job's own.
+    """
+    folder = Path(folder)
+    return folder if (folder / NAME).is_file() else next(reversed(versions(folder)), folder)
 
 
 def read(folder: Path) -> Result:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -145,6 +147,33 @@ class Folder:
     def remove(self, name: str) -> None:
         """Remove a regular file if it exists."""
         self._files.remove(name)
+
+    def link(self, name: str, other: str) -> None:
+        """Give a file a second name, in place of what has that name; a copy where the file system has no hard links.
+
+        Raises NotWritten, and FileNotFoundError if there is no such file.
+        """
+        source = self.path(name)
+        target = self._files.make_parents(other)
+        self.remove(other)
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except FileNotFoundError:
+            raise
+        except (OSError, NotImplementedError):
+            with beside(target) as temporary:
+                shutil.copy2(source, temporary)
+
+    def rename_folder(self, name: str, other: str) -> None:
+        """Give a folder of the job another name, durably. Raises OSError."""
+        source, target = self.path(f"{name}/x").parent, self.path(f"{other}/x").parent
+        source.rename(target)
+        sync_directory(target.parent)
+
+    def sync(self, folders: Iterable[str]) -> None:
+        """Make new names in these folders durable."""
+        for folder in folders:
+            sync_directory(self.path(f"{folder}/x").parent)
 
     def remove_empty(self, name: str) -> None:
         """Remove a folder if it is empty."""

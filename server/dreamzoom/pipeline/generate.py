@@ -77,6 +77,9 @@ def read_result(folder: Folder) -> Result:
     try:
         found = result.read(folder.root)
     except FileNotFoundError:
+        earlier = result.newest(folder.root)
+        if earlier != folder.root:
+            remedy += f"; its earlier result is {earlier}"
         raise DreamzoomError(f"{folder.root} holds no finished job", remedy) from None
     except result.NewerResult:
         raise

@@ -14,6 +14,7 @@ from core.errors import DamagedJob, DreamzoomError, RefusedFile
 from core.safety import limits
 from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.versions import keep_result
 from dreamzoom.request import validation
 from dreamzoom.request.schema import Request
 from dreamzoom.stages.base import layout
@@ -49,8 +50,9 @@ def read_request(folder: Folder) -> Request:
 def write_request(folder: Folder, request: Request) -> str:
     """Write the request, its copy, and its hash into the journal. The caller holds the folder's lock.
 
-    A result of another request is removed first, so that result and request always agree. The copy is written first: a
-    request that equals it is whole, even if the process is ended before the journal tells of it.
+    The result of another request becomes a version first, so that result and request always agree, and a job that
+    fails takes nothing away. The copy is written first: a request that equals it is whole, even if the process is ended
+    before the journal tells of it.
 
     Returns:
         SHA-256 of request.json, in hex.
@@ -59,6 +61,7 @@ def write_request(folder: Folder, request: Request) -> str:
     digest = hashlib.sha256(data).hexdigest()
     is_known = journal.request_digest(journal.read(folder)) == digest
     if stored(folder, layout.REQUEST) != data and not _fits_result(folder, request):
+        keep_result(folder)
         folder.remove(layout.RESULT.path())
     for name in (layout.REQUEST_COPY, layout.REQUEST):
         if stored(folder, name) != data:
