@@ -109,9 +109,8 @@ class DREAMZOOM_OT_repair(Operator):
         if current_job.is_busy():
             cls.poll_message_set("A job is running")
             return False
-        folder = job_folders.of_rig(rig.active_rig(context))
-        if folder is None or not folder.is_dir():
-            cls.poll_message_set("There is no job folder yet: press Generate")
+        if job_folders.of_rig(rig.active_rig(context)) is None:
+            cls.poll_message_set("There is no job yet: press Generate")
             return False
         return True
 

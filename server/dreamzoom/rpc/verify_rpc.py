@@ -32,7 +32,7 @@ def verified(out: Any, with_repair: Any, sink: Sink, cancel: threading.Event) ->
     """
     if not isinstance(out, str) or not out or "\0" in out:
         raise BadRequest("out", "is required and must be the path of the job's folder")
-    if with_repair not in (None, True, False):
+    if with_repair is not None and not isinstance(with_repair, bool):
         raise BadRequest("repair", "must be true or false")
     folder, began = Folder(Path(out)), time.monotonic()
 
