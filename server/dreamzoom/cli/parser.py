@@ -36,9 +36,11 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("generate", jobs.generate, "run a request's job, or resume it")
     command.add_argument("request", help="a JSON file, or - for standard input")
     command.add_argument("--out", type=Path, required=True, metavar="JOB", help="the job's folder")
+    _add_executor(command)
 
     command = add("resume", jobs.resume, "resume a job that was stopped")
     command.add_argument("job", type=Path)
+    _add_executor(command)
 
     command = add("prepare", jobs.prepare, "create a request's job without running it, and list its steps")
     command.add_argument("request", help="a JSON file, or - for standard input")
@@ -103,6 +105,12 @@ class _Parser(argparse.ArgumentParser):
 def _add_frames(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
     command.add_argument("--frames", type=_frames, metavar="A-B")
+
+
+def _add_executor(command: argparse.ArgumentParser) -> None:
+    where = "where steps run: local, local:N (N processes), ray (this machine's cluster), ray://HOST:PORT"
+    command.add_argument("--executor", default="local", metavar="NAME", help=where)
+    command.add_argument("--storage", default="", metavar="URL", help="for workers that do not see the job's folder")
 
 
 def _whole(text: str) -> int:

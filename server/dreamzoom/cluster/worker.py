@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,14 @@ from typing import Any
 import numpy as np
 
 from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, explained
+from dreamzoom.engines import registry
+from dreamzoom.engines.base import Engine
 from dreamzoom.pipeline.executors import InProcess
 from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import read_request
+from dreamzoom.pipeline.input_copies import kept
 from dreamzoom.pipeline.steps import Step, build
+from dreamzoom.request.schema import Request
 from dreamzoom.progress import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
 from dreamzoom.stages.base import layout
 
@@ -36,14 +42,16 @@ KINDS: tuple[type[DreamzoomError], ...] = (EngineUnavailable, DreamzoomError)
 """The errors that keep their kind on the way to the pool; BadRequest does too, with its field."""
 
 
+KEPT = 2
+"""A worker keeps the engines of so many jobs."""
+
+
 class Worker:
     """Runs steps; keeps the engines of the last jobs, so that loaded models serve the next step."""
 
-    KEPT = 2
-    """So many jobs keep their engine."""
-
     def __init__(self):
         self._jobs: dict[tuple[str, str], dict[str, Step]] = {}
+        self._engines: dict[str, Engine] = {}
         self._cancels: dict[int, threading.Event] = {}
         self._lock = threading.Lock()
 
@@ -93,22 +101,29 @@ class Worker:
 
     def _step(self, folder: Folder, name: str) -> Step:
         """The step of this name of the job in a folder that was prepared for its request."""
-        from dreamzoom.engines import registry
-        from dreamzoom.pipeline.generate import read_request
-        from dreamzoom.pipeline.input_copies import kept
-
-        digest = hashlib.sha256(folder.read(layout.REQUEST))
-        if folder.exists(layout.INPUT_INDEX):
-            digest.update(folder.read(layout.INPUT_INDEX))
-        key = str(folder.root), digest.hexdigest()
+        request_bytes = folder.read(layout.REQUEST)
+        index = folder.read(layout.INPUT_INDEX) if folder.exists(layout.INPUT_INDEX) else b""
+        key = str(folder.root), hashlib.sha256(request_bytes + index).hexdigest()
         steps = self._jobs.pop(key, None)
         if steps is None:
             request = read_request(folder)
-            steps = {step.name: step for step in build(request, registry.make(request), kept(folder, request))}
-        self._jobs[key] = steps  # the newest is last
-        while len(self._jobs) > self.KEPT:
-            self._jobs.pop(next(iter(self._jobs)))
+            engine = self._engine(request, hashlib.sha256(request_bytes).hexdigest())
+            steps = {step.name: step for step in build(request, engine, kept(folder, request))}
+        _add_newest(self._jobs, key, steps)
         return steps[name]
+
+    def _engine(self, request: Request, digest: str) -> Engine:
+        """The engine of a request, kept by the request's digest: in a store's scratch folders the paths change."""
+        engine = self._engines.pop(digest, None) or registry.make(request)
+        _add_newest(self._engines, digest, engine)
+        return engine
+
+
+def _add_newest(kept_ones: dict[Any, Any], key: Any, value: Any) -> None:
+    """Put a value behind the others, and drop the oldest ones."""
+    kept_ones[key] = value
+    while len(kept_ones) > KEPT:
+        kept_ones.pop(next(iter(kept_ones)))
 
 
 class _Told(Report):
@@ -129,8 +144,6 @@ class _Told(Report):
         self._emit({"event": "log", "message": message, "level": level})
 
     def preview(self, rgb: np.ndarray) -> None:
-        import time
-
         now = time.monotonic()
         if now - self._shown < PREVIEW_INTERVAL:
             return

@@ -19,6 +19,7 @@ from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.journal import Journal
 from dreamzoom.pipeline.live_preview import LivePicture
 from dreamzoom.pipeline.records import forget, is_done, records, write_record
+from dreamzoom.pipeline.side_by_side import run_side_by_side
 from dreamzoom.pipeline.steps import Step
 from dreamzoom.progress import PREVIEW_INTERVAL, Report
 from dreamzoom.stages.base import layout
@@ -62,11 +63,13 @@ def run(
     """
     sink, cancel, executor = sink or Sink(), cancel or threading.Event(), executor or InProcess()
     folder.sweep()
-    eta, ran, skipped = Eta(steps), [], []
+    eta, ran, skipped = Eta(steps, lanes=executor.slots), [], []
     known = records(folder)
+    stop = threading.Event()  # a step failed: the others end
     with contextlib.closing(Journal(folder)) as journal, _live_preview(folder, sink) as live:
-        for step in steps:
-            if cancel.is_set():
+
+        def one(step: Step) -> None:
+            if cancel.is_set() or stop.is_set():
                 journal.write("cancelled", step=step.name, digest=step.digest)
                 raise Cancelled
             if not again and is_done(folder, step):
@@ -74,13 +77,19 @@ def run(
                 eta.skip(step)
                 skipped.append(step.name)
             else:
-                _run_step(step, folder, journal, executor, _StepReport(step, eta, sink, cancel, live))
+                _run_step(step, folder, journal, executor, _StepReport(step, eta, sink, (cancel, stop), live))
                 live.wait_written()
                 forget(folder, step, known)
                 eta.finish(step)
                 ran.append(step.name)
             _show(step, sink)
             _tell_of_compiled_code(sink)
+
+        if executor.slots == 1:
+            for step in steps:
+                one(step)
+        else:
+            run_side_by_side(steps, one, lambda: executor.slots, stop)
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
     return Summary(tuple(ran), tuple(skipped), eta.seconds)
 
@@ -139,8 +148,8 @@ def _show(step: Step, sink: Sink) -> None:
 class _StepReport(Report):
     """Converts the reports of one step to the progress of the whole job."""
 
-    def __init__(self, step: Step, eta: Eta, sink: Sink, cancel: threading.Event, live: LivePicture):
-        self._step, self._eta, self._sink, self._cancel, self._live = step, eta, sink, cancel, live
+    def __init__(self, step: Step, eta: Eta, sink: Sink, ends: Sequence[threading.Event], live: LivePicture):
+        self._step, self._eta, self._sink, self._ends, self._live = step, eta, sink, ends, live
         self._message = ""
         self._last_progress = self._last_preview = -1e9
 
@@ -158,7 +167,7 @@ class _StepReport(Report):
         )
 
     def check(self) -> None:
-        if self._cancel.is_set():
+        if any(end.is_set() for end in self._ends):
             raise Cancelled
 
     def log(self, message: str, *, level: str = "info") -> None:
