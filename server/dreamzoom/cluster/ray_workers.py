@@ -26,6 +26,7 @@ from core.errors import DreamzoomError
 from dreamzoom.cluster.channel import SERVER
 from dreamzoom.cluster.worker import Emit, Worker, described
 
+ENDS = ("done", "cancelled", "failed")
 GRACE = 1.0
 """A cancelled step may go on for so many seconds; then its actor is killed, which frees its GPU."""
 
@@ -46,7 +47,7 @@ class Actor:
         while True:
             event = events.get()
             yield event
-            if event["event"] in ("done", "cancelled", "failed"):
+            if event["event"] in ENDS:
                 return
 
     def cancel(self, ticket: int) -> None:
@@ -79,10 +80,14 @@ class Driver:
             actor = self._take(gpu)
             with self._lock:
                 self._running[ticket] = actor
+            last: dict[str, Any] = {}
             for reference in actor.run.options(num_returns="streaming").remote(order):
-                emit(ray.get(reference))
-            with self._lock:
+                last = ray.get(reference)
+                if last["event"] not in ENDS:
+                    emit(last)
+            with self._lock:  # before the last event: the pool may send the next order as soon as it has it
                 self._idle[gpu].append(actor)
+            emit(last)
         except RayError as error:
             emit({"event": "died", "message": " ".join(str(error).split())[:300]})
         except BaseException as error:
