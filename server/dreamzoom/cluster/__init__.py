@@ -6,9 +6,9 @@
     ray://HOST   a Ray cluster whose head is HOST:PORT
 
 A worker is a process that runs steps (`worker`). `local:N` starts N of them and talks to each over its standard input
-and output; `ray` starts one process (`ray_workers`, the only module that imports Ray), which passes the same messages on
-to workers on the cluster. What a step reads and writes lies in the job's folder, which all machines see, or goes through
-a store (`store`).
+and output; `ray` starts one process (`ray_workers`, the only module that imports Ray), which passes the same messages
+on to workers on the cluster. What a step reads and writes lies in the job's folder, which all machines see, or goes
+through a store (`store`).
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from core.errors import Cancelled, DreamzoomError, EngineUnavailable
 from dreamzoom.cluster.channel import Channel, WorkerDied
@@ -30,6 +32,7 @@ START = 120.0
 """Seconds that a worker may take to start."""
 
 Log = Callable[[str], None]
+T = TypeVar("T")
 
 
 class WorkerPool:
@@ -40,8 +43,6 @@ class WorkerPool:
         store: Where the workers read and write; None if in the job's folder.
         log: Receives a line when a worker dies.
     """
-
-    attempts = ATTEMPTS
 
     def __init__(self, count: int, store: Store | None, log: Log):
         self._store, self._log = store, log
@@ -60,17 +61,18 @@ class WorkerPool:
         """See `pipeline.executors.Executor`."""
         with self._slots.held(str(folder.root), report.check):
             files = self._sent(step, folder)
-            for attempt in range(1, self.attempts + 1):
-                try:
-                    self._once(step, folder, report, files)
-                    return
-                except WorkerDied as error:
-                    if attempt == self.attempts:
-                        raise DreamzoomError(
-                            f"{step.name}: {error}, {attempt} times", "look whether the machine has enough memory"
-                        ) from None
-                    report.log(f"{step.name}: {error}; it is begun again", level="warning")
-                    report.check()
+            self._insist(step.name, report, lambda: self._once(step, folder, report, files))
+
+    def command(self, name: str, arguments: Sequence[str], report: Report) -> tuple[int, str]:
+        """Run a program on a worker; returns its exit code and its last words. Raises as `execute`."""
+        with self._slots.held(name, report.check):
+            order = {"command": list(arguments)}
+            done = self._insist(name, report, lambda: self._ordered(order, report))
+        return int(done["code"]), str(done["tail"])
+
+    def prioritise(self, folder: Path, priority: int) -> None:
+        """Give a job's steps a priority: a larger number goes first; 0 without this call."""
+        self._slots.priorities[str(folder)] = priority
 
     def close(self) -> None:
         """End all workers."""
@@ -119,16 +121,33 @@ class WorkerPool:
         order: dict[str, Any] = {"run": step.name, "job": str(folder.root), "gpu": uses_gpu(step)}
         if self._store is not None:
             order |= {"store": self._store.url, "files": files}
+        done = self._ordered(order, report)
+        if self._store is not None:
+            for name, digest in done.get("outputs", {}).items():
+                folder.write_with(name, partial(self._store.get, digest))
+
+    def _ordered(self, order: dict[str, Any], report: Report) -> dict[str, Any]:
+        """Have one order done on one worker; returns its last event. Raises WorkerDied."""
         with self._channel() as channel:
             ticket = channel.order(order)
             try:
-                done = self._followed(channel, ticket, report)
+                return self._followed(channel, ticket, report)
             finally:
                 channel.forget(ticket)
-        if self._store is not None:
-            for name, digest in done.get("outputs", {}).items():
-                store = self._store
-                folder.write_with(name, lambda path, digest=digest: store.get(digest, path))
+
+    def _insist(self, name: str, report: Report, work: Callable[[], T]) -> T:
+        """Do work again if its worker dies."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return work()
+            except WorkerDied as error:
+                report.check()
+                if attempt == ATTEMPTS:
+                    raise DreamzoomError(
+                        f"{name}: {error}, {attempt} times", "look whether the machine has enough memory"
+                    ) from None
+                report.log(f"{name}: {error}; it is begun again", level="warning")
+        raise AssertionError
 
     def _followed(self, channel: Channel, ticket: int, report: Report) -> dict[str, Any]:
         """Pass a step's events on until its last one. Raises what it failed with, Cancelled, or WorkerDied."""
@@ -189,9 +208,7 @@ class RayPool(WorkerPool):
 
     def __init__(self, address: str, store: Store | None, log: Log):
         if find_spec("ray") is None:
-            raise EngineUnavailable(
-                "the executor ray needs the package ray", 'install it: pip install "ray[default]"'
-            )
+            raise EngineUnavailable("the executor ray needs the package ray", 'install it: pip install "ray[default]"')
         super().__init__(1, store, log)
         self._address = address
         self._driver: Channel | None = None

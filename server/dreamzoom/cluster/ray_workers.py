@@ -2,9 +2,9 @@
 
     python -m dreamzoom.cluster.ray_workers [HOST:PORT]
 
-It takes the same messages as a worker (`worker`) and runs as many steps at once as the cluster has room for. A worker is
-an actor that keeps its engine loaded; one with a GPU serves the steps that use one, if the cluster has any. This is a
-process of its own because Ray ends the driver's process when the cluster's head is lost.
+It takes the same messages as a worker (`worker`) and runs as many steps at once as the cluster has room for. A worker
+is an actor that keeps its engine loaded; one with a GPU serves the steps that use one, if the cluster has any. This is
+a process of its own because Ray ends the driver's process when the cluster's head is lost.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-import ray
-from ray.exceptions import RayError
+import ray  # pyright: ignore[reportMissingImports]
+from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
 from core.errors import DreamzoomError
 from dreamzoom.cluster.channel import SERVER
-from dreamzoom.cluster.worker import Emit, Worker, described
+from dreamzoom.cluster.worker import Worker, described
 
 ENDS = ("done", "cancelled", "failed")
 GRACE = 1.0
 """A cancelled step may go on for so many seconds; then its actor is killed, which frees its GPU."""
 
 
-@ray.remote(max_concurrency=2, max_restarts=0)
 class Actor:
     """A worker on the cluster: one step at a time, and a second thread that hears of cancellation."""
 
@@ -55,10 +56,14 @@ class Actor:
         self._worker.cancel(ticket)
 
 
+def _actors() -> Any:
+    return ray.remote(max_concurrency=2, max_restarts=0)(Actor)
+
+
 class Driver:
     """Runs orders on actors of the cluster."""
 
-    def __init__(self, emit):
+    def __init__(self, emit: Callable[[int, dict[str, Any]], None]):
         self._emit = emit
         self._idle: dict[bool, list[Any]] = {False: [], True: []}
         self._running: dict[int, Any] = {}
@@ -73,7 +78,7 @@ class Driver:
     def run(self, order: dict[str, Any]) -> None:
         """Run one order; all that happens is emitted."""
         ticket = int(order["ticket"])
-        emit: Emit = lambda event: self._emit(ticket, event)
+        emit = partial(self._emit, ticket)
         gpu = bool(order.get("gpu")) and self.room[1] > 0
         actor = None
         try:
@@ -113,9 +118,9 @@ class Driver:
         with self._lock:
             if self._idle[gpu]:
                 return self._idle[gpu].pop()
-        threads = {name: "1" for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
         variables = {"env_vars": threads | {"PYTHONPATH": os.environ.get("PYTHONPATH", str(SERVER))}}
-        return Actor.options(num_cpus=0 if gpu else 1, num_gpus=1 if gpu else 0, runtime_env=variables).remote()
+        return _actors().options(num_cpus=0 if gpu else 1, num_gpus=1 if gpu else 0, runtime_env=variables).remote()
 
 
 def main() -> None:
@@ -131,8 +136,13 @@ def main() -> None:
 
     address = sys.argv[1] if len(sys.argv) > 1 else None
     try:
-        ray.init(address=address, namespace="dreamzoom", log_to_driver=False, logging_level="error",
-                 include_dashboard=None if address else False)
+        ray.init(
+            address=address,
+            namespace="dreamzoom",
+            log_to_driver=False,
+            logging_level="error",
+            include_dashboard=None if address else False,
+        )
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         if address is None:
             emit(0, {"event": "failed", "error": described(DreamzoomError(f"Ray does not start: {error}"))})

@@ -2,9 +2,9 @@
 
     python -m dreamzoom.cluster.worker
 
-Messages are JSON objects, one per line. From the pool: {"run": STEP, "ticket": T, "job": FOLDER, "store": ...} and
-{"cancel": T}. To the pool: {"ticket": T, "event": ...} with progress, log, preview, and at the end done, cancelled or
-failed. The worker ends when its input ends.
+Messages are JSON objects, one per line. From the pool: {"run": STEP, "ticket": T, "job": FOLDER, "store": ...},
+{"command": ARGUMENTS, "ticket": T} to run a program, and {"cancel": T}. To the pool: {"ticket": T, "event": ...} with
+progress, log, preview, and at the end done, cancelled or failed. The worker ends when its input ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import contextlib
 import hashlib
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -31,8 +33,8 @@ from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request
 from dreamzoom.pipeline.input_copies import kept
 from dreamzoom.pipeline.steps import Step, build
-from dreamzoom.request.schema import Request
 from dreamzoom.progress import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
+from dreamzoom.request.schema import Request
 from dreamzoom.stages.base import layout
 
 Emit = Callable[[dict[str, Any]], None]
@@ -56,15 +58,18 @@ class Worker:
         self._lock = threading.Lock()
 
     def run(self, order: dict[str, Any], emit: Emit) -> None:
-        """Run one step. All that happens goes to `emit`; the last event is done, cancelled or failed."""
+        """Run one step or program. All that happens goes to `emit`; the last event is done, cancelled or failed."""
         ticket = int(order["ticket"])
         with self._lock:
             cancel = self._cancels.setdefault(ticket, threading.Event())
         try:
+            if "command" in order:
+                emit({"event": "done"} | _commanded(order["command"], cancel))
+                return
             with self._opened(order) as folder:
                 step = self._step(folder, order["run"])
                 InProcess().execute(step, folder, _Told(emit, cancel))
-                done = {"event": "done"}
+                done: dict[str, Any] = {"event": "done"}
                 if order.get("store"):
                     done["outputs"] = self._sent(order, folder, step)
             emit(done)
@@ -117,6 +122,19 @@ class Worker:
         engine = self._engines.pop(digest, None) or registry.make(request)
         _add_newest(self._engines, digest, engine)
         return engine
+
+
+def _commanded(arguments: list[str], cancel: threading.Event) -> dict[str, Any]:
+    """Run a program to its end; returns its exit code and its last words. Raises Cancelled, after it was killed."""
+    with tempfile.TemporaryFile() as written:
+        child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT)
+        while child.poll() is None:
+            if cancel.wait(0.05):
+                child.kill()
+                child.wait()
+                raise Cancelled
+        written.seek(max(0, written.tell() - 4000))
+        return {"code": child.returncode, "tail": written.read().decode(errors="replace")}
 
 
 def _add_newest(kept_ones: dict[Any, Any], key: Any, value: Any) -> None:

@@ -57,9 +57,7 @@ def kept(folder: Folder, request: Request) -> dict[str, Input]:
     for field in named_files(request):
         if field not in index:
             raise BadRequest(field, "has no copy in the job's folder; prepare the job first")
-    return {
-        field: Input(folder.path(index[field]["file"]), index[field]["sha256"]) for field in named_files(request)
-    }
+    return {field: Input(folder.path(index[field]["file"]), index[field]["sha256"]) for field in named_files(request)}
 
 
 def _index(folder: Folder) -> dict[str, Any]:
