@@ -58,7 +58,7 @@ class Channel:
         return not self._dead and self._process.poll() is None
 
     def started(self, timeout: float) -> dict[str, Any]:
-        """The worker's first event, {"event": "ready", "slots": N}. Raises WorkerDied, or `queue.Empty` after a while."""
+        """The worker's first event, {"event": "ready", "slots": N}. Raises WorkerDied, or `queue.Empty` in the end."""
         return self._next(0, timeout)
 
     def order(self, words: Mapping[str, Any]) -> int:

@@ -106,12 +106,12 @@ class Worker:
 
     def _step(self, folder: Folder, name: str) -> Step:
         """The step of this name of the job in a folder that was prepared for its request."""
+        request = read_request(folder)
         request_bytes = folder.read(layout.REQUEST)
         index = folder.read(layout.INPUT_INDEX) if folder.exists(layout.INPUT_INDEX) else b""
         key = str(folder.root), hashlib.sha256(request_bytes + index).hexdigest()
         steps = self._jobs.pop(key, None)
         if steps is None:
-            request = read_request(folder)
             engine = self._engine(request, hashlib.sha256(request_bytes).hexdigest())
             steps = {step.name: step for step in build(request, engine, kept(folder, request))}
         _add_newest(self._jobs, key, steps)
