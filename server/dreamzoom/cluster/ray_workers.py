@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -57,7 +58,8 @@ class Actor:
 
 
 def _actors() -> Any:
-    return ray.remote(max_concurrency=2, max_restarts=0)(Actor)
+    ray_: Any = ray
+    return ray_.remote(max_concurrency=2, max_restarts=0)(Actor)
 
 
 class Driver:
@@ -140,7 +142,7 @@ def main() -> None:
             address=address,
             namespace="dreamzoom",
             log_to_driver=False,
-            logging_level="error",
+            logging_level=logging.ERROR,
             include_dashboard=None if address else False,
         )
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:

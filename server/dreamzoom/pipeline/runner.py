@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +20,12 @@ from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.journal import Journal
 from dreamzoom.pipeline.live_preview import LivePicture
 from dreamzoom.pipeline.records import forget, is_done, records, write_record
-from dreamzoom.pipeline.side_by_side import run_side_by_side
 from dreamzoom.pipeline.steps import Step
 from dreamzoom.progress import PREVIEW_INTERVAL, Report
 from dreamzoom.stages.base import layout
 
 PROGRESS_INTERVAL = 0.1  # seconds
+POLL = 0.1  # seconds
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def run(
             for step in steps:
                 one(step)
         else:
-            run_side_by_side(steps, one, lambda: executor.slots, stop)
+            _run_side_by_side(steps, one, lambda: executor.slots, stop)
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
     return Summary(tuple(ran), tuple(skipped), eta.seconds)
 
@@ -132,6 +133,43 @@ def _run_step(step: Step, folder: Folder, journal: Journal, executor: Executor, 
 def _tell_of_compiled_code(sink: Sink) -> None:
     for message in numba_cache.take_messages():
         sink.log(message, "warning")
+
+
+def _run_side_by_side(
+    steps: Sequence[Step], work: Callable[[Step], None], slots: Callable[[], int], stop: threading.Event
+) -> None:
+    """Call `work` for every step, each call in a thread. Of the steps that can begin, the first in the order does.
+
+    Args:
+        steps: In an order in which they can run.
+        work: Runs one step; it ends with Cancelled soon after `stop` is set.
+        slots: How many steps may run now.
+        stop: Set by this function after a failure, so that the other steps end.
+
+    Raises:
+        Exception: What the first step failed with. The others have ended then.
+    """
+    waiting, names = list(steps), {step.name for step in steps}
+    done: set[str] = set()
+    running: dict[Future[None], Step] = {}
+    failure: BaseException | None = None
+    with ThreadPoolExecutor(max_workers=len(steps) or 1, thread_name_prefix="step") as threads:
+        while running or (waiting and failure is None):
+            while failure is None and len(running) < slots():
+                step = next((one for one in waiting if done.issuperset(names.intersection(one.needs))), None)
+                if step is None:
+                    break
+                waiting.remove(step)
+                running[threads.submit(work, step)] = step
+            for ended in wait(running, POLL, FIRST_COMPLETED).done:
+                step, error = running.pop(ended), ended.exception()
+                if error is None:
+                    done.add(step.name)
+                elif failure is None or (isinstance(failure, Cancelled) and not isinstance(error, Cancelled)):
+                    failure = error
+                    stop.set()
+    if failure is not None:
+        raise failure
 
 
 def _title(step: Step) -> str:
