@@ -287,7 +287,7 @@ class TestPrivacy:
         folder.write("request.json", encode_request(own))
         digest = hashlib.sha256(encode_request(own)).hexdigest()
         origins.save(digest, input_copies.outside_paths(request, {}))
-        assert input_copies.with_known_models(own, folder) == request
+        assert input_copies.with_known_models(own, input_copies.known_paths(folder)) == request
 
 
 class TestDoors:

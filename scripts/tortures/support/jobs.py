@@ -93,6 +93,7 @@ def forked(work: Callable[[], Any], kill_after: float | None = None) -> int:
 
 def _be_child(work: Callable[[], Any]) -> None:
     code = 1
+    os.environ["NUMBA_NUM_THREADS"] = "1"  # the threads of the parent are not in the child
     try:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)

@@ -19,13 +19,19 @@ from dreamzoom.pipeline.runner import Summary, run
 from dreamzoom.request import schema
 
 if TYPE_CHECKING:
+    from dreamzoom.pipeline.executors import Executor
     from dreamzoom.pipeline.steps import Step
 
 __all__ = ["begin", "check_place", "generate", "read_request", "read_result"]
 
 
 def generate(
-    request: schema.Request, folder: Folder, sink: Sink | None = None, cancel: threading.Event | None = None
+    request: schema.Request,
+    folder: Folder,
+    sink: Sink | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    executor: Executor | None = None,
 ) -> Summary:
     """Start or resume a request in a folder. If the folder contains a job of another request, its steps with the same
     digest are reused.
@@ -38,7 +44,7 @@ def generate(
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
-        return run(steps, folder, sink, cancel)
+        return run(steps, folder, sink, cancel, executor=executor)
 
 
 @contextlib.contextmanager
@@ -52,7 +58,7 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
 
     check_place(folder)
     sources = input_copies.find(folder, request, lambda message: sink.log(message, "warning"))
-    located = input_copies.with_known_models(request, folder)
+    located = input_copies.with_known_models(request, input_copies.known_paths(folder))
     engine = registry.make(located)
     own = input_copies.portable(request, sources)
     with folder.lock():

@@ -120,6 +120,19 @@ def discard(folder: Folder) -> None:
         _write_index(folder, read_index(folder), set())
 
 
+def kept(folder: Folder, request: Request) -> dict[str, Input]:
+    """The copies that `keep` made of the files that a request names; nothing is written.
+
+    Raises:
+        BadRequest: A file was not copied; the error names the field.
+    """
+    index = read_index(folder)
+    for field in named_files(request):
+        if field not in index:
+            raise BadRequest(field, "has no copy in the job's folder; prepare the job first")
+    return {field: Input(folder.path(index[field]["file"]), index[field]["sha256"]) for field in named_files(request)}
+
+
 def portable(request: Request, sources: Mapping[str, Source]) -> Request:
     """The request as the job's folder holds it: it names the copies, and models and LoRAs by their names alone, so that
     no path of this machine stands in a folder that may be shared.
@@ -131,9 +144,8 @@ def portable(request: Request, sources: Mapping[str, Source]) -> Request:
     return with_models(with_files(request, lambda field, name: sources[field].copy), base_name)
 
 
-def with_known_models(request: Request, folder: Folder) -> Request:
-    """The request of a job's folder, with the paths of its models and LoRAs on this machine where they are known."""
-    known = known_paths(folder)
+def with_known_models(request: Request, known: Mapping[str, str]) -> Request:
+    """The request of a job's folder, with the paths of its models and LoRAs where they are known (`known_paths`)."""
 
     def located(field: str, name: str) -> str:
         path = known.get(field, name)

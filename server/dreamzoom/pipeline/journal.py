@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ class Journal:
     """Appends to a job's journal. The caller holds the folder's lock. Raises NotWritten where it can't be written."""
 
     def __init__(self, folder: Folder):
+        self._lock = threading.Lock()
         self._path = folder.root / layout.JOURNAL
         _cut_torn_line(folder)
         self._file = folder.append_to(layout.JOURNAL)
@@ -32,9 +34,10 @@ class Journal:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = memoryview(sealed_line({"ts": now, "event": event} | fields))
         try:
-            while line:
-                line = line[self._file.write(line) :]
-            os.fsync(self._file.fileno())
+            with self._lock:
+                while line:
+                    line = line[self._file.write(line) :]
+                os.fsync(self._file.fileno())
         except OSError as error:
             raise not_written(self._path, error, 4096) from error
 
