@@ -53,11 +53,12 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
         from dreamzoom.pipeline.input_copies import keep
         from dreamzoom.pipeline.steps import build
 
+        inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
+        steps = build(request, registry.make(request), inputs)
         if numba_cache.is_first_start():
             told = "the first job after installation takes a minute longer, because code is compiled for this machine"
             sink.log(told, "info")
-        inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
-        yield build(request, registry.make(request), inputs)
+        yield steps
 
 
 def read_request(folder: Folder) -> schema.Request:
