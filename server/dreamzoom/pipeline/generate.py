@@ -16,16 +16,23 @@ from dreamzoom import numba_cache
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import Summary, run
+from dreamzoom.pipeline.versions import keep_result
 from dreamzoom.request import schema, validation
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.digest import digest_of
 
 if TYPE_CHECKING:
+    from dreamzoom.pipeline.executors import Executor
     from dreamzoom.pipeline.steps import Step
 
 
 def generate(
-    request: schema.Request, folder: Folder, sink: Sink | None = None, cancel: threading.Event | None = None
+    request: schema.Request,
+    folder: Folder,
+    sink: Sink | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    executor: Executor | None = None,
 ) -> Summary:
     """Start or resume a request in a folder. If the folder contains a job of another request, its steps with the same
     digest are reused.
@@ -38,7 +45,7 @@ def generate(
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
-        return run(steps, folder, sink, cancel)
+        return run(steps, folder, sink, cancel, executor=executor)
 
 
 @contextlib.contextmanager
@@ -48,13 +55,14 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
     """
     check_place(folder)
     with folder.lock():
-        _write_request(folder, request)
         from dreamzoom.engines import registry
         from dreamzoom.pipeline.input_copies import keep
         from dreamzoom.pipeline.steps import build
 
+        engine = registry.make(request)  # an engine that can't run leaves the folder as it is
+        _write_request(folder, request)
         inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
-        steps = build(request, registry.make(request), inputs)
+        steps = build(request, engine, inputs)
         if numba_cache.is_first_start():
             told = "the first job after installation takes a minute longer, because code is compiled for this machine"
             sink.log(told, "info")
@@ -85,6 +93,9 @@ def read_result(folder: Folder) -> Result:
     try:
         found = result.read(folder.root)
     except FileNotFoundError:
+        earlier = result.newest(folder.root)
+        if earlier != folder.root:
+            remedy += f"; its earlier result is {earlier}"
         raise DreamzoomError(f"{folder.root} holds no finished job", remedy) from None
     except ValueError:
         found = None
@@ -103,7 +114,9 @@ def check_place(folder: Folder) -> None:
 
 
 def _write_request(folder: Folder, request: schema.Request) -> None:
-    """Write the request. A result of another request is removed first, so that result and request always agree."""
+    """Write the request. The result of another request becomes a version first, so that result and request always agree
+    and a job that fails takes nothing away.
+    """
     data = validation.encode_request(request)
     if folder.is_job() and folder.read(layout.REQUEST) == data:
         return
@@ -112,5 +125,6 @@ def _write_request(folder: Folder, request: schema.Request) -> None:
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         stale = True
     if stale:
+        keep_result(folder)
         folder.remove(layout.RESULT.path())
     folder.write(layout.REQUEST, data)
