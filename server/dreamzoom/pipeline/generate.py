@@ -59,17 +59,18 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
     check_place(folder)
     sources = input_copies.find(folder, request, lambda message: sink.log(message, "warning"))
     located = input_copies.with_known_models(request, input_copies.known_paths(folder))
-    engine = registry.make(located)
     own = input_copies.portable(request, sources)
+    # what can't run is refused here, and leaves the folder as it is
+    steps = build(own, registry.make(located), input_copies.planned(folder, sources))
     with folder.lock():
-        if numba_cache.is_first_start():
-            told = "the first job after installation takes a minute longer, because code is compiled for this machine"
-            sink.log(told, "info")
-        inputs = input_copies.copy(folder, sources)
+        input_copies.copy(folder, sources)
         digest = write_request(folder, own)
         input_copies.discard(folder)
         origins.save(digest, input_copies.outside_paths(located, sources))
-        yield build(own, engine, inputs)
+        if numba_cache.is_first_start():
+            told = "the first job after installation takes a minute longer, because code is compiled for this machine"
+            sink.log(told, "info")
+        yield steps
 
 
 def read_result(folder: Folder) -> Result:
