@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.errors import Cancelled, NotWritten
+from core.errors import Cancelled, DreamzoomError, NotWritten
 from dreamzoom import numba_cache
 from dreamzoom.pipeline.eta import Eta
 from dreamzoom.pipeline.events import Progress, Sink
@@ -138,6 +138,11 @@ def _run_step(step: Step, folder: Folder, journal: Journal, executor: Executor, 
     except BaseException as error:
         with contextlib.suppress(NotWritten):  # the disk may be full, which `error` says
             journal.write("failed", step=step.name, digest=step.digest, error=_told(error, folder))
+        if isinstance(error, FileNotFoundError) and not folder.root.is_dir():
+            raise DreamzoomError(
+                f"the folder {folder.root} is no longer there: it was moved or removed while its job ran",
+                "resume the job where it is now, or generate again",
+            ) from error
         raise
     seconds = time.monotonic() - began
     write_record(folder, step, seconds)
