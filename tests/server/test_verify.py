@@ -428,7 +428,7 @@ class TestDisk:
         from core.errors import NotWritten, explained
 
         for code, words in [
-            (errno.ENOSPC, ("full", "free", "kB")),
+            (errno.ENOSPC, ("space", "free", "kB")),
             (errno.EROFS, ("read-only", "writable")),
             (getattr(errno, "EDQUOT", errno.ENOSPC), ("free",)),
         ]:
