@@ -62,7 +62,7 @@ def prune(folder: Folder, keep: int = KEPT) -> None:
 
 
 def _remove(folder: Folder, version: str, known: Sequence[str] = ()) -> None:
-    """Remove the files of a version, which its result or `known` lists, and folders that are then empty; others stay."""
+    """Remove the files of a version, which its result or `known` lists, and folders that are then empty."""
     names = [layout.REQUEST, layout.PLAN.path(), *known]
     with contextlib.suppress(OSError, ValueError):
         names += result.read(folder.root / version)["files"]
