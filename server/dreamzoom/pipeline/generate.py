@@ -13,6 +13,7 @@ from core.errors import DreamzoomError
 from core.protocol import result
 from core.protocol.result import Result
 from dreamzoom import numba_cache
+from dreamzoom.pipeline.eta import StepTimer
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import Summary, run
@@ -39,7 +40,10 @@ def generate(
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
-        return run(steps, folder, sink, cancel)
+        timer = StepTimer(request)
+        summary = run(steps, folder, sink, cancel, measured=timer.measured(steps))
+        timer.add(summary.step_seconds, steps)
+        return summary
 
 
 @contextlib.contextmanager
