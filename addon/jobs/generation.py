@@ -12,7 +12,7 @@ from typing import Any
 
 import bpy
 
-from ..backend import current_job, error_messages, job_folders, launch, main_loop
+from ..backend import current_job, error_messages, job_folders, launch, main_loop, readiness
 from ..backend.client import Ended
 from ..backend.connection import connection
 from ..backend.current_job import CAPTURED, DREAMED, Job
@@ -43,7 +43,7 @@ def generate(
         DreamzoomError: The job can't be sent as it is. An error that is found in the background fails the job instead.
     """
     current_job.check_free(root.session_uid)
-    launch.command()  # raises where there is no server, before any work
+    readiness.check()
     capture = SceneCapture(root, scene, view_layer, seconds)
     job = _new_job(root, scene)
     prompt_changes.note_sent(root.dreamzoom)
@@ -64,7 +64,7 @@ def go_on(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
         DreamzoomError: There is no such job, or no server.
     """
     current_job.check_free(root.session_uid)
-    launch.command()
+    readiness.check()
     folder = job_folders.adopt(root)
     request = job_folders.read_request(folder)
     job = _new_job(root, scene)

@@ -24,7 +24,9 @@ class DREAMZOOM_MT_flights(Menu):
     bl_label = "Space to Atom"
     preset_subdir = PRESETS
     preset_operator = "script.execute_preset"
-    draw = Menu.draw_preset
+
+    def draw(self, context):
+        self.draw_preset(context)
 
 
 class DREAMZOOM_OT_flight_preset(AddPresetBase, Operator):  # pyright: ignore[reportIncompatibleMethodOverride]

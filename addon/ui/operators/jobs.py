@@ -9,12 +9,12 @@ from bpy.props import StringProperty
 from bpy.types import Operator
 
 from ... import rig
-from ...backend import current_job, installation, job_folders
+from ...backend import current_job, job_folders, model_library
 from ...core.errors import DreamzoomError
 from ...core.protocol import result
 from ...jobs import generation, importing
 from ...scene.time_slicing import SLICE_SECONDS
-from .common import Result, can_change, has_rig, report
+from .common import Result, can_change, can_use_server, has_rig, report
 
 
 class DREAMZOOM_OT_generate(Operator):
@@ -27,7 +27,13 @@ class DREAMZOOM_OT_generate(Operator):
     def poll(cls, context):
         if not can_change(cls, context):
             return False
-        return not is_busy(cls, context)
+        if is_busy(cls, context):
+            return False
+        missing = _missing_model(rig.active_rig(context))
+        if missing:
+            cls.poll_message_set(missing)
+            return False
+        return can_use_server(cls)
 
     def invoke(self, context, event) -> Result:
         """From a button: Blender stays usable while the scene is captured."""
@@ -154,7 +160,6 @@ class DREAMZOOM_OT_dismiss(Operator):
         for job in current_job.all_jobs():
             if not job.is_active and (root is None or job.rig_uid == root.session_uid or importing.rig_of(job) is None):
                 current_job.remove(job.rig_uid)
-        installation.state.error = ""
         return {"FINISHED"}
 
 
@@ -164,6 +169,14 @@ def is_busy(cls: type[Operator], context: bpy.types.Context) -> bool:
     if busy:
         cls.poll_message_set("The job of this flight is running")
     return busy
+
+
+def _missing_model(root: bpy.types.Object) -> str:
+    """Which model the Diffusion engine lacks, empty where it lacks none, or where the models are not listed yet."""
+    settings = root.dreamzoom
+    if settings.engine != "diffusion":
+        return ""
+    return model_library.missing(settings.diffusion.model, settings.diffusion.depth_model)
 
 
 def _refuse(operator: Operator, error: DreamzoomError, root: bpy.types.Object) -> Result:

@@ -7,7 +7,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.types import Panel, UILayout
 
 from ... import rig
-from ...backend import current_job, error_messages, job_folders, launch
+from ...backend import current_job, error_messages, job_folders, model_library, readiness
 from ...backend.current_job import Job
 from ...scene import estimate, prompt_changes
 from .. import labels, preview
@@ -32,10 +32,9 @@ class DREAMZOOM_PT_dream(RigPanel, Panel):
         column.prop(settings, "see_assets")
         if settings.engine in ("spectral", "diffusion"):
             column.prop(settings, "second_pass")
-        if launch.is_set_up():
-            draw_job(layout, root, context.scene)
-        else:
+        if not readiness.is_ready():
             draw_set_up(layout)
+        draw_job(layout, root, context.scene)
 
 
 def draw_job(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
@@ -53,6 +52,10 @@ def draw_job(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -
     row = layout.row()
     row.scale_y = 1.5
     row.operator("dreamzoom.generate", icon="PLAY")
+    if settings.engine == "diffusion":
+        lacking = model_library.missing(settings.diffusion.model, settings.diffusion.depth_model)
+        if lacking:
+            paragraph(layout, f"{lacking}.", icon="INFO")
     column = layout.column()
     column.use_property_split, column.use_property_decorate = False, False
     column.prop(settings, "import_when_done")

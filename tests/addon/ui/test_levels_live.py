@@ -120,12 +120,13 @@ class TestFollowing:
 
 
 class TestRedo:
-    def test_gives_new_seeds_to_what_is_not_locked(self, dreamed, monkeypatch):
-        monkeypatch.setenv("DREAMZOOM_SERVER_PYTHON", "/nowhere/python")
+    def test_gives_new_seeds_to_what_is_not_locked(self, dreamed, server_python, monkeypatch):
+        monkeypatch.setenv("DREAMZOOM_SERVER_PYTHON", server_python)
         settings = dreamed.dreamzoom
         settings.active_level, settings.levels[2].lock = 1, True
         bpy.ops.dreamzoom.level_redo(following=True)
         assert [item.use_seed for item in settings.levels] == [False, True, False, True]
+        assert current_job.of_rig(dreamed.session_uid).status == "starting"
         current_job.clear()
         settings.active_level = 2
         assert bpy.ops.dreamzoom.level_redo(following=False) == {"CANCELLED"}
