@@ -246,7 +246,7 @@ class TestEstimates:
         usual = {step.name: took / load for step, took in zip(made, seconds)} if measured else {}
         seconds[0] += loading
         clock, found, whole = [0.0], [], sum(seconds)
-        eta = Eta(made, lambda: clock[0], usual)
+        eta = Eta(made, lambda: clock[0], measured=usual)
         for step, took in zip(made, seconds):
             eta.at(step, 0.0)
             for part in range(4):

@@ -24,14 +24,18 @@ class Eta:
         now: Returns the current time in seconds.
         measured: Seconds that steps took in earlier jobs, by name. Steps that it lacks are expected to take as long as
             their weight says, relative to the others. If empty, only the weights count.
+        lanes: How many steps run at once.
     """
 
     def __init__(
         self,
         steps: Sequence[Step],
         now: Callable[[], float] = time.monotonic,
+        *,
         measured: Mapping[str, float] | None = None,
+        lanes: int = 1,
     ):
+        self._lanes = lanes
         self._time = now
         self._began = now()
         self._waiting = {step.name: step for step in steps}
@@ -39,7 +43,7 @@ class Eta:
         self._total = sum(self._expected.values()) or 1.0
         self._ratios: list[tuple[float, float]] = [(1.0, TRUST * self._total)] if measured else []
         self._passed = 0.0  # expected seconds of the steps that are finished or skipped
-        self._now: tuple[Step, float, float] | None = None  # the running step, its start time, its fraction
+        self._running: dict[str, tuple[Step, float, float]] = {}  # the running steps, start times, fractions, by name
         self._done: dict[str, float] = defaultdict(float)  # expected seconds of the steps that ran, by stage
         self._spent: dict[str, float] = defaultdict(float)  # their measured seconds
         self._highest = 0.0
@@ -52,7 +56,7 @@ class Eta:
     @property
     def fraction(self) -> float:
         """The fraction of the whole job that is done, 0 to 1; never decreases."""
-        part = self._expected[self._now[0].name] * self._now[2] if self._now else 0.0
+        part = sum(self._expected[name] * fraction for name, (_, _, fraction) in list(self._running.items()))
         self._highest = min(max(self._highest, (self._passed + part) / self._total), 1.0)
         return self._highest
 
@@ -63,20 +67,18 @@ class Eta:
 
     def at(self, step: Step, fraction: float) -> None:
         """Record that `fraction` of the running step is done."""
-        if self._now is None or self._now[0] is not step:
-            self._now = (step, self._time(), 0.0)
-        self._now = (step, self._now[1], min(max(fraction, 0.0), 1.0))
+        _, began, _ = self._running.get(step.name, (step, self._time(), 0.0))
+        self._running[step.name] = (step, began, min(max(fraction, 0.0), 1.0))
 
     def finish(self, step: Step) -> float:
         """Record that a step is finished; returns its seconds."""
-        seconds = 0.0
-        if self._now is not None:
-            seconds = self._time() - self._now[1]
-            self._done[step.stage.shown_as] += self._expected[step.name]
+        running, seconds = self._running.pop(step.name, None), 0.0
+        if running is not None:
+            seconds, expected = self._time() - running[1], self._expected[step.name]
+            self._done[step.stage.shown_as] += expected
             self._spent[step.stage.shown_as] += seconds
-            if self._ratios and self._expected[step.name]:
-                self._ratios.append((seconds / self._expected[step.name], self._expected[step.name]))
-        self._now = None
+            if self._ratios and expected:
+                self._ratios.append((seconds / expected, expected))
         self.skip(step)
         return seconds
 
@@ -86,8 +88,8 @@ class Eta:
         steps, since the machine's load is what differs; else the mean of the same stage, where it has any.
         """
         done, spent, ratios = dict(self._done), dict(self._spent), list(self._ratios)
-        if self._now:
-            step, began, fraction = self._now
+        running = dict(self._running)
+        for step, began, fraction in running.values():
             if fraction > 0.05:
                 expected, seconds = fraction * self._expected[step.name], self._time() - began
                 done[step.stage.shown_as] = done.get(step.stage.shown_as, 0.0) + expected
@@ -97,12 +99,12 @@ class Eta:
             return None
         overall = _weighted_median(ratios) if ratios else sum(spent.values()) / sum(done.values())
         left = 0.0
-        for step in self._waiting.values():
-            share = 1 - self._now[2] if self._now and self._now[0] is step else 1.0
+        for step in list(self._waiting.values()):
+            share = 1 - running[step.name][2] if step.name in running else 1.0
             stage = step.stage.shown_as
             slower = spent[stage] / done[stage] if done.get(stage) and not ratios else overall
             left += share * self._expected[step.name] * slower
-        return left
+        return left / self._lanes
 
 
 def _weighted_median(pairs: Sequence[tuple[float, float]]) -> float:
