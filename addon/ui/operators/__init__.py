@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
-from . import camera_conversion, jobs, levels, models, rigs, setup, splat_files, zoom_stack
+from pathlib import Path
 
-MODULES = (rigs, camera_conversion, levels, jobs, models, setup, splat_files, zoom_stack)
+import bpy
+
+from . import (
+    camera_conversion,
+    example,
+    flight_check,
+    jobs,
+    level_dreams,
+    levels,
+    models,
+    rigs,
+    setup,
+    splat_files,
+    zoom_stack,
+)
+
+MODULES = (
+    rigs,
+    example,
+    flight_check,
+    camera_conversion,
+    levels,
+    jobs,
+    level_dreams,
+    models,
+    setup,
+    splat_files,
+    zoom_stack,
+)
+
+
+ADDON = str(Path(__file__).resolve().parents[2])
+"""The add-on's folder, which holds Blender presets in `presets`."""
 
 
 def register() -> None:
+    bpy.utils.register_preset_path(ADDON)
     for module in MODULES:
         module.register()
 
@@ -15,3 +48,4 @@ def register() -> None:
 def unregister() -> None:
     for module in reversed(MODULES):
         module.unregister()
+    bpy.utils.unregister_preset_path(ADDON)

@@ -11,6 +11,7 @@ from core.errors import DamagedJob, DreamzoomError
 from core.protocol import result
 from core.protocol.result import Result
 from dreamzoom import numba_cache
+from dreamzoom.pipeline.eta import StepTimer
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.integrity import origins
@@ -44,7 +45,12 @@ def generate(
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
-        return run(steps, folder, sink, cancel, executor=executor)
+        if executor is not None:  # other machines, whose times say nothing of this one
+            return run(steps, folder, sink, cancel, executor=executor)
+        timer = StepTimer(request)
+        summary = run(steps, folder, sink, cancel, measured=timer.measured(steps))
+        timer.add(summary.step_seconds, steps)
+        return summary
 
 
 @contextlib.contextmanager
