@@ -5,7 +5,7 @@ Requests, with their parameters and the fields of their results:
 | method | parameters | result |
 | --- | --- | --- |
 | initialize | | name, version, engines, pid |
-| generate | request, out (the job's folder), resume | out, result (path of result.json), seconds, level_seconds (a list) |
+| generate | request, out (the job's folder), resume | out, result (path of result.json), seconds, level_seconds |
 | verify | out, repair (optional: make again what is damaged) | out, files, bytes, finished, damaged, seconds |
 | cancel | id (of the request) | cancelled |
 | models | | models, sets, memory |
