@@ -25,7 +25,7 @@ from . import (
     surfels,
     viewport_decimation,
 )
-from .export import deferred_splats_of, export_splats, holds_splats
+from .export import export_splats, holds_splats
 from .spatial_order import is_spatially_ordered, morton_order
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "import_cloud",
     "import_splats",
     "show_splats",
-    "deferred_splats_of",
     "best_representation",
 ]
 

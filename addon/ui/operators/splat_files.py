@@ -15,7 +15,7 @@ from mathutils import Matrix
 from ... import splats
 from ...core import formats
 from ...results import render_settings
-from .common import Result, select_only
+from .common import Result, home_of, scene_is_own, select_only
 
 PATTERNS = ";".join(f"*{suffix}" for suffix in formats.SUFFIXES)
 """The file name patterns of all formats, for Blender's file browser."""
@@ -101,6 +101,10 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         default=True,
     )
 
+    @classmethod
+    def poll(cls, context):
+        return scene_is_own(cls, context)
+
     def invoke(self, context, event) -> Any:
         return self.invoke_popup(context) if self.directory else ImportHelper.invoke(self, context, event)
 
@@ -122,7 +126,7 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
                 raise splats.SplatFileError(f"{path.name} holds no splats{why}")
             axes = AXIS_OF[read.up] if self.axes == "AUTO" else self.axes
             shown = splats.best_representation(values) if self.representation == "auto" else self.representation
-            objects = splats.show_splats(values, path.stem.removesuffix(".compressed"), context.collection, shown)
+            objects = splats.show_splats(values, path.stem.removesuffix(".compressed"), home_of(context), shown)
         except (OSError, splats.SplatFileError) as error:
             self.report({"ERROR"}, _message(error))
             return False

@@ -13,7 +13,7 @@ from core import fading
 from core.camera import Camera
 from core.errors import BadRequest, EngineUnavailable
 from core.formats.splat_ply import read_splats
-from core.gaussians import Gaussians, joined, moved
+from core.gaussians import Gaussians, joined, moved, transformed
 from dreamzoom.engines import registry
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.pipeline.folder import Folder
@@ -56,7 +56,11 @@ class Flight:
                 if share > 0 and part.any():
                     parts.append(moved(splats[part], to_gauge))
                     shares.append(np.full(len(parts[-1]), share, np.float32))
-        return rasterize(joined(parts), camera or key.camera, opacity_scale=np.concatenate(shares))
+        camera = camera or key.camera
+        shown = joined(parts)
+        if key.skew:
+            shown = transformed(shown, _shear(key, camera))
+        return rasterize(shown, camera, opacity_scale=np.concatenate(shares))
 
     def _shown(self, zoom: float) -> range:
         """The levels that may be visible at a zoom; in a loop, each at most once."""
@@ -65,6 +69,18 @@ class Flight:
             return range(top - min(WINDOW + 2, self.path.levels), top)
         near = min(max(math.floor(zoom), 0), self.path.levels - 1)
         return range(max(near - WINDOW, 0), min(top, self.path.levels))
+
+
+def _shear(key: Key, camera: Camera) -> np.ndarray:
+    """The shear (4, 4) of the gauge after which `camera`, which has no skew, shows what the key's sheared one shows.
+
+    With K = K₀ A, where K₀ has no skew and A = ((1, skew / fx, 0), (0, 1, 0), (0, 0, 1)), the picture K R (X − C) is
+    K₀ of points that A moves along the camera's x axis. Depths are unchanged.
+    """
+    shear = np.eye(4)
+    shear[0, 1] = key.skew / key.camera.fx
+    pose = camera.camera_to_frame
+    return pose @ shear @ np.linalg.inv(pose)
 
 
 def open_flight(root: Path) -> Flight:
