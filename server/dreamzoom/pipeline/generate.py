@@ -16,7 +16,7 @@ from dreamzoom import numba_cache
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import Summary, run
-from dreamzoom.request import schema, validation
+from dreamzoom.request import prompt_weights, schema, validation
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.digest import digest_of
 
@@ -56,6 +56,8 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
         if numba_cache.is_first_start():
             told = "the first job after installation takes a minute longer, because code is compiled for this machine"
             sink.log(told, "info")
+        for note in prompt_weights.notes([level.prompt for level in request.levels]):
+            sink.log(note, "warning")
         inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
         yield build(request, registry.make(request), inputs)
 

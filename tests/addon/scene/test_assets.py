@@ -184,9 +184,9 @@ class TestWrite:
         values = random_splats(100, 1)
         (obj,) = splats.show_splats(values, "splats", bpy.context.scene.collection, "surfels")
         obj.parent = rig.level_empties(root)[0]
-        obj.modifiers.new("half", "MASK").vertex_group = "right"
         right = np.repeat(values.means[:, 0] > 0, 4)
         obj.vertex_groups.new(name="right").add(np.flatnonzero(right).tolist(), 1.0, "REPLACE")
+        obj.modifiers.new("half", "MASK").vertex_group = "right"
         obj.hide_viewport = True
         bpy.context.view_layer.update()
         (own,) = read(write(root, tmp_path), 0)

@@ -12,6 +12,7 @@ import numpy as np
 from core.colour import srgb_to_linear
 from dreamzoom.engines.procedural import parameters as R
 from dreamzoom.engines.procedural.moods import MOODS
+from dreamzoom.request import prompt_weights
 
 MAX_STYLES = 3
 
@@ -63,6 +64,9 @@ HUES: dict[str, tuple[float, float, float]] = {
 }  # fmt: skip
 """Colour word → hue, saturation, value towards which the palette is shifted."""
 
+MOST_HUE = 1.3
+"""Limit of the weight of a colour word, with which hardly anything of the palette is left."""
+
 _COMMON = frozenset(
     (
         "a the an of in on at and or with from to over under into by for its his her very some is are close up closeup "
@@ -71,10 +75,18 @@ _COMMON = frozenset(
 )
 
 
-def words_of(prompt: str) -> list[str]:
-    """The words of a prompt in any script, case-folded, in composed form; unknown words are split at hyphens."""
-    found = re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", prompt).casefold())
-    return [part for word in found for part in ([word] if _known(word) else word.split("-"))]
+def words_of(prompt: str) -> list[tuple[str, float]]:
+    """The words of a prompt with their weights (`request.prompt_weights`).
+
+    They are in any script, case-folded, in composed form; unknown ones are split at hyphens. Words of weight 0 are left
+    out.
+    """
+    found = []
+    for chunk, weight in prompt_weights.parse(prompt).words():
+        words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", chunk).casefold())
+        parts = [part for word in words for part in ([word] if _known(word) else word.split("-"))]
+        found += [(part, weight) for part in parts if weight > 0]
+    return found
 
 
 def _find(table: dict, word: str):
@@ -108,16 +120,18 @@ def recipes_of(prompt: str, seed: int, fallback: str | None = None) -> tuple[np.
         Recipes (S, parameters.LENGTH) float64; the first covers the level, the others cover patches of it; and their
         seeds (S,) int64.
     """
-    words = words_of(prompt)
-    styles: list[str] = []
-    for word in words:
+    weighted = words_of(prompt)
+    words = [word for word, _ in weighted]
+    named: dict[str, float] = {}
+    for word, weight in weighted:
         style = _find(NOUNS, word)
-        if style and style not in styles:
-            styles.append(style)
+        if style:
+            named[style] = max(named.get(style, 0.0), weight)
+    styles = sorted(named, key=lambda style: -named[style])  # the heaviest covers the level; else the first
     unknown = [w for w in words if not _known(w)]
     if not styles:
         styles = [fallback or R.STYLES[int(_bits("style", *unknown, seed).integers(len(R.STYLES)))]]
-    rows = [_recipe(style, words, unknown, seed) for style in styles[:MAX_STYLES]]
+    rows = [_recipe(style, weighted, unknown, seed) for style in styles[:MAX_STYLES]]
     seeds = [int(_bits("seed", style, *unknown, seed).integers(1 << 24)) for style in styles[:MAX_STYLES]]
     return np.array(rows), np.array(seeds, np.int64)
 
@@ -126,18 +140,18 @@ def _known(word: str) -> bool:
     return any(_find(table, word) is not None for table in (NOUNS, ADJECTIVES, HUES)) or word in _COMMON
 
 
-def _recipe(style: str, words: list[str], unknown: list[str], seed: int) -> np.ndarray:
-    """The recipe of one style, changed by the words and slightly varied by the seed."""
+def _recipe(style: str, words: list[tuple[str, float]], unknown: list[str], seed: int) -> np.ndarray:
+    """The recipe of one style, changed by the weighted words and slightly varied by the seed."""
     mood, row = MOODS[style], np.zeros(R.LENGTH)
     draw = _bits("recipe", style, *unknown, seed)
     row[R.STYLE] = R.STYLES.index(style)
     row[R.RELIEF], row[R.FREQUENCY], row[R.VARIETY] = draw.uniform(0.9, 1.15), draw.uniform(0.94, 1.08), draw.uniform()
     row[R.WRAP], row[R.SHEEN], row[R.RISE] = mood.wrap, mood.sheen, mood.rise
     row[R.HAZE_AMOUNT], row[R.BASE] = mood.haze_amount, 1.0
-    for word in words:
+    for word, weight in words:
         change = _find(ADJECTIVES, word)
         if change:
-            row[change[0]] = change[1]
+            row[change[0]] = min(change[1] * weight, 1.0)
     palette = np.array([_linear(colour) for colour in mood.colours])
     palette = _vary(palette, draw.uniform(-0.02, 0.02), draw.uniform(0.92, 1.1))
     if row[R.AUTUMN] and style in ("forest", "leaf", "meadow", "moss", "mountains"):
@@ -147,9 +161,9 @@ def _recipe(style: str, words: list[str], unknown: list[str], seed: int) -> np.n
         palette = _vary(palette, other.uniform(-0.09, 0.09), other.uniform(0.85, 1.2))
         row[R.RELIEF] *= other.uniform(0.8, 1.25)
         row[R.FREQUENCY] *= other.uniform(0.85, 1.2)
-    for word in words:
+    for word, weight in words:
         if word in HUES:
-            palette = _towards(palette, HUES[word])
+            palette = _towards(palette, HUES[word], min(weight, MOST_HUE))
     row[R.COLOURS : R.COLOURS + 15] = palette.ravel()
     _light(row, mood)
     return row
@@ -184,10 +198,10 @@ def _vary(palette: np.ndarray, turn: float, saturation: float) -> np.ndarray:
     return np.array(out)
 
 
-def _towards(palette: np.ndarray, hue: tuple[float, float, float]) -> np.ndarray:
-    """Shift linear colours (N, 3) towards a hue, keeping most of their lightness."""
+def _towards(palette: np.ndarray, hue: tuple[float, float, float], weight: float) -> np.ndarray:
+    """Shift linear colours (N, 3) towards a hue, keeping most of their lightness; `weight` 1 is seven tenths."""
     goal = srgb_to_linear(np.array(colorsys.hsv_to_rgb(*hue)))
     luma = palette @ (0.3, 0.6, 0.1)
     own = goal / max(goal @ (0.3, 0.6, 0.1), 1e-3)
     aim = np.clip(own * (0.65 * luma + 0.35 * (goal @ (0.3, 0.6, 0.1)))[:, None], 0, 1)
-    return 0.3 * palette + 0.7 * aim
+    return (0.3 + 0.7 * (1 - weight)) * palette + 0.7 * weight * aim
