@@ -23,6 +23,7 @@ class CameraSample:
         camera: The camera's name.
         world: (4, 4) float64, from Blender's camera axes to the world.
         lens: The evaluated values of the properties LENS.
+        view: The intrinsics in the render's resolution at 100 %.
         focal: Focal length in units of half the longer side of the picture.
         focal_pixels: Focal length in pixels of the render.
         focus_distance: Of the depth of field, along the view axis, in the world's unit.
@@ -35,6 +36,7 @@ class CameraSample:
     camera: str
     world: np.ndarray
     lens: dict[str, float]
+    view: cameras.Intrinsics
     focal: float
     focal_pixels: float
     focus_distance: float
@@ -106,6 +108,7 @@ def _sample(
         camera.name,
         world,
         lens,
+        cameras.intrinsics_of(camera.data, scene.render, scene.render.resolution_x, scene.render.resolution_y),
         2 * view.fx / width if width >= height else 2 * view.fy / height,
         max(view.fx, view.fy),
         distance,

@@ -116,7 +116,7 @@ def rig_from_camera(
     target = root.dreamzoom.camera
     _use_lens(target, camera.data)
     target.matrix_parent_inverse = camera_shear.as_matrix(stretch)
-    _key_pose(target, frames, poses, cuts)
+    key_pose(target, frames, poses, cuts)
     _key_lens(target.data, samples, ratios, cuts)
     return root
 
@@ -155,19 +155,12 @@ def camera_from_rig(
     Raises:
         DreamzoomError: The flight goes deeper than single precision allows; nothing was changed.
     """
-    settings = root.dreamzoom
-    focuses = [tuple(level.focus) for level in settings.levels]
     frames = [sample.frame for sample in samples]
-    worlds, ratios = [], []
-    for sample in samples:
-        pose = cameras.axes_in_gauge(sample.world, sample.root)
-        scale, origin = zoom_path.in_gauge(settings.zoom_factor, focuses, 0, sample.zoom)
-        distance = float(np.linalg.norm(pose[:3, 3])) / scale
-        pose[:3, 3] = (pose[:3, 3] - origin) / scale
-        worlds.append(cameras.camera_world(pose, sample.root) @ cameras.FLIP)
-        ratios.append(1 / scale)
-        _check_depth(sample, worlds[-1], distance)
-    source = settings.camera
+    worlds, ratios = at_zoom_0(root, samples)
+    for sample, world, ratio in zip(samples, worlds, ratios):
+        gauge = cameras.axes_in_gauge(sample.world, sample.root)
+        _check_depth(sample, world, float(np.linalg.norm(gauge[:3, 3])) * ratio)
+    source = root.dreamzoom.camera
     stretch = camera_shear.common_stretch([world[:3, :3] for world in worlds])
     worlds = [camera_shear.without(stretch, world) for world in worlds]
     target = bpy.data.objects.new(f"{root.name} Plain Camera", source.data)
@@ -178,9 +171,28 @@ def camera_from_rig(
         target.matrix_parent_inverse = camera_shear.as_matrix(stretch)
     _use_lens(target, source.data, own=False)
     cuts = _cuts(samples)
-    _key_pose(target, frames, worlds, cuts)
+    key_pose(target, frames, worlds, cuts)
     _key_lens(target.data, samples, np.array(ratios), cuts)
     return target
+
+
+def at_zoom_0(root: bpy.types.Object, samples: Sequence[CameraSample]) -> tuple[list[np.ndarray], list[float]]:
+    """A rig's cameras in its world as it is at zoom 0.
+
+    Returns:
+        The poses (4, 4) float64 with the server's axes, not orthogonal if the camera is sheared; and for each the size
+        of that world over its size at the sample's zoom.
+    """
+    settings = root.dreamzoom
+    focuses = [tuple(level.focus) for level in settings.levels]
+    worlds, ratios = [], []
+    for sample in samples:
+        pose = cameras.axes_in_gauge(sample.world, sample.root)
+        scale, origin = zoom_path.in_gauge(settings.zoom_factor, focuses, 0, sample.zoom)
+        pose[:3, 3] = (pose[:3, 3] - origin) / scale
+        worlds.append(cameras.camera_world(pose, sample.root) @ cameras.FLIP)
+        ratios.append(1 / scale)
+    return worlds, ratios
 
 
 def _check_depth(sample: CameraSample, world: np.ndarray, distance: float) -> None:
@@ -234,9 +246,7 @@ def _cuts(samples: Sequence[CameraSample]) -> list[int]:
     return [index for index, (a, b) in enumerate(zip(samples, samples[1:])) if a.camera != b.camera]
 
 
-def _key_pose(
-    target: bpy.types.Object, frames: Sequence[int], poses: Sequence[np.ndarray], cuts: Sequence[int]
-) -> None:
+def key_pose(target: bpy.types.Object, frames: Sequence[int], poses: Sequence[np.ndarray], cuts: Sequence[int]) -> None:
     """Key a camera at poses (4, 4) with the server's axes, in the space of its parent; held before each cut."""
     turns = [Matrix((pose @ cameras.FLIP)[:3, :3]).to_quaternion() for pose in poses]
     for before, after in zip(turns, turns[1:]):

@@ -183,7 +183,7 @@ def _copy_level(
         chosen = [obj for obj in chosen if obj.name in view_layer.objects]
         if not chosen:
             return None
-        with _zoom_override(root, view_layer) as set_zoom:
+        with zoom_override(root, view_layer) as set_zoom:
             set_zoom(index)
             if copies.copy(chosen, view_layer, rig.level_empties(root)[index], time_slice):
                 return copies
@@ -191,7 +191,7 @@ def _copy_level(
 
 
 @contextmanager
-def _zoom_override(root: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Iterator[Callable[[float], None]]:
+def zoom_override(root: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Iterator[Callable[[float], None]]:
     """A function that sets the rig's zoom in spite of its keys; afterwards all is as before.
 
     Each level is captured at its own zoom, where its scale is 1: there its objects are most exact, and the same from

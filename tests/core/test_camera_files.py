@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+
 from core import camera_files
 from core.camera import Camera, look_at
 from core.errors import CameraFileError, DreamzoomError

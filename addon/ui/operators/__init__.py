@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import bpy
 
-from . import camera_conversion, jobs, levels, models, rigs, setup, splat_files, zoom_stack
+from . import camera_conversion, camera_files, jobs, levels, models, rigs, setup, splat_files, zoom_stack
 from .common import reports_errors
 
-MODULES = (rigs, camera_conversion, levels, jobs, models, setup, splat_files, zoom_stack)
+MODULES = (rigs, camera_conversion, camera_files, levels, jobs, models, setup, splat_files, zoom_stack)
 for _module in MODULES:
     for _cls in _module.CLASSES:
         if issubclass(_cls, bpy.types.Operator):

@@ -32,7 +32,7 @@ def read(path: Path) -> CameraPath:
     """Read a path of cameras: a JSON file, or COLMAP's folder or one of its files.
 
     Raises:
-        CameraFileError: The file is damaged, or has cameras that are no pinhole cameras; the message says what is wrong.
+        CameraFileError: The file is damaged, or its cameras are no pinhole cameras; the message says what is wrong.
         OSError: It can't be read.
     """
     path = Path(path)

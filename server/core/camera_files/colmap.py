@@ -35,9 +35,7 @@ PINHOLE = ("SIMPLE_PINHOLE", "PINHOLE")
 FISHEYE = ("OPENCV_FISHEYE", "FOV", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE")
 
 
-def write(
-    folder: Path, cameras: Sequence[NamedCamera], positions: np.ndarray | None, rgb: np.ndarray | None
-) -> None:
+def write(folder: Path, cameras: Sequence[NamedCamera], positions: np.ndarray | None, rgb: np.ndarray | None) -> None:
     """Write cameras.txt, points3D.txt and images.txt into a folder, which is created. Raises OSError."""
     lenses = list(dict.fromkeys(_lens(item.camera) for item in cameras))
     images = []
@@ -83,7 +81,9 @@ def read(folder: Path) -> CameraPath:
     except (struct.error, ValueError, IndexError, KeyError, StopIteration) as error:
         raise CameraFileError(f"The COLMAP model in {folder} is damaged: {error}") from None
     distorted = any(model not in PINHOLE for model, _, _ in lenses.values())
-    found = [NamedCamera(name, _camera(lenses, lens, quaternion, shift, name)) for name, quaternion, shift, lens in images]
+    found = [
+        NamedCamera(name, _camera(lenses, lens, quaternion, shift, name)) for name, quaternion, shift, lens in images
+    ]
     found.sort(key=lambda item: item.name)
     return CameraPath(found, (), "colmap", ("lens distortion is left out",) if distorted else ())
 

@@ -1,8 +1,8 @@
 """JSON files with one pose per frame: nerfstudio's transforms.json, and the cameras.json of 3D Gaussian Splatting.
 
 transforms.json: `transform_matrix` is 4×4, camera to world, with OpenGL's axes (x right, y up, z back); fl_x, fl_y, cx,
-cy, w, h for all frames or each. cameras.json: a list of position (3), rotation (3×3, camera to world, OpenCV's axes), fx,
-fy, width, height; the principal point is the middle unless cx and cy are given. SuperSplat and others read both.
+cy, w, h for all frames or each. cameras.json: a list of position (3), rotation (3×3, camera to world, OpenCV's axes),
+fx, fy, width, height; the principal point is the middle unless cx and cy are given. SuperSplat and others read both.
 """
 
 from __future__ import annotations

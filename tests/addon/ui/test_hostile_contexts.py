@@ -145,6 +145,8 @@ def arguments(name, tmp_path):
         "import_splats": {"filepath": str(tmp_path / "in.ply")},
         "export_splats": {"filepath": str(tmp_path / "missing" / "out.ply")},
         "import_stack": {"filepath": str(tmp_path / "none.json")},
+        "import_cameras": {"filepath": str(tmp_path / "none.json")},
+        "export_cameras": {"filepath": str(tmp_path / "missing" / "out.json"), "kind": "transforms"},
     }.get(name, {})
 
 
