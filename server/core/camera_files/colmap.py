@@ -123,7 +123,8 @@ def _camera(lenses: dict, lens: int, quaternion: np.ndarray, shift: np.ndarray, 
     if not np.isfinite(length) or length < 1e-6:
         raise CameraFileError(f"The rotation of {name[:80]} is no unit quaternion")
     to_world = np.stack([axis[0] for axis in axes_of((quaternion / length)[None])])  # rows: the inverse's columns
-    return checked_camera(*size, focal, pose_of(to_world, -to_world @ shift, name), name)
+    width, height = size
+    return checked_camera(width, height, focal, pose_of(to_world, -to_world @ shift, name), name)
 
 
 def _lines(data: bytes) -> list[str]:
