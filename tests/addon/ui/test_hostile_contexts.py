@@ -11,7 +11,8 @@ from .. import splat_pictures as pictures
 
 OPERATORS = [cls for module in operators.MODULES for cls in module.CLASSES if issubclass(cls, bpy.types.Operator)]
 NAMES = [cls.bl_idname.partition(".")[2] for cls in OPERATORS]
-ABROAD = {"install_server", "open_preferences", "refresh_models", "get_models", "download_models", "open_job_folder"}
+ABROAD = {cls.bl_idname.partition(".")[2] for module in (operators.setup, operators.models) for cls in module.CLASSES}
+ABROAD = ABROAD - {"lora_add", "lora_remove"} | {"open_job_folder"}
 """Operators that leave Blender: a process, a window, the network. Their polls are asked, they are not called."""
 
 
