@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.protocol import prompt_weights
 from dreamzoom.engines import registry
 from dreamzoom.engines.procedural import parameters as R
 from dreamzoom.engines.procedural import vocabulary
@@ -17,7 +18,7 @@ from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import begin
 from dreamzoom.progress import Report
-from dreamzoom.request import prompt_weights, validation
+from dreamzoom.request import validation
 from dreamzoom.request.example import example
 
 WRITTEN = [

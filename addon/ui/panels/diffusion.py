@@ -24,14 +24,14 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "model", placeholder="The best one that fits", icon="IMAGE_DATA")
         column.prop(settings, "depth_model", placeholder="The best on this machine", icon="IMAGE_ZDEPTH")
         if readiness.is_ready():
             model_library.list_soon()
             _draw_library(layout)
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "style", placeholder="Added to every prompt")
         column.prop(settings, "steps")
         column.prop(settings, "guidance")
@@ -46,7 +46,7 @@ class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "scheduler")
         column.prop(settings, "detail")
         column.prop(settings, "joint")

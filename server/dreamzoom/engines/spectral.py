@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from core.protocol import prompt_weights
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap, View
 from dreamzoom.progress import Report
-from dreamzoom.request import prompt_weights
 from dreamzoom.sampling.denoiser import Denoiser
 from dreamzoom.sampling.gaussian_fields import Field, FieldDenoiser, Prompt, from_waves, pixel_power, to_waves
 from dreamzoom.sampling.noise import draw
@@ -175,7 +175,7 @@ def _mixed_field(prompt: Prompt, size: tuple[int, int], contrast: float) -> Fiel
 
 def _style(text: str, contrast: float) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float]]:
     """Mean colour, colour axes and texture shape (stretch, turn) of a prompt. Words in `PALETTES` choose the colours;
-    a hash of all words chooses the variation. Weights (`request.prompt_weights`) count where several words choose.
+    a hash of all words chooses the variation. Weights (`core.protocol.prompt_weights`) count where several words choose.
     """
     weighted = [(word.strip(".,;:!?()").lower(), w) for word, w in prompt_weights.parse(text).words() if w > 0]
     words = [word for word, _ in weighted]

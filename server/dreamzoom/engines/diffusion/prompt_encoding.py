@@ -1,5 +1,5 @@
 """Encodes prompts for the networks: appended style, prompts longer than the encoder's limit, mixtures of prompts, and
-weights of words (`request.prompt_weights`).
+weights of words (`core.protocol.prompt_weights`).
 
 A token of weight w is encoded as e₀ + w (e − e₀), where e is its embedding and e₀ that of the empty text at its place.
 Families that encode texts in their pipelines get the words without weights.
@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from core.protocol.prompt_weights import WeightedText, parse, plain
 from dreamzoom.engines.diffusion.families import Family
-from dreamzoom.request.prompt_weights import WeightedText, parse, plain
 from dreamzoom.sampling.denoiser import Prompt
 
 CLIP_WORDS = 75
