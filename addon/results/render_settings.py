@@ -9,7 +9,7 @@ import bpy
 from .. import rig
 from ..backend import job_folders
 from ..core.errors import DreamzoomError
-from ..rig import camera_markers
+from ..rig.camera_paths import markers
 
 TRANSPARENT_BOUNCES = 256
 """How many splats a ray may pass. If paths end earlier, or at random, the noise costs 15 to 25 dB."""
@@ -122,7 +122,7 @@ def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> str:
         scene.frame_start, scene.frame_end = frames
     if root.dreamzoom.camera is None:
         return ""
-    return camera_markers.show(scene, root.dreamzoom.camera, scene.frame_start, scene.frame_end)
+    return markers.show(scene, root.dreamzoom.camera, scene.frame_start, scene.frame_end)
 
 
 def eevee_id() -> str:

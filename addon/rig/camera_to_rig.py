@@ -16,8 +16,9 @@ from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Matrix, Vector
 
 from ..core.errors import DreamzoomError
-from . import camera_shear, cameras, keyframes, zoom_path
+from . import cameras, keyframes, zoom_path
 from .builder import create_rig
+from .camera_paths import shear
 from .camera_sampling import CameraSample
 from .lookup import ZOOM, level_empties
 
@@ -102,8 +103,8 @@ def rig_from_camera(
         )
     placed = Matrix.LocRotScale(Vector(focus), None, Vector.Fill(3, 1 / widest))
     poses = [cameras.axes_in_gauge(sample.world, np.array(placed)) for sample in samples]
-    stretch = camera_shear.common_stretch([pose[:3, :3] for pose in poses])
-    poses = [camera_shear.without(stretch, pose) for pose in poses]
+    stretch = shear.common_stretch([pose[:3, :3] for pose in poses])
+    poses = [shear.without(stretch, pose) for pose in poses]
     ratios = factor**zooms
     cuts = _cuts(samples)
     for pose, ratio in zip(poses, ratios):
@@ -115,7 +116,7 @@ def rig_from_camera(
     keyframes.set_keys(root, ZOOM, frames, zooms, cuts)
     target = root.dreamzoom.camera
     _use_lens(target, camera.data)
-    target.matrix_parent_inverse = camera_shear.as_matrix(stretch)
+    target.matrix_parent_inverse = shear.as_matrix(stretch)
     key_pose(target, frames, poses, cuts)
     _key_lens(target.data, samples, ratios, cuts)
     return root
@@ -161,14 +162,14 @@ def camera_from_rig(
         gauge = cameras.axes_in_gauge(sample.world, sample.root)
         _check_depth(sample, world, float(np.linalg.norm(gauge[:3, 3])) * ratio)
     source = root.dreamzoom.camera
-    stretch = camera_shear.common_stretch([world[:3, :3] for world in worlds])
-    worlds = [camera_shear.without(stretch, world) for world in worlds]
+    stretch = shear.common_stretch([world[:3, :3] for world in worlds])
+    worlds = [shear.without(stretch, world) for world in worlds]
     target = bpy.data.objects.new(f"{root.name} Plain Camera", source.data)
     scene.collection.objects.link(target)
     if not np.array_equal(stretch, np.eye(3)):
         target.parent = bpy.data.objects.new(f"{target.name} Stretch", None)
         scene.collection.objects.link(target.parent)
-        target.matrix_parent_inverse = camera_shear.as_matrix(stretch)
+        target.matrix_parent_inverse = shear.as_matrix(stretch)
     _use_lens(target, source.data, own=False)
     cuts = _cuts(samples)
     key_pose(target, frames, worlds, cuts)

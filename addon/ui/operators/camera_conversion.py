@@ -11,7 +11,8 @@ from bpy.types import Operator
 from ... import rig
 from ...core.errors import DreamzoomError
 from ...results import render_settings
-from ...rig import camera_markers, camera_sampling, camera_to_rig
+from ...rig import camera_sampling, camera_to_rig
+from ...rig.camera_paths import markers as camera_markers
 from .. import properties
 from .common import Result, as_dreamzoom_error, in_object_mode, report, scene_is_own, select_only
 

@@ -14,8 +14,9 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 from ... import rig, splats
 from ...core import camera_files
 from ...core.errors import DreamzoomError
-from ...rig import camera_files as rig_files
-from ...rig import camera_markers, camera_sampling
+from ...rig import camera_sampling
+from ...rig.camera_paths import files as rig_files
+from ...rig.camera_paths import markers as camera_markers
 from ...scene import assets
 from ...splats.export import parts_of
 from .common import Result, home_of, in_object_mode, select_only

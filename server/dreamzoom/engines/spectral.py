@@ -175,7 +175,8 @@ def _mixed_field(prompt: Prompt, size: tuple[int, int], contrast: float) -> Fiel
 
 def _style(text: str, contrast: float) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float]]:
     """Mean colour, colour axes and texture shape (stretch, turn) of a prompt. Words in `PALETTES` choose the colours;
-    a hash of all words chooses the variation. Weights (`core.protocol.prompt_weights`) count where several words choose.
+    a hash of all words chooses the variation. Weights (`core.protocol.prompt_weights`) count where several words
+    choose.
     """
     weighted = [(word.strip(".,;:!?()").lower(), w) for word, w in prompt_weights.parse(text).words() if w > 0]
     words = [word for word, _ in weighted]

@@ -7,7 +7,7 @@ from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 
 from addon import rig
-from addon.rig import camera_markers
+from addon.rig.camera_paths import markers
 
 POINTS = [(0.1, -0.2, 0.1), (0.3, 0.2, 0.0), (-0.2, 0.1, 0.3)]
 
@@ -91,12 +91,12 @@ class TestShow:
         scene, first = bpy.context.scene, bound[0]
         scene.timeline_markers.new("c", frame=40).camera = first
         other = add_camera("other", (3, 3, 3), 50)
-        before = {frame: camera_markers.camera_at(scene, frame) for frame in (0, 7, 9, 21, 30, 40, 50)}
-        told = camera_markers.show(scene, other, 10, 20)
+        before = {frame: markers.camera_at(scene, frame) for frame in (0, 7, 9, 21, 30, 40, 50)}
+        told = markers.show(scene, other, 10, 20)
         assert told
-        assert {frame: camera_markers.camera_at(scene, frame) for frame in before} == before
-        assert {camera_markers.camera_at(scene, frame) for frame in range(10, 21)} == {other}
-        assert camera_markers.show(scene, other, 10, 20) == ""
+        assert {frame: markers.camera_at(scene, frame) for frame in before} == before
+        assert {markers.camera_at(scene, frame) for frame in range(10, 21)} == {other}
+        assert markers.show(scene, other, 10, 20) == ""
 
     def test_without_bound_cameras_no_marker_is_added(self, dreamzoom):
         bpy.ops.dreamzoom.create_rig(levels=2)
@@ -106,6 +106,6 @@ class TestShow:
         scene = bpy.context.scene
         scene.timeline_markers["a"].frame = 3
         for frame in range(0, 12):
-            wanted = camera_markers.camera_at(scene, frame)
+            wanted = markers.camera_at(scene, frame)
             scene.frame_set(frame)
             assert scene.camera == wanted

@@ -11,7 +11,8 @@ from mathutils import Euler, Matrix, Vector
 from addon import rig
 from addon.core.camera import Camera
 from addon.core.errors import DreamzoomError
-from addon.rig import camera_shear, cameras
+from addon.rig import cameras
+from addon.rig.camera_paths import shear
 from addon.scene import request
 
 SIZE = (480, 270)
@@ -138,12 +139,12 @@ class TestFromCamera:
         sheared = [np.diag((1, 1 + 0.2 * k, 1.5)) @ one for k, one in enumerate(axes)]
         sheared = [one / np.linalg.norm(one, axis=0) for one in sheared]
         with pytest.raises(DreamzoomError, match="changes") as caught:
-            camera_shear.common_stretch(sheared)
+            shear.common_stretch(sheared)
         assert caught.value.remedy
 
     def test_the_stretch_of_one_frame_is_small_where_it_is_free(self):
         axes = np.array(Matrix.Rotation(0.4, 3, (1, 2, 3)))
-        assert np.allclose(camera_shear.common_stretch([axes]), np.eye(3))
+        assert np.allclose(shear.common_stretch([axes]), np.eye(3))
 
 
 def test_the_server_s_camera_is_the_same_without_skew():

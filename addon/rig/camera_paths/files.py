@@ -10,11 +10,11 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..core import camera_files
-from ..core.camera import Camera
-from ..core.errors import DreamzoomError
-from . import camera_to_rig, cameras, keyframes
-from .camera_sampling import CameraSample
+from ...core import camera_files
+from ...core.camera import Camera
+from ...core.errors import DreamzoomError
+from .. import camera_to_rig, cameras, keyframes
+from ..camera_sampling import CameraSample
 
 ROTATIONS = {"-Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
 """The rotation about X, in radians, that turns a file upright, by the axis that points up in it."""

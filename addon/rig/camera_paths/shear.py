@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from mathutils import Matrix
 
-from ..core.errors import DreamzoomError
-from . import cameras
+from ...core.errors import DreamzoomError
+from .. import cameras
 
 TOLERANCE = 1e-5
 """Largest cosine between axes that counts as orthogonal after L⁻¹: 0.02 pixels in 2,000."""
