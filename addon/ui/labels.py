@@ -19,6 +19,11 @@ def of_stage(stage: str) -> str:
     return STAGES.get(stage, stage.replace("_", " ").capitalize())
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """A number with its noun: `counted(1, "object", "objects")` is "1 object"."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def of_seconds(seconds: float) -> str:
     """A duration in seconds, minutes or hours."""
     seconds = max(0, round(seconds))

@@ -27,6 +27,7 @@ longest name that fits a module counts."""
 
 ADDON = (
     ("core",),
+    ("translations",),
     ("splats",),
     ("backend",),
     ("rig",),

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import bpy
+
+from ...translations import translated
 from . import camera_conversion, jobs, levels, models, rigs, setup, splat_files, zoom_stack
 
 MODULES = (rigs, camera_conversion, levels, jobs, models, setup, splat_files, zoom_stack)
+
+
+def _speak(cls: type[bpy.types.Operator]) -> None:
+    """Let what an operator reports, and why it can't be pressed, be in the language of the interface."""
+    refuse = cls.poll_message_set
+
+    def report(self, kind, message: str) -> None:
+        bpy.types.Operator.report(self, kind, translated(message))
+
+    cls.report = report
+    cls.poll_message_set = staticmethod(lambda message: refuse(translated(message)))
+
+
+for _cls in [cls for module in MODULES for cls in module.CLASSES if issubclass(cls, bpy.types.Operator)]:
+    _speak(_cls)
 
 
 def register() -> None:

@@ -9,8 +9,9 @@ from ... import rig
 from ...backend import current_job, error_messages, model_library, readiness
 from ...backend.current_job import Job
 from ...scene import prompt_changes
+from ...translations import translated
 from .. import labels, preview
-from .layout import RigPanel, draw_error, paragraph, split
+from .layout import RigPanel, draw_error, icon_scale, paragraph, split
 from .setup import draw_set_up
 
 
@@ -75,13 +76,13 @@ def _draw_progress(layout: UILayout, current: Job) -> None:
     lines = layout.column(align=True)
     lines.label(text=_activity(current))
     if current.seconds_left is not None and current.status == "running":
-        lines.label(text=f"About {labels.of_seconds(current.seconds_left)} left")
+        lines.label(text=translated(f"About {labels.of_seconds(current.seconds_left)} left"), translate=False)
     if current.note:
         paragraph(layout, error_messages.sentence(current.note), icon="INFO")
     _draw_warning(layout, current)
     icon = preview.icon(current.preview)
     if icon:
-        layout.template_icon(icon_value=icon, scale=8.0)
+        layout.template_icon(icon_value=icon, scale=icon_scale())
 
 
 def _draw_warning(layout: UILayout, current: Job) -> None:

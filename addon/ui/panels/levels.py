@@ -7,7 +7,12 @@ from bpy.types import Panel, UIList
 
 from ... import rig
 from ...scene import assets
-from .layout import RigPanel, split
+from ...translations import translated
+from .. import text as texts
+from .layout import RigPanel, line_width, paragraph, split
+
+ROW = 76
+"""Pixels of a row of the list, at interface scale 1, that its prompt can't have: number, margins, buttons beside it."""
 
 
 class DREAMZOOM_UL_levels(UIList):
@@ -44,6 +49,10 @@ class DREAMZOOM_PT_levels(RigPanel, Panel):
         side.separator()
         side.operator("dreamzoom.level_move", icon="TRIA_UP", text="").direction = "UP"
         side.operator("dreamzoom.level_move", icon="TRIA_DOWN", text="").direction = "DOWN"
+        prompt = settings.levels[min(settings.active_level, len(settings.levels) - 1)].prompt
+        scale = context.preferences.system.ui_scale
+        if texts.width(prompt) > line_width() - ROW * scale:
+            paragraph(layout, prompt, is_english=False)
 
 
 class DREAMZOOM_PT_level(RigPanel, Panel):
@@ -53,7 +62,8 @@ class DREAMZOOM_PT_level(RigPanel, Panel):
 
     def draw_header(self, context):
         settings = rig.active_rig(context).dreamzoom
-        self.layout.label(text=f"Level {min(settings.active_level, len(settings.levels) - 1)} in Detail")
+        level = min(settings.active_level, len(settings.levels) - 1)
+        self.layout.label(text=translated(f"Level {level} in Detail"), translate=False)
 
     def draw(self, context):
         settings = rig.active_rig(context).dreamzoom
@@ -76,7 +86,7 @@ class DREAMZOOM_PT_level(RigPanel, Panel):
         root = item.id_data
         own = assets.of_level(root, min(settings.active_level, len(settings.levels) - 1))
         row = self.layout.row(align=True)
-        row.label(text=f"My Objects: {len(own)}", icon="OBJECT_DATA")
+        row.label(text=translated(f"My Objects: {len(own)}"), icon="OBJECT_DATA", translate=False)
         row.operator("dreamzoom.level_place", text="Add Selected")
 
 
