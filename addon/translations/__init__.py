@@ -1,8 +1,8 @@
 """The interface in other languages: a JSON file for each, named by Blender's code of the language (`zh_HANS.json`).
 
-A file maps English texts to translations. Texts with values have places, `{0}` or `{name}`, which the translation has too,
-in any order. Another language needs a further file here and nothing else; `tests/addon/ui/test_translations.py` lists what
-a file lacks.
+A file maps English texts to translations. Texts with values have places, `{0}` or `{name}`, which the translation has
+too, in any order. Another language needs a further file here and nothing else; what a file lacks is listed by
+`tests/addon/ui/test_translations.py`.
 
 Blender itself translates labels, names and tooltips that are in the file as they are. Texts with values are translated
 here, by `translated`: they are put together in many places, also in the server, and are recognised by their pattern.
@@ -47,11 +47,12 @@ def translated(text: str) -> str:
     """
     if not text or not bpy.context.preferences.view.use_translate_interface:
         return text
-    return _translated(text, bpy.app.translations.locale)
+    return into(text, bpy.app.translations.locale)
 
 
 @functools.lru_cache(2048)
-def _translated(text: str, language: str) -> str:
+def into(text: str, language: str) -> str:
+    """The same in a language that is named by Blender's code."""
     known = catalogue(language)
     if not known:
         return text
@@ -64,7 +65,8 @@ def _translated(text: str, language: str) -> str:
         if found:
             return _filled(target, names, found.groups(), language)
     parts = _sentences(text)
-    return " ".join(_translated(part, language) for part in parts) if len(parts) > 1 else text
+    between = "" if language.startswith(("zh", "ja")) else " "
+    return between.join(into(part, language) for part in parts) if len(parts) > 1 else text
 
 
 def _sentences(text: str) -> list[str]:
@@ -74,10 +76,7 @@ def _sentences(text: str) -> list[str]:
 
 def _filled(target: str, names: tuple[str, ...], values: tuple[str, ...], language: str) -> str:
     """A translation with its values put in."""
-    shown = {
-        name: _translated(value, language) if len(value) <= LONGEST_PART else value
-        for name, value in zip(names, values)
-    }
+    shown = {name: into(value, language) if len(value) <= LONGEST_PART else value for name, value in zip(names, values)}
     return PLACE.sub(lambda place: shown.get(place[1], place[0]), target)
 
 
@@ -109,5 +108,5 @@ def register() -> None:
 
 def unregister() -> None:
     bpy.app.translations.unregister(__package__)
-    for function in (catalogue, _patterns, _translated):
+    for function in (catalogue, _patterns, into):
         function.cache_clear()

@@ -72,18 +72,26 @@ class Tour:
         yield from shot("install_3_no_network", state=states.current().state, cause=states.current().failure.cause)
         os.environ.update(self.plan["index"]["reachable"])
         running = self.part("backend.installation").state
-        yield from self.press_install(lambda: bool(running.running and running.running.standing.get("done")))
+        yield from self.press_install(lambda: not running.running or bool(running.running.standing.get("done")))
+        self.expect("installing", states.current())
         yield from shot("install_4_downloading", state=states.current().state)
         with self.context():
             bpy.ops.dreamzoom.cancel_install()
         yield from shot("install_5_stopped", state=states.current().state)
-        yield from self.press_install(lambda: states.current().state == "ready")
+        yield from self.press_install(lambda: running.running is None)
+        self.expect("ready", states.current())
         yield from shot("install_6_ready", state=states.current().state)
         self.preferences.server_python = str(Path(self.plan["zip"]))
         yield lambda: states.current().state == "wrong_python"
         yield from shot("install_7_wrong_python", state=states.current().state)
         yield from self.preferences_shot("install_8_wrong_python_preferences")
         self.preferences.server_python = ""
+
+    @staticmethod
+    def expect(state: str, found) -> None:
+        """Raise RuntimeError unless the machine is in this state."""
+        if found.state != state:
+            raise RuntimeError(f"{found.state} in place of {state}: {found.failure or found.error}")
 
     def press_install(self, until) -> driver.Steps:
         """Press Install, and wait."""

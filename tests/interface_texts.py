@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[1]
 
 SHOWING = {
     "label": ("text", 0), "prop": ("text", None), "operator": ("text", None), "prop_enum": ("text", None),
@@ -32,8 +32,20 @@ ERRORS = re.compile(r"\w*(?:Error|Refused|Unavailable|Missing|Invalid|Damaged|Fu
 """Names of exceptions, whose texts are shown."""
 
 SERVER = ("server/core", "server/installer", "server/dreamzoom")
-NOT_SHOWN = ("server/dreamzoom/cli", "server/dreamzoom/machine", "server/dreamzoom/splats", "server/dreamzoom/jit")
+NOT_SHOWN = (
+    "server/core/protocol/framing", "server/dreamzoom/cli", "server/dreamzoom/machine", "server/dreamzoom/splats/",
+    "server/dreamzoom/jit", "server/dreamzoom/render", "server/dreamzoom/rpc/streams", "server/dreamzoom/sampling",
+    "server/dreamzoom/geometry/unproject", "server/dreamzoom/pipeline/executors", "server/dreamzoom/pipeline/steps",
+    "server/dreamzoom/pipeline/run_step", "server/dreamzoom/pipeline/runner", "server/dreamzoom/stages/base/digest",
+    "server/dreamzoom/engines/procedural/world",
+)  # fmt: skip
 """What only the command line or an engineer sees."""
+
+RETURNING = ("addon/ui", "addon/scene/prompt_changes", "addon/backend/readiness", "addon/rig/lookup")
+"""Where functions return texts that are shown."""
+
+UNSEEN = {"no newer pip", "no socket {0}; there are {1}", "{0}: the extra column {1} ({2}) can't be stored in a PLY"}
+"""Texts that are caught before anyone reads them, or can't come from what an artist does."""
 
 
 def registered():
@@ -93,6 +105,9 @@ def messages():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 for text in _shown(node, constants):
+                    _note(found, text, f"{place}:{node.lineno}")
+            elif isinstance(node, ast.Return) and place.startswith(RETURNING):
+                for text in _texts(node.value, {}):
                     _note(found, text, f"{place}:{node.lineno}")
             elif isinstance(node, ast.Assign) and _is_table(node):
                 for text in _texts(node.value, constants):
@@ -162,7 +177,9 @@ def _texts(value, constants, depth=0):
             yield from _texts(part, constants, depth)
     elif isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
         left, right = (list(_texts(part, constants, depth)) for part in (value.left, value.right))
-        if len(left) == len(right) == 1:
+        if isinstance(value.left, ast.Call) or isinstance(value.right, ast.Call):
+            yield from [*left, *right]
+        elif len(left) == len(right) == 1:
             yield left[0] + right[0]
     elif isinstance(value, ast.Call):
         function = value.func
@@ -200,5 +217,32 @@ def _note(found, text, place):
     text = " ".join((text or "").split()) if "\n" in (text or "") else (text or "")
     letters = re.sub(r"\{\w*\}|\W|\d", "", text)
     is_name = re.fullmatch(r"[A-Z]{2,}(?:_[A-Z0-9]+)*|[a-z0-9_./-]+", text)
-    if len(letters) >= 2 and not is_name:
+    if len(letters) >= 2 and not is_name and text not in UNSEEN:
         found.setdefault(text, place)
+
+
+def column_texts():
+    """Names of properties as the panels draw them in columns with the name on the left ("name"), and the names of their
+    values ("value")."""
+    drawn = {}
+    for file in sorted((ROOT / "addon/ui/panels").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            is_prop = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "prop"
+            if is_prop and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+                shown = [item.value for item in node.keywords if item.arg == "text"]
+                text = shown[0].value if shown and isinstance(shown[0], ast.Constant) else None
+                column = isinstance(node.func.value, ast.Name) and node.func.value.id == "column"
+                if column and (text is None or text):
+                    drawn[node.args[1].value] = text
+    for owner in (bpy.types.Object, bpy.types.Scene):
+        todo = [owner.bl_rna.properties["dreamzoom"].fixed_type]
+        while todo:
+            for prop in todo.pop().properties:
+                if prop.type in ("POINTER", "COLLECTION"):
+                    inner = prop.fixed_type
+                    todo += [inner] if inner.base and inner.base.identifier == "PropertyGroup" else []
+                if prop.identifier in drawn:
+                    if prop.type != "BOOLEAN":
+                        yield drawn[prop.identifier] or prop.name, "name"
+                    for item in getattr(prop, "enum_items_static", ()) if prop.type == "ENUM" else ():
+                        yield item.name, "value"
