@@ -23,8 +23,8 @@ PLACE = re.compile(r"\{(\w*)(?:[:!][^{}]*)?\}")
 CONTEXTS = ("*", "Operator")
 """Blender's contexts of texts: labels, names and tooltips, and the labels of operators."""
 
-LONGEST_PART = 60
-"""Values that are longer than this are not translated themselves."""
+LONGEST_PART, LONGEST = 60, 600
+"""Values, and whole texts, that are longer than this are not looked for."""
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def translated(text: str) -> str:
 def into(text: str, language: str) -> str:
     """The same in a language that is named by Blender's code."""
     known = catalogue(language)
-    if not known:
+    if not known or len(text) > LONGEST:
         return text
     bare = text.rstrip(".")
     for form, end in ((text, ""), (bare, "。" if language.startswith("zh") else text[len(bare) :])):

@@ -10,6 +10,7 @@ The plan:
     index       environment variables of a package index for the installation, and of one that does not answer
     server      the server's Python for the flight
     patience    seconds that a step may take
+    sidebar     whether screenshots show the sidebar alone, where that is what changes
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Tour:
         self.preferences.hardware = "cpu"
         self.driver.note("enabled", version=bpy.app.version_string)
         yield from driver.show_tab("Dreamzoom")
+        self.driver.box = driver.sidebar_box() if self.plan.get("sidebar") else None
         with self.context():
             bpy.ops.dreamzoom.create_rig(levels=4, frames_per_level=6)
         yield None
@@ -120,6 +122,7 @@ class Tour:
         yield from self.generate("flight_2_generating")
         yield from shot("flight_3_imported", status=self.last(jobs).status)
         self.look_through_the_camera()
+        self.driver.box = None
         yield from shot("flight_4_camera")
         settings.levels[3].prompt = "a crystal on a rock"
         yield from shot("flight_5_changed_prompt")
@@ -163,7 +166,9 @@ class Tour:
         bpy.context.window_manager.addon_search = "Dreamzoom"
         with self.context():
             bpy.ops.preferences.addon_expand(module=NAME)
+        box, self.driver.box = self.driver.box, None
         yield from self.driver.shot(name, **findings)
+        self.driver.box = box
         with self.context():
             bpy.ops.preferences.addon_expand(module=NAME)
         area.type = "VIEW_3D"

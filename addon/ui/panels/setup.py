@@ -28,6 +28,10 @@ def draw_set_up(layout: UILayout) -> None:
     found = readiness.current()
     if found.state == readiness.INSTALLING and installation.state.running is not None:
         _draw_progress(layout.box(), installation.state.running)
+    elif found.state == readiness.BROKEN and installation.state.was_stopped:
+        box = layout.box()
+        paragraph(box, "Stopped. What was downloaded is kept.", icon="PAUSE")
+        _draw_install(box, "Go On")
     elif found.state == readiness.BROKEN and found.failure is not None:
         _draw_failure(layout, found.failure)
     elif found.state == readiness.WRONG_PYTHON and found.error is not None:
@@ -78,8 +82,6 @@ def _draw_offer(box: UILayout, found: readiness.Readiness) -> None:
         )
         draw_hardware(box)
     _draw_install(box, "Update" if found.state == readiness.OUTDATED else "Install")
-    if installation.state.was_stopped:
-        paragraph(box, "Stopped. What was downloaded is kept.")
     if bpy.context.area is None or bpy.context.area.type != "PREFERENCES":
         box.operator("dreamzoom.open_preferences", text="More Choices", icon="PREFERENCES")
 
