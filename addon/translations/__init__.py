@@ -20,8 +20,11 @@ import bpy
 PLACE = re.compile(r"\{(\w*)(?:[:!][^{}]*)?\}")
 """A value's place in a text."""
 
-CONTEXTS = ("*", "Operator")
-"""Blender's contexts of texts: labels, names and tooltips, and the labels of operators."""
+CONTEXT = "Dreamzoom"
+"""The context of panels' titles, for words that Blender itself translates for another meaning ("Levels")."""
+
+CONTEXTS = ("*", "Operator", CONTEXT)
+"""The contexts of all texts: labels, names and tooltips, the labels of operators, and panels' titles."""
 
 LONGEST_PART, LONGEST = 60, 600
 """Values, and whole texts, that are longer than this are not looked for."""
@@ -57,7 +60,8 @@ def into(text: str, language: str) -> str:
     if not known or len(text) > LONGEST:
         return text
     bare = text.rstrip(".")
-    for form, end in ((text, ""), (bare, "。" if language.startswith("zh") else text[len(bare) :])):
+    stop = "。" if language.startswith("zh") else text[len(bare) :]
+    for form, end in ((text, ""), (bare, stop), (_other_case(text), ""), (_other_case(bare), stop)):
         if form in known:
             return known[form] + end
     for pattern, names, target in _patterns(language):
@@ -67,6 +71,11 @@ def into(text: str, language: str) -> str:
     parts = _sentences(text)
     between = "" if language.startswith(("zh", "ja")) else " "
     return between.join(into(part, language) for part in parts) if len(parts) > 1 else text
+
+
+def _other_case(text: str) -> str:
+    """The text with another case of its first letter: messages of the server begin small, sentences do not."""
+    return text[:1].swapcase() + text[1:]
 
 
 def _sentences(text: str) -> list[str]:
@@ -95,6 +104,8 @@ def _patterns(language: str) -> tuple[tuple[re.Pattern[str], tuple[str, ...], st
 def _pattern(text: str) -> re.Pattern[str]:
     pieces = PLACE.split(text)  # fixed part, name of the place, fixed part, …
     expression = "".join("(.+?)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces))
+    if text[0].isalpha():
+        expression = f"[{text[0].lower()}{text[0].upper()}]" + expression[1:]
     return re.compile(rf"{expression}\.?", re.DOTALL)
 
 

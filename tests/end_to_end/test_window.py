@@ -1,8 +1,7 @@
 """The add-on in a real Blender window, as an artist goes through it; a screenshot of each state is saved.
 
 Blender is named by the variable DREAMZOOM_BLENDER, or found on PATH; on Linux without a desktop a virtual screen (Xvfb)
-is used. DREAMZOOM_SCREENSHOTS names the folder for the screenshots, which is a temporary one by default. It takes minutes,
-so it runs where a Blender is named.
+is used. DREAMZOOM_SCREENSHOTS names the folder for the screenshots, which is a temporary one by default.
 """
 
 import os
@@ -68,7 +67,7 @@ def install_tour(blender, folder, zip_file, tmp_path_factory):
     )
     wheels = [*package_index.pinned(ROOT / "server", 900_000), package_index.wheel_of_installed("pip", site)]
     index, closed = package_index.Index(*wheels), package_index.Index()
-    index.seconds_per_chunk = 0.02
+    index.seconds_per_chunk = 0.05
     closed.close()
     cache = tmp_path_factory.mktemp("cache")
     plan = {

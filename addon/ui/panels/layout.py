@@ -6,7 +6,7 @@ import bpy
 from bpy.types import UILayout
 
 from ... import rig
-from ...translations import translated
+from ...translations import CONTEXT, translated
 from .. import text as texts
 
 CATEGORY = "Dreamzoom"
@@ -22,6 +22,7 @@ class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = CATEGORY
+    bl_translation_context = CONTEXT
 
 
 class RigPanel(SidebarPanel):

@@ -76,6 +76,8 @@ class TestTranslated:
             ("About 3 min 5 s left", "约剩 3 分 5 秒"),
             ("There is no file /tmp/a b.txt", "没有文件 /tmp/a b.txt"),
             ("Level 3 in Detail", "层级 3 详情"),
+            ("The packages could not be found", "找不到软件包"),
+            ("No model is called x", "没有名为 x 的模型"),
             ("Done: nothing had changed.", "完成：没有任何变化。"),
             ("A job is running already. Wait for it, or cancel it", "已有任务在运行。请等待其完成，或取消它"),
             ("nothing that is known here", "nothing that is known here"),
