@@ -95,15 +95,16 @@ def _patterns(language: str) -> tuple[tuple[re.Pattern[str], tuple[str, ...], st
     found = []
     for text, target in catalogue(language).items():
         fixed = PLACE.sub("", text)
-        if fixed != text and len(re.sub(r"\W", "", fixed)) >= 3:
-            found.append((len(fixed), _pattern(text), tuple(PLACE.findall(text)), target))
+        if fixed != text:
+            value = r"[\d.,]+" if len(re.sub(r"\W", "", fixed)) < 3 else ".+?"  # a short form fits numbers alone
+            found.append((len(fixed), _pattern(text, value), tuple(PLACE.findall(text)), target))
     found.sort(key=lambda entry: -entry[0])
     return tuple(entry[1:] for entry in found)
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def _pattern(text: str, value: str) -> re.Pattern[str]:
     pieces = PLACE.split(text)  # fixed part, name of the place, fixed part, …
-    expression = "".join("(.+?)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces))
+    expression = "".join(f"({value})" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces))
     if text[0].isalpha():
         expression = f"[{text[0].lower()}{text[0].upper()}]" + expression[1:]
     return re.compile(rf"{expression}\.?", re.DOTALL)

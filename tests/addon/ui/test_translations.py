@@ -76,6 +76,7 @@ class TestTranslated:
             ("About 3 min 5 s left", "约剩 3 分 5 秒"),
             ("There is no file /tmp/a b.txt", "没有文件 /tmp/a b.txt"),
             ("Level 3 in Detail", "层级 3 详情"),
+            ("46 s so far. Blender stays usable", "已用 46 秒。Blender 可照常使用"),
             ("The packages could not be found", "找不到软件包"),
             ("No model is called x", "没有名为 x 的模型"),
             ("Done: nothing had changed.", "完成：没有任何变化。"),
