@@ -15,9 +15,9 @@ Each imports only from those above it, and from `core`, which is shared with the
 from . import translations
 from .jobs import lifecycle
 from .splats import applied_transforms
-from .ui import operators, panels, preferences, properties
+from .ui import guide, operators, panels, preferences, properties
 
-MODULES = (translations, preferences, properties, operators, panels, lifecycle, applied_transforms)
+MODULES = (translations, preferences, properties, operators, panels, guide, lifecycle, applied_transforms)
 
 
 def register() -> None:

@@ -2,8 +2,8 @@
 
     python scripts/screenshots.py [--blender PROGRAM] [--out FOLDER] [--language CODE]
 
-Blender is the program named, that of the variable DREAMZOOM_BLENDER, or the one on PATH. On Linux a virtual screen is used
-where Xvfb is installed, elsewhere this machine's own. Takes some minutes: the flight in them is really dreamed.
+Blender is the program named, that of the variable DREAMZOOM_BLENDER, or the one on PATH. On Linux a virtual screen is
+used where Xvfb is installed, elsewhere this machine's own. Takes minutes: the flight in them is really dreamed.
 """
 
 from __future__ import annotations

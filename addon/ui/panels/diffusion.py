@@ -25,14 +25,14 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "model", placeholder="The best one that fits", icon="IMAGE_DATA")
         column.prop(settings, "depth_model", placeholder="The best on this machine", icon="IMAGE_ZDEPTH")
         if readiness.is_ready():
             model_library.list_soon()
             _draw_library(layout)
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "style", placeholder="Added to every prompt")
         optional(column, settings, "steps", "use_steps")
         optional(column, settings, "guidance", "use_guidance")
@@ -47,7 +47,7 @@ class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "scheduler")
         column.prop(settings, "detail")
         column.prop(settings, "joint")
