@@ -127,7 +127,7 @@ def _sources():
 def _is_table(node):
     names = [target.id for target in node.targets if isinstance(target, ast.Name)]
     return any(
-        re.fullmatch(r"\w*(?:LABELS|STAGES|REPORTS|FIELDS|TITLES|MESSAGES|WORDS_OF_STATE)", name) for name in names
+        re.fullmatch(r"\w*(?:LABELS|STAGES|STATES|REPORTS|FIELDS|TITLES|MESSAGES)", name) for name in names
     )
 
 
