@@ -6,6 +6,7 @@ from pathlib import Path
 
 import bpy
 
+from ...translations import translated
 from . import (
     camera_conversion,
     camera_files,
@@ -44,6 +45,21 @@ for _module in MODULES:
 
 ADDON = str(Path(__file__).resolve().parents[2])
 """The add-on's folder, which holds Blender presets in `presets`."""
+
+
+def _speak(cls: type[bpy.types.Operator]) -> None:
+    """Let what an operator reports, and why it can't be pressed, be in the language of the interface."""
+    refuse = cls.poll_message_set
+
+    def report(self, kind, message: str) -> None:
+        bpy.types.Operator.report(self, kind, translated(message))
+
+    cls.report = report
+    cls.poll_message_set = staticmethod(lambda message: refuse(translated(message)))
+
+
+for _cls in [cls for module in MODULES for cls in module.CLASSES if issubclass(cls, bpy.types.Operator)]:
+    _speak(_cls)
 
 
 def register() -> None:

@@ -15,6 +15,7 @@ from mathutils import Matrix
 from ... import splats
 from ...core import formats
 from ...results import render_settings
+from ...translations import translated
 from .common import Result, home_of, scene_is_own, select_only
 
 PATTERNS = ";".join(f"*{suffix}" for suffix in formats.SUFFIXES)
@@ -200,7 +201,9 @@ def _message(error: Exception) -> str:
 
 def draw_import(menu, _context) -> None:
     """Add the entry in File > Import."""
-    menu.layout.operator(DREAMZOOM_OT_import_splats.bl_idname, text=f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+    menu.layout.operator(
+        DREAMZOOM_OT_import_splats.bl_idname, text=translated(f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+    )
 
 
 def draw_export(menu, _context) -> None:

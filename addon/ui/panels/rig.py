@@ -153,12 +153,10 @@ def draw_occluders(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Sc
         return
     names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
     box = layout.box()
-    verb = "is" if len(found) == 1 else "are"
-    paragraph(
-        box,
-        f"{names} {verb} in the middle of the flight, in front of the splats. Hide it, or add it to a level.",
-        icon="INFO",
-    )
+    told = f"{names} is in the middle of the flight, in front of the splats. Hide it, or add it to a level."
+    if len(found) > 1:
+        told = f"{names} are in the middle of the flight, in front of the splats. Hide them, or add them to a level."
+    paragraph(box, told, icon="INFO")
     row = box.row(align=True)
     row.operator("dreamzoom.hide_in_the_way", icon="HIDE_ON")
     row.prop(root.dreamzoom, "let_stand", text="Ignore", toggle=True)
