@@ -35,7 +35,5 @@ def decoded(data: bytes) -> np.ndarray:
 
 
 def register() -> None:
+    """Let the readers of files use it."""
     pictures.register(decoded)
-
-
-register()

@@ -6,6 +6,7 @@ clouds are not in the registry: `points` reads and writes them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SplatFileError
@@ -52,7 +53,7 @@ def read(path: Path) -> SplatFile:
         raise SplatFileError(
             f"{source.name}: not a file of splats that is known", f"files that can be read end in {_listed()}"
         )
-    return form.read(source).usable()
+    return replace(form.read(source).usable(), form=form.name)
 
 
 def write(path: Path, splats: Gaussians, about: About = About()) -> None:  # noqa: B008

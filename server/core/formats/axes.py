@@ -68,6 +68,10 @@ class Axes:
         axis = int(np.argmax(np.abs(direction)))
         return ("-" if direction[axis] < 0 else "") + "XYZ"[axis]
 
+    def told(self, form: str) -> str:
+        """Which axis points up and why, as a phrase for the report; `form` is the format's name."""
+        return self.said or f"{self.up.replace('-', '−')} up, as is usual for {form}"
+
     @property
     def is_mirrored(self) -> bool:
         """Whether they are left-handed."""

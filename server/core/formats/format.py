@@ -37,6 +37,7 @@ class SplatFile:
         antialiased: Whether the splats were trained with the anti-aliasing of Mip-Splatting: whoever widens their
             projections must weaken them in turn.
         notes: Whatever else was guessed or changed, as phrases for the report.
+        form: The name of the format.
     """
 
     splats: Gaussians
@@ -45,6 +46,7 @@ class SplatFile:
     origin: np.ndarray = field(default_factory=lambda: np.zeros(3))
     antialiased: bool = False
     notes: tuple[str, ...] = ()
+    form: str = "its format"
 
     @property
     def up(self) -> str:
@@ -60,8 +62,14 @@ class SplatFile:
 
     @property
     def report(self) -> str:
-        """One line of all that the file says of itself, was guessed or changed; "" if there is nothing to say."""
-        return "; ".join(text for text in (self.warning, self.axes.said, *self.notes, _place(self.origin)) if text)
+        """One line of all that the file says of itself, and that was guessed or changed."""
+        return "; ".join([self.axes.told(self.form), *self.changes])
+
+    @property
+    def changes(self) -> list[str]:
+        """The phrases of the report but that about the axes."""
+        flag = "anti-aliased" if self.antialiased else ""
+        return [text for text in (self.warning, flag, *self.notes, _place(self.origin)) if text]
 
     def usable(self) -> SplatFile:
         """Without the splats that renderers can't handle (`Gaussians.usable`), and in right-handed axes."""

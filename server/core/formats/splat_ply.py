@@ -33,6 +33,9 @@ SCALES = ("scale_0", "scale_1", "scale_2")
 ROTATION = ("rot_0", "rot_1", "rot_2", "rot_3")
 NEEDED = (*MEANS, *COLOUR, "opacity", *SCALES[:2], *ROTATION)
 
+OURS = axes.Axes(axes.UPRIGHT["Z"], "Z up, as in Dreamzoom's own files")
+"""The axes of files with a "superseded" column, which this project wrote."""
+
 MAX_LOGIT = 30.0
 """Logit-opacities are clipped to ± this value: opacity 1 or 0 in single precision. Files may hold ±∞ for these."""
 
@@ -139,11 +142,11 @@ class _Layout:
         self.origin  # noqa: B018 - found before the threads start
         in_chunks(take, count, CHUNK)
         comments = self.file.comments
-        file = without(out, finite, "Z" if "superseded" in self.extra else "-Y")
+        file = without(out, finite)
         notes = (flat_note(sum(flat)), reference_system(comments), self._note_of_rest(last))
         return replace(
             file,
-            axes=axes.declared(comments) or file.axes,
+            axes=axes.declared(comments) or (OURS if "superseded" in self.extra else file.axes),
             origin=self.origin,
             antialiased=is_antialiased(comments),
             notes=tuple(note for note in notes if note),
@@ -165,7 +168,32 @@ def _splat_table(file: ply.Ply) -> ply.Table:
     if table is None or missing:
         raise _no_splats(file, missing)
     table.check()
+    _check_byte_order(file, table)
     return table
+
+
+def _check_byte_order(file: ply.Ply, table: ply.Table) -> None:
+    """Refuse a binary file whose numbers make sense in the other byte order alone."""
+    names = [name for name in (*MEANS, *SCALES, *ROTATION) if name in table.columns and table.type_of(name).kind == "f"]
+    rows = table.sample(256) if file.order and names else None
+    if rows is None or not len(rows):
+        return
+    as_said = _sense_of([rows[name] for name in names])
+    if as_said < 0.5 and _sense_of([rows[name].byteswap() for name in names]) > 0.95:
+        order = {"<": "little", ">": "big"}[file.order]
+        raise SplatFileError(
+            f"{file.source.name}: the PLY's numbers make no sense as {order}-endian ones, which its header claims",
+            "export the file again",
+        )
+
+
+def _sense_of(columns: Sequence[np.ndarray]) -> float:
+    """The share of rows whose numbers are all 0, −∞, or of a size that coordinates have."""
+    good = np.ones(len(columns[0]), bool)
+    for column in columns:
+        size = np.abs(column)
+        good &= (size == 0) | (column == -np.inf) | ((size > 1e-20) & (size < 1e20))
+    return float(good.mean())
 
 
 def _rgb_of(names: Sequence[str] | set[str]) -> tuple[str, ...] | None:
