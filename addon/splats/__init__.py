@@ -118,7 +118,8 @@ def show_splats(
         objects = _make_objects(splats, name, collection, representation, antialiased)
         if antialiased:
             for obj in objects:
-                obj.data[ANTIALIASED] = True
+                data: Any = obj.data
+                data[ANTIALIASED] = True
         return objects
 
 

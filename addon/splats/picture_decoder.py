@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -24,7 +25,8 @@ def decoded(data: bytes) -> np.ndarray:
         try:
             image.alpha_mode = "CHANNEL_PACKED"
             image.colorspace_settings.is_data = True
-            width, height = image.size
+            size: Any = image.size
+            width, height = size
             if not image.has_data and not len(image.pixels):
                 raise ValueError("Blender can't decode it")
             values = np.empty((height, width, 4), np.float32)

@@ -195,13 +195,13 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[rep
             return False
         return True
 
-    def check(self, _context) -> bool:
+    def check(self, context) -> bool:  # noqa: ARG002
         """Let the file's name end in the chosen format's suffix."""
         path = str(self._path()) if self.filepath else self.filepath
         changed, self.filepath = path != self.filepath, path
         return changed
 
-    def draw(self, _context) -> None:
+    def draw(self, context) -> None:  # noqa: ARG002
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "file_format")

@@ -109,6 +109,20 @@ def towards(up: Iterable[float], said: str) -> Axes | None:
     return Axes(UPRIGHT[name] @ _arc(vector, target), said)
 
 
+def of_map(code: str, origin: np.ndarray) -> Axes | None:
+    """The axes of surveyed coordinates: east, north and height, or from the centre of the earth; None for others.
+
+    Args:
+        code: The EPSG number that the file names, or "".
+        origin: (3,) what was subtracted from the file's coordinates, which is far away if there is one.
+    """
+    if code == "4978":  # geocentric
+        return towards(origin, "up is away from the earth's centre")
+    if code or origin.any():
+        return Axes(UPRIGHT["Z"], "Z up, as surveyed coordinates have it")
+    return None
+
+
 def declared(comments: Iterable[str]) -> Axes | None:
     """What the comments of a header say of the axes; the last word counts, None without any.
 

@@ -100,7 +100,7 @@ class Table:
         step = max(1, self.count // most)
         if not self.ply.order or any(counted for _, _, counted in self.fields):
             return self.rows(0, self.count)[::step]
-        dtype = self.dtype.newbyteorder(self.ply.order)
+        dtype = self.dtype.newbyteorder(">" if self.ply.order == ">" else "<")
         data = self.ply.source.view(self.ply.place_of(self))
         count = min(self.count, len(data) // dtype.itemsize)
         return np.array(data[: count * dtype.itemsize].view(dtype)[::step], self.dtype)

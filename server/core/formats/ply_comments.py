@@ -28,9 +28,9 @@ def is_antialiased(comments: Iterable[str]) -> bool:
 
 
 def reference_system(comments: Iterable[str]) -> str:
-    """The phrase about the coordinate reference system that a file names; "" without one."""
+    """The EPSG number of the coordinate reference system that a file names; "" without one."""
     found = next((match for match in map(_SYSTEM.search, comments) if match), None)
-    return f"coordinates in EPSG:{found[1]}" if found else ""
+    return found[1] if found else ""
 
 
 def written(about: About) -> list[str]:

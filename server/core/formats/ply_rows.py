@@ -55,12 +55,12 @@ def _of_equal_lists(data: np.ndarray, fields: Fields, count: int, order: str) ->
     """The rows if all have lists of the lengths of the first row's; else None."""
     layout, place, lists = [], 0, []
     for index, (name, code, counted) in enumerate(fields):
-        kind = np.dtype(code).newbyteorder(order)
+        kind = np.dtype(code).newbyteorder(">" if order == ">" else "<")
         if not counted:
             layout.append((name, kind))
             place += kind.itemsize
             continue
-        length_type = np.dtype(counted).newbyteorder(order)
+        length_type = np.dtype(counted).newbyteorder(">" if order == ">" else "<")
         if place + length_type.itemsize > len(data):
             return None
         length = int(data[place : place + length_type.itemsize].view(length_type)[0])
@@ -86,7 +86,7 @@ def _of_any_lists(source: Source, data: np.ndarray, place: int, fields: Fields, 
         )
     runs, lists = _runs(fields)
     big = "big" if order == ">" else "little"
-    content, at, starts = memoryview(np.ascontiguousarray(data)), 0, []
+    content, at, starts = np.ascontiguousarray(data).data, 0, []
     for _ in range(count):
         for run, listed in itertools.zip_longest(runs, lists):
             starts.append(at)
@@ -106,7 +106,11 @@ def _of_any_lists(source: Source, data: np.ndarray, place: int, fields: Fields, 
     parts = [data[places[:, run, None] + np.arange(size)] for run, size in enumerate(runs)]
     packed = np.ascontiguousarray(np.concatenate(parts, 1))
     dtype = _scalars(fields)
-    rows = packed.view(dtype.newbyteorder(order))[:, 0] if dtype.itemsize else np.zeros(count, dtype)
+    rows = (
+        packed.view(dtype.newbyteorder(">" if order == ">" else "<"))[:, 0]
+        if dtype.itemsize
+        else np.zeros(count, dtype)
+    )
     return rows.astype(dtype), place + at
 
 

@@ -82,8 +82,9 @@ def read(path: Path | Source) -> Points:
     extra = {name: np.ascontiguousarray(rows[name]) for name in table.columns if name not in known}
     if "superseded" in extra:
         extra["superseded"] = extra["superseded"] != 0
-    said = axes.declared(file.comments)
-    note = reference_system(file.comments)
+    code = reference_system(file.comments)
+    said = axes.declared(file.comments) or axes.of_map(code, origin)
+    note = f"coordinates in EPSG:{code}" if code else ""
     return Points(positions, _colours(rows, table), _normals(rows, table), extra, origin, said, dropped, note)
 
 

@@ -143,10 +143,12 @@ class _Layout:
         in_chunks(take, count, CHUNK)
         comments = self.file.comments
         file = without(out, finite)
-        notes = (flat_note(sum(flat)), reference_system(comments), self._note_of_rest(last))
+        code = reference_system(comments)
+        ours = OURS if "superseded" in self.extra else None
+        notes = (flat_note(sum(flat)), code and f"coordinates in EPSG:{code}", self._note_of_rest(last))
         return replace(
             file,
-            axes=axes.declared(comments) or (OURS if "superseded" in self.extra else file.axes),
+            axes=axes.declared(comments) or ours or axes.of_map(code, self.origin) or file.axes,
             origin=self.origin,
             antialiased=is_antialiased(comments),
             notes=tuple(note for note in notes if note),

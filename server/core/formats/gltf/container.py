@@ -16,8 +16,8 @@ from ..source import Source, check_rows, refused
 MAGIC = b"glTF"
 HEADER = struct.Struct("<4sII")
 CHUNK = struct.Struct("<I4s")
-COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+COMPONENTS: dict[object, str] = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+WIDTHS: dict[object, int] = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
 class Glb:
