@@ -180,9 +180,16 @@ class TestDeclaredAxes:
         assert_upright(found.upright())
 
     @pytest.mark.parametrize(
-        "extension", [b"", b"\1\2\3", struct.pack("<II", spz.COORDINATES, 4), struct.pack("<III", spz.COORDINATES, 4, 99),
-                      struct.pack("<II", 7, 1 << 31), struct.pack("<III", spz.COORDINATES, 4, 0)]
-    )  # fmt: skip
+        "extension",
+        [
+            b"",
+            b"\1\2\3",
+            struct.pack("<II", spz.COORDINATES, 4),
+            struct.pack("<III", spz.COORDINATES, 4, 99),
+            struct.pack("<III", spz.COORDINATES, 4, 0),
+            struct.pack("<II", 7, 1 << 31),
+        ],
+    )
     def test_odd_extensions_leave_the_usual_axes(self, tmp_path, extension):
         path = tmp_path / "a.spz"
         spz.write_splats(path, some(9))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arrays import in_chunks, mapped_zeros
 from ..atomic_files import replacing
 from ..errors import SplatFileError
 from ..gaussians import Gaussians
@@ -16,6 +17,7 @@ from .ply_comments import is_antialiased, written
 from .source import Source
 
 CHUNK = 256
+ROWS = 128 * CHUNK
 POSITION = ["x", "y", "z"]
 SCALE = ["scale_x", "scale_y", "scale_z"]
 COLOUR = ["r", "g", "b"]
@@ -53,11 +55,27 @@ def read(path: Path | Source) -> SplatFile:
     if any(vertices.type_of(column) not in (np.uint32, np.int32) for column in PACKED):
         raise SplatFileError(f"{name}: the compressed PLY's packed columns are not of type uint")
     coded = _coded_harmonics(name, file.table("sh"), len(vertices))
-    with np.errstate(over="ignore", invalid="ignore"):
-        splats = _unpacked(vertices.rows(0, len(vertices)), chunks.rows(0, len(chunks)), coded, coloured)
-        flat = flattened(splats.log_scales)
-        good = np.isfinite(splats.means).all(-1) & np.isfinite(splats.log_scales).all(-1)
-        good &= np.isfinite(splats.sh[:, 0]).all(-1)
+    count, bounds = len(vertices), chunks.rows(0, len(chunks))
+    splats = Gaussians(
+        mapped_zeros((count, 3)),
+        mapped_zeros((count, 3)),
+        mapped_zeros((count, 4)),
+        mapped_zeros((count,)),
+        mapped_zeros((count, 1 + coded.shape[1], 3)),
+    )
+    good = np.empty(count, bool)
+
+    def take(where: slice):
+        with np.errstate(over="ignore", invalid="ignore"):
+            first = where.start // CHUNK
+            piece = _unpacked(vertices.rows(where.start, where.stop), bounds[first:], coded[where], coloured)
+        for values, out in zip(piece.parts, splats.parts):
+            out[where] = values
+        good[where] = np.isfinite(piece.means).all(-1) & ~np.isnan(piece.log_scales).any(-1)
+        good[where] &= (piece.log_scales < np.inf).all(-1) & np.isfinite(piece.sh[:, 0]).all(-1)
+
+    in_chunks(take, count, ROWS)
+    flat = flattened(splats.log_scales)
     found = without(splats, good)
     return replace(
         found,

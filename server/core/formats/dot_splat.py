@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arrays import in_chunks, mapped_zeros
 from ..atomic_files import replacing
 from ..errors import SplatFileError
 from ..gaussians import Gaussians
@@ -16,6 +17,11 @@ from .format import About, Format, SplatFile, flat_note, flattened, without
 from .source import Source, check_rows
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
+CHUNK = 1 << 15
+LOGITS = quantization.logits_of(np.arange(256, dtype=np.uint8))
+COLOURS = quantization.constant_of(np.arange(256, dtype=np.float32) / 255)
+"""The values of the bytes 0 to 255."""
+
 TEXT = bytes(range(32, 127)) + b"\t\r\n"
 
 
@@ -43,18 +49,28 @@ def read(path: Path | Source) -> SplatFile:
     if not source.read(0, 4096).translate(None, TEXT):
         raise SplatFileError(f"{source.name}: is a text, not a .splat file")
     check_rows(source.name, count)
-    rows = source.rows(ROW, count, 0)
-    good = np.isfinite(rows["mean"]).all(-1) & np.isfinite(rows["scale"]).all(-1) & (rows["scale"] >= 0).all(-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        log_scales = np.log(rows["scale"])
-    flat = flattened(log_scales)
     splats = Gaussians(
-        np.ascontiguousarray(rows["mean"]),
-        log_scales,
-        unit((rows["rotation"].astype(np.float32) - 128) / 128),
-        quantization.logits_of(rows["rgba"][:, 3]),
-        quantization.constant_of(rows["rgba"][:, :3].astype(np.float32) / 255)[:, None],
+        mapped_zeros((count, 3)),
+        mapped_zeros((count, 3)),
+        mapped_zeros((count, 4)),
+        mapped_zeros((count,)),
+        mapped_zeros((count, 1, 3)),
     )
+    good = np.empty(count, bool)
+
+    def take(where: slice):
+        rows = source.rows(ROW, where.stop - where.start, where.start * ROW.itemsize)
+        scales = np.ascontiguousarray(rows["scale"])
+        good[where] = np.isfinite(rows["mean"]).all(-1) & (np.isfinite(scales) & (scales >= 0)).all(-1)
+        splats.means[where] = rows["mean"]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            np.log(scales, out=splats.log_scales[where])
+        splats.quaternions[where] = unit((rows["rotation"].astype(np.float32) - 128) / 128)
+        splats.logit_opacities[where] = LOGITS[rows["rgba"][:, 3]]
+        splats.sh[where, 0] = COLOURS[rows["rgba"][:, :3]]
+
+    in_chunks(take, count, CHUNK)
+    flat = flattened(splats.log_scales)
     cut = f"its last {rest} bytes are no whole splat and were left out" if rest else ""
     return replace(without(splats, good), notes=tuple(note for note in (cut, flat_note(flat)) if note))
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..arrays import in_chunks, mapped_zeros
 from ..atomic_files import replacing
 from ..errors import SplatFileError
 from ..gaussians import Gaussians
@@ -39,6 +41,14 @@ ANTIALIASED, EXTENDED = 1, 2
 """Bits of the header's flags."""
 COLOUR_SCALE = np.float32(0.15)
 MOST_FRACTION = 20
+CHUNK = 1 << 15
+
+_BYTES = np.arange(256, dtype=np.float32)
+LOGITS = quantization.logits_of(np.arange(256, dtype=np.uint8))
+COLOURS = (_BYTES / 255 - np.float32(0.5)) / COLOUR_SCALE
+LOG_SCALES = _BYTES / 16 - 10
+HARMONICS = (_BYTES - 128) / 128
+"""The values of the bytes 0 to 255."""
 
 
 def recognises(source: Path | Source, magic: bytes) -> bool:
@@ -55,18 +65,15 @@ def read(path: Path | Source) -> SplatFile:
     """
     source = Source.of(path)
     packed = _streams_of(source) if source.read(0, 4) == MAGIC else _legacy_parts(source)
-    positions, alphas, colours, scales, rotations, harmonics = packed.parts
     count = packed.count
-    sh = np.empty((count, (packed.degree + 1) ** 2, 3), np.float32)
-    sh[:, 0] = (_floats(colours, 3) / 255 - np.float32(0.5)) / COLOUR_SCALE
-    sh[:, 1:] = (_floats(harmonics, 3).reshape(count, sh.shape[1] - 1, 3) - 128) / 128
     splats = Gaussians(
-        _halves(positions) if packed.version == 1 else _fixed_point(positions, packed.fraction),
-        _floats(scales, 3) / 16 - 10,
-        _unpacked_rotations(rotations, packed.version),
-        quantization.logits_of(np.frombuffer(alphas, np.uint8)),
-        sh,
+        mapped_zeros((count, 3)),
+        mapped_zeros((count, 3)),
+        mapped_zeros((count, 4)),
+        mapped_zeros((count,)),
+        mapped_zeros((count, (packed.degree + 1) ** 2, 3)),
     )
+    in_chunks(lambda where: _fill(splats, packed, where), count, CHUNK)
     found, note = _extensions(packed.extensions) if packed.flags & EXTENDED else (None, "")
     finite = np.isfinite(splats.means).all(-1) if packed.version == 1 else np.ones(count, bool)
     return SplatFile(
@@ -76,6 +83,23 @@ def read(path: Path | Source) -> SplatFile:
         antialiased=bool(packed.flags & ANTIALIASED),
         notes=(note,) if note else (),
     )
+
+
+def _fill(out: Gaussians, packed: _Packed, where: slice) -> None:
+    """Decode the rows of a slice."""
+    positions, alphas, colours, scales, rotations, harmonics = (
+        np.frombuffer(part, np.uint8).reshape(packed.count, len(part) // packed.count)[where] for part in packed.parts
+    )
+    if packed.version == 1:
+        out.means[where] = positions.view("<f2")
+    else:
+        out.means[where] = _fixed_point(positions, packed.fraction)
+    out.logit_opacities[where] = LOGITS[alphas[:, 0]]
+    out.sh[where, 0] = COLOURS[colours]
+    out.log_scales[where] = LOG_SCALES[scales]
+    out.quaternions[where] = _unpacked_rotations(rotations, packed.version)
+    if packed.degree:
+        out.sh[where, 1:] = HARMONICS[harmonics].reshape(len(harmonics), -1, 3)
 
 
 def write_splats(path: Path, splats: Gaussians, about: About | int = 4, version: int = 4) -> None:
@@ -201,13 +225,19 @@ def _streams_of(source: Source) -> _Packed:
     start = entry + ENTRY.size * len(used)
     if header[-1] != len(used) or entry < HEADER.size + STREAMS.size or start > len(data):
         raise SplatFileError(f"{name}: the SPZ file's table of streams is damaged")
-    parts = [b""] * len(sizes)
+    packed_parts: dict[int, bytes] = {}
     for place, index in enumerate(used):
         packed, promised = ENTRY.unpack_from(data, entry + ENTRY.size * place)
         if promised != sizes[index] or start + packed > len(data):
             raise SplatFileError(f"{name}: the SPZ file is truncated, or its table of streams is damaged")
-        parts[index] = _unzstd(data[start : start + packed], promised, name) if promised else b""
+        if promised:
+            packed_parts[index] = data[start : start + packed]
         start += packed
+    with ThreadPoolExecutor(4) as threads:
+        unpacked = threads.map(lambda index: _unzstd(packed_parts[index], sizes[index], name), packed_parts)
+        parts = [b""] * len(sizes)
+        for index, part in zip(packed_parts, unpacked):
+            parts[index] = part
     extensions = data[
         HEADER.size + STREAMS.size : min(entry, HEADER.size + STREAMS.size + limits.SPLAT_EXTENSION_BYTES)
     ]
@@ -257,19 +287,10 @@ def _unzstd(packed: bytes, size: int, name: str) -> bytes:
     return part
 
 
-def _floats(part: bytes, width: int) -> np.ndarray:
-    return np.frombuffer(part, np.uint8).reshape(-1, width).astype(np.float32)
-
-
-def _halves(part: bytes) -> np.ndarray:
-    """Decode half-precision numbers to (N, 3) float32."""
-    return np.frombuffer(part, "<f2").reshape(-1, 3).astype(np.float32)
-
-
-def _fixed_point(part: bytes, fraction: int) -> np.ndarray:
-    """Decode 24-bit little-endian signed numbers with `fraction` fractional bits to (N, 3) float32."""
-    words = np.zeros((len(part) // 3, 4), np.uint8)
-    words[:, 1:] = np.frombuffer(part, np.uint8).reshape(-1, 3)
+def _fixed_point(part: np.ndarray, fraction: int) -> np.ndarray:
+    """Decode bytes (N, 9) of 24-bit little-endian signed numbers with `fraction` fractional bits to (N, 3) float32."""
+    words = np.zeros((3 * len(part), 4), np.uint8)
+    words[:, 1:] = part.reshape(-1, 3)
     values = words.view("<i4")[:, 0] >> 8
     return (values.astype(np.float32) / np.float32(1 << fraction)).reshape(-1, 3)
 
@@ -283,16 +304,16 @@ def _fraction_for(means: np.ndarray, name: str) -> int:
     return fraction
 
 
-def _unpacked_rotations(part: bytes, version: int) -> np.ndarray:
-    """Decode quaternions wxyz (N, 4) float32.
+def _unpacked_rotations(part: np.ndarray, version: int) -> np.ndarray:
+    """Decode bytes (N, 3) or (N, 4) to quaternions wxyz (N, 4) float32.
 
     Versions 1 and 2 store x, y, z in 8 bits each; 3 and 4 the smallest three of xyzw with 9 bits and a sign each.
     """
     if version < 3:
-        xyz = _floats(part, 3) / np.float32(127.5) - 1
+        xyz = part / np.float32(127.5) - 1
         w = np.sqrt(np.maximum(0, 1 - np.einsum("ni,ni->n", xyz, xyz)))
         return unit(np.concatenate([w[:, None], xyz], -1))
-    words = np.frombuffer(part, "<u4")
+    words = np.ascontiguousarray(part).view("<u4")[:, 0]
     coded = words[:, None] >> np.array([20, 10, 0], np.uint32)
     magnitude = (coded & np.uint32(511)).astype(np.float32) * (quantization.SQRT_HALF / 511)
     three = np.where(coded >> np.uint32(9) & np.uint32(1), -magnitude, magnitude)
