@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SERVER = (
     ("core",),
-    ("dreamzoom", "numba_cache", "numba_locator", "progress"),
+    ("dreamzoom", "jit", "numba_cache", "progress"),
     ("geometry", "sampling", "splats"),
     ("request",),
     ("engines",),
@@ -40,7 +40,7 @@ ADDON = (
 
 MAY_USE = {
     "core": {"numpy", "zstandard"},
-    "addon": {"numpy", "zstandard", "bpy", "bpy_extras", "mathutils"},
+    "addon": {"numpy", "zstandard", "bpy", "bpy_extras", "mathutils", "blf"},
 }
 """What may be imported beside the standard library and the project's own; what is not named here may use anything but
 Blender. zstandard is used only where it is there."""

@@ -8,12 +8,12 @@ import bpy
 from bpy.types import Operator
 
 from ... import rig
-from ...backend import current_job, installation, job_folders
+from ...backend import current_job, job_folders, model_library
 from ...core.errors import DreamzoomError
 from ...core.protocol import result
 from ...jobs import generation, importing
 from ...scene.time_slicing import SLICE_SECONDS
-from .common import Result, can_change, has_rig, report
+from .common import Result, can_change, can_use_server, has_rig, report
 
 
 class DREAMZOOM_OT_generate(Operator):
@@ -29,7 +29,11 @@ class DREAMZOOM_OT_generate(Operator):
         if current_job.is_busy():
             cls.poll_message_set("A job is running")
             return False
-        return True
+        missing = _missing_model(rig.active_rig(context))
+        if missing:
+            cls.poll_message_set(missing)
+            return False
+        return can_use_server(cls)
 
     def invoke(self, context, event) -> Result:
         """From a button: Blender stays usable while the scene is captured."""
@@ -79,7 +83,7 @@ class DREAMZOOM_OT_import_job(Operator):
             cls.poll_message_set("A job is running")
             return False
         folder = job_folders.of_rig(rig.active_rig(context))
-        if folder is None or not (folder / result.NAME).is_file():
+        if folder is None or not (result.newest(folder) / result.NAME).is_file():
             cls.poll_message_set("There is no finished job yet: press Generate")
             return False
         return True
@@ -122,8 +126,15 @@ class DREAMZOOM_OT_dismiss(Operator):
     def execute(self, context) -> Result:
         if not current_job.is_busy():
             current_job.replace(None)
-        installation.state.error = ""
         return {"FINISHED"}
+
+
+def _missing_model(root: bpy.types.Object) -> str:
+    """Which model the Diffusion engine lacks, empty where it lacks none, or where the models are not listed yet."""
+    settings = root.dreamzoom
+    if settings.engine != "diffusion":
+        return ""
+    return model_library.missing(settings.diffusion.model, settings.diffusion.depth_model)
 
 
 def _refuse(operator: Operator, error: DreamzoomError) -> Result:

@@ -6,7 +6,7 @@ import bpy
 from bpy.types import Panel, UILayout
 
 from ... import rig
-from ...backend import current_job, error_messages, launch
+from ...backend import current_job, error_messages, model_library, readiness
 from ...backend.current_job import Job
 from ...scene import prompt_changes
 from .. import labels, preview
@@ -29,10 +29,9 @@ class DREAMZOOM_PT_dream(RigPanel, Panel):
         column.prop(settings, "see_assets")
         if settings.engine in ("spectral", "diffusion"):
             column.prop(settings, "second_pass")
-        if launch.is_set_up():
-            draw_job(layout, settings)
-        else:
+        if not readiness.is_ready():
             draw_set_up(layout)
+        draw_job(layout, settings)
 
 
 def draw_job(layout: UILayout, settings) -> None:
@@ -47,6 +46,10 @@ def draw_job(layout: UILayout, settings) -> None:
     row = layout.row()
     row.scale_y = 1.5
     row.operator("dreamzoom.generate", icon="PLAY")
+    if settings.engine == "diffusion":
+        lacking = model_library.missing(settings.diffusion.model, settings.diffusion.depth_model)
+        if lacking:
+            paragraph(layout, f"{lacking}.", icon="INFO")
     column = layout.column()
     column.use_property_split, column.use_property_decorate = False, False
     column.prop(settings, "import_when_done")

@@ -198,15 +198,23 @@ def _models_get(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     return model_rpc.fetched(params.get("offers"), _Download(job))
 
 
+def _machine(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
+    from dreamzoom.machine import facts
+
+    _only(params, messages.MACHINE)
+    return facts.facts()
+
+
 _WORK = {
     messages.GENERATE: _generate,
     messages.MODELS: _models,
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,
+    messages.MACHINE: _machine,
 }
 """Methods that run in a separate thread. All but `_CONCURRENT` run one at a time and can be cancelled."""
 
-_CONCURRENT = {messages.MODELS, messages.MODELS_OFFER}
+_CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE}
 """Methods that take seconds and may run at the same time as a job."""
 
 
