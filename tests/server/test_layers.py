@@ -18,6 +18,7 @@ SERVER = (
     ("stages.base",),
     ("stages",),
     ("pipeline",),
+    ("cluster",),
     ("render", "machine"),
     ("rpc", "cli"),
     ("__main__",),
