@@ -12,6 +12,12 @@ from ..backend import job_folders
 TRANSPARENT_BOUNCES = 256
 """How many splats a ray may pass. If paths end earlier, or at random, the noise costs 15 to 25 dB."""
 
+READY = "dreamzoom_ready"
+"""Custom property of a scene that `make_ready` has been used on."""
+
+DEFAULT_VIEWS, DEFAULT_SAMPLES = ("AgX", "Filmic"), 4096
+"""Blender's view transforms and Cycles' samples in a new file."""
+
 SAMPLES = {"CYCLES": 16, "EEVEE": 64}
 """Samples per pixel that suffice, since splats emit their light."""
 
@@ -63,6 +69,35 @@ def show_splats(scene: bpy.types.Scene) -> None:
     """Set only what splats need to look right: rays pass all of them, and colours are unchanged."""
     _let_rays_pass(scene.cycles)
     _set_colours(scene)
+
+
+def make_ready(scene: bpy.types.Scene, root: bpy.types.Object) -> list[str]:
+    """Make a scene ready to render what was imported: F12 then shows what was dreamed. Done once for a scene, and only
+    settings that nobody has changed since the scene was made are touched; what an artist sets later stays.
+
+    Returns:
+        What was changed, in words for the panel.
+    """
+    _let_rays_pass(scene.cycles)
+    if scene.get(READY):
+        return []
+    scene[READY] = True
+    told = []
+    view = scene.view_settings
+    untouched = view.look == "None" and (view.exposure, view.gamma) == (0.0, 1.0)
+    if view.view_transform in DEFAULT_VIEWS and untouched:
+        _set_colours(scene)
+        told.append("view transform Standard")
+    if scene.cycles.samples == DEFAULT_SAMPLES:
+        _set_cycles(scene.cycles, SAMPLES["CYCLES"])
+        told.append("16 samples in Cycles, denoised")
+    if scene.world is None or _is_untouched(scene.world):
+        scene.world = _black_world()
+        told.append("a black world")
+    if scene.camera is None and root.dreamzoom.camera is not None:
+        scene.camera = root.dreamzoom.camera
+        told.append("the rig's camera")
+    return told
 
 
 def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:

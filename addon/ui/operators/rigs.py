@@ -11,13 +11,10 @@ from mathutils import Vector
 from ... import rig
 from ...backend import current_job
 from ...results import render_settings
-from ...rig import duplicate
+from ...rig import branch, duplicate
 from ...scene import occluders
 from .. import flight_properties, properties
 from .common import Result, can_change, has_rig, in_object_mode, select_only
-
-BESIDE = 4.0
-"""Where a copied rig lies beside the first, in the gauge's units: the camera sees about two."""
 
 
 class DREAMZOOM_OT_create_rig(Operator):
@@ -121,7 +118,7 @@ class DREAMZOOM_OT_duplicate_rig(Operator):
     def invoke(self, context, event) -> Result:
         """From a button the copy lies beside the rig, where it can be told from it."""
         root = rig.active_rig(context)
-        self.offset = (BESIDE * max(root.matrix_world.to_scale()), 0.0, 0.0)
+        self.offset = (branch.BESIDE * max(root.matrix_world.to_scale()), 0.0, 0.0)
         return self.execute(context)
 
     def execute(self, context) -> Result:
@@ -144,7 +141,7 @@ class DREAMZOOM_OT_delete_rig(Operator):
     def poll(cls, context):
         if not can_change(cls, context):
             return False
-        if current_job.is_busy() and current_job.get().rig_uid == rig.active_rig(context).session_uid:
+        if current_job.is_busy(rig.active_rig(context).session_uid):
             cls.poll_message_set("Its job is running: cancel it first")
             return False
         return True

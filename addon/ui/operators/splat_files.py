@@ -17,6 +17,7 @@ from ... import splats
 from ...core import formats
 from ...core.formats.axes import UPRIGHT
 from ...results import render_settings
+from ...translations import translated
 from .common import Result, select_only
 
 PATTERNS = ";".join([*(f"*{suffix}" for suffix in formats.SUFFIXES), "*.ply.gz", "*.zip", "*meta.json"])
@@ -269,7 +270,9 @@ def _object_name(path: Path) -> str:
 
 def draw_import(menu, _context) -> None:
     """Add the entry in File > Import."""
-    menu.layout.operator(DREAMZOOM_OT_import_splats.bl_idname, text=f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+    menu.layout.operator(
+        DREAMZOOM_OT_import_splats.bl_idname, text=translated(f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+    )
 
 
 def draw_export(menu, _context) -> None:

@@ -12,6 +12,7 @@ from bpy_extras.io_utils import ImportHelper
 from ... import rig
 from ...core.errors import DreamzoomError
 from ...results import render_settings, zoom_stack_import
+from ...translations import translated
 from .common import Result, in_object_mode, report, select_only
 
 
@@ -57,7 +58,9 @@ class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[repo
 
 def draw_import(menu, _context) -> None:
     """Add the entry in File > Import."""
-    menu.layout.operator(DREAMZOOM_OT_import_stack.bl_idname, text=f"Dreamzoom Zoom Stack ({zoom_stack_import.NAME})")
+    menu.layout.operator(
+        DREAMZOOM_OT_import_stack.bl_idname, text=translated(f"Dreamzoom Zoom Stack ({zoom_stack_import.NAME})")
+    )
 
 
 CLASSES = (DREAMZOOM_OT_import_stack,)

@@ -13,6 +13,7 @@ from core.errors import DreamzoomError
 from core.protocol import result
 from core.protocol.result import Result
 from dreamzoom import numba_cache
+from dreamzoom.pipeline.eta import StepTimer
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import Summary, run
@@ -45,7 +46,12 @@ def generate(
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
-        return run(steps, folder, sink, cancel, executor=executor)
+        if executor is not None:  # other machines, whose times say nothing of this one
+            return run(steps, folder, sink, cancel, executor=executor)
+        timer = StepTimer(request)
+        summary = run(steps, folder, sink, cancel, measured=timer.measured(steps))
+        timer.add(summary.step_seconds, steps)
+        return summary
 
 
 @contextlib.contextmanager
@@ -59,13 +65,14 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
         from dreamzoom.pipeline.input_copies import keep
         from dreamzoom.pipeline.steps import build
 
-        if numba_cache.is_first_start():
-            told = "the first job after installation takes a minute longer, because code is compiled for this machine"
-            sink.log(told, "info")
         engine = registry.make(request)  # an engine that can't run leaves the folder as it is
         _write_request(folder, request)
         inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
-        yield build(request, engine, inputs)
+        steps = build(request, engine, inputs)
+        if numba_cache.is_first_start():
+            told = "the first job after installation takes a minute longer, because code is compiled for this machine"
+            sink.log(told, "info")
+        yield steps
 
 
 def read_request(folder: Folder) -> schema.Request:

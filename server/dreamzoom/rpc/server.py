@@ -160,6 +160,7 @@ class _Job:
 def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.generate import generate
+    from dreamzoom.pipeline.records import level_seconds
     from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
     from dreamzoom.stages.base import layout
@@ -174,7 +175,8 @@ def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     job.levels = len(request.levels)
     folder = Folder(Path(out))
     summary = generate(request, folder, cast("Sink", job), job.cancel)
-    return {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
+    found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
+    return found | {"level_seconds": level_seconds(folder, job.levels)}
 
 
 def _models(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
