@@ -20,10 +20,7 @@ from ...rig.camera_paths import markers as camera_markers
 from ...scene import assets
 from ...splats.export import parts_of
 from .common import Result, home_of, in_object_mode, select_only
-from .splat_files import AXES, AXIS_OF
-
-UP_OF = {choice: up for up, choice in AXIS_OF.items()}
-"""The axis that points up, by the choice of `axes`."""
+from .splat_files import AXES, UP_OF
 
 MOST_POINTS = 100_000
 """Points that are written beside COLMAP's cameras."""
