@@ -11,7 +11,7 @@ from pathlib import Path
 import bpy
 import pytest
 
-TOOL = next(Path(bpy.__file__).parent.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
+TOOL = Path(bpy.utils.resource_path("LOCAL")) / "scripts/addons_core/bl_pkg/cli/blender_ext.py"
 
 
 def tool(*arguments):
@@ -55,12 +55,14 @@ def test_the_index_is_that_of_blender(repository, tmp_path):
     assert link.replace("&amp;", "&") in (tmp_path / "index.html").read_text(encoding="utf-8").replace("&amp;", "&")
 
 
-def test_blender_lists_the_extension_over_http(repository):
+def test_blender_lists_the_extension_over_http(repository, tmp_path):
     handler = partial(SimpleHTTPRequestHandler, directory=str(repository))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        listed = tool("list", "--remote-url", f"http://127.0.0.1:{server.server_port}/index.json")
+        listed = tool(
+            "list", "--remote-url", f"http://127.0.0.1:{server.server_port}/index.json", "--local-dir", tmp_path
+        )
     finally:
         server.shutdown()
         server.server_close()
