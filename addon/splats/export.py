@@ -1,23 +1,29 @@
-"""Splats of Blender objects as arrays, in world space, and their export to a 3DGS PLY."""
+"""Splats of Blender objects as arrays, in world space, and their export to files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bpy
 import numpy as np
 
+from ..core import formats
 from ..core.arrays import smallest
 from ..core.colour import linear_to_srgb
 from ..core.errors import SplatFileError
 from ..core.formats import splat_ply
-from ..core.gaussians import FLATNESS, Gaussians, transformed
+from ..core.formats.format import origin_of
+from ..core.gaussians import FLATNESS, Gaussians, padded_join, transformed
 from ..core.quaternions import from_axes
 from ..core.spherical_harmonics import SH_C0
 from . import applied_transforms
 from .materials import TRIANGLE_ATTRIBUTE
 from .surfels import SQUARE, TRIANGLE
+
+ANTIALIASED = "dreamzoom_antialiased"
+"""Custom property of data whose splats were trained with anti-aliasing."""
 
 LEAST_OPACITY = np.float32(1e-6)
 FIELDS = {
@@ -70,18 +76,70 @@ def deferred_splats_of(obj: bpy.types.Object, after: np.ndarray | None = None) -
     return lambda: transformed(read(values), matrix)
 
 
+@dataclass(frozen=True)
+class Exported:
+    """What was written: the number of splats, and what the format could not keep, as phrases for the report."""
+
+    count: int
+    notes: tuple[str, ...] = ()
+
+
 def export_splats(objects: list[bpy.types.Object], path: Path, after: np.ndarray | None = None) -> int:
-    """Write the splats of all `objects` into one 3DGS PLY, with their transforms applied; how many there are.
+    """Write the splats of all `objects` into one file, with their transforms applied; how many there are.
+
+    Raises as `write_splats_of` does.
+    """
+    return write_splats_of(objects, path, after).count
+
+
+def write_splats_of(
+    objects: list[bpy.types.Object], path: Path, after: np.ndarray | None = None, up: str = ""
+) -> Exported:
+    """Write the splats of all `objects` into one file in the format of its suffix, with their transforms applied.
+
+    Far from the origin, positions are kept relative to the first object; formats that can hold its place do so.
+
+    Args:
+        objects: That show splats.
+        path: The file.
+        after: (4, 4) from world space to the axes of the file.
+        up: The axis that points up in these, which the file then says if its format can.
 
     Raises:
-        SplatFileError: An object shows no splats, or none were given.
+        SplatFileError: An object shows no splats, none were given, or the format can't hold them.
         OSError: The folder can't be written.
     """
     if not objects:
         raise SplatFileError("No object that shows splats is selected")
-    parts = [splats_of(obj, after) for obj in objects]
-    splat_ply.write_parts(path, parts)
-    return sum(len(part) for part in parts)
+    form = formats.format_of(path)
+    after = np.eye(4) if after is None else np.array(after, np.float64)
+    place = (after @ np.array(objects[0].matrix_world, np.float64))[:3, 3]
+    away = np.eye(4)
+    away[:3, 3] = -place
+    parts = [splats_of(obj, away @ after) for obj in objects]
+    few = [part.means[:: max(1, len(part) // 4096)] + place for part in parts]
+    is_far = bool(origin_of(np.concatenate(few)).any())
+    if not is_far and place.any():
+        parts = [replace(part, means=(part.means + place).astype(np.float32)) for part in parts]
+    antialiased = all(bool(obj.data.get(ANTIALIASED)) for obj in objects)
+    about = formats.About(up, place if is_far and form.keeps_origin else np.zeros(3), antialiased)
+    if form is splat_ply.FORMAT:
+        splat_ply.write_parts(path, parts, about)
+    else:
+        form.write(path, padded_join(parts), about)
+    return Exported(sum(len(part) for part in parts), _lost(form, parts, place if is_far else None))
+
+
+def _lost(form: formats.Format, parts: list[Gaussians], place: np.ndarray | None) -> tuple[str, ...]:
+    """The phrases about what a format does not keep."""
+    found = []
+    if place is not None and not form.keeps_origin:
+        found.append(
+            f"around its own centre: {form.name} can't hold the place " + ", ".join(f"{x:.12g}" for x in place)
+        )
+    if form.suffix == ".splat" and any(part.sh.shape[1] > 1 for part in parts):
+        found.append(f"without harmonics, which {form.name} lacks")
+    return tuple(found)
 
 
 def _names(data: bpy.types.ID) -> set[str]:
