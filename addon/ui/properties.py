@@ -135,6 +135,15 @@ class LevelSettings(PropertyGroup):
         search=_completions,
         search_options={"SUGGESTION"},
     )
+    prompt_line: StringProperty(
+        name="Prompt",
+        description="What is to be seen at this level, in plain words",
+        maxlen=4000,
+        get=lambda level: level.prompt,
+        set=lambda level, text: setattr(level, "prompt", text),
+        options={"SKIP_SAVE"},
+    )
+    """The prompt without completion, whose button takes the room of three letters in a row of the list."""
     negative_prompt: StringProperty(
         name="Avoid", description="What must not be seen at this level, in plain words", maxlen=4000
     )
@@ -326,6 +335,12 @@ class SceneSettings(PropertyGroup):
     flight: PointerProperty(name="Flight", description="The flight that Example Flight makes", type=FlightRecipe)
     render_engine: EnumProperty(**RENDER_ENGINE)
     render_samples: IntProperty(**RENDER_SAMPLES)
+    use_samples: BoolProperty(
+        name="Own Samples",
+        description="Choose the samples per pixel. Off: as many as splats need, 16 in Cycles and 64 in EEVEE",
+        get=lambda settings: settings.render_samples > 0,
+        set=lambda settings, on: setattr(settings, "render_samples", 64 if on else 0),
+    )
     render_output: EnumProperty(**RENDER_OUTPUT, default="PNG")
     render_transparent: BoolProperty(**RENDER_TRANSPARENT)
 

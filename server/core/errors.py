@@ -90,6 +90,10 @@ class DamagedJob(DreamzoomError):
         self.files = files
 
 
+class CameraFileError(DreamzoomError):
+    """A file of cameras that can't be read."""
+
+
 class SplatFileError(DreamzoomError):
     """A file of splats or points that can't be read or written."""
 

@@ -12,7 +12,8 @@ from ...core import prompt_words
 from ...results import versions
 from ...scene import assets, prompt_changes
 from .. import labels, preview
-from .layout import RigPanel, paragraph, split
+from .. import text as texts
+from .layout import RigPanel, line_width, paragraph, split
 
 STATES = {
     prompt_changes.MISSING: ("RADIOBUT_OFF", "Not dreamed yet"),
@@ -29,6 +30,9 @@ MAX_NAMED = 6
 _states: list[str] = []
 """States of the levels that are being drawn."""
 
+ROW = 132
+"""Pixels of a row, at interface scale 1, that its prompt can't have: number, picture, symbols, buttons beside it."""
+
 
 class DREAMZOOM_UL_levels(UIList):
     """The levels, from far to near: number, picture, prompt, state, eye and lock. The dot marks where the camera is."""
@@ -41,13 +45,13 @@ class DREAMZOOM_UL_levels(UIList):
         here = min(max(round(root.get("zoom", 0.0)), 0), len(data.levels) - 1) == index
         row = layout.row(align=True)
         number = row.row(align=True)
-        number.ui_units_x = 2.2
-        number.label(text=str(index), icon="RADIOBUT_ON" if here else "BLANK1")
+        number.ui_units_x = 1.5
+        number.label(text=f"{index} •" if here else str(index), translate=False)
         picture = preview.icon(_picture_of(root, index))
         row.label(text="", icon_value=picture) if picture else row.label(text="", icon="IMAGE_REFERENCE")
         prompt = row.row(align=True)
         prompt.enabled = not item.lock
-        prompt.prop(item, "prompt", text="", emboss=False, placeholder="What is seen here?")
+        prompt.prop(item, "prompt_line", text="", emboss=False, placeholder="What is seen here?")
         if item.image:
             row.label(text="", icon="IMAGE_DATA")
         row.label(text="", icon=STATES[_states[index]][0] if index < len(_states) else "BLANK1")
@@ -74,6 +78,10 @@ class DREAMZOOM_PT_levels(RigPanel, Panel):
         side.separator()
         side.operator("dreamzoom.level_move", icon="TRIA_UP", text="").direction = "UP"
         side.operator("dreamzoom.level_move", icon="TRIA_DOWN", text="").direction = "DOWN"
+        prompt = settings.levels[min(settings.active_level, len(settings.levels) - 1)].prompt
+        scale = context.preferences.system.ui_scale
+        if texts.width(prompt) > line_width() - ROW * scale:
+            paragraph(layout, prompt, is_english=False)
         row = layout.row(align=True)
         row.operator("dreamzoom.level_redo", icon="FILE_REFRESH", text="Redo Level").following = False
         row.operator("dreamzoom.level_redo", icon="SORT_ASC", text="Redo from Here").following = True

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from core.errors import DamagedJob, DreamzoomError
-from core.protocol import result
+from core.protocol import prompt_weights, result
 from core.protocol.result import Result
 from dreamzoom import numba_cache
 from dreamzoom.pipeline.eta import StepTimer
@@ -73,6 +73,8 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
         digest = write_request(folder, own)
         input_copies.discard(folder)
         origins.save(digest, input_copies.outside_paths(located, sources))
+        for note in prompt_weights.notes([level.prompt for level in request.levels]):
+            sink.log(note, "warning")
         if numba_cache.is_first_start():
             told = "the first job after installation takes a minute longer, because code is compiled for this machine"
             sink.log(told, "info")
