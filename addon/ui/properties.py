@@ -111,6 +111,14 @@ def _completions(level: LevelSettings, context: bpy.types.Context, edit_text: st
     return prompt_words.completions(edit_text)
 
 
+def _prompt(level: LevelSettings) -> str:
+    return level.prompt
+
+
+def _set_prompt(level: LevelSettings, prompt: str) -> None:
+    level.prompt = prompt
+
+
 def _eye_changed(level: LevelSettings, context: bpy.types.Context) -> None:
     if rig.is_rig(level.id_data):
         rig.sync_levels(level.id_data)
@@ -132,8 +140,16 @@ class LevelSettings(PropertyGroup):
         name="Prompt",
         description="What is to be seen at this level, in plain words",
         maxlen=4000,
+    )
+    completed_prompt: StringProperty(
+        name="Prompt",
+        description="What is to be seen at this level, in plain words. Words that the engine knows are offered",
+        maxlen=4000,
         search=_completions,
         search_options={"SUGGESTION"},
+        get=_prompt,
+        set=_set_prompt,
+        options={"SKIP_SAVE"},
     )
     negative_prompt: StringProperty(
         name="Avoid", description="What must not be seen at this level, in plain words", maxlen=4000

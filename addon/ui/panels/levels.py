@@ -41,8 +41,8 @@ class DREAMZOOM_UL_levels(UIList):
         here = min(max(round(root.get("zoom", 0.0)), 0), len(data.levels) - 1) == index
         row = layout.row(align=True)
         number = row.row(align=True)
-        number.ui_units_x = 2.2
-        number.label(text=str(index), icon="RADIOBUT_ON" if here else "BLANK1")
+        number.ui_units_x = 1.2
+        number.label(text=f"{index}•" if here else str(index), translate=False)
         picture = preview.icon(_picture_of(root, index))
         row.label(text="", icon_value=picture) if picture else row.label(text="", icon="IMAGE_REFERENCE")
         prompt = row.row(align=True)
@@ -133,7 +133,8 @@ class DREAMZOOM_PT_level(RigPanel, Panel):
         item = settings.levels[level]
         column = self.layout.column(align=True)
         column.enabled = not item.lock
-        column.prop(item, "prompt", text="", placeholder="What is seen here?")
+        known = settings.engine == "procedural"
+        column.prop(item, "completed_prompt" if known else "prompt", text="", placeholder="What is seen here?")
         column.prop(item, "negative_prompt", text="", placeholder="What must not be seen?")
         if settings.engine == "procedural" and item.prompt.strip():
             _draw_words(self.layout, item.prompt)
