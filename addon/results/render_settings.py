@@ -24,9 +24,9 @@ SAMPLES = {"CYCLES": 16, "EEVEE": 64}
 """Samples per pixel that suffice, since splats emit their light."""
 
 DENOISING_PASSES = "RGB"
-"""Where there are lit objects, by colours alone: a denoised picture of 16 samples is nearer to one of many than without,
-in splats (37.4 dB against 37.1) and in those objects (44.3 against 36.3). With albedo and normals, which are noisy in
-splats, objects gain another decibel and splats lose one.
+"""Where there are lit objects, by colours alone: a denoised picture of 16 samples is nearer to one of many samples than
+without, in splats (37.4 dB against 37.1) and in those objects (44.3 against 36.3). With albedo and normals, which are
+noisy in splats, objects gain another decibel and splats lose one.
 """
 
 PASS_ALPHA = 0.2
