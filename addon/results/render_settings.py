@@ -8,6 +8,8 @@ import bpy
 
 from .. import rig
 from ..backend import job_folders
+from ..core.errors import DreamzoomError
+from ..rig.camera_paths import markers
 from ..scene import occluders
 from ..splats import holds_splats
 
@@ -57,12 +59,18 @@ def set_up(
         samples: Samples per pixel of the render.
         output: "PNG" or "EXR" pictures, "LAYERS" for compositing, a "VIDEO", or "KEEP" the present output.
         transparent: Whether regions without splats are transparent instead of black.
+
+    Raises:
+        DreamzoomError: Cycles is not switched on.
     """
+    if engine == "CYCLES" and not hasattr(scene, "cycles"):
+        raise DreamzoomError("Blender's add-on Cycles is off", "Switch on “Cycles Render Engine” in the preferences")
     scene.render.engine = "CYCLES" if engine == "CYCLES" else eevee_id()
     scene.render.film_transparent = transparent
     scene.render.use_persistent_data = True
     _set_colours(scene)
-    _set_cycles(scene.cycles, samples, _has_lit_objects(scene))
+    if hasattr(scene, "cycles"):
+        _set_cycles(scene.cycles, samples, _has_lit_objects(scene))
     scene.eevee.taa_render_samples = samples if engine == "EEVEE" else scene.eevee.taa_render_samples
     if scene.world is None or _is_untouched(scene.world):
         scene.world = _black_world()
@@ -75,7 +83,8 @@ def set_up(
 
 def show_splats(scene: bpy.types.Scene) -> None:
     """Set only what splats need to look right: rays pass all of them, and colours are unchanged."""
-    _let_rays_pass(scene.cycles)
+    if hasattr(scene, "cycles"):
+        _let_rays_pass(scene.cycles)
     _set_colours(scene)
 
 
@@ -86,7 +95,10 @@ def make_ready(scene: bpy.types.Scene, root: bpy.types.Object) -> list[str]:
     Returns:
         What was changed, in words for the panel.
     """
-    _let_rays_pass(scene.cycles)
+    if not hasattr(scene, "cycles"):  # the add-on Cycles is off
+        return []
+    if hasattr(scene, "cycles"):
+        _let_rays_pass(scene.cycles)
     if scene.get(READY):
         return []
     scene[READY] = True
@@ -96,7 +108,7 @@ def make_ready(scene: bpy.types.Scene, root: bpy.types.Object) -> list[str]:
     if view.view_transform in DEFAULT_VIEWS and untouched:
         _set_colours(scene)
         told.append("view transform Standard")
-    if scene.cycles.samples == DEFAULT_SAMPLES:
+    if hasattr(scene, "cycles") and scene.cycles.samples == DEFAULT_SAMPLES:
         denoise = _has_lit_objects(scene)
         _set_cycles(scene.cycles, SAMPLES["CYCLES"], denoise)
         told.append("16 samples in Cycles, denoised" if denoise else "16 samples in Cycles")
@@ -109,13 +121,18 @@ def make_ready(scene: bpy.types.Scene, root: bpy.types.Object) -> list[str]:
     return told
 
 
-def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
-    """Use the rig's camera and the frame range of its flight."""
+def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> str:
+    """Use the rig's camera and the frame range of its flight, also where timeline markers bind other cameras.
+
+    Returns:
+        What was done to markers, as a part of a report; empty if none was in the way.
+    """
     frames = rig.frame_range(root)
     if frames is not None:
         scene.frame_start, scene.frame_end = frames
-    if root.dreamzoom.camera is not None:
-        scene.camera = root.dreamzoom.camera
+    if root.dreamzoom.camera is None:
+        return ""
+    return markers.show(scene, root.dreamzoom.camera, scene.frame_start, scene.frame_end)
 
 
 def eevee_id() -> str:

@@ -342,6 +342,12 @@ class SceneSettings(PropertyGroup):
     flight: PointerProperty(name="Flight", description="The flight that Example Flight makes", type=FlightRecipe)
     render_engine: EnumProperty(**RENDER_ENGINE)
     render_samples: IntProperty(**RENDER_SAMPLES)
+    use_samples: BoolProperty(
+        name="Own Samples",
+        description="Choose the samples per pixel. Off: as many as splats need, 16 in Cycles and 64 in EEVEE",
+        get=lambda settings: settings.render_samples > 0,
+        set=lambda settings, on: setattr(settings, "render_samples", 64 if on else 0),
+    )
     render_output: EnumProperty(**RENDER_OUTPUT, default="PNG")
     render_transparent: BoolProperty(**RENDER_TRANSPARENT)
 

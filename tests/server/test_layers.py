@@ -28,6 +28,7 @@ longest name that fits a module counts."""
 
 ADDON = (
     ("core", "presets"),
+    ("translations",),
     ("splats",),
     ("backend",),
     ("rig",),

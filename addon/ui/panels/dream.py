@@ -12,7 +12,7 @@ from ...backend.current_job import Job
 from ...scene import estimate, prompt_changes
 from .. import labels, preview
 from . import jobs
-from .layout import RigPanel, draw_error, paragraph, split
+from .layout import RigPanel, draw_error, icon_scale, paragraph, split
 from .setup import draw_set_up
 
 
@@ -128,7 +128,7 @@ def _draw_progress(layout: UILayout, current: Job) -> None:
     _draw_warning(layout, current)
     icon = preview.icon(current.preview)
     if icon:
-        layout.template_icon(icon_value=icon, scale=8.0)
+        layout.template_icon(icon_value=icon, scale=icon_scale())
 
 
 def _draw_warning(layout: UILayout, current: Job) -> None:

@@ -12,7 +12,8 @@ from ...core import prompt_words
 from ...results import versions
 from ...scene import assets, prompt_changes
 from .. import labels, preview
-from .layout import RigPanel, paragraph, split
+from .. import text as texts
+from .layout import RigPanel, line_width, paragraph, split
 
 STATES = {
     prompt_changes.MISSING: ("RADIOBUT_OFF", "Not dreamed yet"),
@@ -28,6 +29,9 @@ MAX_NAMED = 6
 
 _states: list[str] = []
 """States of the levels that are being drawn."""
+
+ROW = 132
+"""Pixels of a row, at interface scale 1, that its prompt can't have: number, picture, symbols, buttons beside it."""
 
 
 class DREAMZOOM_UL_levels(UIList):
@@ -74,6 +78,10 @@ class DREAMZOOM_PT_levels(RigPanel, Panel):
         side.separator()
         side.operator("dreamzoom.level_move", icon="TRIA_UP", text="").direction = "UP"
         side.operator("dreamzoom.level_move", icon="TRIA_DOWN", text="").direction = "DOWN"
+        prompt = settings.levels[min(settings.active_level, len(settings.levels) - 1)].prompt
+        scale = context.preferences.system.ui_scale
+        if texts.width(prompt) > line_width() - ROW * scale:
+            paragraph(layout, prompt, is_english=False)
         row = layout.row(align=True)
         row.operator("dreamzoom.level_redo", icon="FILE_REFRESH", text="Redo Level").following = False
         row.operator("dreamzoom.level_redo", icon="SORT_ASC", text="Redo from Here").following = True

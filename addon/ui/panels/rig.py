@@ -63,6 +63,7 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         column = layout.column(align=True)
         column.operator("dreamzoom.key_flight", icon="KEYFRAME")
         column.operator("dreamzoom.to_camera", icon="OUTLINER_DATA_CAMERA")
+        column.operator("dreamzoom.export_cameras", icon="EXPORT")
 
 
 def draw_coverage(layout: UILayout, root: bpy.types.Object) -> None:
@@ -142,6 +143,7 @@ def draw_new_rig(new, layout: UILayout) -> None:
     button = layout.operator("dreamzoom.from_camera", icon="OUTLINER_OB_CAMERA")
     button.camera = ""
     button.target, button.zoom_factor = new.target.name if new.target else "", new.zoom_factor
+    layout.operator("dreamzoom.import_cameras", icon="IMPORT")
 
 
 def draw_occluders(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
@@ -151,12 +153,10 @@ def draw_occluders(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Sc
         return
     names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
     box = layout.box()
-    verb = "is" if len(found) == 1 else "are"
-    paragraph(
-        box,
-        f"{names} {verb} in the middle of the flight, in front of the splats. Hide it, or add it to a level.",
-        icon="INFO",
-    )
+    told = f"{names} is in the middle of the flight, in front of the splats. Hide it, or add it to a level."
+    if len(found) > 1:
+        told = f"{names} are in the middle of the flight, in front of the splats. Hide them, or add them to a level."
+    paragraph(box, told, icon="INFO")
     row = box.row(align=True)
     row.operator("dreamzoom.hide_in_the_way", icon="HIDE_ON")
     row.prop(root.dreamzoom, "let_stand", text="Ignore", toggle=True)
