@@ -75,6 +75,13 @@ def go_on(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
     return job
 
 
+def wait_for(job: Job) -> None:
+    """Return when a job has ended and its result is imported. For scripts: it keeps Blender from drawing."""
+    while job.is_active:
+        main_loop.pump()
+        connection.wait(0.1)
+
+
 def cancel(job: Job | None = None) -> None:
     """Stop a job, at once or when the server has stopped. Finished steps are kept for the next one.
 

@@ -111,14 +111,6 @@ def _completions(level: LevelSettings, context: bpy.types.Context, edit_text: st
     return prompt_words.completions(edit_text)
 
 
-def _prompt(level: LevelSettings) -> str:
-    return level.prompt
-
-
-def _set_prompt(level: LevelSettings, prompt: str) -> None:
-    level.prompt = prompt
-
-
 def _eye_changed(level: LevelSettings, context: bpy.types.Context) -> None:
     if rig.is_rig(level.id_data):
         rig.sync_levels(level.id_data)
@@ -140,17 +132,18 @@ class LevelSettings(PropertyGroup):
         name="Prompt",
         description="What is to be seen at this level, in plain words",
         maxlen=4000,
-    )
-    completed_prompt: StringProperty(
-        name="Prompt",
-        description="What is to be seen at this level, in plain words. Words that the engine knows are offered",
-        maxlen=4000,
         search=_completions,
         search_options={"SUGGESTION"},
-        get=_prompt,
-        set=_set_prompt,
+    )
+    prompt_line: StringProperty(
+        name="Prompt",
+        description="What is to be seen at this level, in plain words",
+        maxlen=4000,
+        get=lambda level: level.prompt,
+        set=lambda level, text: setattr(level, "prompt", text),
         options={"SKIP_SAVE"},
     )
+    """The prompt without completion, whose button takes the room of three letters in a row of the list."""
     negative_prompt: StringProperty(
         name="Avoid", description="What must not be seen at this level, in plain words", maxlen=4000
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 from bpy.types import Operator
 
 from ... import rig
@@ -22,6 +22,12 @@ class DREAMZOOM_OT_generate(Operator):
 
     bl_idname = "dreamzoom.generate"
     bl_label = "Generate"
+
+    wait: BoolProperty(
+        name="Wait",
+        description="Return when the job has ended and its result is imported: for scripts without a window",
+        options={"SKIP_SAVE", "HIDDEN"},
+    )
 
     @classmethod
     def poll(cls, context):
@@ -45,9 +51,13 @@ class DREAMZOOM_OT_generate(Operator):
 
     def _generate(self, context, seconds: float) -> Result:
         try:
-            generation.generate(rig.active_rig(context), context.scene, context.view_layer, seconds=seconds)
+            job = generation.generate(rig.active_rig(context), context.scene, context.view_layer, seconds=seconds)
         except DreamzoomError as error:
             return _refuse(self, error, rig.active_rig(context))
+        if self.wait:
+            generation.wait_for(job)
+            if job.error is not None:
+                return report(self, job.error)
         return {"FINISHED"}
 
 
@@ -65,7 +75,7 @@ class DREAMZOOM_OT_go_on(Operator):
         if folder is None or not job_folders.is_unfinished(folder):
             cls.poll_message_set("This flight has no job that was stopped")
             return False
-        return True
+        return can_use_server(cls)
 
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
