@@ -47,9 +47,11 @@ def generate(
     with begin(request, folder, sink) as steps:
         if executor is not None:  # other machines, whose times say nothing of this one
             return run(steps, folder, sink, cancel, executor=executor)
+        compiles = numba_cache.is_first_start()
         timer = StepTimer(request)
         summary = run(steps, folder, sink, cancel, measured=timer.measured(steps))
-        timer.add(summary.step_seconds, steps)
+        if not compiles:
+            timer.add(summary.step_seconds, steps)
         return summary
 
 
