@@ -67,6 +67,7 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         column = layout.column(align=True)
         column.operator("dreamzoom.key_flight", icon="KEYFRAME")
         column.operator("dreamzoom.to_camera", icon="OUTLINER_DATA_CAMERA")
+        column.operator("dreamzoom.export_cameras", icon="EXPORT")
 
 
 def draw_coverage(layout: UILayout, root: bpy.types.Object) -> None:
@@ -147,6 +148,7 @@ def draw_new_rig(new, layout: UILayout) -> None:
     button = layout.operator("dreamzoom.from_camera", icon="OUTLINER_OB_CAMERA")
     button.camera = ""
     button.target, button.zoom_factor = new.target.name if new.target else "", new.zoom_factor
+    layout.operator("dreamzoom.import_cameras", icon="IMPORT")
 
 
 def draw_occluders(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:

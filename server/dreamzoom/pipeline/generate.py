@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from core.errors import DreamzoomError
-from core.protocol import result
+from core.protocol import prompt_weights, result
 from core.protocol.result import Result
 from dreamzoom import numba_cache
 from dreamzoom.pipeline.eta import StepTimer
@@ -67,6 +67,8 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
 
         engine = registry.make(request)  # an engine that can't run leaves the folder as it is
         _write_request(folder, request)
+        for note in prompt_weights.notes([level.prompt for level in request.levels]):
+            sink.log(note, "warning")
         inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
         steps = build(request, engine, inputs)
         if numba_cache.is_first_start():
