@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,14 @@ def nodes():
     found.close()
 
 
-@pytest.fixture
-def scratch():
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+@pytest.fixture(scope="session")
+def local_job(tmp_path_factory):
+    """The contents of a job of three levels that was generated in this process."""
+    from small_jobs import contents, small_request
+
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.generate import generate
+
+    folder = Folder(tmp_path_factory.mktemp("local") / "job")
+    generate(small_request(3), folder)
+    return contents(folder.root)

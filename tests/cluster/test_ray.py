@@ -5,38 +5,14 @@ import time
 from contextlib import closing
 
 import pytest
+from small_jobs import contents, done_steps, small_request
 
 from core.errors import Cancelled, DreamzoomError
 from dreamzoom import cluster
 from dreamzoom.cluster.pool import RayPool
-from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
-from dreamzoom.request.example import example
-from dreamzoom.request.validation import convert_request
-
-LEVELS = 3
-
-
-def small():
-    return convert_request(example(LEVELS, (48, 32)) | {"quality": "draft"})
-
-
-def contents(root):
-    names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    return {name: (root / name).read_bytes() for name in names if not name.startswith(("stages/", "journal", ".lock"))}
-
-
-def done_steps(root):
-    return [event["step"] for event in journal.read(Folder(root)) if event["event"] == "done"]
-
-
-@pytest.fixture(scope="module")
-def local_job(tmp_path_factory):
-    folder = Folder(tmp_path_factory.mktemp("local") / "job")
-    generate(small(), folder)
-    return contents(folder.root)
 
 
 class At(Sink):
@@ -57,7 +33,7 @@ class At(Sink):
 def test_the_bytes_are_those_of_the_local_executor(nodes, tmp_path, local_job):
     with closing(cluster.make(f"ray://{nodes.address}")) as executor:
         assert executor.slots == 2
-        generate(small(), Folder(tmp_path / "job"), executor=executor)
+        generate(small_request(3), Folder(tmp_path / "job"), executor=executor)
     assert contents(tmp_path / "job") == local_job
 
 
@@ -73,7 +49,7 @@ def test_a_killed_worker_costs_only_its_step(nodes, tmp_path, local_job):
 
     sink = At("splat", lambda: threading.Timer(0.3, kill).start())
     with closing(cluster.make(f"ray://{nodes.address}")) as executor:
-        generate(small(), Folder(tmp_path / "job"), sink, executor=executor)
+        generate(small_request(3), Folder(tmp_path / "job"), sink, executor=executor)
     assert any("begun again" in message for message in sink.logged)
     assert contents(tmp_path / "job") == local_job
     assert len(done_steps(tmp_path / "job")) == len(set(done_steps(tmp_path / "job")))
@@ -82,7 +58,7 @@ def test_a_killed_worker_costs_only_its_step(nodes, tmp_path, local_job):
 def test_a_killed_node_costs_only_what_it_held(nodes, tmp_path, local_job):
     sink = At("splat", lambda: nodes.kill(nodes.nodes[-1]))
     with closing(cluster.make(f"ray://{nodes.address}")) as executor:
-        generate(small(), Folder(tmp_path / "job"), sink, executor=executor)
+        generate(small_request(3), Folder(tmp_path / "job"), sink, executor=executor)
     nodes.nodes.append(nodes.add())
     assert contents(tmp_path / "job") == local_job
     assert len(done_steps(tmp_path / "job")) == len(set(done_steps(tmp_path / "job")))
@@ -95,7 +71,7 @@ def test_cancelling_frees_the_cluster(nodes, tmp_path):
     sink = At("dream", cancel.set)
     with closing(cluster.make(f"ray://{nodes.address}")) as executor:
         with pytest.raises(Cancelled):
-            generate(small(), Folder(tmp_path / "job"), sink, cancel, executor=executor)
+            generate(small_request(3), Folder(tmp_path / "job"), sink, cancel, executor=executor)
         assert sink.when is not None
         assert time.monotonic() - sink.when < 20  # the benchmark measures the 2 s
     ray.init(address=nodes.address, log_to_driver=False)

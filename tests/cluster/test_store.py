@@ -9,7 +9,7 @@ import urllib.request
 from contextlib import closing
 
 import pytest
-from test_ray import contents, local_job, small
+from small_jobs import contents, small_request
 
 from core.errors import BadRequest, DreamzoomError
 from dreamzoom import cluster
@@ -17,8 +17,6 @@ from dreamzoom.cluster import store as stores
 from dreamzoom.cluster.store import Store
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
-
-__all__ = ["local_job"]
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +63,10 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "FIRST_PAUSE", 0.01)
 
 
-def a_file(tmp_path, data=b"some splats" * 1000):
+def a_file(tmp_path, data=None):
+    """A file whose content no other test has stored."""
     path = tmp_path / "file.ply"
-    path.write_bytes(data)
+    path.write_bytes(str(tmp_path).encode() * 1000 if data is None else data)
     return path
 
 
@@ -140,5 +139,5 @@ def test_unknown_stores_are_refused():
 
 def test_a_job_over_s3_gives_the_same_bytes(s3, tmp_path, local_job):
     with closing(cluster.make("local:2", s3)) as executor:
-        generate(small(), Folder(tmp_path / "job"), executor=executor)
+        generate(small_request(3), Folder(tmp_path / "job"), executor=executor)
     assert contents(tmp_path / "job") == local_job
