@@ -39,7 +39,7 @@ def finished(small, finished_folder, tmp_path):
         assert pump_to_the_end().status == "done"
         shutil.copytree(tmp_path / "job", finished_folder)
         small.dreamzoom.import_when_done = True
-        current_job.replace(None)
+        current_job.clear()
     else:
         shutil.copytree(finished_folder, tmp_path / "job")
     return small
@@ -77,6 +77,20 @@ class TestGenerate:
         assert bpy.ops.dreamzoom.import_job() == {"FINISHED"}
         assert pump_to_the_end().status == "done"
         assert (len(bpy.data.objects), len(bpy.data.meshes)) == before
+
+    def test_a_damaged_file_is_not_imported_and_a_button_repairs_it(self, finished, tmp_path):
+        path = tmp_path / "job/levels/001/splats.ply"
+        before = path.read_bytes()
+        path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        bpy.ops.dreamzoom.import_job()
+        failed = pump_to_the_end()
+        assert (failed.status, failed.error.operator) == ("failed", "dreamzoom.repair")
+        assert "levels/001/splats.ply" in str(failed.error)
+        assert bpy.ops.dreamzoom.repair() == {"FINISHED"}
+        repaired = pump_to_the_end()
+        assert (repaired.status, repaired.error) == ("done", None)
+        assert path.read_bytes() == before
+        assert {obj.type for obj in rig.contents(rig.level_empties(finished)[1])} == {"POINTCLOUD", "MESH"}
 
     def test_import_can_be_left_to_the_button(self, finished):
         finished.dreamzoom.import_when_done = False
