@@ -27,6 +27,9 @@ SIZE_SECONDS = 6
 PLAN_RETRIES = 2
 """How often pip asks again before it says that there is no network; at least once, or it does not say why."""
 
+DOWNLOAD_RATE, INSTALL_RATE = 6_000_000, 8_000_000
+"""Bytes of packages each second that a usual line brings, and that pip unpacks; they only divide the bar."""
+
 MB = 1_000_000
 
 
@@ -97,6 +100,8 @@ class Installation:
         wanted = self._sized(wanted)
         total = sum(package.size for package in wanted)
         disk.need_free(self.python.parent, total * disk.UNPACKED)
+        fetched = sum(package.size for package in wanted if not package.is_local)
+        self.progress.expect(fetched / DOWNLOAD_RATE, total / INSTALL_RATE)
         follower = _Follower(wanted, self.python, self.progress)
         if builds:
             urls = [f"{one.name} @ {one.url}" + (f"#sha256={one.sha256}" if one.sha256 else "") for one in builds]
