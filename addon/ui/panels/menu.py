@@ -9,7 +9,7 @@ GROUPS = (
     ("example_flight", "create_rig", "from_camera", "to_camera", "duplicate_rig", "delete_rig", "hide_in_the_way"),
     ("key_flight", "check_flight", "zoom_here", "branch"),
     ("level_add", "level_remove", "level_place", "level_redo"),
-    ("generate", "go_on", "cancel", "import_job", "open_job_folder", "dismiss"),
+    ("generate", "go_on", "cancel", "import_job", "open_job_folder", "repair", "dismiss"),
     ("render_settings", "import_splats", "export_splats", "import_stack", "import_cameras", "export_cameras"),
     ("get_models", "refresh_models", "download_models", "cancel_models", "lora_add"),
     (
