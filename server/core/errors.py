@@ -49,6 +49,12 @@ class ModelMissing(EngineUnavailable):
     """A model is not on this machine; download it or choose another one."""
 
 
+class RefusedFile(DreamzoomError, ValueError):
+    """A file or file name from outside that is not used: no regular file, outside its folder, damaged, or above one of
+    the limits in `safety.limits`.
+    """
+
+
 class SplatFileError(DreamzoomError):
     """A file of splats or points that can't be read or written."""
 

@@ -1,0 +1,1 @@
+from ....server.core.safety.bounded_json import *

@@ -1,0 +1,35 @@
+"""A short run of every torture that runs in the server's environment."""
+
+import importlib
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+torture = importlib.import_module("torture")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in torture.names() if torture.environment_of(name) == "server"])
+def test_short_run(name, tmp_path):
+    module = importlib.import_module(f"tortures.{name}")
+    passed, line = module.run(random.Random(f"1/{name}"), module.SHORT, tmp_path)
+    assert passed, line
+
+
+def test_a_torture_that_fails_gives_its_exit_code_and_says_so(tmp_path, monkeypatch, capfd):
+    (tmp_path / "tortures").mkdir()
+    (tmp_path / "tortures" / "__init__.py").touch()
+    (tmp_path / "tortures" / "broken.py").write_text("def run(rng, rounds, folder):\n    return rounds == 3, 'told'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for known in [name for name in sys.modules if name.startswith("tortures")]:
+        monkeypatch.delitem(sys.modules, known)
+    assert torture.run_here("broken", "1", "3") == 0
+    assert torture.run_here("broken", "1", "") == 1
+    assert [line.split(" (")[0] for line in capfd.readouterr().out.splitlines()] == [
+        "passed  broken: told",
+        "FAILED  broken: told",
+    ]
