@@ -10,6 +10,7 @@ Requests, with their parameters and the fields of their results:
 | models | | models, sets, memory |
 | models.offer | name | offers |
 | models.get | offers | folders |
+| ping | | |
 | shutdown | | |
 
 Notifications; each also carries the id of the request that it belongs to:
@@ -19,11 +20,17 @@ Notifications; each also carries the id of the request that it belongs to:
 | progress | stage, level, levels, fraction (0 to 1), seconds_left, message |
 | log | level ("info", "warning" or "error"), message |
 | artifact | kind, level, path (relative to the job's folder) |
+
+A request's id is a whole number or text, and of no other request that is running: a request with such an id is refused
+with an error whose id is null. Batches are refused. What a client does not read is kept up to a limit; of progress the
+latest is kept.
 """
 
 from __future__ import annotations
 
 INITIALIZE, GENERATE, CANCEL, SHUTDOWN = "initialize", "generate", "cancel", "shutdown"
+PING = "ping"
+"""Answered at once by a server that is well; it shows each side that the other one lives."""
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
 
 PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"
@@ -36,3 +43,6 @@ DOWNLOAD = "download"
 
 ARTIFACTS = ("image", "cloud", "splats", "preview")
 """The kinds of files that artifact notifications report."""
+
+CLIENT_VARIABLE = "DREAMZOOM_CLIENT"
+"""The environment variable that tells a server the process id of its client, with which it ends."""

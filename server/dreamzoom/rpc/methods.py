@@ -8,18 +8,40 @@ from typing import Any
 
 import msgspec
 
-from core.errors import BadRequest
+from core.errors import BadRequest, RefusedFile
 from core.protocol import messages
+from core.safety import limits
+from core.safety.bounded_json import decode_json
 from dreamzoom.rpc.job import Download, Job
-from dreamzoom.rpc.requests import decoded
+from dreamzoom.rpc.requests import parameters
+
+Text = msgspec.Raw | msgspec.UnsetType
+"""A parameter's value as JSON text."""
+
+
+class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class _Generate(msgspec.Struct, forbid_unknown_fields=True):
+    request: Text = msgspec.UNSET
+    out: Text = msgspec.UNSET
+
+
+class _Name(msgspec.Struct, forbid_unknown_fields=True):
+    name: Text = msgspec.UNSET
+
+
+class _Offers(msgspec.Struct, forbid_unknown_fields=True):
+    offers: Text = msgspec.UNSET
 
 
 def _generate(job: Job) -> dict[str, Any]:
-    params = _parameters(job, "request", "out")
-    out = decoded(params["out"]) if "out" in params else None
+    params = parameters(job.call, _Generate)
+    out = _decoded(params.out)
     if not isinstance(out, str) or not out or "\0" in out:
         raise BadRequest("out", "is required and must be the path of the job's folder")
-    if "request" not in params:
+    if params.request is msgspec.UNSET:
         raise BadRequest("request", "is required and must be an object")
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.generate import generate
@@ -27,7 +49,7 @@ def _generate(job: Job) -> dict[str, Any]:
     from dreamzoom.request.inputs import located
     from dreamzoom.stages.base import layout
 
-    request = located(validation.decode_request(bytes(params["request"])), Path.cwd())
+    request = located(validation.decode_request(bytes(params.request)), Path.cwd())
     job.levels = len(request.levels)
     folder = Folder(Path(out))
     summary = generate(request, folder, job, job.cancel)
@@ -37,22 +59,20 @@ def _generate(job: Job) -> dict[str, Any]:
 def _models(job: Job) -> dict[str, Any]:
     from dreamzoom.rpc import model_rpc
 
-    _parameters(job)
+    parameters(job.call, _Nothing)
     return model_rpc.listed()
 
 
 def _models_offer(job: Job) -> dict[str, Any]:
     from dreamzoom.rpc import model_rpc
 
-    params = _parameters(job, "name")
-    return model_rpc.offered(decoded(params.get("name", b"null")))
+    return model_rpc.offered(_decoded(parameters(job.call, _Name).name))
 
 
 def _models_get(job: Job) -> dict[str, Any]:
     from dreamzoom.rpc import model_rpc
 
-    params = _parameters(job, "offers")
-    return model_rpc.fetched(decoded(params.get("offers", b"null")), Download(job))
+    return model_rpc.fetched(_decoded(parameters(job.call, _Offers).offers), Download(job))
 
 
 WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
@@ -67,10 +87,9 @@ CONCURRENT = {messages.MODELS, messages.MODELS_OFFER}
 """Methods that take seconds and may run at the same time as a job."""
 
 
-def _parameters(job: Job, *names: str) -> dict[str, msgspec.Raw]:
-    """The request's parameters by name. Raises BadRequest for a name that is not one of `names`."""
-    params = job.call.parameters()
-    unknown = params.keys() - set(names)
-    if unknown:
-        raise BadRequest(min(unknown)[:60], f"is not a parameter of {job.method}; remove it")
-    return params
+def _decoded(text: Text) -> Any:
+    """The value of a small parameter; None for what is missing, not JSON or large."""
+    try:
+        return None if text is msgspec.UNSET else decode_json(bytes(text), "it", limits.PARAMETER_BYTES)
+    except RefusedFile:
+        return None

@@ -5,8 +5,9 @@ parameters stay text until the method that they belong to decodes them.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -16,15 +17,18 @@ from core.safety import limits
 from core.safety.bounded_json import decode_json
 
 Identity = int | str | None
+T = TypeVar("T")
 
 MOST_LOOSE = 4 << 20
-"""Bytes of a body that is not JSON by the standard, but by Python's (NaN, half a surrogate pair), and is decoded so that
-the error can name the field."""
+"""Bytes of a body that is JSON for Python but not by the standard (NaN, half a surrogate pair). It is decoded, so that
+the error can name the field.
+"""
 
 _LONGEST = 200
+_MEMBER = re.compile(rb'[\s{]{0,20}"(\w{1,20})"\s{0,20}:\s{0,20}("[^"\\]{0,200}"|[-\w.+]{1,30})\s{0,20},')
+"""A member of the outer object, with a short value."""
 _Number = msgspec.json.Decoder(int)
 _Text = msgspec.json.Decoder(str)
-_Parameters = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Refused(Exception):
@@ -49,7 +53,7 @@ class Call:
         identity: The request's id; None for a notification and for an id of null.
         is_notification: Whether no answer is expected.
         method: Its name.
-        params: Its parameters as JSON text, an object.
+        params: Its parameters as JSON text, which begins as an object does.
     """
 
     identity: Identity
@@ -57,26 +61,12 @@ class Call:
     method: str
     params: msgspec.Raw | bytes
 
-    def parameters(self) -> dict[str, msgspec.Raw]:
-        """The parameters by name, each still JSON text.
-
-        Raises:
-            BadRequest: They hold more values than are read.
-        """
-        text = bytes(self.params)
-        if sum(map(text.count, (b",", b"[", b"{"))) > limits.JSON_VALUES:  # an upper bound, found without decoding
-            raise BadRequest("params", f"must hold at most {limits.JSON_VALUES:,} values")
-        return _Parameters.decode(text)
-
 
 class _Envelope(msgspec.Struct):
     jsonrpc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     method: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-_decoder = msgspec.json.Decoder(_Envelope)
 
 
 def parse(body: bytes) -> Call:
@@ -87,7 +77,13 @@ def parse(body: bytes) -> Call:
     """
     if body[:64].lstrip()[:1] == b"[":
         raise Refused(INVALID_REQUEST, "not a JSON-RPC request: batches are not supported; send one request a frame")
-    envelope = _envelope(body)
+    if sum(map(body.count, (b",", b"[", b"{"))) > limits.JSON_VALUES:  # no fewer than there are values
+        told = f"a request of more than {limits.JSON_VALUES:,} values"
+        raise Refused(INVALID_REQUEST, told, _identity_before_parameters(body))
+    try:
+        envelope = _decode(body, _Envelope)
+    except msgspec.ValidationError:
+        raise Refused(INVALID_REQUEST, "not a JSON-RPC request: must be an object") from None
     identity = _identity(envelope.id)
     if envelope.jsonrpc is msgspec.UNSET or _text(envelope.jsonrpc) != "2.0":
         raise Refused(INVALID_REQUEST, 'not a JSON-RPC request: needs "jsonrpc": "2.0"', identity)
@@ -100,34 +96,62 @@ def parse(body: bytes) -> Call:
     return Call(identity, envelope.id is msgspec.UNSET, method, params)
 
 
-def decoded(text: msgspec.Raw | bytes) -> Any:
-    """A parameter's value; None for one that is no JSON."""
+def parameters(call: Call, kind: type[T]) -> T:
+    """A request's parameters as a struct, whose fields are JSON text that is not decoded yet.
+
+    Args:
+        call: The request.
+        kind: A struct with the names of the parameters; for one that forbids others, another one is an error.
+
+    Raises:
+        BadRequest: There is a parameter with another name.
+    """
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+        return _decode(call.params, kind)
+    except msgspec.ValidationError as error:
+        found = re.search(r"unknown field `(.*)`", str(error), re.DOTALL)
+        name = found[1][:60] if found else "params"
+        raise BadRequest(name, f"is not a parameter of {call.method}; remove it") from None
+
+
+def identity_in(text: msgspec.Raw | msgspec.UnsetType) -> Identity:
+    """A request's id that stands in parameters; None for what can't be one."""
+    try:
+        return _identity(text)
+    except Refused:
         return None
 
 
-def _envelope(body: bytes) -> _Envelope:
+def _identity_before_parameters(body: bytes) -> Identity:
+    """The id, if it stands before any list or object of a body that is too large to be decoded as a whole."""
+    place = 0
+    while member := _MEMBER.match(body, place):
+        if member[1] == b"id":
+            return identity_in(msgspec.Raw(member[2]))
+        place = member.end()
+    return None
+
+
+def _decode(text: msgspec.Raw | bytes, kind: type[T]) -> T:
+    """Decode an object into a struct with fields of type Raw.
+
+    Raises:
+        msgspec.ValidationError: It is no object, or has a field that the struct forbids.
+        Refused: It is not JSON, not even for Python.
+    """
     try:
-        return _decoder.decode(body)
+        return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError:
-        raise Refused(INVALID_REQUEST, "not a JSON-RPC request: must be an object") from None
+        raise
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        return _loose(body, error)
-
-
-def _loose(body: bytes, reason: Exception) -> _Envelope:
-    """Decode what only Python takes for JSON. Raises Refused for what it does not take either."""
-    refused = Refused(PARSE_ERROR, f"not JSON: {reason}"[:200])
+        refused = Refused(PARSE_ERROR, f"not JSON: {error}"[:200])
     try:
-        message = decode_json(body, "a message", MOST_LOOSE, finite=False)
+        found = decode_json(bytes(text), "a message", MOST_LOOSE, finite=False)
     except Exception:
         raise refused from None
-    if not isinstance(message, dict):
-        raise Refused(INVALID_REQUEST, "not a JSON-RPC request: must be an object")
-    parts = {name: json.dumps(message[name]).encode() for name in _Envelope.__struct_fields__ if name in message}
-    return _Envelope(**{name: msgspec.Raw(text) for name, text in parts.items()})
+    if isinstance(found, dict):
+        found = {name: msgspec.Raw(json.dumps(value).encode()) for name, value in found.items()}
+    return msgspec.convert(found, kind)
 
 
 def _identity(text: msgspec.Raw | msgspec.UnsetType) -> Identity:
@@ -141,7 +165,7 @@ def _identity(text: msgspec.Raw | msgspec.UnsetType) -> Identity:
         return name
     raise Refused(
         INVALID_REQUEST,
-        f"not a JSON-RPC request: id must be a whole number of at most 64 bits, or text of at most {_LONGEST} characters",
+        f"not a JSON-RPC request: id must be a whole number of 64 bits or text of at most {_LONGEST} characters",
     )
 
 

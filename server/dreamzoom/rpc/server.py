@@ -14,13 +14,15 @@ import threading
 import time
 from typing import Any
 
+import msgspec
+
 from core.protocol import error_codes, framing, messages
 from dreamzoom import __version__
 from dreamzoom.rpc import parent_watch
 from dreamzoom.rpc.intake import Intake
-from dreamzoom.rpc.job import Job
+from dreamzoom.rpc.job import Job, error_response
 from dreamzoom.rpc.methods import CONCURRENT, WORK
-from dreamzoom.rpc.requests import Call, Identity, Refused, decoded, parse
+from dreamzoom.rpc.requests import Call, Identity, Refused, identity_in, parameters, parse
 from dreamzoom.rpc.streams import Writer
 
 MOST_CONCURRENT = 4
@@ -72,6 +74,10 @@ def leave() -> None:
     os._exit(0)
 
 
+class _Cancel(msgspec.Struct):
+    id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
 class Server:
     """Handles requests, in one thread."""
 
@@ -92,7 +98,14 @@ class Server:
                 if isinstance(item, framing.FrameError):
                     self.writer.error(None, item.code, str(item))
                 else:
-                    self.handle(item)
+                    self._handle_safely(item)
+
+    def _handle_safely(self, body: bytes) -> None:
+        try:
+            self.handle(body)
+        except Exception as error:  # the next request is handled all the same
+            code, message, data = error_response(error)
+            self.writer.error(None, code, message, data)
 
     def handle(self, body: bytes) -> None:
         """Handle one message."""
@@ -101,7 +114,11 @@ class Server:
         except Refused as refused:
             self.writer.error(refused.identity, refused.code, str(refused))
             return
-        if call.method in WORK:
+        if call.identity is not None and call.identity in self._running:
+            # an answer with the id of a running request would be taken for that request's own
+            why = f"the id {call.identity!r} belongs to a request that is still running; use another"
+            self.writer.error(None, error_codes.INVALID_REQUEST, why, {"id": call.identity})
+        elif call.method in WORK:
             self._begin(call)
         else:
             self._answer(call)
@@ -115,8 +132,7 @@ class Server:
             case messages.PING:
                 self._pinged = True
             case messages.CANCEL:
-                wanted = decoded(call.params)
-                result = {"cancelled": self._cancel(wanted.get("id") if isinstance(wanted, dict) else None)}
+                result = {"cancelled": self._cancel(identity_in(parameters(call, _Cancel).id))}
             case messages.SHUTDOWN:
                 for job in list(self._running.values()):
                     job.cancel.set()
@@ -137,9 +153,7 @@ class Server:
 
         return {"name": "dreamzoom", "version": __version__, "engines": registry.available(), "pid": os.getpid()}
 
-    def _cancel(self, identity: Any) -> bool:
-        if not isinstance(identity, (int, str)) or isinstance(identity, bool):
-            return False
+    def _cancel(self, identity: Identity) -> bool:
         with self._lock:
             job = self._running.get(identity)
         if job is None or job.method in CONCURRENT:
@@ -156,30 +170,22 @@ class Server:
             return
         job = Job(call, self.writer)
         with self._lock:
-            code, why, data = self._why_refused(call)
+            why = self._why_busy(call.method)
             if not why:
                 self._running[call.identity] = job
         if why:
-            # an answer with the id of a running request would be taken for that request's own
-            identity = None if code == error_codes.INVALID_REQUEST else call.identity
-            self.writer.error(identity, code, why, data)
+            self.writer.error(call.identity, error_codes.BUSY, why, {"remedy": "wait for it, or cancel it"})
         else:
             threading.Thread(target=self._run, args=(job,), name=call.method, daemon=True).start()
 
-    def _why_refused(self, call: Call) -> tuple[int, str, dict[str, Any]]:
-        """Why a request can't be started now: code, message (empty if it can) and data."""
-        if call.identity in self._running:
-            why = f"the id {call.identity!r} belongs to a request that is still running; use another"
-            return error_codes.INVALID_REQUEST, why, {"id": call.identity}
-        wait = {"remedy": "wait for it, or cancel it"}
-        if call.method in CONCURRENT:
-            count = sum(job.method in CONCURRENT for job in self._running.values())
-            return error_codes.BUSY, "too many requests are running" if count >= MOST_CONCURRENT else "", wait
-        other = next((job for job in self._running.values() if job.method not in CONCURRENT), None)
-        if other is None:
-            return 0, "", {}
-        doing = "a download is running" if other.method == messages.MODELS_GET else "another job is running"
-        return error_codes.BUSY, doing, wait
+    def _why_busy(self, method: str) -> str:
+        """Why a request has to wait; empty if it can start."""
+        others = [job.method for job in self._running.values() if (job.method in CONCURRENT) == (method in CONCURRENT)]
+        if method in CONCURRENT:
+            return "too many requests are running" if len(others) >= MOST_CONCURRENT else ""
+        if messages.MODELS_GET in others:
+            return "a download is running"
+        return "another job is running" if others else ""
 
     def _run(self, job: Job) -> None:
         answer = job.run(WORK[job.method])
