@@ -94,7 +94,9 @@ def _receive(job: Job, message: dict[str, Any] | Ended) -> None:
     """Take a message of the server for a job."""
     if not job.is_active:
         return
-    if isinstance(message, Ended):
+    if isinstance(message, Ended) and job.status == "cancelling":
+        job.finish("cancelled")
+    elif isinstance(message, Ended):
         job.finish("failed", error_messages.of_end(message, launch.log_file()))
     elif "method" in message:
         _take_notification(job, message["method"], message.get("params") or {})

@@ -1,4 +1,4 @@
-"""Operators that set up this machine: the installation of the server, the preferences."""
+"""Operators that set up this machine: installing and restarting the server, the preferences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from bpy.types import Operator
 
 from ... import __package__ as base_package
 from ...backend import installation
+from ...backend.connection import connection
 from .common import Result
 
 
@@ -50,6 +51,28 @@ class DREAMZOOM_OT_open_preferences(Operator):
         return {"FINISHED"}
 
 
-CLASSES = (DREAMZOOM_OT_install_server, DREAMZOOM_OT_open_preferences)
+class DREAMZOOM_OT_restart_server(Operator):
+    """End a server that does not answer"""
+
+    bl_idname = "dreamzoom.restart_server"
+    bl_label = "Restart Server"
+    bl_description = (
+        "End the server, which does not answer, and all that it runs. Finished steps are kept, and the next job or "
+        "download starts another server"
+    )
+
+    @classmethod
+    def poll(cls, context):
+        if connection.client is None:
+            cls.poll_message_set("The server is not running")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        connection.kill()
+        return {"FINISHED"}
+
+
+CLASSES = (DREAMZOOM_OT_install_server, DREAMZOOM_OT_open_preferences, DREAMZOOM_OT_restart_server)
 
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -9,6 +9,7 @@ from ... import rig
 from ...backend import current_job, launch, model_library
 from .. import labels
 from .layout import RigPanel, draw_error, paragraph, split
+from .setup import draw_hung
 
 
 class DREAMZOOM_PT_diffusion(RigPanel, Panel):
@@ -65,6 +66,8 @@ def _draw_library(layout: UILayout) -> None:
     library = model_library.library
     if library.error is not None:
         draw_error(layout, str(library.error), library.error.remedy, library.error.operator, "dreamzoom.cancel_models")
+    if library.activity and not current_job.is_busy():
+        draw_hung(layout)
     if library.activity == "downloading":
         _draw_download(layout)
         return

@@ -11,7 +11,7 @@ from ...backend.current_job import Job
 from ...scene import prompt_changes
 from .. import labels, preview
 from .layout import RigPanel, draw_error, paragraph, split
-from .setup import draw_set_up
+from .setup import draw_hung, draw_set_up
 
 
 class DREAMZOOM_PT_dream(RigPanel, Panel):
@@ -40,6 +40,7 @@ def draw_job(layout: UILayout, settings) -> None:
     current = current_job.get()
     if current is not None and current.is_active:
         _draw_progress(layout, current)
+        draw_hung(layout)
         return
     notice = prompt_changes.notice(settings)
     if notice:

@@ -1,4 +1,4 @@
-"""The installation of the server, as the Dream panel and the preferences draw it."""
+"""The installation of the server and its state, as the panels and the preferences draw them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import bpy
 from bpy.types import UILayout
 
 from ...backend import installation
+from ...backend.connection import connection
 from .layout import draw_error, paragraph
 
 
@@ -27,3 +28,13 @@ def draw_set_up(layout: UILayout) -> None:
     box.operator("dreamzoom.open_preferences", text="Use a Python of My Own", icon="PREFERENCES")
     if installation.state.error:
         draw_error(layout, installation.state.error, "Check the network and press Install again")
+
+
+def draw_hung(layout: UILayout) -> None:
+    """A warning where the server does not answer, with the button that restarts it."""
+    seconds = connection.hung_seconds
+    if not seconds:
+        return
+    box = layout.box()
+    paragraph(box, f"The server has not answered for {seconds:.0f} seconds. It may be loading, or hung.", icon="ERROR")
+    box.operator("dreamzoom.restart_server", icon="FILE_REFRESH")

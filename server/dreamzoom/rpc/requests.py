@@ -75,15 +75,15 @@ def parse(body: bytes) -> Call:
     Raises:
         Refused: It is not a JSON-RPC request.
     """
-    if body[:64].lstrip()[:1] == b"[":
-        raise Refused(INVALID_REQUEST, "not a JSON-RPC request: batches are not supported; send one request a frame")
     if sum(map(body.count, (b",", b"[", b"{"))) > limits.JSON_VALUES:  # no fewer than there are values
         told = f"a request of more than {limits.JSON_VALUES:,} values"
         raise Refused(INVALID_REQUEST, told, _identity_before_parameters(body))
     try:
         envelope = _decode(body, _Envelope)
     except msgspec.ValidationError:
-        raise Refused(INVALID_REQUEST, "not a JSON-RPC request: must be an object") from None
+        _check_json(body)
+        told = "not a JSON-RPC request: must be an object; batches are not supported, send one request a frame"
+        raise Refused(INVALID_REQUEST, told) from None
     identity = _identity(envelope.id)
     if envelope.jsonrpc is msgspec.UNSET or _text(envelope.jsonrpc) != "2.0":
         raise Refused(INVALID_REQUEST, 'not a JSON-RPC request: needs "jsonrpc": "2.0"', identity)
@@ -112,6 +112,14 @@ def parameters(call: Call, kind: type[T]) -> T:
         found = re.search(r"unknown field `(.*)`", str(error), re.DOTALL)
         name = found[1][:60] if found else "params"
         raise BadRequest(name, f"is not a parameter of {call.method}; remove it") from None
+
+
+def _check_json(body: bytes) -> None:
+    """Raise Refused if this is not JSON."""
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refused(PARSE_ERROR, f"not JSON: {error}"[:200]) from None
 
 
 def identity_in(text: msgspec.Raw | msgspec.UnsetType) -> Identity:
