@@ -35,7 +35,7 @@ class Connection:
         self.client: Client | None = None
         self._command: list[str] = []
         self._receivers: dict[Any, Receiver] = {}
-        self._cancelled: dict[int, float] = {}
+        self._cancelled: dict[Any, float] = {}
         self._last_used, self._shown_silence = 0.0, 0
 
     def request(self, method: str, params: dict[str, Any], receive: Receiver) -> int:
@@ -149,8 +149,9 @@ class Connection:
 
     def _end_requests(self, ended: Ended) -> None:
         self._cancelled.clear()
-        for identity in list(self._receivers):
-            self._receivers.pop(identity)(ended)
+        receivers, self._receivers = self._receivers, {}
+        for receive in receivers.values():
+            receive(ended)
 
 
 connection = Connection()

@@ -10,7 +10,7 @@ Requests, with their parameters and the fields of their results:
 | models | | models, sets, memory |
 | models.offer | name | offers |
 | models.get | offers | folders |
-| ping | | |
+| ping | | working (whether a request, or cancelled work, still runs) |
 | shutdown | | |
 
 Notifications; each also carries the id of the request that it belongs to:
@@ -22,8 +22,9 @@ Notifications; each also carries the id of the request that it belongs to:
 | artifact | kind, level, path (relative to the job's folder) |
 
 A request's id is a whole number or text, and of no other request that is running: a request with such an id is refused
-with an error whose id is null. Batches are refused. What a client does not read is kept up to a limit; of progress the
-latest is kept.
+with an error whose id is null. A cancelled request is answered within half a second, also if its work needs longer to
+stop; the next job waits for that. Batches are refused. What a client does not read is kept up to a limit; of progress
+the latest is kept.
 """
 
 from __future__ import annotations

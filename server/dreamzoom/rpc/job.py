@@ -28,16 +28,18 @@ class Job(Sink):
         method: Its method.
         cancel: Set to cancel it.
         levels: Number of levels, once they are known.
+        answered: When it was answered, in seconds of `time.monotonic`; None before.
     """
 
     def __init__(self, call: Call, writer: Writer):
         self.call, self.identity, self.method, self.writer = call, call.identity, call.method, writer
         self.cancel = threading.Event()
         self.levels = 0
+        self.answered: float | None = None
         self._told = 0.0
 
     def run(self, work: Callable[[Job], dict[str, Any]]) -> Callable[[], None]:
-        """Run the work; returns a function that sends the answer."""
+        """Run the work; returns a function that sends its answer."""
         try:
             result = work(self)
             return lambda: self.writer.result(self.identity, result)
@@ -71,7 +73,8 @@ class Job(Sink):
         self._notify(messages.ARTIFACT, kind=kind, level=level, path=name)
 
     def _notify(self, method: str, **params: Any) -> None:
-        self.writer.notify(method, {"id": self.identity} | params)
+        if self.answered is None:
+            self.writer.notify(method, {"id": self.identity} | params)
 
 
 class Download(Report):

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from core.errors import Cancelled
 from core.protocol import error_codes, framing, messages
 from dreamzoom import __version__
 from dreamzoom.rpc import parent_watch
@@ -30,6 +33,14 @@ MOST_CONCURRENT = 4
 
 ABANDONED = 1800.0
 """Seconds after the last frame of a client that used to send pings, upon which a server without a job exits."""
+
+CANCEL_PATIENCE = 0.3
+"""Seconds after which a cancelled request is answered even if its work still runs: a call into a library, or one
+denoising step. The next job waits until it has stopped.
+"""
+
+LONGEST_STOP = 20.0
+"""Seconds after which the server exits if cancelled work still runs, so that it does not go on for ever."""
 
 PATIENCE = 0.5
 """Seconds that answers may take to be written after the end of input."""
@@ -84,15 +95,16 @@ class Server:
     def __init__(self, writer: Writer):
         self.writer = writer
         self._running: dict[Identity, Job] = {}
-        self._lock = threading.Lock()
+        self._left: list[Job] = []  # cancelled and answered, but still running
+        self._changed = threading.Condition()
         self._heard, self._pinged = time.monotonic(), False
 
     def handle_all(self, intake: Intake) -> None:
         """Handle frames as they come, for ever."""
         while True:
             with intake.next(1.0) as item:
+                self._leave_if_useless()
                 if item is None:
-                    self._leave_if_abandoned()
                     continue
                 self._heard = time.monotonic()
                 if isinstance(item, framing.FrameError):
@@ -131,6 +143,7 @@ class Server:
                 result = self._initialize()
             case messages.PING:
                 self._pinged = True
+                result = {"working": bool(self._running or self._left)}
             case messages.CANCEL:
                 result = {"cancelled": self._cancel(identity_in(parameters(call, _Cancel).id))}
             case messages.SHUTDOWN:
@@ -154,11 +167,15 @@ class Server:
         return {"name": "dreamzoom", "version": __version__, "engines": registry.available(), "pid": os.getpid()}
 
     def _cancel(self, identity: Identity) -> bool:
-        with self._lock:
+        with self._changed:
             job = self._running.get(identity)
-        if job is None or job.method in CONCURRENT:
+        if job is None:
             return False
-        job.cancel.set()
+        if not job.cancel.is_set():
+            job.cancel.set()
+            cancelled = threading.Timer(CANCEL_PATIENCE, self._answer_job, (job, None))
+            cancelled.daemon = True
+            cancelled.start()
         return True
 
     def _begin(self, call: Call) -> None:
@@ -169,7 +186,7 @@ class Server:
             self.writer.error(None, error_codes.INVALID_REQUEST, f"{call.method} needs an id that is not null")
             return
         job = Job(call, self.writer)
-        with self._lock:
+        with self._changed:
             why = self._why_busy(call.method)
             if not why:
                 self._running[call.identity] = job
@@ -180,22 +197,60 @@ class Server:
 
     def _why_busy(self, method: str) -> str:
         """Why a request has to wait; empty if it can start."""
-        others = [job.method for job in self._running.values() if (job.method in CONCURRENT) == (method in CONCURRENT)]
-        if method in CONCURRENT:
-            return "too many requests are running" if len(others) >= MOST_CONCURRENT else ""
+        concurrent = method in CONCURRENT
+        others = [job.method for job in self._running.values() if (job.method in CONCURRENT) == concurrent]
+        if concurrent:
+            left = sum(job.method in CONCURRENT for job in self._left)
+            return "too many requests are running" if len(others) + left >= MOST_CONCURRENT else ""
         if messages.MODELS_GET in others:
             return "a download is running"
         return "another job is running" if others else ""
 
     def _run(self, job: Job) -> None:
-        answer = job.run(WORK[job.method])
-        with self._lock:
-            del self._running[job.identity]  # before the answer, upon which the client may send the next job
-        answer()
+        """The thread of a request."""
+        answer = job.run(self._work)
+        if not self._answer_job(job, answer):
+            with self._changed:
+                self._left.remove(job)
+                self._changed.notify_all()
 
-    def _leave_if_abandoned(self) -> None:
-        """Exit if nothing has been heard for long, nothing runs, and the client used to be heard regularly."""
-        if self._pinged and not self._running and time.monotonic() - self._heard > ABANDONED:
+    def _work(self, job: Job) -> dict[str, Any]:
+        if job.method not in CONCURRENT:
+            with self._changed:
+                while any(other.method not in CONCURRENT for other in self._left):
+                    self._changed.wait(0.1)
+                    if job.cancel.is_set():
+                        raise Cancelled
+        return WORK[job.method](job)
+
+    def _answer_job(self, job: Job, answer: Callable[[], None] | None) -> bool:
+        """Answer a request, unless that was done before; returns whether it was not.
+
+        Args:
+            job: The request.
+            answer: Sends the answer of its work; None if it was cancelled and its work still runs.
+        """
+        with self._changed:
+            if job.answered is not None:
+                return False
+            job.answered = time.monotonic()
+            del self._running[job.identity]  # before the answer, upon which the client may send the next job
+            if answer is None:
+                self._left.append(job)
+        if answer is None:
+            code, message, data = error_response(Cancelled())
+            self.writer.error(job.identity, code, message, data)
+        else:
+            answer()
+        return True
+
+    def _leave_if_useless(self) -> None:
+        """Exit if cancelled work does not stop, or nothing runs for a client that used to be heard but is no more."""
+        now = time.monotonic()
+        if any(now - (job.answered or now) > LONGEST_STOP for job in self._left):
+            sys.stderr.write(f"a cancelled job did not stop within {LONGEST_STOP:.0f} seconds\n")
+            leave()
+        if self._pinged and not self._running and now - self._heard > ABANDONED:
             leave()
 
 
