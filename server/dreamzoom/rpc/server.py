@@ -39,8 +39,10 @@ CANCEL_PATIENCE = 0.3
 denoising step. The next job waits until it has stopped.
 """
 
-LONGEST_STOP = 20.0
-"""Seconds after which the server exits if cancelled work still runs, so that it does not go on for ever."""
+LONGEST_STOP = 120.0
+"""Seconds after which the server exits if cancelled work still runs, so that it does not go on for ever. The first
+compilation of a large kernel takes tens of seconds.
+"""
 
 PATIENCE = 0.5
 """Seconds that answers may take to be written after the end of input."""
@@ -217,11 +219,16 @@ class Server:
     def _work(self, job: Job) -> dict[str, Any]:
         if job.method not in CONCURRENT:
             with self._changed:
-                while any(other.method not in CONCURRENT for other in self._left):
+                if self._has_left_job():
+                    job.log("waiting until the cancelled job has stopped", "info")
+                while self._has_left_job():
                     self._changed.wait(0.1)
                     if job.cancel.is_set():
                         raise Cancelled
         return WORK[job.method](job)
+
+    def _has_left_job(self) -> bool:
+        return any(job.method not in CONCURRENT for job in self._left)
 
     def _answer_job(self, job: Job, answer: Callable[[], None] | None) -> bool:
         """Answer a request, unless that was done before; returns whether it was not.
