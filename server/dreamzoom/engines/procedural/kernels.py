@@ -27,12 +27,11 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
 from dreamzoom.engines.procedural import parameters as R
 from dreamzoom.engines.procedural.heightfields import base, detail
 from dreamzoom.engines.procedural.noise import fbm, gradient, mix, smooth
 from dreamzoom.engines.procedural.surface import surface
+from dreamzoom.jit import njit
 
 SCALE, OX, OY, OZ, PLANE, PLANE_X, PLANE_Y, FOCUS_Z, FACTOR, TINT = range(10)
 CHAIN = 12
