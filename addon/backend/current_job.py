@@ -34,6 +34,7 @@ class Job:
         seconds_left: The server's estimate, None where it has none.
         seconds: How long the server worked; 0 where all was finished before.
         preview: Path of the latest picture, empty where there is none.
+        preview_count: How many pictures have come.
         note: The latest message that the server logged, for example how much memory its models take.
         warning: The latest warning that it logged.
         error: What went wrong, where the job failed.
@@ -53,6 +54,7 @@ class Job:
     seconds_left: float | None = None
     seconds: float = 0.0
     preview: str = ""
+    preview_count: int = 0
     note: str = ""
     warning: str = ""
     error: DreamzoomError | None = None

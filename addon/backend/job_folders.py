@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import threading
 import time
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import bpy
 
 from ..core.errors import DreamzoomError
+from ..core.protocol import result
+from ..core.safety.contained import ContainedFolder
 from . import launch, preferences
+
+REQUEST = "request.json"
+"""The file by which a job's folder is known."""
 
 
 def _new_folder(root: bpy.types.Object) -> Path:
@@ -28,6 +35,85 @@ def of_rig(root: bpy.types.Object) -> Path | None:
     """The rig's job folder, None where it has none yet."""
     stored = root.dreamzoom.job_folder
     return Path(bpy.path.abspath(stored)).absolute() if stored else None
+
+
+class FolderState:
+    """What lies in a job folder, as far as it is known: looked up by a thread, seldom, since it may be on a network.
+
+    Attributes:
+        has_job, has_result: Whether a job is there, and its result; True until that is known.
+    """
+
+    INTERVAL = 3.0
+    """Seconds between two looks."""
+
+    def __init__(self, folder: Path):
+        self.has_job = self.has_result = True
+        self._folder, self._looked, self._thread = folder, -1e9, None
+
+    def refresh(self) -> None:
+        """Look again, if the last look was long ago; never waits."""
+        now = time.monotonic()
+        if now - self._looked >= self.INTERVAL and (self._thread is None or not self._thread.is_alive()):
+            self._looked = now
+            self._thread = threading.Thread(target=self._look, name="dreamzoom-folder", daemon=True)
+            self._thread.start()
+
+    def forget(self) -> None:
+        """Take nothing for known, and look again when next asked."""
+        self.has_job = self.has_result = True
+        self._looked = -1e9
+
+    def _look(self) -> None:
+        folder = ContainedFolder(self._folder)
+        with contextlib.suppress(OSError, ValueError):
+            self.has_job, self.has_result = folder.exists(REQUEST), folder.exists(result.NAME)
+
+
+_states: dict[Path, FolderState] = {}
+
+
+def state(folder: Path) -> FolderState:
+    """What is known of a job folder. Fast enough to be asked at every redraw."""
+    found = _states.get(folder)
+    if found is None:
+        while len(_states) >= 100:
+            _states.pop(next(iter(_states)))
+        found = _states[folder] = FolderState(folder)
+    if is_trusted_place(folder):
+        found.refresh()
+    return found
+
+
+def is_trusted_place(folder: Path) -> bool:
+    r"""Whether a path that a .blend file names may be looked at.
+
+    A path of another machine (`\\server\share`) may only be on the share of the .blend file itself, or of the folder
+    in the preferences: Windows sends the user's name and a hash of the password to any machine that it is told of.
+    """
+    share = PureWindowsPath(folder).drive if os.name == "nt" else ""
+    if not share.startswith(("\\\\", "//")):
+        return True
+    own = bpy.data.filepath, bpy.path.abspath(preferences.get("jobs_folder"))
+    return any(PureWindowsPath(path).drive.lower() == share.lower() for path in own if path)
+
+
+def check_can_open(folder: Path) -> None:
+    """Check that a folder may be handed to the system's file manager: that it is a job's folder, and nothing else.
+
+    Raises:
+        DreamzoomError: It is not; the message says why.
+    """
+    choose = "Choose the job's folder in the Result panel"
+    if not is_trusted_place(folder):
+        raise DreamzoomError(f"{folder} lies on another machine than this file", choose)
+    try:
+        if not folder.is_dir() or not ContainedFolder(folder).exists(REQUEST):
+            raise DreamzoomError(f"There is no job in {folder}", "Press Generate, or choose the folder of a job")
+        if folder.suffix.lower() == ".app" or (folder / "Contents").exists():
+            raise DreamzoomError(f"{folder} is a program, not a job's folder", choose)
+    except (OSError, ValueError) as error:
+        raise DreamzoomError(f"{folder} can't be opened: {error}", choose) from None
 
 
 def ensure(root: bpy.types.Object) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from ..backend import current_job, error_messages, launch, main_loop
+from ..backend import current_job, error_messages, job_folders, launch, main_loop
 from ..backend.client import Ended
 from ..backend.connection import connection
 from ..backend.current_job import Job
@@ -110,7 +110,7 @@ def _take_notification(job: Job, method: str, params: dict[str, Any]) -> None:
     if method == messages.PROGRESS:
         _take_progress(job, params)
     elif method == messages.ARTIFACT and params.get("kind") in ("preview", "image"):
-        job.preview = str(job.folder / params.get("path", ""))
+        job.preview, job.preview_count = str(job.folder / params["path"]), job.preview_count + 1
     elif method == messages.LOG:
         text = str(params.get("message") or "")
         if params.get("level") in ("warning", "error"):
@@ -138,10 +138,11 @@ def _take_error(job: Job, error: dict[str, Any]) -> None:
 def _take_result(job: Job, result: dict[str, Any]) -> None:
     """The server has finished: store the prompts with the rig, and import the result if the artist wants it."""
     job.seconds = float(result.get("seconds") or 0.0)
+    job_folders.state(job.folder).forget()
     root = importing.rig_of(job)
     if root is not None and job.prompts:
         root.dreamzoom.dreamed = job.prompts
     if root is not None and job.import_when_done and job.status != "cancelling":
-        importing.import_result(job, root)
+        importing.import_result(job)
     else:
         job.finish("done")

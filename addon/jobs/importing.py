@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import traceback
 from collections.abc import Iterator
 from functools import partial
 
@@ -24,19 +26,18 @@ def start_import(root: bpy.types.Object) -> Job:
     folder = job_folders.of_rig(root)
     if folder is None:
         raise DreamzoomError("This rig has no job yet", "Press Generate first")
-    importer.read_result(folder)
     job = Job(root.session_uid, folder, True, levels=len(root.dreamzoom.levels))
     current_job.replace(job)
-    import_result(job, root)
+    import_result(job)
     return job
 
 
-def import_result(job: Job, root: bpy.types.Object) -> None:
-    """Begin to import a job's result under a rig, in the background."""
-    job.status, job.stage, job.fraction, job.seconds_left = "importing", "import", 0.0, None
-    levels = importer.import_levels(root, job.folder)
-    job.work = levels
-    main_loop.start(partial(_step, job, levels))
+def import_result(job: Job) -> None:
+    """Begin to import a job's result under its rig, in the background."""
+    job.status, job.stage, job.level, job.fraction, job.seconds_left = "importing", "import", None, 0.0, None
+    reader = importer.ResultReader(job.folder)
+    job.work = reader
+    main_loop.start(partial(_await, job, reader))
 
 
 def rig_of(job: Job) -> bpy.types.Object | None:
@@ -44,24 +45,54 @@ def rig_of(job: Job) -> bpy.types.Object | None:
     return next((obj for obj in bpy.data.objects if obj.session_uid == job.rig_uid and rig.is_rig(obj)), None)
 
 
+def _await(job: Job, reader: importer.ResultReader) -> float | None:
+    """Wait for the result; then import its levels."""
+    if job.work is not reader:
+        return None  # cancelled
+    if not reader.is_done:
+        return main_loop.TICK
+    with _failing(job):
+        levels = importer.import_levels(_present_rig(job), job.folder, reader.result())
+        job.work = levels
+        main_loop.start(partial(_step, job, levels))
+    return None
+
+
 def _step(job: Job, levels: Iterator[tuple[int, int]]) -> float | None:
     """Import one level."""
     if job.work is not levels:
         return None  # cancelled
-    try:
-        if rig_of(job) is None:
-            raise DreamzoomError("The rig of this job is gone", "Undo its removal, then press Import")
-        done, count = next(levels)
+    with _failing(job):
+        _present_rig(job)
+        done, count = next(levels, (0, 0))
+        if not done:
+            job.finish("done")
+            _push_undo("Import Dreamzoom")
+            return None
         job.level, job.levels, job.fraction = done - 1, count, done / count
-    except StopIteration:
-        job.finish("done")
-        _push_undo("Import Dreamzoom")
-        return None
+    main_loop.redraw()
+    return main_loop.TICK if job.is_active else None
+
+
+@contextlib.contextmanager
+def _failing(job: Job) -> Iterator[None]:
+    """Any error in the block fails the job, and the panel shows it."""
+    try:
+        yield
     except DreamzoomError as error:
         job.finish("failed", error)
-        return None
-    main_loop.redraw()
-    return main_loop.TICK
+    except Exception as error:
+        traceback.print_exc()
+        message = f"The result in {job.folder} can't be imported: {type(error).__name__}: {error}"
+        job.finish("failed", DreamzoomError(message, "Press Generate again; Blender's console has the details"))
+
+
+def _present_rig(job: Job) -> bpy.types.Object:
+    """The root of a job's rig. Raises DreamzoomError if it was removed."""
+    root = rig_of(job)
+    if root is None:
+        raise DreamzoomError("The rig of this job is gone", "Undo its removal, then press Import")
+    return root
 
 
 def _push_undo(message: str) -> None:

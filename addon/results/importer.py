@@ -2,40 +2,96 @@
 
 from __future__ import annotations
 
+import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
 
 from .. import rig, splats
-from ..core.errors import DreamzoomError
+from ..core.errors import DreamzoomError, RefusedFile
 from ..core.protocol import result
+from ..core.safety.contained import ContainedFolder
 
 
 def read_result(folder: Path) -> result.Result:
-    """The job's result.
+    """The job's result, all of whose files are there. Needs no Blender, so it may run in any thread.
 
     Raises:
         DreamzoomError: The job has no result yet, or one that can't be read or is damaged.
     """
+    again = "Press Generate again"
     try:
-        return result.read(folder)
-    except FileNotFoundError:
-        raise DreamzoomError(f"There is no result in {folder}", "Press Generate first") from None
+        found = result.read(folder)
+        inside = ContainedFolder(folder)
+        for entry in found["levels"]:
+            for name in (entry["cloud"], entry["splats"]):
+                inside.stat(name)
+    except FileNotFoundError as error:
+        if Path(error.filename or result.NAME).name == result.NAME:
+            raise DreamzoomError(f"There is no result in {folder}", "Press Generate first") from None
+        raise DreamzoomError(f"The result in {folder} lacks a file: {error.filename}", again) from None
+    except RefusedFile as error:
+        remedy = error.remedy or again
+        raise DreamzoomError(f"The result in {folder} can't be imported: {error}", remedy) from None
     except (OSError, ValueError) as error:
-        raise DreamzoomError(f"The result in {folder} can't be read: {error}", "Press Generate again") from None
+        raise DreamzoomError(f"The result in {folder} can't be read: {error}", again) from None
+    return found
 
 
-def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, int]]:
+class ResultReader:
+    """Reads a job's result in a thread, so that Blender can draw meanwhile.
+
+    Args:
+        folder: The job's folder.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder, self._outcome = folder, None
+        self._thread = threading.Thread(target=self._read, name="dreamzoom-result", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the result, or an error, is there."""
+        return not self._thread.is_alive()
+
+    def result(self) -> result.Result:
+        """The result. Raises DreamzoomError as `read_result` does."""
+        self._thread.join()
+        if isinstance(self._outcome, DreamzoomError):
+            raise self._outcome
+        assert self._outcome is not None
+        return self._outcome
+
+    def close(self) -> None:
+        """Nothing to stop: reading ends by itself."""
+
+    def _read(self) -> None:
+        try:
+            self._outcome = read_result(self._folder)
+        except DreamzoomError as error:
+            self._outcome = error
+        except Exception as error:
+            traceback.print_exc()
+            self._outcome = DreamzoomError(f"The result in {self._folder} can't be read: {error!r}")
+
+
+def import_levels(root: bpy.types.Object, folder: Path, found: result.Result) -> Iterator[tuple[int, int]]:
     """Import points and splats of every level, in place of those of an earlier import.
+
+    Args:
+        root: The rig.
+        folder: The job's folder.
+        found: Its result.
 
     Yields:
         After each level: how many levels are done, and how many there are.
 
     Raises:
-        DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_result`.
+        DreamzoomError: The result does not fit the rig, or a file can't be read.
     """
-    found = read_result(folder)
     count = len(found["levels"])
     if count != len(root.dreamzoom.levels):
         raise DreamzoomError(
@@ -45,11 +101,12 @@ def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, i
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
     rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
     rig_uid, done = root.session_uid, set()
+    inside = ContainedFolder(folder)
     for entry in found["levels"]:
         root = _resolve(rig_uid, done)
         points = _collection(root, "points_collection", "Points")
         surfels = _collection(root, "splats_collection", "Splats")
-        done |= {obj.session_uid for obj in _import_level(root, Path(folder), entry, points, surfels)}
+        done |= {obj.session_uid for obj in _import_level(root, inside, entry, points, surfels)}
         yield entry["index"] + 1, count
     _resolve(rig_uid, done)
 
@@ -69,34 +126,26 @@ def _resolve(rig_uid: int, done: set[int]) -> bpy.types.Object:
 
 
 def import_job(root: bpy.types.Object, folder: Path) -> None:
-    """Import all levels at once. Raises DreamzoomError as `import_levels` does."""
-    for _ in import_levels(root, folder):
+    """Import all levels at once. Raises DreamzoomError as `read_result` and `import_levels` do."""
+    for _ in import_levels(root, folder, read_result(folder)):
         pass
 
 
 def _import_level(
-    root: bpy.types.Object, folder: Path, entry: result.LevelResult, points, surfels
+    root: bpy.types.Object, folder: ContainedFolder, entry: result.LevelResult, points, surfels
 ) -> list[bpy.types.Object]:
     """Import one level and return the new objects; `points` and `surfels` are the collections that get them."""
     level = entry["index"]
     rig.remove_content(rig.level_empties(root)[level])
     name = f"{root.name} {level}"
     try:
-        found = [splats.import_cloud(_inside(folder, entry["cloud"]), f"{name} points", points)]
-        found += splats.import_splats(_inside(folder, entry["splats"]), f"{name} splats", surfels)
-    except (OSError, splats.SplatFileError) as error:
+        found = [splats.import_cloud(folder.path(entry["cloud"]), f"{name} points", points)]
+        found += splats.import_splats(folder.path(entry["splats"]), f"{name} splats", surfels)
+    except (OSError, ValueError, splats.SplatFileError) as error:
         raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
     for obj in found:
         rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
     return found
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """The path of a file in the job folder. Raises DreamzoomError for a path that leads out of the folder."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise DreamzoomError(f"The result names a file outside its folder: {name}", "Do not use this job folder")
-    return path
 
 
 def _collection(root: bpy.types.Object, attribute: str, name: str) -> bpy.types.Collection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import bpy.utils.previews
@@ -10,14 +9,17 @@ import bpy.utils.previews
 _shown: dict[str, Any] = {"key": "", "pictures": None}
 
 
-def icon(path: str) -> int:
-    """The icon id of a picture file, 0 where there is none. A file that has changed is read again."""
-    try:
-        key = f"{path}:{Path(path).stat().st_mtime_ns}" if path else ""
-    except OSError:
+def icon(path: str, count: int) -> int:
+    """The icon id of a picture file, 0 where there is none.
+
+    Args:
+        path: The file.
+        count: How often it was announced; when that changes, the file is read again. Nothing is asked of the disk at
+            each redraw.
+    """
+    if not path:
         return 0
-    if not key:
-        return 0
+    key = f"{path}:{count}"
     if _shown["key"] != key:
         clear()
         _shown["pictures"] = bpy.utils.previews.new()

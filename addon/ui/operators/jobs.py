@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import bpy
 from bpy.types import Operator
@@ -10,7 +11,6 @@ from bpy.types import Operator
 from ... import rig
 from ...backend import current_job, installation, job_folders
 from ...core.errors import DreamzoomError
-from ...core.protocol import result
 from ...jobs import generation, importing
 from ...scene.time_slicing import SLICE_SECONDS
 from .common import Result, can_change, has_rig, report
@@ -79,7 +79,7 @@ class DREAMZOOM_OT_import_job(Operator):
             cls.poll_message_set("A job is running")
             return False
         folder = job_folders.of_rig(rig.active_rig(context))
-        if folder is None or not (folder / result.NAME).is_file():
+        if folder is None or not job_folders.state(folder).has_result:
             cls.poll_message_set("There is no finished job yet: press Generate")
             return False
         return True
@@ -103,13 +103,19 @@ class DREAMZOOM_OT_open_job_folder(Operator):
         if not has_rig(cls, context):
             return False
         folder = job_folders.of_rig(rig.active_rig(context))
-        if folder is None or not folder.is_dir():
+        if folder is None or not job_folders.state(folder).has_job:
             cls.poll_message_set("There is no job folder yet: press Generate")
             return False
         return True
 
     def execute(self, context) -> Result:
-        bpy.ops.wm.path_open(filepath=str(job_folders.of_rig(rig.active_rig(context))))
+        folder = job_folders.of_rig(rig.active_rig(context))
+        try:
+            job_folders.check_can_open(folder)
+        except DreamzoomError as error:
+            return report(self, error)
+        # with a separator at the end, Windows does not take it for a program of the same name
+        bpy.ops.wm.path_open(filepath=f"{folder}{os.sep}")
         return {"FINISHED"}
 
 

@@ -77,7 +77,7 @@ def _draw_progress(layout: UILayout, current: Job) -> None:
     if current.note:
         paragraph(layout, error_messages.sentence(current.note), icon="INFO")
     _draw_warning(layout, current)
-    icon = preview.icon(current.preview)
+    icon = preview.icon(current.preview, current.preview_count)
     if icon:
         layout.template_icon(icon_value=icon, scale=8.0)
 

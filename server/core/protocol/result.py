@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypedDict, cast
+
+from ..safety import limits
+from ..safety.bounded_json import read_json
+from ..safety.contained import is_contained
 
 NAME = "result.json"
 VERSION = 1
+MAX_LEVELS, MAX_FACTOR = 64, 16.0
+"""Limits of the request."""
 
 
 class LevelResult(TypedDict):
@@ -64,41 +70,92 @@ def read(folder: Path) -> Result:
     Raises:
         FileNotFoundError: There is none: the job is not finished.
         OSError: It can't be read.
-        ValueError: It is damaged, or names a file outside the folder; the message says which part.
+        ValueError: It is no regular file, above a limit or damaged, or names a file outside the folder; the message
+            says which part.
     """
-    try:
-        found = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError(str(error)) from None
-    return checked(found)
+    return checked(read_json(Path(folder) / NAME, limits.RESULT_BYTES))
 
 
 def checked(found: Any) -> Result:
-    """Validate what the display of the levels needs: their order, their files and the zoom factor.
+    """Validate all fields that are there. Those that the display of the levels needs must be there.
 
     Returns:
         `found` itself.
 
     Raises:
-        ValueError: Something is missing, or a file lies outside the folder.
+        ValueError: Something is missing or of another kind, or a file lies outside the folder.
     """
     levels = found.get("levels") if isinstance(found, dict) else None
     if not isinstance(levels, list) or not levels:
         raise ValueError("it lists no levels")
+    version = found.get("version", VERSION)
+    if not _is_whole(version) or version < 1:
+        raise ValueError("its version is not a number")
+    if version > VERSION:
+        raise ValueError(f"it was made by a newer Dreamzoom (version {version} of the file): update this one")
+    if len(levels) > MAX_LEVELS:
+        raise ValueError(f"it lists more than {MAX_LEVELS} levels")
     for index, level in enumerate(levels):
-        if not isinstance(level, dict) or level.get("index") != index:
-            raise ValueError(f"level {index} is missing")
-        for name in ("cloud", "splats"):
-            if not isinstance(level.get(name), str):
-                raise ValueError(f"level {index} names no {name}")
-            if not is_inside(level[name]):
-                raise ValueError(f"level {index} names a file outside its folder: {level[name]}")
-    if isinstance(found.get("zoom_factor"), bool) or not isinstance(found.get("zoom_factor"), (int, float)):
-        raise ValueError("it has no zoom factor")
+        _check_level(level, index)
+    factor = found.get("zoom_factor")
+    if not _is_number(factor) or not 1 < factor <= MAX_FACTOR:
+        raise ValueError("it has no valid zoom factor")
+    for name, fits in _FIELDS.items():
+        if name in found and not fits(found[name]):
+            raise ValueError(f"its field {name} is not valid")
     return cast("Result", found)
 
 
-def is_inside(name: str) -> bool:
-    """Whether a relative path stays inside its folder on every operating system."""
-    parts = PurePosixPath(name).parts
-    return bool(parts) and not name.startswith("/") and not any(p == ".." or ":" in p or "\\" in p for p in parts)
+def _check_level(level: Any, index: int) -> None:
+    if not isinstance(level, dict) or not _is_whole(level.get("index")) or level["index"] != index:
+        raise ValueError(f"level {index} is missing")
+    for name in ("cloud", "splats"):
+        if not isinstance(level.get(name), str):
+            raise ValueError(f"level {index} names no {name}")
+    for name in ("cloud", "splats", "image", "preview"):
+        if name in level and not is_contained(level[name]):
+            raise ValueError(f"level {index} names a file outside its folder: {str(level[name])[:80]!r}")
+    for name, fits in _LEVEL_FIELDS.items():
+        if name in level and not fits(level[name]):
+            raise ValueError(f"the field {name} of level {index} is not valid")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
+
+
+_LEVEL_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "prompt": _is_text,
+    "negative_prompt": _is_text,
+    "seed": _is_count,
+    "focus": _is_point,
+    "points": _is_count,
+    "splat_count": _is_count,
+}
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "request_digest": _is_text,
+    "seed": _is_count,
+    "quality": _is_text,
+    "engine": lambda value: isinstance(value, dict),
+    "width": _is_count,
+    "height": _is_count,
+    "cameras": lambda value: isinstance(value, list) and all(isinstance(camera, dict) for camera in value),
+    "files": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+}
