@@ -65,6 +65,9 @@ class Client:
         command: Program and arguments.
         environment: All environment variables of the process.
         log: File that receives its standard error, of a megabyte at the most.
+
+    Attributes:
+        is_working: Whether the server worked on a request when it last answered a ping, also on one that was cancelled.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path):
@@ -74,6 +77,7 @@ class Client:
         self._last_lines: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
         self._next_id = 0
         self._silence, self._pinged = -START_SECONDS, False
+        self.is_working = False
         self._group: ProcessGroup | None = None
         self._closed = threading.Event()
         try:
@@ -198,6 +202,7 @@ class Client:
         is_answer = "method" not in message
         if is_answer and message.get("id") == PING:
             self._pinged = False
+            self.is_working = (message.get("result") or {}).get("working") is True
         elif is_answer or self._messages.qsize() < MOST_WAITING:
             self._messages.put(message)
 

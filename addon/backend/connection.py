@@ -36,7 +36,7 @@ class Connection:
         self._command: list[str] = []
         self._receivers: dict[Any, Receiver] = {}
         self._cancelled: dict[Any, float] = {}
-        self._last_used, self._shown_silence = 0.0, 0
+        self._last_used, self._last_answer, self._shown_silence = 0.0, 0.0, 0
 
     def request(self, method: str, params: dict[str, Any], receive: Receiver) -> int:
         """Send a request, starting the server if need be; the request's id, by which it can be cancelled.
@@ -44,6 +44,7 @@ class Connection:
         Raises:
             DreamzoomError: The server is not installed.
         """
+        self._end_stuck()
         identity = self._started(launch.command()).request(method, params)
         self._receivers[identity] = receive
         main_loop.start(self.step)
@@ -104,6 +105,12 @@ class Connection:
             self.client = None
         self._end_requests(Ended(None, "The server was stopped", is_wanted=True))
 
+    def _end_stuck(self) -> None:
+        """End a server that still works on what was cancelled long ago, instead of letting the next request wait."""
+        is_free = not self._receivers and self.client is not None
+        if is_free and self.client.is_working and time.monotonic() - self._last_answer > CANCEL_SECONDS:
+            self.kill()
+
     def _show_silence(self) -> None:
         """Let the panels be drawn again when the seconds that they show of a hung server change."""
         shown = int(self.hung_seconds)
@@ -131,6 +138,7 @@ class Connection:
             if receive is not None:
                 if is_answer:
                     del self._receivers[identity]
+                    self._last_answer = time.monotonic()
                     self._cancelled.pop(identity, None)
                 self._deliver(identity, receive, message)
         main_loop.redraw()

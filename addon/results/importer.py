@@ -14,6 +14,13 @@ from ..core.errors import DreamzoomError, RefusedFile
 from ..core.protocol import result
 from ..core.safety.contained import ContainedFolder
 
+CLOUD, SPLATS = "cloud", "splats"
+KIND = "dreamzoom_kind"
+"""Custom property of an imported object: `CLOUD` or `SPLATS`."""
+
+SOURCE, PARTS = "dreamzoom_source", "dreamzoom_parts"
+"""Custom properties of an imported object: which file it shows, and how many objects show that file."""
+
 
 def read_result(folder: Path) -> result.Result:
     """The job's result, all of whose files are there. Needs no Blender, so it may run in any thread.
@@ -40,15 +47,26 @@ def read_result(folder: Path) -> result.Result:
     return found
 
 
+def read_newest(folder: Path) -> tuple[Path, result.Result]:
+    """The folder of a job's newest result, and that result: an earlier one while a new one is not whole.
+
+    Raises:
+        DreamzoomError: As by `read_result`.
+    """
+    newest = result.newest(folder)
+    return newest, read_result(newest)
+
+
 class ResultReader:
-    """Reads a job's result in a thread, so that Blender can draw meanwhile.
+    """Reads a job's newest result in a thread, so that Blender can draw meanwhile.
 
     Args:
         folder: The job's folder.
     """
 
     def __init__(self, folder: Path):
-        self._folder, self._outcome = folder, None
+        self._folder = folder
+        self._outcome: tuple[Path, result.Result] | DreamzoomError | None = None
         self._thread = threading.Thread(target=self._read, name="dreamzoom-result", daemon=True)
         self._thread.start()
 
@@ -57,8 +75,8 @@ class ResultReader:
         """Whether the result, or an error, is there."""
         return not self._thread.is_alive()
 
-    def result(self) -> result.Result:
-        """The result. Raises DreamzoomError as `read_result` does."""
+    def found(self) -> tuple[Path, result.Result]:
+        """The folder of the result, and the result. Raises DreamzoomError as `read_newest` does."""
         self._thread.join()
         if isinstance(self._outcome, DreamzoomError):
             raise self._outcome
@@ -70,7 +88,7 @@ class ResultReader:
 
     def _read(self) -> None:
         try:
-            self._outcome = read_result(self._folder)
+            self._outcome = read_newest(self._folder)
         except DreamzoomError as error:
             self._outcome = error
         except Exception as error:
@@ -78,13 +96,16 @@ class ResultReader:
             self._outcome = DreamzoomError(f"The result in {self._folder} can't be read: {error!r}")
 
 
-def import_levels(root: bpy.types.Object, folder: Path, found: result.Result) -> Iterator[tuple[int, int]]:
+def import_levels(
+    root: bpy.types.Object, folder: Path, found: result.Result, kept: list[str] | None = None
+) -> Iterator[tuple[int, int]]:
     """Import points and splats of every level, in place of those of an earlier import.
 
     Args:
         root: The rig.
-        folder: The job's folder.
-        found: Its result.
+        folder: The folder that holds the result.
+        found: The result.
+        kept: Gets the names of objects that the artist had changed, and that are kept in a hidden collection.
 
     Yields:
         After each level: how many levels are done, and how many there are.
@@ -100,13 +121,13 @@ def import_levels(root: bpy.types.Object, folder: Path, found: result.Result) ->
     if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
     rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
-    rig_uid, done = root.session_uid, set()
+    rig_uid, done, kept = root.session_uid, set(), [] if kept is None else kept
     inside = ContainedFolder(folder)
     for entry in found["levels"]:
         root = _resolve(rig_uid, done)
         points = _collection(root, "points_collection", "Points")
         surfels = _collection(root, "splats_collection", "Splats")
-        done |= {obj.session_uid for obj in _import_level(root, inside, entry, points, surfels)}
+        done |= {obj.session_uid for obj in _import_level(root, inside, entry, points, surfels, kept)}
         yield entry["index"] + 1, count
     _resolve(rig_uid, done)
 
@@ -126,26 +147,65 @@ def _resolve(rig_uid: int, done: set[int]) -> bpy.types.Object:
 
 
 def import_job(root: bpy.types.Object, folder: Path) -> None:
-    """Import all levels at once. Raises DreamzoomError as `read_result` and `import_levels` do."""
-    for _ in import_levels(root, folder, read_result(folder)):
+    """Import all levels at once. Raises DreamzoomError as `read_newest` and `import_levels` do."""
+    for _ in import_levels(root, *read_newest(folder)):
         pass
 
 
 def _import_level(
-    root: bpy.types.Object, folder: ContainedFolder, entry: result.LevelResult, points, surfels
+    root: bpy.types.Object, folder: ContainedFolder, entry: result.LevelResult, points, surfels, kept: list[str]
 ) -> list[bpy.types.Object]:
-    """Import one level and return the new objects; `points` and `surfels` are the collections that get them."""
+    """Import one level and return its objects; `points` and `surfels` are the collections that get new ones.
+
+    What was imported from the same files before stays as it is, and so does all of a locked level. Objects that the
+    artist has changed are not removed; their names are added to `kept`.
+    """
     level = entry["index"]
-    rig.remove_content(rig.level_empties(root)[level])
-    name = f"{root.name} {level}"
-    try:
-        found = [splats.import_cloud(folder.path(entry["cloud"]), f"{name} points", points)]
-        found += splats.import_splats(folder.path(entry["splats"]), f"{name} splats", surfels)
-    except (OSError, ValueError, splats.SplatFileError) as error:
-        raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
-    for obj in found:
-        rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
+    present = rig.contents(rig.level_empties(root)[level])
+    if present and root.dreamzoom.levels[level].lock:
+        return present
+    before = {kind: [obj for obj in present if kind_of(obj) == kind] for kind in (CLOUD, SPLATS)}
+    found = []
+    for kind, home in ((CLOUD, points), (SPLATS, surfels)):
+        old = before[kind]
+        try:
+            path = folder.path(entry[kind])
+            found += old if _is_current(old, path) else _import_kind(root, path, kind, level, home, old, kept)
+        except (OSError, ValueError, splats.SplatFileError) as error:
+            raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
     return found
+
+
+def _import_kind(
+    root: bpy.types.Object, path: Path, kind: str, level: int, home: bpy.types.Collection, old: list, kept: list[str]
+) -> list[bpy.types.Object]:
+    """Import the points or splats of a level in place of the `old` ones, which are removed only after that."""
+    name = f"{root.name} {level} {'points' if kind == CLOUD else 'splats'}"
+    new = [splats.import_cloud(path, name, home)] if kind == CLOUD else splats.import_splats(path, name, home)
+    kept += rig.remove_content(rig.level_empties(root)[level], old)
+    for obj in new:
+        obj.name = f"{name} superseded" if obj.get(splats.SUPERSEDED) else name  # the old one's name is free now
+        rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
+        obj[KIND], obj[SOURCE], obj[PARTS] = kind, _stamp(path), len(new)
+        rig.mark_as_made(obj)
+    return new
+
+
+def kind_of(obj: bpy.types.Object) -> str:
+    """Whether an imported object shows the points or the splats of a level."""
+    return obj.get(KIND) or (CLOUD if obj.type == "POINTCLOUD" and not splats.holds_splats(obj) else SPLATS)
+
+
+def _is_current(objects: list, path: Path) -> bool:
+    """Whether these are all objects that were imported from the file as it is now."""
+    stamp = _stamp(path)
+    return bool(objects) and all(obj.get(SOURCE) == stamp and obj.get(PARTS) == len(objects) for obj in objects)
+
+
+def _stamp(path: Path) -> str:
+    """Tells a file from an earlier one at its place."""
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _collection(root: bpy.types.Object, attribute: str, name: str) -> bpy.types.Collection:

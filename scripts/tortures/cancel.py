@@ -22,6 +22,7 @@ FULL = 50
 ANSWERED, STOPPED = 0.5, 2.0
 """Seconds after which a cancellation must have been answered, and its work have stopped but for one denoising step."""
 
+SMALL = {"width": 96, "height": 64, "levels": [{"prompt": "sea"}, {"prompt": "moss"}], "cameras": example(2)["cameras"]}
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 
 
@@ -69,8 +70,12 @@ class _Trial:
         self.worst = self.worst_stop = ""
 
     def run(self, count: int) -> _Trial:
-        speaker, patience, number, done = Speaker(self.folder), 0.6, 0, ""
+        speaker, patience, number, done = Speaker(self.folder), 0.6, 0, []
         job = self.folder / "job"
+        speaker.send("warm", "generate", request=self.request | SMALL, out=str(job))  # compiles, as the first job does
+        if "error" in (answer := speaker.answer("warm", 1200)):
+            raise RuntimeError(answer["error"]["message"])
+        shutil.rmtree(job)
         while len(self.answers) < count:
             number += 1
             speaker.rest()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from ..errors import RefusedFile
 from ..safety import limits
 from ..safety.bounded_json import read_json
-from ..safety.contained import is_contained
+from ..safety.contained import ContainedFolder, is_contained
 
 NAME = "result.json"
 VERSION = 1
 MAX_LEVELS, MAX_FACTOR = 64, 16.0
 """Limits of the request."""
+
+VERSIONS = "versions"
+"""The folder within a job's that holds its earlier results, each a job folder named by a number."""
 
 
 class LevelResult(TypedDict):
@@ -64,6 +72,25 @@ class Result(TypedDict):
     files: dict[str, str]
 
 
+def versions(folder: Path) -> list[Path]:
+    """The folders of a job's earlier results, oldest first."""
+    inside = ContainedFolder(folder)
+    with contextlib.suppress(RefusedFile, OSError):
+        names = [name for name, found in inside.names(VERSIONS) if stat.S_ISDIR(found.st_mode)]
+        numbered = sorted((name for name in names if re.fullmatch("[0-9]{1,9}", name)), key=int)
+        found = [f"{VERSIONS}/{name}" for name in numbered]
+        return [inside.root / name for name in found if inside.exists(f"{name}/{NAME}")]
+    return []
+
+
+def newest(folder: Path) -> Path:
+    """The folder that holds a job's newest result: its own, or that of an earlier result while a new one is not whole.
+    Where there is no result it is the job's own.
+    """
+    folder = Path(folder)
+    return folder if os.path.lexists(folder / NAME) else next(reversed(versions(folder)), folder)  # noqa: PTH110
+
+
 def read(folder: Path) -> Result:
     """Read and validate a job folder's result.json.
 
@@ -98,7 +125,7 @@ def checked(found: Any) -> Result:
     for index, level in enumerate(levels):
         _check_level(level, index)
     factor = found.get("zoom_factor")
-    if not _is_number(factor) or not 1 < factor <= MAX_FACTOR:
+    if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 1 < factor <= MAX_FACTOR:
         raise ValueError("it has no valid zoom factor")
     for name, fits in _FIELDS.items():
         if name in found and not fits(found[name]):

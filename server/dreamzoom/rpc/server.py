@@ -39,9 +39,9 @@ CANCEL_PATIENCE = 0.3
 denoising step. The next job waits until it has stopped.
 """
 
-LONGEST_STOP = 120.0
+LONGEST_STOP = 600.0
 """Seconds after which the server exits if cancelled work still runs, so that it does not go on for ever. The first
-compilation of a large kernel takes tens of seconds.
+compilation of a large kernel takes a minute, several on a busy machine.
 """
 
 PATIENCE = 0.5

@@ -1,4 +1,4 @@
-"""Import of job folders that someone else made, or that are damaged: one clear error, and nothing of it in the scene."""
+"""Import of job folders that someone else made, or that are damaged: one clear error, nothing of it in the scene."""
 
 import json
 import os
