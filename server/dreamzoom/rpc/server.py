@@ -48,11 +48,14 @@ PATIENCE = 0.5
 """Seconds that answers may take to be written after the end of input."""
 
 
+_leaving = threading.Event()
+
+
 def serve() -> int:
     """Handle requests until the input ends or `shutdown` is received, then exit the process, even if a job runs."""
     source, target = _take_descriptors()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: leave())
+        signal.signal(signal.SIGTERM, lambda *_: None if _leaving.is_set() else leave())
     writer = Writer(target, leave)
     server, intake = Server(writer), Intake()
     parent_watch.start(leave)
@@ -82,6 +85,7 @@ def leave() -> None:
     Not by sys.exit, which would wait for a job's thread. Standard error is not flushed: if nobody reads it, another
     thread may hold it for ever.
     """
+    _leaving.set()
     if os.name != "nt" and os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGTERM)  # programs that this one started; this process has a handler
     os._exit(0)
