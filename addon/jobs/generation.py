@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from ..backend import current_job, error_messages, job_folders, launch, main_loop
+from ..backend import current_job, error_messages, job_folders, launch, main_loop, readiness
 from ..backend.client import Ended
 from ..backend.connection import connection
 from ..backend.current_job import Job
@@ -40,7 +40,7 @@ def generate(
         DreamzoomError: The job can't be sent as it is. An error that is found in the background fails the job instead.
     """
     current_job.check_free()
-    launch.command()  # raises where there is no server, before any work
+    readiness.check()
     capture = SceneCapture(root, scene, view_layer, seconds)
     settings = root.dreamzoom
     job = Job(root.session_uid, Path(), settings.import_when_done, levels=len(settings.levels))

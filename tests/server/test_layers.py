@@ -18,6 +18,7 @@ SERVER = (
     ("stages.base",),
     ("stages",),
     ("pipeline",),
+    ("cluster",),
     ("render", "machine"),
     ("rpc", "cli"),
     ("__main__",),
@@ -40,7 +41,7 @@ ADDON = (
 
 MAY_USE = {
     "core": {"numpy", "zstandard"},
-    "addon": {"numpy", "zstandard", "bpy", "bpy_extras", "mathutils"},
+    "addon": {"numpy", "zstandard", "bpy", "bpy_extras", "mathutils", "blf"},
 }
 """What may be imported beside the standard library and the project's own; what is not named here may use anything but
 Blender. zstandard is used only where it is there."""

@@ -8,6 +8,7 @@ import bpy
 from bpy.types import Operator
 
 from ... import rig
+from ...backend import readiness
 from ...core.errors import DreamzoomError
 
 Result = set[Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]]
@@ -30,6 +31,14 @@ def can_change(cls: type[Operator], context: bpy.types.Context) -> bool:
     if locked:
         cls.poll_message_set(locked)
     return not locked
+
+
+def can_use_server(cls: type[Operator]) -> bool:
+    """Whether the server can be used; else the operator's tooltip says why not and what to do."""
+    error = readiness.current().error
+    if error is not None:
+        cls.poll_message_set(f"{error}. {error.remedy}" if error.remedy else str(error))
+    return error is None
 
 
 def in_object_mode(cls: type[Operator], context: bpy.types.Context) -> bool:

@@ -9,11 +9,12 @@ import bpy
 from bpy.types import Operator
 
 from ... import rig
-from ...backend import current_job, installation, job_folders
+from ...backend import current_job, job_folders, model_library
+from ...backend.connection import connection
 from ...core.errors import DreamzoomError
 from ...jobs import generation, importing
 from ...scene.time_slicing import SLICE_SECONDS
-from .common import Result, can_change, has_rig, report
+from .common import Result, can_change, can_use_server, has_rig, report
 
 
 class DREAMZOOM_OT_generate(Operator):
@@ -29,7 +30,11 @@ class DREAMZOOM_OT_generate(Operator):
         if current_job.is_busy():
             cls.poll_message_set("A job is running")
             return False
-        return True
+        missing = _missing_model(rig.active_rig(context))
+        if missing:
+            cls.poll_message_set(missing)
+            return False
+        return can_use_server(cls)
 
     def invoke(self, context, event) -> Result:
         """From a button: Blender stays usable while the scene is captured."""
@@ -128,7 +133,36 @@ class DREAMZOOM_OT_dismiss(Operator):
     def execute(self, context) -> Result:
         if not current_job.is_busy():
             current_job.replace(None)
-        installation.state.error = ""
+        return {"FINISHED"}
+
+
+def _missing_model(root: bpy.types.Object) -> str:
+    """Which model the Diffusion engine lacks, empty where it lacks none, or where the models are not listed yet."""
+    settings = root.dreamzoom
+    if settings.engine != "diffusion":
+        return ""
+    return model_library.missing(settings.diffusion.model, settings.diffusion.depth_model)
+
+
+class DREAMZOOM_OT_restart_server(Operator):
+    """End a server that does not answer"""
+
+    bl_idname = "dreamzoom.restart_server"
+    bl_label = "Restart Server"
+    bl_description = (
+        "End the server, which does not answer, and all that it runs. Finished steps are kept, and the next job or "
+        "download starts another server"
+    )
+
+    @classmethod
+    def poll(cls, context):
+        if connection.client is None:
+            cls.poll_message_set("The server is not running")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        connection.kill()
         return {"FINISHED"}
 
 
@@ -144,6 +178,7 @@ CLASSES = (
     DREAMZOOM_OT_import_job,
     DREAMZOOM_OT_open_job_folder,
     DREAMZOOM_OT_dismiss,
+    DREAMZOOM_OT_restart_server,
 )
 
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -6,10 +6,10 @@ import bpy
 from bpy.types import Panel, UILayout
 
 from ... import rig
-from ...backend import current_job, launch, model_library
+from ...backend import current_job, model_library, readiness
 from .. import labels
+from .dream import draw_hung
 from .layout import RigPanel, draw_error, paragraph, split
-from .setup import draw_hung
 
 
 class DREAMZOOM_PT_diffusion(RigPanel, Panel):
@@ -28,7 +28,8 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         column.enabled = not current_job.is_busy()
         column.prop(settings, "model", placeholder="The best one that fits", icon="IMAGE_DATA")
         column.prop(settings, "depth_model", placeholder="The best on this machine", icon="IMAGE_ZDEPTH")
-        if launch.is_set_up():
+        if readiness.is_ready():
+            model_library.list_soon()
             _draw_library(layout)
         column = split(layout)
         column.enabled = not current_job.is_busy()

@@ -6,12 +6,13 @@ import bpy
 from bpy.types import Panel, UILayout
 
 from ... import rig
-from ...backend import current_job, error_messages, launch
+from ...backend import current_job, error_messages, model_library, readiness
+from ...backend.connection import connection
 from ...backend.current_job import Job
 from ...scene import prompt_changes
 from .. import labels, preview
 from .layout import RigPanel, draw_error, paragraph, split
-from .setup import draw_hung, draw_set_up
+from .setup import draw_set_up
 
 
 class DREAMZOOM_PT_dream(RigPanel, Panel):
@@ -29,10 +30,9 @@ class DREAMZOOM_PT_dream(RigPanel, Panel):
         column.prop(settings, "see_assets")
         if settings.engine in ("spectral", "diffusion"):
             column.prop(settings, "second_pass")
-        if launch.is_set_up():
-            draw_job(layout, settings)
-        else:
+        if not readiness.is_ready():
             draw_set_up(layout)
+        draw_job(layout, settings)
 
 
 def draw_job(layout: UILayout, settings) -> None:
@@ -48,6 +48,10 @@ def draw_job(layout: UILayout, settings) -> None:
     row = layout.row()
     row.scale_y = 1.5
     row.operator("dreamzoom.generate", icon="PLAY")
+    if settings.engine == "diffusion":
+        lacking = model_library.missing(settings.diffusion.model, settings.diffusion.depth_model)
+        if lacking:
+            paragraph(layout, f"{lacking}.", icon="INFO")
     column = layout.column()
     column.use_property_split, column.use_property_decorate = False, False
     column.prop(settings, "import_when_done")
@@ -80,6 +84,16 @@ def _draw_progress(layout: UILayout, current: Job) -> None:
     icon = preview.icon(current.preview, current.preview_count)
     if icon:
         layout.template_icon(icon_value=icon, scale=8.0)
+
+
+def draw_hung(layout: UILayout) -> None:
+    """A warning where the server does not answer, with the button that restarts it."""
+    seconds = connection.hung_seconds
+    if not seconds:
+        return
+    box = layout.box()
+    paragraph(box, f"The server has not answered for {seconds:.0f} seconds. It may be loading, or hung.", icon="ERROR")
+    box.operator("dreamzoom.restart_server", icon="FILE_REFRESH")
 
 
 def _draw_warning(layout: UILayout, current: Job) -> None:

@@ -6,10 +6,15 @@ import bpy
 from bpy.types import UILayout
 
 from ... import rig
+from .. import text as texts
 
 CATEGORY = "Dreamzoom"
-LETTER_WIDTH = 6.4
-"""Mean width of a letter in pixels, at interface scale 1."""
+MARGIN, ICON = 58, 20
+"""Pixels at interface scale 1: what a region has beside the text of a box in a panel (its tabs, and the margins of
+panel, box and label), and an icon."""
+
+WIDEST = 640
+"""Widest line in pixels at interface scale 1, for regions that are wider than is good to read."""
 
 
 class SidebarPanel:
@@ -38,45 +43,57 @@ def paragraph(layout: UILayout, text: str, icon: str = "NONE") -> None:
     """Draw text, broken into as many lines as it needs."""
     column = layout.column(align=True)
     column.scale_y = 0.8
-    room = _letters() - (0 if icon == "NONE" else 4)
-    line = ""
-    lines = []
-    for word in text.replace("\n", " ").split():
-        if line and len(line) + len(word) >= room:
-            lines.append(line)
-            line = ""
-        line = f"{line} {word}".strip()
-    for index, shown in enumerate([*lines, line]):
-        column.label(text=shown, icon=icon if index == 0 else ("NONE" if icon == "NONE" else "BLANK1"))
+    scale = bpy.context.preferences.system.ui_scale
+    room = line_width() - (0 if icon == "NONE" else ICON * scale)
+    for index, line in enumerate(texts.lines(text, room)):
+        column.label(text=line, translate=False, icon=icon if index == 0 else ("NONE" if icon == "NONE" else "BLANK1"))
 
 
-def _letters() -> int:
-    """How many letters fit on one line of the region that is being drawn."""
+def line_width() -> float:
+    """How many pixels a line of text may have in the region that is being drawn."""
     region = bpy.context.region
     scale = bpy.context.preferences.system.ui_scale
-    return max(20, int((region.width / scale - 40) / LETTER_WIDTH)) if region else 36
+    shown = (region.width / scale if region else 280) - MARGIN
+    return min(max(shown, 80), WIDEST) * scale
 
 
 def draw_error(
-    layout: UILayout, message: str, remedy: str, operator: str = "", dismiss: str = "dreamzoom.dismiss"
-) -> None:
-    """Draw a box with an error and its remedy.
+    layout: UILayout,
+    message: str,
+    remedy: str,
+    operator: str = "",
+    dismiss: str = "dreamzoom.dismiss",
+    log: str = "SERVER",
+    title: str = "Error",
+) -> UILayout:
+    """Draw a box with an error and its remedy; its text and its log are one click away.
 
     Args:
         layout: Where to draw.
         message: What is wrong.
         remedy: What to do.
         operator: If not empty, the remedy is a button that calls this operator.
-        dismiss: The operator that closes the box.
+        dismiss: The operator that closes the box; empty where it stays until the cause is gone.
+        log: Whose log tells more, "SERVER" or "INSTALL"; empty where none does.
+        title: The cause in a few words.
+
+    Returns:
+        The box, for further buttons.
     """
     box = layout.box()
     head = box.row(align=True)
     warning = head.row()
     warning.alert = True
-    warning.label(text="Error", icon="ERROR")
-    head.operator(dismiss, text="", icon="X", emboss=False)
+    warning.label(text=title, icon="ERROR")
+    copy = head.operator("dreamzoom.copy_error", text="", icon="COPYDOWN", emboss=False)
+    copy.message, copy.log = f"{message}\n{remedy}" if remedy else message, log or "NONE"
+    if log:
+        head.operator("dreamzoom.open_log", text="", icon="TEXT", emboss=False).log = log
+    if dismiss:
+        head.operator(dismiss, text="", icon="X", emboss=False)
     paragraph(box, message)
     if operator:
         box.operator(operator, text=remedy or None)
     elif remedy:
         paragraph(box, remedy, icon="LIGHT")
+    return box

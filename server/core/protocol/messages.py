@@ -11,6 +11,7 @@ Requests, with their parameters and the fields of their results:
 | models.offer | name | offers |
 | models.get | offers | folders |
 | ping | | working (whether a request, or cancelled work, still runs) |
+| machine | | the subjects of `dreamzoom check`: system, memory, cards, engines, models … |
 | shutdown | | |
 
 Notifications; each also carries the id of the request that it belongs to:
@@ -33,6 +34,7 @@ INITIALIZE, GENERATE, CANCEL, SHUTDOWN = "initialize", "generate", "cancel", "sh
 PING = "ping"
 """Answered at once by a server that is well; it shows each side that the other one lives."""
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
+MACHINE = "machine"
 
 PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"
 

@@ -34,9 +34,19 @@ JOB_FILES = 100_000
 
 MODEL_CONFIG_BYTES = 32 * MIB
 """A model's config.json, model_index.json, index of weights and the like."""
-SAFETENSORS_HEADER_BYTES = 100_000_000
-"""The header of a safetensors file; the format itself demands this limit."""
-SAFETENSORS_TENSORS = 1_000_000
+MODEL_CONFIG_VALUES = 100_000
+"""Values in such a file."""
+MODEL_VALUES = 1_200_000
+"""Values in an index of weights, or in the header of a safetensors file."""
+MODEL_FILES = 2000
+"""Files in a model's folder."""
+TOKENIZER_BYTES = 64 * MIB
+"""A tokenizer's vocabulary."""
+TEMPLATE_BYTES = 1 * MIB
+"""A chat template."""
+SAFETENSORS_HEADER_BYTES = 32 * MIB
+"""The header of a safetensors file; the format allows 100 MB, the largest models have 2 MB."""
+SAFETENSORS_TENSORS = 100_000
 """Tensors that such a header declares."""
 
 PICTURE_BYTES = 2 * GIB

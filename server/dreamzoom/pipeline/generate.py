@@ -22,11 +22,17 @@ from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.digest import digest_of
 
 if TYPE_CHECKING:
+    from dreamzoom.pipeline.executors import Executor
     from dreamzoom.pipeline.steps import Step
 
 
 def generate(
-    request: schema.Request, folder: Folder, sink: Sink | None = None, cancel: threading.Event | None = None
+    request: schema.Request,
+    folder: Folder,
+    sink: Sink | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    executor: Executor | None = None,
 ) -> Summary:
     """Start or resume a request in a folder. If the folder contains a job of another request, its steps with the same
     digest are reused.
@@ -39,7 +45,7 @@ def generate(
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
-        return run(steps, folder, sink, cancel)
+        return run(steps, folder, sink, cancel, executor=executor)
 
 
 @contextlib.contextmanager
@@ -53,13 +59,14 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
         from dreamzoom.pipeline.input_copies import keep
         from dreamzoom.pipeline.steps import build
 
-        if numba_cache.is_first_start():
-            told = "the first job after installation takes a minute longer, because code is compiled for this machine"
-            sink.log(told, "info")
         engine = registry.make(request)  # an engine that can't run leaves the folder as it is
         _write_request(folder, request)
         inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
-        yield build(request, engine, inputs)
+        steps = build(request, engine, inputs)
+        if numba_cache.is_first_start():
+            told = "the first job after installation takes a minute longer, because code is compiled for this machine"
+            sink.log(told, "info")
+        yield steps
 
 
 def read_request(folder: Folder) -> schema.Request:

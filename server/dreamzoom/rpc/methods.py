@@ -75,15 +75,23 @@ def _models_get(job: Job) -> dict[str, Any]:
     return model_rpc.fetched(_decoded(parameters(job.call, _Offers).offers), Download(job))
 
 
+def _machine(job: Job) -> dict[str, Any]:
+    from dreamzoom.machine import facts
+
+    parameters(job.call, _Nothing)
+    return facts.facts()
+
+
 WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
     messages.GENERATE: _generate,
     messages.MODELS: _models,
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,
+    messages.MACHINE: _machine,
 }
 """The methods. All but `CONCURRENT` run one at a time and can be cancelled."""
 
-CONCURRENT = {messages.MODELS, messages.MODELS_OFFER}
+CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE}
 """Methods that take seconds and may run at the same time as a job."""
 
 

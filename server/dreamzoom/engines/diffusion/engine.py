@@ -14,6 +14,7 @@ import numpy as np
 
 from core.errors import BadRequest, DreamzoomError
 from dreamzoom.engines.diffusion import catalogue, model_cache, model_validation
+from dreamzoom.engines.diffusion.model_files import reading
 from dreamzoom.geometry.view import DepthMap, View
 from dreamzoom.progress import Report
 
@@ -231,7 +232,7 @@ class DiffusionEngine:
         return own.steps or steps, guidance if own.guidance is None else own.guidance
 
     def _scheduler_settings(self) -> dict[str, Any]:
-        return model_validation.read_json(self.model.components["scheduler"].folder / "scheduler_config.json")
+        return reading.read_json(self.model.components["scheduler"].folder / "scheduler_config.json")
 
     def _check_loras(self) -> None:
         """Check the LoRA files before anything is loaded. Raises BadRequest or EngineUnavailable."""
@@ -240,7 +241,7 @@ class DiffusionEngine:
                 raise BadRequest(
                     f"engine.loras[{index}].file", f"must be an existing .safetensors file; got '{file.name}'"
                 )
-            model_validation.tensors(file)
+            reading.tensors(file)
 
     def _files(self) -> list[Path]:
         parts = self.model.components.values()
