@@ -7,9 +7,10 @@ from bpy.types import Panel, UILayout
 
 from ... import rig
 from ...backend import current_job, model_library, readiness
+from ...translations import translated
 from .. import labels
 from .dream import draw_hung
-from .layout import RigPanel, draw_error, paragraph, split
+from .layout import RigPanel, draw_error, optional, paragraph, split
 
 
 class DREAMZOOM_PT_diffusion(RigPanel, Panel):
@@ -25,17 +26,17 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "model", placeholder="The best one that fits", icon="IMAGE_DATA")
         column.prop(settings, "depth_model", placeholder="The best on this machine", icon="IMAGE_ZDEPTH")
         if readiness.is_ready():
             model_library.list_soon()
             _draw_library(layout)
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "style", placeholder="Added to every prompt")
-        column.prop(settings, "steps")
-        column.prop(settings, "guidance")
+        optional(column, settings, "steps", "use_steps")
+        optional(column, settings, "guidance", "use_guidance")
 
 
 class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
@@ -47,7 +48,7 @@ class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "scheduler")
         column.prop(settings, "detail")
         column.prop(settings, "joint")
@@ -67,7 +68,7 @@ def _draw_library(layout: UILayout) -> None:
     library = model_library.library
     if library.error is not None:
         draw_error(layout, str(library.error), library.error.remedy, library.error.operator, "dreamzoom.cancel_models")
-    if library.activity and not current_job.is_busy():
+    if library.activity and not current_job.is_server_busy():
         draw_hung(layout)
     if library.activity == "downloading":
         _draw_download(layout)
@@ -98,7 +99,7 @@ def _draw_offer(layout: UILayout) -> None:
     column = box.column(align=True)
     total = sum(offer["missing"] for offer in model_library.library.offers)
     column.operator(
-        "dreamzoom.download_models", icon="IMPORT", text=f"Download {total / 1e9:.1f} GB" if total else None
+        "dreamzoom.download_models", icon="IMPORT", text=translated(f"Download {total / 1e9:.1f} GB") if total else None
     )
     column.operator("dreamzoom.cancel_models", text="Not Now")
 
@@ -111,7 +112,7 @@ def _draw_download(layout: UILayout) -> None:
     column = layout.column(align=True)
     column.label(text=library.message or "Starting")
     if library.seconds_left is not None:
-        column.label(text=f"About {labels.of_seconds(library.seconds_left)} left")
+        column.label(text=translated(f"About {labels.of_seconds(library.seconds_left)} left"), translate=False)
 
 
 CLASSES = (DREAMZOOM_PT_diffusion, DREAMZOOM_PT_diffusion_more)

@@ -5,7 +5,7 @@ Requests, with their parameters and the fields of their results:
 | method | parameters | result |
 | --- | --- | --- |
 | initialize | | name, version, engines, pid |
-| generate | request, out (the job's folder) | out, result (path of result.json), seconds |
+| generate | request, out (the job's folder) | out, result (path of result.json), seconds, level_seconds (a list) |
 | cancel | id (of the request) | cancelled |
 | models | | models, sets, memory |
 | models.offer | name | offers |

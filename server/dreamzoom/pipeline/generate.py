@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from core.errors import DreamzoomError
-from core.protocol import result
+from core.protocol import prompt_weights, result
 from core.protocol.result import Result
 from dreamzoom import numba_cache
+from dreamzoom.pipeline.eta import StepTimer
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import Summary, run
@@ -45,7 +46,12 @@ def generate(
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
-        return run(steps, folder, sink, cancel, executor=executor)
+        if executor is not None:  # other machines, whose times say nothing of this one
+            return run(steps, folder, sink, cancel, executor=executor)
+        timer = StepTimer(request)
+        summary = run(steps, folder, sink, cancel, measured=timer.measured(steps))
+        timer.add(summary.step_seconds, steps)
+        return summary
 
 
 @contextlib.contextmanager
@@ -61,6 +67,8 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
 
         engine = registry.make(request)  # an engine that can't run leaves the folder as it is
         _write_request(folder, request)
+        for note in prompt_weights.notes([level.prompt for level in request.levels]):
+            sink.log(note, "warning")
         inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
         steps = build(request, engine, inputs)
         if numba_cache.is_first_start():

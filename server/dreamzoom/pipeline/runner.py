@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,11 +30,14 @@ POLL = 0.1  # seconds
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of a run: the names of the steps that ran, of those that were already done, and the total seconds."""
+    """The result of a run: the names of the steps that ran, of those that were already done, the total seconds, and
+    those of each step that ran, by name.
+    """
 
     ran: tuple[str, ...]
     skipped: tuple[str, ...]
     seconds: float
+    step_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def run(
@@ -45,6 +48,7 @@ def run(
     *,
     executor: Executor | None = None,
     again: bool = False,
+    measured: Mapping[str, float] | None = None,
 ) -> Summary:
     """Run the steps that are not done yet, in order. The caller holds the folder's lock.
 
@@ -57,6 +61,7 @@ def run(
         cancel: Set it to cancel the run.
         executor: Runs the steps' work; None to run it in this process.
         again: Whether finished steps run again.
+        measured: Seconds that steps took in earlier jobs, by name, for the estimate of the time left.
 
     Raises:
         Cancelled: `cancel` was set. Finished steps are kept.
@@ -64,7 +69,8 @@ def run(
     """
     sink, cancel, executor = sink or Sink(), cancel or threading.Event(), executor or InProcess()
     folder.sweep()
-    eta, ran, skipped = Eta(steps, lanes=executor.slots), [], []
+    ran: dict[str, float] = {}
+    eta, skipped = Eta(steps, measured=measured, lanes=executor.slots), []
     known = records(folder)
     stop = threading.Event()  # a step failed: the others end
     with contextlib.closing(Journal(folder)) as journal, _live_preview(folder, sink) as live:
@@ -81,8 +87,7 @@ def run(
                 _run_step(step, folder, journal, executor, _StepReport(step, eta, sink, (cancel, stop), live))
                 live.wait_written()
                 forget(folder, step, known)
-                eta.finish(step)
-                ran.append(step.name)
+                ran[step.name] = eta.finish(step)
             _show(step, sink)
             _tell_of_compiled_code(sink)
 
@@ -92,7 +97,7 @@ def run(
         else:
             _run_side_by_side(steps, one, lambda: executor.slots, stop)
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
-    return Summary(tuple(ran), tuple(skipped), eta.seconds)
+    return Summary(tuple(ran), tuple(skipped), eta.seconds, ran)
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ def _generate(job: Job) -> dict[str, Any]:
         raise BadRequest("request", "is required and must be an object")
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.generate import generate
+    from dreamzoom.pipeline.records import level_seconds
     from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
     from dreamzoom.stages.base import layout
@@ -53,7 +54,8 @@ def _generate(job: Job) -> dict[str, Any]:
     job.levels = len(request.levels)
     folder = Folder(Path(out))
     summary = generate(request, folder, job, job.cancel)
-    return {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
+    found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
+    return found | {"level_seconds": level_seconds(folder, job.levels)}
 
 
 def _models(job: Job) -> dict[str, Any]:
