@@ -93,7 +93,8 @@ def _await(job: Job, reader: importer.ResultReader) -> float | None:
     if not reader.is_done:
         return main_loop.TICK
     with _failing(job):
-        levels = importer.import_levels(_present_rig(job), *reader.found(), job.kept)
+        folder, found = reader.found()
+        levels = importer.import_levels(_present_rig(job), folder, job.kept, found)
         job.work = levels
         main_loop.start(partial(_step, job, levels))
     return None

@@ -99,22 +99,24 @@ class ResultReader:
 
 
 def import_levels(
-    root: bpy.types.Object, folder: Path, found: result.Result, kept: list[str] | None = None
+    root: bpy.types.Object, folder: Path, kept: list[str] | None = None, found: result.Result | None = None
 ) -> Iterator[tuple[int, int]]:
     """Import points and splats of every level, in place of those of an earlier import.
 
     Args:
         root: The rig.
-        folder: The folder that holds the result.
-        found: The result.
+        folder: The job folder, or the one that holds `found`.
         kept: Gets the names of objects that the artist had changed, and that are kept in a hidden collection.
+        found: The result, where it has been read already.
 
     Yields:
         After each level: how many levels are done, and how many there are.
 
     Raises:
-        DreamzoomError: The result does not fit the rig, or a file can't be read.
+        DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_newest`.
     """
+    if found is None:
+        folder, found = read_newest(folder)
     rows = _rows(root, len(found["levels"]))
     if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
@@ -176,8 +178,8 @@ def _resolve(rig_uid: int, done: set[int]) -> bpy.types.Object:
 
 
 def import_job(root: bpy.types.Object, folder: Path) -> None:
-    """Import all levels at once. Raises DreamzoomError as `read_newest` and `import_levels` do."""
-    for _ in import_levels(root, *read_newest(folder)):
+    """Import all levels at once. Raises DreamzoomError as `import_levels` does."""
+    for _ in import_levels(root, folder):
         pass
 
 
