@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from .. import rig, splats
-from ..core.errors import DreamzoomError, RefusedFile
+from ..core.errors import DamagedJob, DreamzoomError
 from ..core.protocol import result
 from ..core.safety.contained import ContainedFolder
 from ..rig import coverage
@@ -28,24 +28,26 @@ def read_result(folder: Path) -> result.Result:
     """The job's result, all of whose files are there. Needs no Blender, so it may run in any thread.
 
     Raises:
-        DreamzoomError: The job has no result yet, or one that can't be read or is damaged.
+        DreamzoomError: The job has no result yet, or one that can't be read.
+        DamagedJob: The result is damaged, or lacks a file; the error offers the repair.
     """
-    again = "Press Generate again"
+    name = result.NAME
     try:
         found = result.read(folder)
         inside = ContainedFolder(folder)
         for entry in found["levels"]:
             for name in (entry["cloud"], entry["splats"]):
                 inside.stat(name)
-    except FileNotFoundError as error:
-        if Path(error.filename or result.NAME).name == result.NAME:
+    except FileNotFoundError:
+        if name == result.NAME:
             raise DreamzoomError(f"There is no result in {folder}", "Press Generate first") from None
-        raise DreamzoomError(f"The result in {folder} lacks a file: {error.filename}", again) from None
-    except RefusedFile as error:
-        remedy = error.remedy or again
-        raise DreamzoomError(f"The result in {folder} can't be imported: {error}", remedy) from None
-    except (OSError, ValueError) as error:
-        raise DreamzoomError(f"The result in {folder} can't be read: {error}", again) from None
+        raise DamagedJob(f"The result in {folder} lacks {name}", "Repair", (name,)) from None
+    except result.NewerResult:
+        raise
+    except ValueError as error:
+        raise DamagedJob(f"The result in {folder} is damaged: {error}", "Repair", (name,)) from None
+    except OSError as error:
+        raise DreamzoomError(f"The result in {folder} can't be read: {error}", "Press Generate again") from None
     return found
 
 
@@ -114,6 +116,7 @@ def import_levels(
 
     Raises:
         DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_newest`.
+        DamagedJob: A file is not as the job made it; the error offers the repair.
     """
     if found is None:
         folder, found = read_newest(folder)
@@ -125,11 +128,20 @@ def import_levels(
     coverage.remember(root, found.get("cameras") or [])
     entries = [entry for entry in found["levels"] if entry["index"] in rows]
     for count, entry in enumerate(entries):
+        result.check_level(folder, found, entry["index"])
         root = _resolve(rig_uid, done)
         objects = _import_level(root, folder, entry, rows[entry["index"]], kept)
         done |= {obj.session_uid for obj in objects}
         yield count + 1, len(entries)
     _resolve(rig_uid, done)
+
+
+def check_version(folder: Path, index: int) -> None:
+    """Check the files of level `index` of an earlier result. Raises DreamzoomError if one is damaged."""
+    try:
+        result.check_level(folder, read_result(folder), index)
+    except DamagedJob as error:
+        raise DreamzoomError(str(error), "Use another version") from None
 
 
 def import_one(root: bpy.types.Object, folder: Path, index: int, level: int) -> list[str]:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import stat
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from ..errors import RefusedFile
+from ..errors import DamagedJob, DreamzoomError, RefusedFile
 from ..safety import limits
-from ..safety.bounded_json import read_json
+from ..safety.bounded_json import decode_json
 from ..safety.contained import ContainedFolder, is_contained
+from ..safety.regular_files import is_link
+from ..safety.seal import CHECK, check_seal, sha256_of
 
 NAME = "result.json"
-VERSION = 1
+VERSION = 2
+"""Since version 2 it carries a check of itself (see `seal`); version 1 is read too."""
+
+
+class NewerResult(DreamzoomError, ValueError):
+    """A result.json of a version that this Dreamzoom does not know."""
+
+
 MAX_LEVELS, MAX_FACTOR = 64, 16.0
 """Limits of the request."""
 
@@ -57,6 +64,7 @@ class Result(TypedDict):
         engine: The models that made the pictures, with digests of their weights.
         levels: All levels, in order.
         files: SHA-256 of each result file, by its path.
+        check: Of all else (see `safety.seal`).
     """
 
     version: int
@@ -70,17 +78,17 @@ class Result(TypedDict):
     levels: list[LevelResult]
     cameras: list[dict[str, Any]]
     files: dict[str, str]
+    check: str
 
 
 def versions(folder: Path) -> list[Path]:
-    """The folders of a job's earlier results, oldest first."""
-    inside = ContainedFolder(folder)
+    """The folders of a job's earlier results, oldest first. Links are left out."""
+    home, found = Path(folder) / VERSIONS, []
     with contextlib.suppress(RefusedFile, OSError):
-        names = [name for name, found in inside.names(VERSIONS) if stat.S_ISDIR(found.st_mode)]
-        numbered = sorted((name for name in names if re.fullmatch("[0-9]{1,9}", name)), key=int)
-        found = [f"{VERSIONS}/{name}" for name in numbered]
-        return [inside.root / name for name in found if inside.exists(f"{name}/{NAME}")]
-    return []
+        for name, state in ContainedFolder(folder).names(VERSIONS):
+            if re.fullmatch("[0-9]{1,9}", name) and not is_link(state) and (home / name / NAME).is_file():
+                found.append(home / name)
+    return sorted(found, key=lambda path: int(path.name))
 
 
 def newest(folder: Path) -> Path:
@@ -88,7 +96,7 @@ def newest(folder: Path) -> Path:
     Where there is no result it is the job's own.
     """
     folder = Path(folder)
-    return folder if os.path.lexists(folder / NAME) else next(reversed(versions(folder)), folder)  # noqa: PTH110
+    return folder if (folder / NAME).is_file() else next(reversed(versions(folder)), folder)
 
 
 def read(folder: Path) -> Result:
@@ -97,92 +105,130 @@ def read(folder: Path) -> Result:
     Raises:
         FileNotFoundError: There is none: the job is not finished.
         OSError: It can't be read.
-        ValueError: It is no regular file, above a limit or damaged, or names a file outside the folder; the message
-            says which part.
+        NewerResult: Its version is not known here. Also a ValueError.
+        ValueError: It is damaged, above a limit, or names a file outside the folder; the message says which part.
     """
-    return checked(read_json(Path(folder) / NAME, limits.RESULT_BYTES))
+    return checked(decode_json(ContainedFolder(folder).read(NAME, limits.RESULT_BYTES), NAME, limits.RESULT_BYTES))
 
 
 def checked(found: Any) -> Result:
-    """Validate all fields that are there. Those that the display of the levels needs must be there.
+    """Validate what both sides rely on: version and check, the levels' order, their files and the zoom factor.
 
     Returns:
         `found` itself.
 
     Raises:
-        ValueError: Something is missing or of another kind, or a file lies outside the folder.
+        NewerResult: Its version is not known here.
+        ValueError: Something is missing or damaged, or a file lies outside the folder.
     """
+    _check_newer(found)
     levels = found.get("levels") if isinstance(found, dict) else None
     if not isinstance(levels, list) or not levels:
         raise ValueError("it lists no levels")
-    version = found.get("version", VERSION)
-    if not _is_whole(version) or version < 1:
-        raise ValueError("its version is not a number")
-    if version > VERSION:
-        raise ValueError(f"it was made by a newer Dreamzoom (version {version} of the file): update this one")
     if len(levels) > MAX_LEVELS:
         raise ValueError(f"it lists more than {MAX_LEVELS} levels")
     for index, level in enumerate(levels):
-        _check_level(level, index)
+        if not isinstance(level, dict) or level.get("index") != index or isinstance(level["index"], bool):
+            raise ValueError(f"level {index} is missing")
+        for name in ("cloud", "splats"):
+            if not isinstance(level.get(name), str):
+                raise ValueError(f"level {index} names no {name}")
+        for name in ("cloud", "splats", "image", "preview"):
+            if name in level and not is_contained(level[name]):
+                raise ValueError(f"level {index} names a file outside its folder: {level[name]!r:.80}")
+        _check_kinds(level, _LEVEL_KINDS, f" of level {index}")
+    files = found.get("files", {})
+    if not isinstance(files, dict) or not all(is_contained(n) and isinstance(h, str) for n, h in files.items()):
+        raise ValueError("its list of files is damaged")
     factor = found.get("zoom_factor")
-    if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 1 < factor <= MAX_FACTOR:
-        raise ValueError("it has no valid zoom factor")
-    for name, fits in _FIELDS.items():
-        if name in found and not fits(found[name]):
-            raise ValueError(f"its field {name} is not valid")
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 < factor <= MAX_FACTOR:
+        raise ValueError("it has no zoom factor that can be")
+    _check_kinds(found, _KINDS, "")
+    version = found.get("version")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ValueError("it has no version")
+    if version >= 2 or CHECK in found:
+        check_seal(found, NAME)
     return cast("Result", found)
 
 
-def _check_level(level: Any, index: int) -> None:
-    if not isinstance(level, dict) or not _is_whole(level.get("index")) or level["index"] != index:
-        raise ValueError(f"level {index} is missing")
-    for name in ("cloud", "splats"):
-        if not isinstance(level.get(name), str):
-            raise ValueError(f"level {index} names no {name}")
-    for name in ("cloud", "splats", "image", "preview"):
-        if name in level and not is_contained(level[name]):
-            raise ValueError(f"level {index} names a file outside its folder: {str(level[name])[:80]!r}")
-    for name, fits in _LEVEL_FIELDS.items():
-        if name in level and not fits(level[name]):
-            raise ValueError(f"the field {name} of level {index} is not valid")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return _is_whole(value) and value >= 0
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_point(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
-
-
-_LEVEL_FIELDS: dict[str, Callable[[Any], bool]] = {
-    "prompt": _is_text,
-    "negative_prompt": _is_text,
-    "seed": _is_count,
-    "focus": _is_point,
-    "points": _is_count,
-    "splat_count": _is_count,
+_LEVEL_KINDS = {"prompt": str, "negative_prompt": str, "seed": int, "focus": list, "points": int, "splat_count": int}
+_KINDS = {
+    "request_digest": str,
+    "seed": int,
+    "quality": str,
+    "engine": dict,
+    "width": int,
+    "height": int,
+    "cameras": list,
 }
 
-_FIELDS: dict[str, Callable[[Any], bool]] = {
-    "request_digest": _is_text,
-    "seed": _is_count,
-    "quality": _is_text,
-    "engine": lambda value: isinstance(value, dict),
-    "width": _is_count,
-    "height": _is_count,
-    "cameras": lambda value: isinstance(value, list) and all(isinstance(camera, dict) for camera in value),
-    "files": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
-}
+
+def _check_kinds(found: dict[str, Any], kinds: dict[str, type], where: str) -> None:
+    """Raise ValueError for a field of another kind; numbers must not be negative, elements be what cameras and focuses
+    are.
+    """
+    for name, kind in kinds.items():
+        value = found.get(name, kind())
+        fits = isinstance(value, kind) and not isinstance(value, bool) and (kind is not int or value >= 0)
+        if fits and name == "focus":
+            fits = len(value) in (0, 3) and all(isinstance(number, (int, float)) for number in value)
+        if fits and name == "cameras":
+            fits = all(isinstance(camera, dict) for camera in value)
+        if not fits:
+            raise ValueError(f"the field {name}{where} is not valid")
+
+
+def _check_newer(found: Any) -> None:
+    """Raise NewerResult before anything else is looked at: it may be otherwise there."""
+    version = found.get("version") if isinstance(found, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise NewerResult(
+            f"{NAME} was made by a newer Dreamzoom: its version is {str(version)[:20]}, this one reads {VERSION}",
+            "Update Dreamzoom, or generate the job again in a new folder",
+        )
+
+
+def damaged_files(folder: Path, found: Result, names: Iterable[str] | None = None) -> list[str]:
+    """The files of a result that do not have the hash that it tells of them, or are no regular files in the folder.
+
+    Args:
+        folder: The job's folder.
+        found: Its result.
+        names: The files to look at; all that the result lists if None.
+    """
+    contained = ContainedFolder(folder)
+    damaged = []
+    for name in found["files"] if names is None else names:
+        try:
+            with contained.open(name) as file:
+                is_right = sha256_of(file) == found["files"].get(name)
+        except (OSError, RefusedFile):
+            is_right = False
+        if not is_right:
+            damaged.append(name)
+    return damaged
+
+
+def check_level(folder: Path, found: Result, level: int) -> None:
+    """Check the files of one level against the hashes in the result.
+
+    Raises:
+        DamagedJob: One is damaged or missing; the error names it, and offers the repair.
+    """
+    if not level < len(found["levels"]):
+        raise DamagedJob(f"The result in {folder} has no level {level}", "Repair", (NAME,))
+    entry = found["levels"][level]
+    listed = [entry[name] for name in ("cloud", "splats", "image", "preview") if name in entry]
+    beside = [name for name in found.get("files", {}) if name.startswith(entry["splats"].rpartition("/")[0] + "/")]
+    if "files" not in found:
+        return  # of a version before hashes were listed
+    damaged = damaged_files(folder, found, dict.fromkeys([*listed, *beside]))
+    if damaged:
+        others = f" and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+        raise DamagedJob(f"{damaged[0]}{others} in {folder} was damaged or changed", "Repair", tuple(damaged))
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative path stays inside its folder on every operating system."""
+    return is_contained(name)

@@ -26,6 +26,12 @@ class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
 class _Generate(msgspec.Struct, forbid_unknown_fields=True):
     request: Text = msgspec.UNSET
     out: Text = msgspec.UNSET
+    resume: Text = msgspec.UNSET
+
+
+class _Verify(msgspec.Struct, forbid_unknown_fields=True):
+    out: Text = msgspec.UNSET
+    repair: Text = msgspec.UNSET
 
 
 class _Name(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,21 +47,34 @@ def _generate(job: Job) -> dict[str, Any]:
     out = _decoded(params.out)
     if not isinstance(out, str) or not out or "\0" in out:
         raise BadRequest("out", "is required and must be the path of the job's folder")
-    if params.request is msgspec.UNSET:
+    is_resumed = _decoded(params.resume) is True
+    if is_resumed and params.request is not msgspec.UNSET:
+        raise BadRequest("request", "must be left out where a job is resumed")
+    if not is_resumed and params.request is msgspec.UNSET:
         raise BadRequest("request", "is required and must be an object")
     from dreamzoom.pipeline.folder import Folder
-    from dreamzoom.pipeline.generate import generate
+    from dreamzoom.pipeline.generate import generate, read_request
     from dreamzoom.pipeline.records import level_seconds
     from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
     from dreamzoom.stages.base import layout
 
-    request = located(validation.decode_request(bytes(params.request)), Path.cwd())
-    job.levels = len(request.levels)
     folder = Folder(Path(out))
+    if params.request is msgspec.UNSET:
+        request = read_request(folder)
+    else:
+        request = located(validation.decode_request(bytes(params.request)), Path.cwd())
+    job.levels = len(request.levels)
     summary = generate(request, folder, job, job.cancel)
     found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
     return found | {"level_seconds": level_seconds(folder, job.levels)}
+
+
+def _verify(job: Job) -> dict[str, Any]:
+    from dreamzoom.rpc.verify_rpc import verified
+
+    params = parameters(job.call, _Verify)
+    return verified(_decoded(params.out), _decoded(params.repair), job, job.cancel)
 
 
 def _models(job: Job) -> dict[str, Any]:
@@ -86,6 +105,7 @@ def _machine(job: Job) -> dict[str, Any]:
 
 WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
     messages.GENERATE: _generate,
+    messages.VERIFY: _verify,
     messages.MODELS: _models,
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,
