@@ -14,7 +14,7 @@ from dreamzoom.render import flight
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
-SHORT = 3
+SHORT = 2
 HOWS = ("flipped", "truncated", "deleted")
 
 

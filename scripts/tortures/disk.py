@@ -18,7 +18,7 @@ from dreamzoom.pipeline.generate import generate, read_request
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
-SHORT = 2
+SHORT = 1
 WRITES = 20
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
-SHORT = 3
+SHORT = 1
 MOMENTS = 100
 
 

@@ -29,7 +29,7 @@ from dreamzoom.stages.base import layout
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
-SHORT = 6
+SHORT = 3
 SECONDS, MEGABYTES = 1.0, 500
 KINDS = ("link", "pipe", "device") if hasattr(os, "mkfifo") else ()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
-SHORT = 3
+SHORT = 2
 MOMENTS = 200
 PAGE = 4096
 
