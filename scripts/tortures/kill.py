@@ -28,7 +28,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
     kills = _at_random(rng, rounds or MOMENTS, folder, seconds, expected, faults)
     calls, all_calls = _at_calls(rng, rounds, folder, whole, expected, faults)
     line = f"killed at {kills} random moments and at {calls} of {all_calls} file calls of export and result"
-    return not faults, f"{line}: " + ("same bytes, no torn file, no finished step twice" if not faults else faults[0])
+    return not faults, f"{line}: {jobs.told(faults, 'same bytes, no torn file, no finished step twice')}"
 
 
 def _at_random(
