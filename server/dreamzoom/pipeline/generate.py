@@ -15,6 +15,7 @@ from core.protocol.result import Result
 from dreamzoom import numba_cache
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.recovery.disk_space import Room
 from dreamzoom.pipeline.runner import Summary, run
 from dreamzoom.pipeline.versions import keep_result
 from dreamzoom.request import schema, validation
@@ -45,7 +46,9 @@ def generate(
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
-        return run(steps, folder, sink, cancel, executor=executor)
+        room = Room(folder, request)
+        room.check(steps)
+        return run(steps, folder, sink, cancel, executor=executor, room=room)
 
 
 @contextlib.contextmanager

@@ -6,13 +6,16 @@ not used: the one available on every platform terminates the process if two thre
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 CHUNKS = 16
 """Number of parts that work is divided into, the same on every machine, so that results don't depend on its cores."""
+
+_single = False
 
 
 def count() -> int:
@@ -21,6 +24,17 @@ def count() -> int:
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Run all calls one after another in the block, which needs less memory and gives the same results."""
+    global _single
+    before, _single = _single, True
+    try:
+        yield
+    finally:
+        _single = before
 
 
 @cache
@@ -36,7 +50,7 @@ def parts(size: int) -> list[tuple[int, int]]:
 
 def run_all(kernel: Callable, calls: list[tuple]) -> list:
     """Call `kernel(*arguments)` for each tuple of arguments, on all cores; returns the results in order."""
-    if count() == 1 or len(calls) < 2:
+    if _single or count() == 1 or len(calls) < 2:
         return [kernel(*arguments) for arguments in calls]
     return [future.result() for future in [_pool().submit(kernel, *arguments) for arguments in calls]]
 
