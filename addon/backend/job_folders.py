@@ -57,7 +57,8 @@ def ensure(root: bpy.types.Object) -> Path:
         saved = bpy.data.filepath and folder.is_relative_to(Path(bpy.data.filepath).parent)
         root.dreamzoom.job_folder = bpy.path.relpath(str(folder)) if saved else str(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o700, exist_ok=True)  # it will hold pictures
     except OSError as error:
         raise DreamzoomError(
             f"The job folder can't be created: {error}", "Choose another folder in the Result panel"

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from ..backend import current_job, error_messages, launch, main_loop, readiness
+from ..backend import current_job, error_messages, job_folders, launch, main_loop, readiness
 from ..backend.client import Ended
 from ..backend.connection import connection
 from ..backend.current_job import Job
@@ -51,6 +51,24 @@ def generate(
     else:
         capture.run()
         _send(job, capture)
+    current_job.replace(job)
+    return job
+
+
+def repair(root: bpy.types.Object) -> Job:
+    """Have the server check all files of a rig's job and make again what is damaged; then import it.
+
+    Raises:
+        DreamzoomError: There is no job, or the server can't be started.
+    """
+    current_job.check_free()
+    launch.command()
+    folder = job_folders.of_rig(root)
+    if folder is None:
+        raise DreamzoomError("This rig has no job yet", "Press Generate first")
+    job = Job(root.session_uid, folder, True, status="starting", levels=len(root.dreamzoom.levels))
+    params = {"out": str(folder), "repair": True}
+    job.request_id = connection.request(messages.VERIFY, params, partial(_receive, job))
     current_job.replace(job)
     return job
 

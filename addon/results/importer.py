@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 
 from .. import rig, splats
-from ..core.errors import DreamzoomError
+from ..core.errors import DamagedJob, DreamzoomError
 from ..core.protocol import result
 
 CLOUD, SPLATS = "cloud", "splats"
@@ -29,7 +29,11 @@ def read_result(folder: Path) -> result.Result:
         return result.read(folder)
     except FileNotFoundError:
         raise DreamzoomError(f"There is no result in {folder}", "Press Generate first") from None
-    except (OSError, ValueError) as error:
+    except result.NewerResult:
+        raise
+    except ValueError as error:
+        raise DamagedJob(f"The result in {folder} is damaged: {error}", "Repair", (result.NAME,)) from None
+    except OSError as error:
         raise DreamzoomError(f"The result in {folder} can't be read: {error}", "Press Generate again") from None
 
 
@@ -46,6 +50,7 @@ def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None =
 
     Raises:
         DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_result`.
+        DamagedJob: A file is not as the job made it; the error offers the repair.
     """
     folder = result.newest(folder)  # an earlier result while a new one is not whole
     found = read_result(folder)
@@ -59,6 +64,7 @@ def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None =
     rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
     rig_uid, done, kept = root.session_uid, set(), [] if kept is None else kept
     for entry in found["levels"]:
+        result.check_level(Path(folder), found, entry["index"])
         root = _resolve(rig_uid, done)
         points = _collection(root, "points_collection", "Points")
         surfels = _collection(root, "splats_collection", "Splats")

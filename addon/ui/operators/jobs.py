@@ -96,6 +96,32 @@ class DREAMZOOM_OT_import_job(Operator):
         return {"FINISHED"}
 
 
+class DREAMZOOM_OT_repair(Operator):
+    """Check every file of this rig's job, make again just what is damaged, and import it"""
+
+    bl_idname = "dreamzoom.repair"
+    bl_label = "Check and Repair"
+
+    @classmethod
+    def poll(cls, context):
+        if not can_change(cls, context):
+            return False
+        if current_job.is_busy():
+            cls.poll_message_set("A job is running")
+            return False
+        if job_folders.of_rig(rig.active_rig(context)) is None:
+            cls.poll_message_set("There is no job yet: press Generate")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        try:
+            generation.repair(rig.active_rig(context))
+        except DreamzoomError as error:
+            return _refuse(self, error)
+        return {"FINISHED"}
+
+
 class DREAMZOOM_OT_open_job_folder(Operator):
     """Open the folder with this rig's pictures, points and splats"""
 
@@ -147,6 +173,7 @@ CLASSES = (
     DREAMZOOM_OT_generate,
     DREAMZOOM_OT_cancel,
     DREAMZOOM_OT_import_job,
+    DREAMZOOM_OT_repair,
     DREAMZOOM_OT_open_job_folder,
     DREAMZOOM_OT_dismiss,
 )

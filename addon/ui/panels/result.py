@@ -29,6 +29,7 @@ class DREAMZOOM_PT_result(RigPanel, Panel):
         row = layout.row(align=True)
         row.operator("dreamzoom.import_job", icon="IMPORT")
         row.operator("dreamzoom.open_job_folder", icon="FILE_FOLDER", text="Open Folder")
+        row.operator("dreamzoom.repair", icon="CHECKMARK", text="")
         layout.operator("dreamzoom.import_stack", icon="IMAGE_DATA")
         column = split(layout)
         column.prop(settings, "job_folder", text="Folder")

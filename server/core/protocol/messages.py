@@ -6,6 +6,7 @@ Requests, with their parameters and the fields of their results:
 | --- | --- | --- |
 | initialize | | name, version, engines, pid |
 | generate | request, out (the job's folder) | out, result (path of result.json), seconds |
+| verify | out, repair (optional: make again what is damaged) | out, files, bytes, finished, damaged, seconds |
 | cancel | id (of the request) | cancelled |
 | models | | models, sets, memory |
 | models.offer | name | offers |
@@ -24,7 +25,7 @@ Notifications; each also carries the id of the request that it belongs to:
 
 from __future__ import annotations
 
-INITIALIZE, GENERATE, CANCEL, SHUTDOWN = "initialize", "generate", "cancel", "shutdown"
+INITIALIZE, GENERATE, VERIFY, CANCEL, SHUTDOWN = "initialize", "generate", "verify", "cancel", "shutdown"
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
 MACHINE = "machine"
 

@@ -56,6 +56,10 @@ PROFILE_BYTES = 16 * MIB
 
 ARRAY_BYTES = 4 * GIB
 """One array of an npy or npz file, unpacked."""
+ARRAYS_BYTES = 512 * MIB
+"""All arrays of an npz file, unpacked, or `ARRAYS_RATIO` times the file's size if that is more."""
+ARRAYS_RATIO = 100
+"""How many times larger than itself a large npz file may unpack."""
 ARRAY_COUNT = 20_000
 """Arrays in an npz file."""
 ARRAY_DIMENSIONS = 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from dreamzoom.engines import registry
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request, read_result
+from dreamzoom.pipeline.integrity.verify import require
 from dreamzoom.progress import Report
 from dreamzoom.request import schema
 from dreamzoom.splats.rasterize import Raster, rasterize
@@ -67,21 +68,29 @@ class Flight:
         return range(max(near - WINDOW, 0), min(top, self.path.levels))
 
 
-def open_flight(root: Path) -> Flight:
+def open_flight(root: Path, report: Report | None = None, also: Callable[[int], str] | None = None) -> Flight:
     """Load a finished job.
 
+    Args:
+        root: The job's folder.
+        report: Receives a warning for each damaged file that is not needed.
+        also: Gives a further file of each level that the caller will read.
+
     Raises:
-        DreamzoomError: The folder contains no finished job, or its result is damaged.
+        DreamzoomError: The folder contains no finished job, or what is needed of it is damaged.
     """
     folder = Folder(root)
     request, result = read_request(folder), read_result(folder)
+    needed = [level["splats"] for level in result["levels"]]
+    needed += [also(level) for level in range(len(needed))] if also else []
+    require(folder, needed, lambda line: (report or Report()).log(line, level="warning"))
     levels = [read_splats(folder.path(level["splats"])) for level in result["levels"]]
     return Flight(request, request.path(), levels)
 
 
 def render(root: Path, out: Path, frames: Iterable[int] | None, size: tuple[int, int] | None, report: Report) -> int:
     """Write the job's flight as frame_00001.png, ...; returns the number of pictures."""
-    flight = open_flight(root)
+    flight = open_flight(root, report)
     chosen = _chosen(flight.frames(), frames)
     target = Folder(out)
     for index, frame in enumerate(chosen):

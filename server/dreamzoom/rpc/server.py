@@ -177,6 +177,13 @@ def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     return {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
 
 
+def _verify(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
+    from dreamzoom.rpc.verify_rpc import verified
+
+    _only(params, messages.VERIFY, "out", "repair")
+    return verified(params.get("out"), params.get("repair"), cast("Sink", job), job.cancel)
+
+
 def _models(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     from dreamzoom.rpc import model_rpc
 
@@ -207,6 +214,7 @@ def _machine(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
 
 _WORK = {
     messages.GENERATE: _generate,
+    messages.VERIFY: _verify,
     messages.MODELS: _models,
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,
