@@ -37,6 +37,11 @@ def one_at_a_time() -> Iterator[None]:
         _single = before
 
 
+def is_single() -> bool:
+    """Whether calls run one after another now."""
+    return _single
+
+
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count(), thread_name_prefix="splats")
