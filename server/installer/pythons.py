@@ -150,7 +150,8 @@ def uv(tools: Path, say: Callable[[str], None]) -> Path:
         if own is None:
             raise InstallError(f"can't install uv: {sys.executable} makes no environments")
         python = make_environment(own, tools, f"{sys.version_info.major}.{sys.version_info.minor}")
-        processes.run([python, "-m", "pip", "install", "--no-input", "uv"], "can't install uv")
+        lock = ["--require-hashes", "-r", installation.UV_LOCK] if installation.UV_LOCK.is_file() else ["uv"]
+        processes.run([python, "-m", "pip", "install", "--no-input", *lock], "can't install uv")
     return program
 
 
