@@ -47,9 +47,22 @@ def wheel(name, version="1.0", size=1000, code=""):
     return f"{name}-{version}-py3-none-any.whl", _packed(name, version, files)
 
 
-def wheel_of_installed(name):
-    """The same of a package of this environment, as it is."""
-    found = importlib.metadata.distribution(name)
+def pinned(server, size):
+    """Wheels with the names and versions of all that the server's environment asks for.
+
+    Args:
+        server: The folder `server` of the repository.
+        size: Bytes of each.
+    """
+    pins = dict(line.split("==") for line in (server / "constraints.txt").read_text().split() if "==" in line)
+    names = [line for line in (server / "requirements.txt").read_text().splitlines() if line and line[0] not in "#-"]
+    return [wheel(name, pins[name], size) for name in names]
+
+
+def wheel_of_installed(name, site=None):
+    """The same of a package of this environment, or of the one with this folder of packages, as it is."""
+    path = {} if site is None else {"path": [str(site)]}
+    found = next(iter(importlib.metadata.distributions(name=name, **path)))
     files = {
         str(file): file.locate().read_bytes()
         for file in found.files or ()
@@ -199,7 +212,7 @@ class Index:
     def _page(self, project):
         links = []
         for name, data in self.files.items():
-            if name.partition("-")[0].replace("_", "-") == project:
+            if name.partition("-")[0].replace("_", "-").lower() == project:
                 url = f"/files/{urllib.parse.quote(name)}#sha256={hashlib.sha256(data).hexdigest()}"
                 metadata = hashlib.sha256(self._metadata(f"{name}.metadata")).hexdigest()
                 links.append(f'<a href="{url}" data-core-metadata="sha256={metadata}">{html.escape(name)}</a>')

@@ -8,9 +8,17 @@ import bpy
 
 from .. import rig
 from ..backend import job_folders
+from ..core.errors import DreamzoomError
+from ..rig.camera_paths import markers
 
 TRANSPARENT_BOUNCES = 256
 """How many splats a ray may pass. If paths end earlier, or at random, the noise costs 15 to 25 dB."""
+
+READY = "dreamzoom_ready"
+"""Custom property of a scene that `make_ready` has been used on."""
+
+DEFAULT_VIEWS, DEFAULT_SAMPLES = ("AgX", "Filmic"), 4096
+"""Blender's view transforms and Cycles' samples in a new file."""
 
 SAMPLES = {"CYCLES": 16, "EEVEE": 64}
 """Samples per pixel that suffice, since splats emit their light."""
@@ -43,12 +51,18 @@ def set_up(
         samples: Samples per pixel of the render.
         output: "PNG" or "EXR" pictures, "LAYERS" for compositing, a "VIDEO", or "KEEP" the present output.
         transparent: Whether regions without splats are transparent instead of black.
+
+    Raises:
+        DreamzoomError: Cycles is not switched on.
     """
+    if engine == "CYCLES" and not hasattr(scene, "cycles"):
+        raise DreamzoomError("Blender's add-on Cycles is off", "Switch on “Cycles Render Engine” in the preferences")
     scene.render.engine = "CYCLES" if engine == "CYCLES" else eevee_id()
     scene.render.film_transparent = transparent
     scene.render.use_persistent_data = True
     _set_colours(scene)
-    _set_cycles(scene.cycles, samples)
+    if hasattr(scene, "cycles"):
+        _set_cycles(scene.cycles, samples)
     scene.eevee.taa_render_samples = samples if engine == "EEVEE" else scene.eevee.taa_render_samples
     if scene.world is None or _is_untouched(scene.world):
         scene.world = _black_world()
@@ -61,17 +75,54 @@ def set_up(
 
 def show_splats(scene: bpy.types.Scene) -> None:
     """Set only what splats need to look right: rays pass all of them, and colours are unchanged."""
-    _let_rays_pass(scene.cycles)
+    if hasattr(scene, "cycles"):
+        _let_rays_pass(scene.cycles)
     _set_colours(scene)
 
 
-def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
-    """Use the rig's camera and the frame range of its flight."""
+def make_ready(scene: bpy.types.Scene, root: bpy.types.Object) -> list[str]:
+    """Make a scene ready to render what was imported: F12 then shows what was dreamed. Done once for a scene, and only
+    settings that nobody has changed since the scene was made are touched; what an artist sets later stays.
+
+    Returns:
+        What was changed, in words for the panel.
+    """
+    if not hasattr(scene, "cycles"):  # the add-on Cycles is off
+        return []
+    _let_rays_pass(scene.cycles)
+    if scene.get(READY):
+        return []
+    scene[READY] = True
+    told = []
+    view = scene.view_settings
+    untouched = view.look == "None" and (view.exposure, view.gamma) == (0.0, 1.0)
+    if view.view_transform in DEFAULT_VIEWS and untouched:
+        _set_colours(scene)
+        told.append("view transform Standard")
+    if scene.cycles.samples == DEFAULT_SAMPLES:
+        _set_cycles(scene.cycles, SAMPLES["CYCLES"])
+        told.append("16 samples in Cycles, denoised")
+    if scene.world is None or _is_untouched(scene.world):
+        scene.world = _black_world()
+        told.append("a black world")
+    if scene.camera is None and root.dreamzoom.camera is not None:
+        scene.camera = root.dreamzoom.camera
+        told.append("the rig's camera")
+    return told
+
+
+def use_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> str:
+    """Use the rig's camera and the frame range of its flight, also where timeline markers bind other cameras.
+
+    Returns:
+        What was done to markers, as a part of a report; empty if none was in the way.
+    """
     frames = rig.frame_range(root)
     if frames is not None:
         scene.frame_start, scene.frame_end = frames
-    if root.dreamzoom.camera is not None:
-        scene.camera = root.dreamzoom.camera
+    if root.dreamzoom.camera is None:
+        return ""
+    return markers.show(scene, root.dreamzoom.camera, scene.frame_start, scene.frame_end)
 
 
 def eevee_id() -> str:

@@ -29,6 +29,7 @@ class Driver:
 
     def __init__(self, out: Path, patience: float, asks: bool = False):
         self.out, self.patience, self.asks = out, patience, asks
+        self.box: tuple | None = None
         self.result: dict = {"steps": [], "error": ""}
         self._began = time.monotonic()
 
@@ -42,14 +43,16 @@ class Driver:
         self.result["steps"].append({"name": name, "seconds": round(time.monotonic() - self._began, 1), **findings})
 
     def shot(self, name: str, **findings) -> Steps:
-        """Save a screenshot of the window after Blender has drawn it."""
+        """Save a screenshot of the window, or of its sidebar where that is all that is wanted, after it was drawn."""
         for _ in range(3):
             self.redraw()
             yield None
         path = self.out / f"{name}.png"
         if self.asks:
-            path.with_suffix(".asked").write_text("")
-            yield lambda: not path.with_suffix(".asked").exists()
+            asked = path.with_suffix(".asked")
+            asked.with_suffix(".part").write_text(json.dumps(self.box) if self.box else "", encoding="utf-8")
+            asked.with_suffix(".part").replace(asked)
+            yield lambda: not asked.exists()
         else:
             window = bpy.context.window_manager.windows[0]
             with bpy.context.temp_override(window=window, screen=window.screen):
@@ -105,6 +108,13 @@ def show_tab(name: str) -> Steps:
         window.event_simulate(type="WHEELDOWNMOUSE", value="PRESS", ctrl=True, **place)
         yield None
     raise RuntimeError(f"there is no tab {name}")
+
+
+def sidebar_box() -> tuple:
+    """Left, top, width and height of the 3D viewport's sidebar in the window, from its top left."""
+    window, area = viewport()
+    region = next(region for region in area.regions if region.type == "UI")
+    return region.x, window.height - region.y - region.height, region.width, region.height
 
 
 def one_area(kind: str):

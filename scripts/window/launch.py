@@ -110,5 +110,6 @@ def run(program: str, plan: dict, seconds: float, variables: dict | None = None,
 def _answer(out: Path, virtual: VirtualScreen | None) -> None:
     """Save the pictures of the virtual screen that the tour asks for."""
     for request in out.glob("*.asked") if virtual is not None else ():
-        virtual.save(request.with_suffix(".png"))
+        text = request.read_text(encoding="utf-8")
+        virtual.save(request.with_suffix(".png"), tuple(json.loads(text)) if text else None)
         request.unlink()

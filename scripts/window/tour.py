@@ -10,6 +10,7 @@ The plan:
     index       environment variables of a package index for the installation, and of one that does not answer
     server      the server's Python for the flight
     patience    seconds that a step may take
+    sidebar     whether screenshots show the sidebar alone, where that is what changes
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Tour:
         self.preferences.hardware = "cpu"
         self.driver.note("enabled", version=bpy.app.version_string)
         yield from driver.show_tab("Dreamzoom")
+        self.driver.box = driver.sidebar_box() if self.plan.get("sidebar") else None
         with self.context():
             bpy.ops.dreamzoom.create_rig(levels=4, frames_per_level=6)
         yield None
@@ -72,18 +74,26 @@ class Tour:
         yield from shot("install_3_no_network", state=states.current().state, cause=states.current().failure.cause)
         os.environ.update(self.plan["index"]["reachable"])
         running = self.part("backend.installation").state
-        yield from self.press_install(lambda: bool(running.running and running.running.standing.get("done")))
+        yield from self.press_install(lambda: not running.running or bool(running.running.standing.get("done")))
+        self.expect("installing", states.current())
         yield from shot("install_4_downloading", state=states.current().state)
         with self.context():
             bpy.ops.dreamzoom.cancel_install()
         yield from shot("install_5_stopped", state=states.current().state)
-        yield from self.press_install(lambda: states.current().state == "ready")
+        yield from self.press_install(lambda: running.running is None)
+        self.expect("ready", states.current())
         yield from shot("install_6_ready", state=states.current().state)
         self.preferences.server_python = str(Path(self.plan["zip"]))
         yield lambda: states.current().state == "wrong_python"
         yield from shot("install_7_wrong_python", state=states.current().state)
         yield from self.preferences_shot("install_8_wrong_python_preferences")
         self.preferences.server_python = ""
+
+    @staticmethod
+    def expect(state: str, found) -> None:
+        """Raise RuntimeError unless the machine is in this state."""
+        if found.state != state:
+            raise RuntimeError(f"{found.state} in place of {state}: {found.failure or found.error}")
 
     def press_install(self, until) -> driver.Steps:
         """Press Install, and wait."""
@@ -112,6 +122,7 @@ class Tour:
         yield from self.generate("flight_2_generating")
         yield from shot("flight_3_imported", status=self.last(jobs).status)
         self.look_through_the_camera()
+        self.driver.box = None
         yield from shot("flight_4_camera")
         settings.levels[3].prompt = "a crystal on a rock"
         yield from shot("flight_5_changed_prompt")
@@ -155,7 +166,9 @@ class Tour:
         bpy.context.window_manager.addon_search = "Dreamzoom"
         with self.context():
             bpy.ops.preferences.addon_expand(module=NAME)
+        box, self.driver.box = self.driver.box, None
         yield from self.driver.shot(name, **findings)
+        self.driver.box = box
         with self.context():
             bpy.ops.preferences.addon_expand(module=NAME)
         area.type = "VIEW_3D"

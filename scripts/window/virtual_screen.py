@@ -40,9 +40,18 @@ class VirtualScreen:
             raise OSError("Xvfb does not start")
         self.display = f":{number}"
 
-    def save(self, file: Path) -> None:
-        """Write what the screen shows to a PNG file."""
-        file.write_bytes(png(*pixels(self._file.read_bytes())))
+    def save(self, file: Path, box: tuple | None = None) -> None:
+        """Write what the screen shows to a PNG file.
+
+        Args:
+            file: The file.
+            box: Left, top, width and height of the part to write, in pixels from the top left; all of it if None.
+        """
+        width, height, colours = pixels(self._file.read_bytes())
+        left, top, wide, high = box or (0, 0, width, height)
+        rows = range(top, min(top + high, height))
+        part = b"".join(colours[3 * (width * row + left) : 3 * (width * row + left + wide)] for row in rows)
+        file.write_bytes(png(wide, len(rows), part))
 
     def close(self) -> None:
         """End it."""

@@ -51,14 +51,15 @@ def beside(path: Path) -> Iterator[Path]:
 
 def not_written(path: Path, error: OSError, needed: int = 0) -> NotWritten:
     """The error that says why a file could not be written (see `disk.why_not_written`)."""
+    needed = max(needed, getattr(error, "needed", 0))
     message, remedy = why_not_written(path, error, needed)
-    return NotWritten(message, remedy, error.errno or 0, str(path))
+    return NotWritten(message, remedy, error.errno or 0, str(path), needed)
 
 
 def _is_of_target(error: OSError, temporary: Path) -> bool:
     """Whether an error is of the file that is being written, not of another that is read meanwhile."""
     if isinstance(error, DreamzoomError):
-        return False
+        return isinstance(error, NotWritten) and error.filename == str(temporary)  # written through another `beside`
     if error.errno in FULL or not isinstance(error.filename, (str, bytes)):
         return True
     return Path(os.fsdecode(error.filename)).parent == temporary.parent

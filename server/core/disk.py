@@ -67,6 +67,8 @@ def _full(path: Path, error: OSError, needed: int, free: int | None) -> str:
         found = os.statvfs(_existing(path))
         if found.f_files and not found.f_favail:
             return f"the disk has no room for another file: all {found.f_files:,} are used (inodes)"
+    if free is not None and free > 2 * max(needed, 1 << 24):
+        return f"the system finds no space{_needed(needed)}, though {size_text(free)} are free: a quota may be used up"
     return f"the disk is full{_needed(needed)}" + ("" if free is None else f", {size_text(free)} are free")
 
 

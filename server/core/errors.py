@@ -66,11 +66,12 @@ class NotWritten(DreamzoomError, OSError):
         message, remedy: As in DreamzoomError.
         code: The system's error number; 0 if unknown.
         path: The file.
+        needed: The size in bytes that it was to have at least; 0 if unknown.
     """
 
-    def __init__(self, message: str, remedy: str, code: int, path: str):
+    def __init__(self, message: str, remedy: str, code: int, path: str, needed: int = 0):
         super().__init__(message, remedy)
-        self.errno, self.filename = code or None, path
+        self.errno, self.filename, self.needed = code or None, path, needed
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -87,6 +88,10 @@ class DamagedJob(DreamzoomError):
     def __init__(self, message: str, remedy: str, files: tuple[str, ...] = ()):
         super().__init__(message, remedy, operator="dreamzoom.repair")
         self.files = files
+
+
+class CameraFileError(DreamzoomError):
+    """A file of cameras that can't be read."""
 
 
 class SplatFileError(DreamzoomError):

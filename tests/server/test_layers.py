@@ -27,7 +27,8 @@ SERVER = (
 longest name that fits a module counts."""
 
 ADDON = (
-    ("core",),
+    ("core", "presets"),
+    ("translations",),
     ("splats",),
     ("backend",),
     ("rig",),
@@ -41,7 +42,7 @@ ADDON = (
 
 MAY_USE = {
     "core": {"numpy", "zstandard"},
-    "addon": {"numpy", "zstandard", "bpy", "bpy_extras", "mathutils", "blf"},
+    "addon": {"numpy", "zstandard", "bpy", "bpy_extras", "mathutils", "blf", "gpu", "gpu_extras", "bl_operators"},
 }
 """What may be imported beside the standard library and the project's own; what is not named here may use anything but
 Blender. zstandard is used only where it is there."""

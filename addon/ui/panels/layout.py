@@ -6,10 +6,11 @@ import bpy
 from bpy.types import UILayout
 
 from ... import rig
+from ...translations import CONTEXT, translated
 from .. import text as texts
 
 CATEGORY = "Dreamzoom"
-MARGIN, ICON = 58, 20
+MARGIN, ICON = 74, 20
 """Pixels at interface scale 1: what a region has beside the text of a box in a panel (its tabs, and the margins of
 panel, box and label), and an icon."""
 
@@ -21,6 +22,7 @@ class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = CATEGORY
+    bl_translation_context = CONTEXT
 
 
 class RigPanel(SidebarPanel):
@@ -39,13 +41,20 @@ def split(layout: UILayout) -> UILayout:
     return column
 
 
-def paragraph(layout: UILayout, text: str, icon: str = "NONE") -> None:
-    """Draw text, broken into as many lines as it needs."""
+def paragraph(layout: UILayout, text: str, icon: str = "NONE", *, is_english: bool = True) -> None:
+    """Draw text, broken into as many lines as it needs.
+
+    Args:
+        layout: Where to draw.
+        text: The text.
+        icon: Drawn before the first line.
+        is_english: Whether it is a text of the interface, which is translated; not so what the artist wrote.
+    """
     column = layout.column(align=True)
     column.scale_y = 0.8
     scale = bpy.context.preferences.system.ui_scale
     room = line_width() - (0 if icon == "NONE" else ICON * scale)
-    for index, line in enumerate(texts.lines(text, room)):
+    for index, line in enumerate(texts.lines(translated(text) if is_english else text, room)):
         column.label(text=line, translate=False, icon=icon if index == 0 else ("NONE" if icon == "NONE" else "BLANK1"))
 
 
@@ -55,6 +64,31 @@ def line_width() -> float:
     scale = bpy.context.preferences.system.ui_scale
     shown = (region.width / scale if region else 280) - MARGIN
     return min(max(shown, 80), WIDEST) * scale
+
+
+def icon_scale() -> float:
+    """The scale of a picture that is as wide as the region that is being drawn."""
+    return line_width() / (ICON * bpy.context.preferences.system.ui_scale)
+
+
+def optional(column: UILayout, settings: bpy.types.PropertyGroup, name: str, switch: str, text: str = "") -> None:
+    """A property with a switch before it; while that is off the value is chosen by itself.
+
+    Args:
+        column: Of properties with their names on the left.
+        settings: What has both properties.
+        name: The property.
+        switch: The property that says whether it counts.
+        text: Its name in the panel, if not its own.
+    """
+    label = text or settings.bl_rna.properties[name].name
+    row = column.row(heading=label, align=True)
+    row.prop(settings, switch, text="")
+    value = row.row(align=True)
+    if getattr(settings, switch):
+        value.prop(settings, name, text="")
+    else:
+        value.label(text="Automatic")
 
 
 def draw_error(

@@ -7,7 +7,9 @@ from bpy.types import UILayout
 
 from ... import __package__ as base_package
 from ...backend import installation, machine_report, readiness, remedies
+from ...backend.error_messages import sentence
 from ...core.installation import STEPS, Failure
+from ...translations import translated
 from .. import labels
 from .layout import draw_error, paragraph
 
@@ -26,6 +28,10 @@ def draw_set_up(layout: UILayout) -> None:
     found = readiness.current()
     if found.state == readiness.INSTALLING and installation.state.running is not None:
         _draw_progress(layout.box(), installation.state.running)
+    elif found.state == readiness.BROKEN and installation.state.was_stopped:
+        box = layout.box()
+        paragraph(box, "Stopped. What was downloaded is kept.", icon="PAUSE")
+        _draw_install(box, "Go On")
     elif found.state == readiness.BROKEN and found.failure is not None:
         _draw_failure(layout, found.failure)
     elif found.state == readiness.WRONG_PYTHON and found.error is not None:
@@ -51,7 +57,7 @@ def draw_test(layout: UILayout) -> None:
     for subject, text in report.lines:
         parts = column.split(factor=0.25)
         parts.label(text=subject)
-        parts.label(text=text, translate=False)
+        parts.label(text=translated(text), translate=False)
 
 
 def draw_hardware(layout: UILayout) -> None:
@@ -74,11 +80,10 @@ def _draw_offer(box: UILayout, found: readiness.Readiness) -> None:
             box,
             "They are installed once, into a folder of their own: a few minutes and 2.5 GB, 9 GB for an NVIDIA card.",
         )
-        draw_hardware(box)
+        if not _in_preferences():
+            draw_hardware(box)
     _draw_install(box, "Update" if found.state == readiness.OUTDATED else "Install")
-    if installation.state.was_stopped:
-        paragraph(box, "Stopped. What was downloaded is kept.")
-    if bpy.context.area is None or bpy.context.area.type != "PREFERENCES":
+    if not _in_preferences():
         box.operator("dreamzoom.open_preferences", text="More Choices", icon="PREFERENCES")
 
 
@@ -101,19 +106,22 @@ def _draw_progress(box: UILayout, running: installation.Installation) -> None:
     column = box.column(align=True)
     column.scale_y = 0.9
     label = STEP_LABELS.get(step, step)
-    column.label(text=f"Step {STEPS.index(step) + 1} of {len(STEPS)}: {label}")
+    column.label(text=translated(f"Step {STEPS.index(step) + 1} of {len(STEPS)}: {label}"), translate=False)
     detail = standing.get("text", "")
     if step == "download" and standing.get("total"):
-        column.label(text=f"{standing['done'] / 1e6:.0f} of {standing['total'] / 1e6:.0f} MB  {detail}")
+        column.label(
+            text=translated(f"{standing['done'] / 1e6:.0f} of {standing['total'] / 1e6:.0f} MB") + f"  {detail}",
+            translate=False,
+        )
     elif detail:
         column.label(text=detail, translate=False)
-    column.label(text=f"{labels.of_seconds(running.seconds)} so far. Blender stays usable")
+    column.label(text=translated(f"{labels.of_seconds(running.seconds)} so far. Blender stays usable"), translate=False)
 
 
 def _draw_failure(layout: UILayout, failure: Failure) -> None:
     """The cause, the line that says so, and the buttons that mend it and go on."""
     remedy = remedies.of(failure)
-    box = draw_error(layout, failure.message, remedy.text, "", "", "INSTALL", remedy.title)
+    box = draw_error(layout, sentence(failure.message), remedy.text, "", "", "INSTALL", remedy.title)
     if failure.detail and failure.detail not in failure.message:
         told = box.column()
         told.active = False
@@ -129,5 +137,8 @@ def _draw_failure(layout: UILayout, failure: Failure) -> None:
 
 def _can_open(operator: str) -> bool:
     """Whether a button does something here: that which opens the preferences does not within them."""
-    in_preferences = bpy.context.area is not None and bpy.context.area.type == "PREFERENCES"
-    return operator != "dreamzoom.open_preferences" or not in_preferences
+    return operator != "dreamzoom.open_preferences" or not _in_preferences()
+
+
+def _in_preferences() -> bool:
+    return bpy.context.area is not None and bpy.context.area.type == "PREFERENCES"

@@ -5,7 +5,7 @@ Requests, with their parameters and the fields of their results:
 | method | parameters | result |
 | --- | --- | --- |
 | initialize | | name, version, engines, pid |
-| generate | request, out (the job's folder) | out, result (path of result.json), seconds |
+| generate | request, out (the job's folder), resume | out, result (path of result.json), seconds, level_seconds |
 | verify | out, repair (optional: make again what is damaged) | out, files, bytes, finished, damaged, seconds |
 | cancel | id (of the request) | cancelled |
 | models | | models, sets, memory |
@@ -13,6 +13,8 @@ Requests, with their parameters and the fields of their results:
 | models.get | offers | folders |
 | machine | | the subjects of `dreamzoom check`: system, memory, cards, engines, models … |
 | shutdown | | |
+
+Generate takes either a request, or `resume` (true) to go on with the one that the folder holds.
 
 Notifications; each also carries the id of the request that it belongs to:
 

@@ -183,6 +183,8 @@ def check_level(folder: Path, found: Result, level: int) -> None:
     Raises:
         DamagedJob: One is damaged or missing; the error names it, and offers the repair.
     """
+    if not level < len(found["levels"]):
+        raise DamagedJob(f"The result in {folder} has no level {level}", "Repair", (NAME,))
     entry = found["levels"][level]
     listed = [entry[name] for name in ("cloud", "splats", "image", "preview") if name in entry]
     beside = [name for name in found.get("files", {}) if name.startswith(entry["splats"].rpartition("/")[0] + "/")]

@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..errors import RefusedFile
 
@@ -44,8 +44,8 @@ def line_fits(line: bytes) -> bool | None:
     return line[at:].rstrip(b"\r\n") == end + b'%08x"}' % zlib.crc32(line[:at])
 
 
-def sha256_of(file: BinaryIO) -> str:
-    """SHA-256, in hex, of an open file from where it stands to its end."""
+def sha256_of(file: Any) -> str:
+    """SHA-256, in hex, of an open binary file from where it stands to its end."""
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 

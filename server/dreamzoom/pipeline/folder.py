@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -157,10 +158,10 @@ class Folder:
         target = self._files.make_parents(other)
         self.remove(other)
         try:
-            os.link(source, target, follow_symlinks=False)
+            os.link(source, target)
         except FileNotFoundError:
             raise
-        except (OSError, NotImplementedError):
+        except OSError:
             with beside(target) as temporary:
                 shutil.copy2(source, temporary)
 
@@ -257,6 +258,6 @@ class Folder:
         for top in (layout.LEVELS, layout.INPUTS):
             with contextlib.suppress(RefusedFile):
                 for name, found in list(self._files.names(top)):
-                    if not is_link(found):
+                    if stat.S_ISDIR(found.st_mode) and not is_link(found):
                         yield f"{top}/{name}"
                         yield f"{top}/{name}/{layout.PARTS}"

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from core.errors import DamagedJob, DreamzoomError
-from core.protocol import result
+from core.protocol import prompt_weights, result
 from core.protocol.result import Result
 from dreamzoom import numba_cache
+from dreamzoom.pipeline.eta import StepTimer
 from dreamzoom.pipeline.events import Sink
+from dreamzoom.pipeline.executors import Executor, InProcess
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.integrity import origins
 from dreamzoom.pipeline.integrity.request_file import read_request, write_request
@@ -20,7 +22,6 @@ from dreamzoom.pipeline.runner import Summary, run
 from dreamzoom.request import schema
 
 if TYPE_CHECKING:
-    from dreamzoom.pipeline.executors import Executor
     from dreamzoom.pipeline.steps import Step
 
 __all__ = ["begin", "check_place", "generate", "read_request", "read_result"]
@@ -47,7 +48,12 @@ def generate(
     with begin(request, folder, sink) as steps:
         room = Room(folder, request)
         room.check(steps)
-        return run(steps, folder, sink, cancel, executor=executor, room=room)
+        if not isinstance(executor, InProcess | None):  # other machines, whose times say nothing of this one
+            return run(steps, folder, sink, cancel, executor=executor, room=room)
+        timer = StepTimer(request)
+        summary = run(steps, folder, sink, cancel, executor=executor, room=room, measured=timer.measured(steps))
+        timer.add(summary.step_seconds, steps)
+        return summary
 
 
 @contextlib.contextmanager
@@ -62,17 +68,20 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
     check_place(folder)
     sources = input_copies.find(folder, request, lambda message: sink.log(message, "warning"))
     located = input_copies.with_known_models(request, input_copies.known_paths(folder))
-    engine = registry.make(located)
     own = input_copies.portable(request, sources)
+    # what can't run is refused here, and leaves the folder as it is
+    steps = build(own, registry.make(located), input_copies.planned(folder, sources))
     with folder.lock():
-        if numba_cache.is_first_start():
-            told = "the first job after installation takes a minute longer, because code is compiled for this machine"
-            sink.log(told, "info")
-        inputs = input_copies.copy(folder, sources)
+        input_copies.copy(folder, sources)
         digest = write_request(folder, own)
         input_copies.discard(folder)
         origins.save(digest, input_copies.outside_paths(located, sources))
-        yield build(own, engine, inputs)
+        for note in prompt_weights.notes([level.prompt for level in request.levels]):
+            sink.log(note, "warning")
+        if numba_cache.is_first_start():
+            told = "the first job after installation takes a minute longer, because code is compiled for this machine"
+            sink.log(told, "info")
+        yield steps
 
 
 def read_result(folder: Folder) -> Result:

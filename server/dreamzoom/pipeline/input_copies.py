@@ -61,9 +61,9 @@ def keep(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[s
         BadRequest: As `find`.
     """
     sources = find(folder, request, log)
-    copied = copy(folder, sources)
+    copy(folder, sources)
     discard(folder)
-    return copied
+    return planned(folder, sources)
 
 
 def find(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[str, Source]:
@@ -86,7 +86,12 @@ def find(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[s
     return found
 
 
-def copy(folder: Folder, sources: Mapping[str, Source]) -> dict[str, Input]:
+def planned(folder: Folder, sources: Mapping[str, Source]) -> dict[str, Input]:
+    """The copies of these files, which `copy` makes if they are not there yet."""
+    return {field: Input(folder.path(one.copy), one.sha256) for field, one in sources.items()}
+
+
+def copy(folder: Folder, sources: Mapping[str, Source]) -> None:
     """Copy files into the job's folder. The caller holds the folder's lock and calls `discard` when the request that
     names them is written: until then the copies of the request before are kept.
 
@@ -105,7 +110,6 @@ def copy(folder: Folder, sources: Mapping[str, Source]) -> dict[str, Input]:
     stamped = {field: entry | {"stamp": folder.stamp(entry["file"])} for field, entry in kept.items()}
     if stamped != before or (old and not kept):
         _write_index(folder, stamped, old - {one.copy for one in sources.values()})
-    return {field: Input(folder.path(one.copy), one.sha256) for field, one in sources.items()}
 
 
 def discard(folder: Folder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -92,3 +93,20 @@ def _are_outputs(record: dict[str, Any]) -> bool:
         and isinstance(entry.get("sha256"), str)
         for name, entry in outputs.items()
     )
+
+
+def level_seconds(folder: Folder, count: int) -> list[float]:
+    """How many seconds the finished steps of each level took, of `count` levels; the time of steps of several levels is
+    divided among all.
+    """
+    newest = {record["step"]: record for record in records(folder)}
+    spent, shared = [0.0] * count, 0.0
+    for record in newest.values():
+        level, seconds = record.get("level"), record.get("seconds")
+        if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+            continue
+        if isinstance(level, int) and 0 <= level < count:
+            spent[level] += seconds
+        else:
+            shared += seconds
+    return [round(seconds + shared / count, 3) for seconds in spent]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from core.errors import Cancelled, NotWritten
+from core.errors import Cancelled, DreamzoomError, NotWritten
 from dreamzoom import numba_cache
 from dreamzoom.pipeline.eta import Eta
 from dreamzoom.pipeline.events import Progress, Sink
@@ -35,11 +35,14 @@ CRASHES = 2
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of a run: the names of the steps that ran, of those that were already done, and the total seconds."""
+    """The result of a run: the names of the steps that ran, of those that were already done, the total seconds, and
+    those of each step that ran, by name.
+    """
 
     ran: tuple[str, ...]
     skipped: tuple[str, ...]
     seconds: float
+    step_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def run(
@@ -50,6 +53,7 @@ def run(
     *,
     executor: Executor | None = None,
     again: bool = False,
+    measured: Mapping[str, float] | None = None,
     room: Room | None = None,
 ) -> Summary:
     """Run the steps that are not done yet, in order. The caller holds the folder's lock.
@@ -63,6 +67,7 @@ def run(
         cancel: Set it to cancel the run.
         executor: Runs the steps' work; None to run it in this process.
         again: Whether finished steps run again.
+        measured: Seconds that steps took in earlier jobs, by name, for the estimate of the time left.
         room: The space that the job needs; None if it is not watched.
 
     Raises:
@@ -74,7 +79,8 @@ def run(
     folder.sweep()
     crashed = crashes(read(folder))
     aside: dict[str, SetAside] = {}
-    eta, ran, skipped = Eta(steps, lanes=executor.slots), [], []
+    ran: dict[str, float] = {}
+    eta, skipped = Eta(steps, measured=measured, lanes=executor.slots), []
     known = records(folder)
     stop = threading.Event()  # a step failed: the others end
     with contextlib.closing(Journal(folder)) as journal, _live_preview(folder, sink) as live:
@@ -103,8 +109,7 @@ def run(
                 for record in forget(folder, step, known):
                     if record["step"] != step.name:
                         journal.write("forgotten", step=record["step"], digest=record["digest"])
-                eta.finish(step)
-                ran.append(step.name)
+                ran[step.name] = eta.finish(step)
             _show(step, sink)
             _tell_of_compiled_code(sink)
 
@@ -116,7 +121,7 @@ def run(
         if aside:
             raise next(iter(aside.values()))
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
-    return Summary(tuple(ran), tuple(skipped), eta.seconds)
+    return Summary(tuple(ran), tuple(skipped), eta.seconds, ran)
 
 
 def check_places(folder: Folder, steps: Sequence[Step]) -> None:
@@ -178,6 +183,11 @@ def _run_step(
     except BaseException as error:
         with contextlib.suppress(NotWritten):  # the disk may be full, which `error` says
             journal.write("failed", step=step.name, digest=step.digest, error=_told(error, folder))
+        if isinstance(error, FileNotFoundError) and not folder.root.is_dir():
+            raise DreamzoomError(
+                f"the folder {folder.root} is no longer there: it was moved or removed while its job ran",
+                "resume the job where it is now, or generate again",
+            ) from error
         raise
     seconds = time.monotonic() - began
     write_record(folder, step, seconds)

@@ -7,6 +7,7 @@ The files are hard links where the file system has them, so that a version needs
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from core.errors import RefusedFile
@@ -39,12 +40,16 @@ def keep_result(folder: Folder) -> Path | None:
         return None
     unfinished = f"{result.VERSIONS}/{UNFINISHED}"
     _remove(folder, unfinished)
-    for name in dict.fromkeys(names):
-        folder.link(name, f"{unfinished}/{name}")
-    folder.sync({f"{unfinished}/{name}".rpartition("/")[0] for name in names})
     earlier = result.versions(folder.root)
     target = f"{result.VERSIONS}/{int(earlier[-1].name) + 1 if earlier else 1:04d}"
-    folder.rename_folder(unfinished, target)
+    try:
+        for name in dict.fromkeys(names):
+            folder.link(name, f"{unfinished}/{name}")
+        folder.sync({f"{unfinished}/{name}".rpartition("/")[0] for name in names})
+        folder.rename_folder(unfinished, target)
+    except OSError:
+        _remove(folder, unfinished, names)
+        raise
     prune(folder)
     return folder.root / target
 
@@ -56,9 +61,9 @@ def prune(folder: Folder, keep: int = KEPT) -> None:
         _remove(folder, f"{result.VERSIONS}/{old.name}")
 
 
-def _remove(folder: Folder, version: str) -> None:
-    """Remove the files of a version, which its result lists, and the folders that are then empty. Others stay."""
-    names = [layout.REQUEST, layout.PLAN.path()]
+def _remove(folder: Folder, version: str, known: Sequence[str] = ()) -> None:
+    """Remove the files of a version, which its result or `known` lists, and folders that are then empty."""
+    names = [layout.REQUEST, layout.PLAN.path(), *known]
     with contextlib.suppress(OSError, ValueError):
         names += result.read(folder.root / version)["files"]
     for name in [*names, result.NAME]:

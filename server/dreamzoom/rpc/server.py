@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, ModelMissing, explained
 from core.protocol import error_codes, framing, messages
@@ -44,6 +44,14 @@ def serve() -> int:
     except (OSError, KeyboardInterrupt):
         pass  # the client has exited
     # Not sys.exit, which would wait for a job's thread. The job's folder is valid at any moment.
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End the process on purpose: a step that runs has not crashed."""
+    journal = sys.modules.get("dreamzoom.pipeline.journal")
+    if journal is not None:
+        journal.note_exit()
     sys.stderr.flush()
     os._exit(0)
 
@@ -68,8 +76,7 @@ class Server:
         elif method == messages.SHUTDOWN:
             self._cancel(self._job.identity if self._job else None)
             self.writer.result(identity, {})
-            sys.stderr.flush()
-            os._exit(0)
+            _leave()
         elif identity is not None:
             known = ", ".join([messages.INITIALIZE, *_WORK, messages.CANCEL, messages.SHUTDOWN])
             self.writer.error(identity, error_codes.UNKNOWN_METHOD, f"no method {method[:60]!r}; there are: {known}")
@@ -158,23 +165,31 @@ class _Job:
 
 
 def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
+    from dreamzoom.cluster.quarantine import Local
     from dreamzoom.pipeline.folder import Folder
-    from dreamzoom.pipeline.generate import generate
+    from dreamzoom.pipeline.generate import generate, read_request
+    from dreamzoom.pipeline.records import level_seconds
     from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
     from dreamzoom.stages.base import layout
 
-    _only(params, messages.GENERATE, "request", "out")
+    _only(params, messages.GENERATE, "request", "out", "resume")
     out = params.get("out")
     if not isinstance(out, str) or not out or "\0" in out:
         raise BadRequest("out", "is required and must be the path of the job's folder")
-    if "request" not in params:
+    if params.get("resume") is True and "request" in params:
+        raise BadRequest("request", "must be left out where a job is resumed")
+    if params.get("resume") is not True and "request" not in params:
         raise BadRequest("request", "is required and must be an object")
-    request = located(validation.convert_request(params["request"]), Path.cwd())
-    job.levels = len(request.levels)
     folder = Folder(Path(out))
-    summary = generate(request, folder, cast("Sink", job), job.cancel)
-    return {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
+    if "request" in params:
+        request = located(validation.convert_request(params["request"]), Path.cwd())
+    else:
+        request = read_request(folder)
+    job.levels = len(request.levels)
+    summary = generate(request, folder, cast("Sink", job), job.cancel, executor=Local())
+    found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
+    return found | {"level_seconds": level_seconds(folder, job.levels)}
 
 
 def _verify(job: _Job, params: dict[str, Any]) -> dict[str, Any]:

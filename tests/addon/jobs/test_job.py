@@ -39,7 +39,7 @@ def finished(small, finished_folder, tmp_path):
         assert pump_to_the_end().status == "done"
         shutil.copytree(tmp_path / "job", finished_folder)
         small.dreamzoom.import_when_done = True
-        current_job.replace(None)
+        current_job.clear()
     else:
         shutil.copytree(finished_folder, tmp_path / "job")
     return small
