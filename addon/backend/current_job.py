@@ -95,8 +95,9 @@ class Job:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until the server is done, counting down; None where there is no estimate."""
-        return None if self.ends_at is None else max(self.ends_at - time.monotonic(), 0.0)
+        """Seconds until the server is done, counting down; None where there is no estimate, or it was too short."""
+        left = None if self.ends_at is None else self.ends_at - time.monotonic()
+        return left if left is None or left > 0 else None
 
     def advance(self, fraction: float, start: float, end: float) -> None:
         """Record that `fraction` of the present part is done, which goes from `start` to `end` of the whole."""

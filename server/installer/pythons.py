@@ -93,8 +93,8 @@ def make_environment(base: Found, folder: Path, version: str, newest: Path | Non
         raise InstallError(text, Failure(installation.NO_ENSUREPIP, text, command=command))
     processes.run([base.path, "-m", "venv", "--clear", "--without-pip", folder], f"can't make {folder}")
     if wheel is None:
-        command: list = [python, "-I", "-m", "ensurepip", "--default-pip"]  # venv itself would hide what this prints
-        processes.run(command, "can't install pip")
+        ensure = [python, "-I", "-m", "ensurepip", "--default-pip"]  # venv itself would hide what this prints
+        processes.run(ensure, "can't install pip")
         pip: list = [python, "-I", "-m", "pip"]
     else:
         pip = [python, "-I", f"{wheel}/pip"]

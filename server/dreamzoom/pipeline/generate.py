@@ -50,9 +50,11 @@ def generate(
         room.check(steps)
         if not isinstance(executor, InProcess | None):  # other machines, whose times say nothing of this one
             return run(steps, folder, sink, cancel, executor=executor, room=room)
+        compiles = numba_cache.is_first_start()
         timer = StepTimer(request)
         summary = run(steps, folder, sink, cancel, executor=executor, room=room, measured=timer.measured(steps))
-        timer.add(summary.step_seconds, steps)
+        if not compiles:
+            timer.add(summary.step_seconds, steps)
         return summary
 
 
