@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from core.errors import DreamzoomError
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.steps import File, Source, Step
-from dreamzoom.progress import Report
+from dreamzoom.progress import Report, reporting_to
 
 
 class SetAside(DreamzoomError):
@@ -58,12 +58,13 @@ class InProcess:
 
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """See `Executor.execute`."""
-        found = step.stage.run(StoredInputs(step, folder), step.parameters, report)
-        report.before_writing()
-        for level, values in [(step.level, found)] if isinstance(found, Mapping) else found:
-            for name, value in values.items():
-                file = _output(step, name, level)
-                folder.save(file.entry.format, file.name, value)
+        with reporting_to(report):
+            found = step.stage.run(StoredInputs(step, folder), step.parameters, report)
+            report.before_writing()
+            for level, values in [(step.level, found)] if isinstance(found, Mapping) else found:
+                for name, value in values.items():
+                    file = _output(step, name, level)
+                    folder.save(file.entry.format, file.name, value)
 
 
 def _output(step: Step, name: str, level: int | None) -> File:
