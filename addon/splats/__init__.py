@@ -26,7 +26,7 @@ from . import (
     surfels,
     viewport_decimation,
 )
-from .export import ANTIALIASED, deferred_splats_of, export_splats, holds_splats, write_splats_of
+from .export import ANTIALIASED, export_splats, holds_splats, write_splats_of
 from .spatial_order import is_spatially_ordered, morton_order
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "import_splats",
     "show_splats",
     "write_splats_of",
-    "deferred_splats_of",
     "best_representation",
 ]
 

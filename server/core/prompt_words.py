@@ -6,6 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from .protocol import prompt_weights
+
 MAX_PLACES = 3
 """So many places of a prompt count: the first covers the level, the others lie on it in patches."""
 
@@ -89,10 +91,21 @@ def is_known(word: str) -> bool:
     return any(_find(table, word) for table in (_PLACE_OF, _EFFECT_OF, _COLOUR_OF)) or word in COMMON
 
 
+def weighted_words(prompt: str) -> list[tuple[str, float]]:
+    """The words of a prompt with their weights (`prompt_weights`), in any script, case-folded, composed; unknown
+    ones are split at hyphens. Words of weight 0 are left out.
+    """
+    found = []
+    for chunk, weight in prompt_weights.parse(prompt).words():
+        words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", chunk).casefold())
+        parts = [part for word in words for part in ([word] if is_known(word) else word.split("-"))]
+        found += [(part, weight) for part in parts if weight > 0]
+    return found
+
+
 def words_of(prompt: str) -> list[str]:
-    """The words of a prompt in any script, case-folded, in composed form; unknown words are split at hyphens."""
-    found = re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", prompt).casefold())
-    return [part for word in found for part in ([word] if is_known(word) else word.split("-"))]
+    """The words of `weighted_words`."""
+    return [word for word, _ in weighted_words(prompt)]
 
 
 def understood(prompt: str) -> list[Understood]:

@@ -9,6 +9,7 @@ import bpy
 from ...translations import translated
 from . import (
     camera_conversion,
+    camera_files,
     example,
     flight_check,
     jobs,
@@ -20,12 +21,14 @@ from . import (
     splat_files,
     zoom_stack,
 )
+from .common import reports_errors
 
 MODULES = (
     rigs,
     example,
     flight_check,
     camera_conversion,
+    camera_files,
     levels,
     jobs,
     level_dreams,
@@ -34,6 +37,10 @@ MODULES = (
     splat_files,
     zoom_stack,
 )
+for _module in MODULES:
+    for _cls in _module.CLASSES:
+        if issubclass(_cls, bpy.types.Operator):
+            reports_errors(_cls)
 
 
 ADDON = str(Path(__file__).resolve().parents[2])

@@ -18,7 +18,7 @@ from ...core import formats
 from ...core.formats.axes import UPRIGHT
 from ...results import render_settings
 from ...translations import translated
-from .common import Result, select_only
+from .common import Result, home_of, scene_is_own, select_only
 
 PATTERNS = ";".join([*(f"*{suffix}" for suffix in formats.SUFFIXES), "*.ply.gz", "*.zip", "*meta.json"])
 """The file name patterns of all formats, for Blender's file browser."""
@@ -115,6 +115,10 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         default=True,
     )
 
+    @classmethod
+    def poll(cls, context):
+        return scene_is_own(cls, context)
+
     def invoke(self, context, event) -> Any:
         return self.invoke_popup(context) if self.directory else ImportHelper.invoke(self, context, event)
 
@@ -136,7 +140,7 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
                 raise splats.SplatFileError(f"{path.name} holds no splats{why}")
             shown = splats.best_representation(values) if self.representation == "auto" else self.representation
             name = _object_name(path)
-            objects = splats.show_splats(values, name, context.collection, shown, read.antialiased)
+            objects = splats.show_splats(values, name, home_of(context), shown, read.antialiased)
         except (OSError, splats.SplatFileError) as error:
             self.report({"ERROR"}, _message(error))
             return False
@@ -277,7 +281,9 @@ def draw_import(menu, _context) -> None:
 
 def draw_export(menu, _context) -> None:
     """Add the entry in File > Export."""
-    menu.layout.operator(DREAMZOOM_OT_export_splats.bl_idname, text=f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+    menu.layout.operator(
+        DREAMZOOM_OT_export_splats.bl_idname, text=translated(f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+    )
 
 
 CLASSES = (DREAMZOOM_OT_import_splats, DREAMZOOM_OT_export_splats, DREAMZOOM_FH_splats)

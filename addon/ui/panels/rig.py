@@ -9,10 +9,12 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.types import Panel, UILayout
 
 from ... import rig
+from ...backend import readiness
 from ...rig import coverage
 from ...scene import occluders
 from ..flight_properties import frame_rate
 from .layout import RigPanel, SidebarPanel, paragraph, split
+from .setup import draw_set_up
 
 
 class DREAMZOOM_PT_rig(SidebarPanel, Panel):
@@ -22,6 +24,8 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
         layout = self.layout
         root = rig.active_rig(context)
         if root is None:
+            if not readiness.is_ready():  # before there is a rig, no other panel can say it
+                draw_set_up(layout)
             paragraph(layout, "Start with a rig: a camera that zooms through levels of prompts.", icon="INFO")
             draw_new_rig(context.scene.dreamzoom, layout)
             return
@@ -63,6 +67,7 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         column = layout.column(align=True)
         column.operator("dreamzoom.key_flight", icon="KEYFRAME")
         column.operator("dreamzoom.to_camera", icon="OUTLINER_DATA_CAMERA")
+        column.operator("dreamzoom.export_cameras", icon="EXPORT")
 
 
 def draw_coverage(layout: UILayout, root: bpy.types.Object) -> None:
@@ -127,6 +132,7 @@ def draw_new_rig(new, layout: UILayout) -> None:
     row.operator("dreamzoom.flight_preset", text="", icon="REMOVE").remove_active = True
     row = column.row()
     row.scale_y = 1.4
+    row.enabled = readiness.is_ready()
     row.operator("dreamzoom.example_flight", icon="PLAY")
     layout.separator()
     column = split(layout)
@@ -142,6 +148,7 @@ def draw_new_rig(new, layout: UILayout) -> None:
     button = layout.operator("dreamzoom.from_camera", icon="OUTLINER_OB_CAMERA")
     button.camera = ""
     button.target, button.zoom_factor = new.target.name if new.target else "", new.zoom_factor
+    layout.operator("dreamzoom.import_cameras", icon="IMPORT")
 
 
 def draw_occluders(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:

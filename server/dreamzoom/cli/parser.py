@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
+from core import camera_files
 from core.protocol.model_offers import OFFERS, SETS
 from dreamzoom import __version__
 from dreamzoom.cli import cluster, jobs, machine, models, pictures
@@ -72,10 +73,23 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("job", type=Path)
     command.add_argument("--json", action="store_true")
 
+    command = add("verify", jobs.verify, "check every file of a job against its hash")
+    command.add_argument("job", type=Path)
+    command.add_argument("--repair", action="store_true", help="make again what is damaged, and nothing else")
+    command.add_argument("--json", action="store_true")
+
     command = add("render", pictures.render, "render the flight along a finished job as pictures")
     command.add_argument("job", type=Path)
     _add_frames(command)
     command.add_argument("--size", type=_size, metavar="WxH")
+    command.add_argument("--passes", action="store_true", help="also write depth, normal and mask as OpenEXR")
+
+    command = add("cameras", pictures.cameras, "write the flight's cameras for other programs")
+    command.add_argument("job", type=Path)
+    command.add_argument("--out", type=Path, required=True, metavar="PATH", help="a folder for colmap, else a file")
+    command.add_argument("--format", choices=camera_files.KINDS, default="colmap")
+    command.add_argument("--up", choices=("-Y", "Y", "Z"), default="-Y", help="the axis that points up in the file")
+    command.add_argument("--frames", type=_frames, metavar="A-B")
 
     command = add("reference", pictures.reference, "render the path's ground-truth pictures and depths (procedural)")
     command.add_argument("request", help="a JSON file, or - for standard input")

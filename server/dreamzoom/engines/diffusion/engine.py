@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dreamzoom.request.schema import Request
     from dreamzoom.sampling.denoiser import Denoiser
 
-VERSION = 2
+VERSION = 3
 OVERSCAN = 2.0
 """Maximum factor by which pictures are wider than the camera; otherwise √p."""
 
@@ -131,6 +131,8 @@ class DiffusionEngine:
         left_out = sum(painter.encoder.left_out(text) for text, _ in mixture)
         if left_out:
             report.log(f"the last {left_out} tokens of level {view.level}'s prompt are ignored by this model")
+        if any(painter.encoder.ignores_weights(text) for text, _ in mixture):
+            report.log(f"the weights in level {view.level}'s prompt are left out: this model takes plain words")
         if negative_prompt and painter.family.prompts == "text":
             report.log(f"level {view.level}'s negative prompt is ignored: this model does not support one")
         order = Order(mixture, negative_prompt, self.guidance[view.level], seed, view.name)

@@ -9,7 +9,7 @@ import numpy as np
 
 from core import prompt_words
 from core.colour import srgb_to_linear
-from core.prompt_words import effect_of, is_known, place_of, words_of
+from core.prompt_words import effect_of, is_known, place_of, weighted_words
 from dreamzoom.engines.procedural import parameters as R
 from dreamzoom.engines.procedural.moods import MOODS
 
@@ -36,6 +36,9 @@ HUES: dict[str, tuple[float, float, float]] = {
 }  # fmt: skip
 """Colour word → hue, saturation, value towards which the palette is shifted."""
 
+MOST_HUE = 1.3
+"""Limit of the weight of a colour word, with which hardly anything of the palette is left."""
+
 
 def _bits(*parts) -> np.random.Generator:
     """A random generator seeded by a hash of strings and numbers, the same on every machine."""
@@ -60,33 +63,35 @@ def recipes_of(prompt: str, seed: int, fallback: str | None = None) -> tuple[np.
         Recipes (S, parameters.LENGTH) float64; the first covers the level, the others cover patches of it; and their
         seeds (S,) int64.
     """
-    words = words_of(prompt)
-    styles: list[str] = []
-    for word in words:
+    weighted = weighted_words(prompt)
+    words = [word for word, _ in weighted]
+    named: dict[str, float] = {}
+    for word, weight in weighted:
         style = place_of(word)
-        if style and style not in styles:
-            styles.append(style)
+        if style:
+            named[style] = max(named.get(style, 0.0), weight)
+    styles = sorted(named, key=lambda style: -named[style])  # the heaviest covers the level; else the first
     unknown = [w for w in words if not is_known(w)]
     if not styles:
         styles = [fallback or R.STYLES[int(_bits("style", *unknown, seed).integers(len(R.STYLES)))]]
-    rows = [_recipe(style, words, unknown, seed) for style in styles[:MAX_STYLES]]
+    rows = [_recipe(style, weighted, unknown, seed) for style in styles[:MAX_STYLES]]
     seeds = [int(_bits("seed", style, *unknown, seed).integers(1 << 24)) for style in styles[:MAX_STYLES]]
     return np.array(rows), np.array(seeds, np.int64)
 
 
-def _recipe(style: str, words: list[str], unknown: list[str], seed: int) -> np.ndarray:
-    """The recipe of one style, changed by the words and slightly varied by the seed."""
+def _recipe(style: str, words: list[tuple[str, float]], unknown: list[str], seed: int) -> np.ndarray:
+    """The recipe of one style, changed by the weighted words and slightly varied by the seed."""
     mood, row = MOODS[style], np.zeros(R.LENGTH)
     draw = _bits("recipe", style, *unknown, seed)
     row[R.STYLE] = R.STYLES.index(style)
     row[R.RELIEF], row[R.FREQUENCY], row[R.VARIETY] = draw.uniform(0.9, 1.15), draw.uniform(0.94, 1.08), draw.uniform()
     row[R.WRAP], row[R.SHEEN], row[R.RISE] = mood.wrap, mood.sheen, mood.rise
     row[R.HAZE_AMOUNT], row[R.BASE] = mood.haze_amount, 1.0
-    for word in words:
+    for word, weight in words:
         effect = effect_of(word)
         if effect:
             index, value = EFFECTS[effect]
-            row[index] = value
+            row[index] = min(value * weight, 1.0)
     palette = np.array([_linear(colour) for colour in mood.colours])
     palette = _vary(palette, draw.uniform(-0.02, 0.02), draw.uniform(0.92, 1.1))
     if row[R.AUTUMN] and style in ("forest", "leaf", "meadow", "moss", "mountains"):
@@ -96,9 +101,9 @@ def _recipe(style: str, words: list[str], unknown: list[str], seed: int) -> np.n
         palette = _vary(palette, other.uniform(-0.09, 0.09), other.uniform(0.85, 1.2))
         row[R.RELIEF] *= other.uniform(0.8, 1.25)
         row[R.FREQUENCY] *= other.uniform(0.85, 1.2)
-    for word in words:
+    for word, weight in words:
         if word in HUES:
-            palette = _towards(palette, HUES[word])
+            palette = _towards(palette, HUES[word], min(weight, MOST_HUE))
     row[R.COLOURS : R.COLOURS + 15] = palette.ravel()
     _light(row, mood)
     return row
@@ -133,10 +138,10 @@ def _vary(palette: np.ndarray, turn: float, saturation: float) -> np.ndarray:
     return np.array(out)
 
 
-def _towards(palette: np.ndarray, hue: tuple[float, float, float]) -> np.ndarray:
-    """Shift linear colours (N, 3) towards a hue, keeping most of their lightness."""
+def _towards(palette: np.ndarray, hue: tuple[float, float, float], weight: float) -> np.ndarray:
+    """Shift linear colours (N, 3) towards a hue, keeping most of their lightness; `weight` 1 is seven tenths."""
     goal = srgb_to_linear(np.array(colorsys.hsv_to_rgb(*hue)))
     luma = palette @ (0.3, 0.6, 0.1)
     own = goal / max(goal @ (0.3, 0.6, 0.1), 1e-3)
     aim = np.clip(own * (0.65 * luma + 0.35 * (goal @ (0.3, 0.6, 0.1)))[:, None], 0, 1)
-    return 0.3 * palette + 0.7 * aim
+    return (0.3 + 0.7 * (1 - weight)) * palette + 0.7 * weight * aim
