@@ -20,6 +20,8 @@ class Cloud:
         view: (N,) int32, the index of the source view in the plan.
         confidence: (N,) float32 in 0..1.
         superseded: (N,) bool: a finer level covers this part of the surface.
+        given: (N,) bool: the colour is that of the artist's own picture of the level. Such points are never repainted
+            within their level, however coarse they appear. None in the constructor for no such points.
     """
 
     position: np.ndarray
@@ -29,6 +31,11 @@ class Cloud:
     view: np.ndarray
     confidence: np.ndarray
     superseded: np.ndarray
+    given: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self):
+        if self.given is None:
+            object.__setattr__(self, "given", np.zeros(len(self.position), bool))
 
     def __len__(self) -> int:
         return len(self.position)

@@ -27,7 +27,7 @@ from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.quality import LARGE_HOLE
 from dreamzoom.stages.base.stage import ENGINE, Inputs, Outputs, Scope, Stage, each, own
 from dreamzoom.stages.base.values import DreamedView, FittedLevel, FittedView
-from dreamzoom.stages.given import GivenFile, asset_files, centred, given_depth
+from dreamzoom.stages.given import GivenFile, GivenPixels, asset_files, centred, given_depth, given_pixels
 from dreamzoom.stages.levels import (
     CoarserLevel,
     LevelPrompt,
@@ -52,6 +52,7 @@ class Parameters:
         anchor: The anchor view A_k.
         prompt: Prompts and seed of the level.
         factor: The zoom factor p.
+        given: The pixels of the level's picture that the artist gives.
         depth: The artist's own depth map.
         assets: The artist's own objects.
         coarser: Poses of the coarser levels whose points are visible.
@@ -66,6 +67,7 @@ class Parameters:
     anchor: View
     prompt: LevelPrompt
     factor: float
+    given: GivenPixels
     depth: GivenFile | None
     assets: AssetFiles
     coarser: Mapping[int, CoarserLevel]
@@ -83,6 +85,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
         plan.anchor(context.path, level, context.quality),
         level_prompt(context, level),
         context.path.factor,
+        given_pixels(context, level),
         given_depth(context, level),
         asset_files(context, level),
         coarser_levels(context, level, context.parents(level)),
@@ -128,6 +131,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
         parents_seen(known, view, parameters.factor),
         known,
         prompt=parameters.prompt,
+        given=parameters.given.photo_mask(),
         given_depth=depth,
         side_views=lambda cloud: _side_views(parameters, cloud),
         assets=parameters.assets.load(),
@@ -150,7 +154,7 @@ def _side_views(parameters: Parameters, cloud: Cloud) -> list[View]:
 
 DREAM = Stage(
     name="dream",
-    version=11,
+    version=12,
     reads={
         "engine": ENGINE,
         "picture": own(layout.FIRST_PICTURE),
@@ -173,6 +177,7 @@ def dreamed_level(
     parents: Cloud,
     *,
     prompt: LevelPrompt,
+    given: np.ndarray | None = None,
     given_depth: np.ndarray | None,
     side_views: Callable[[Cloud], list[View]],
     assets: Assets,
@@ -188,6 +193,7 @@ def dreamed_level(
         seen: The coarser levels' points projected into the anchor view.
         parents: The coarser levels' points in this level's frame; they fill the surroundings of the side views.
         prompt: Prompts and seed of the level.
+        given: (H, W) bool, the anchor's pixels of the artist's own picture; no view paints over what they show.
         given_depth: (H, W) z-depth given by the artist, NaN where unknown; None to use the depth model.
         side_views: Returns the side views that are needed, given all points that will be visible.
         assets: The artist's own objects in the level's frame. Where they are visible, points are added only behind
@@ -198,6 +204,7 @@ def dreamed_level(
     """
     report.progress(0.05, "depth")
     first = _anchor_view(engine, view, rgb, seen, given_depth, assets, others, prompt, report)
+    first = replace(first, given=given)
     found, cloud = [first], lifted_points(first.dreamed, first, 0)
     outside = parents[~shown_finer(parents.position, view.camera)]  # what remains visible of them around this level
 

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from core.camera import Camera
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World
-from dreamzoom.geometry.view import KNOWN, DepthKind, DepthMap, View
+from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap, View
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.progress import Report
 
@@ -26,8 +28,30 @@ VERSION = 3
 """Increase it when the world's appearance changes, so that steps of finished jobs run again."""
 
 
+FARTHEST = 20.0
+"""The depth of the plane of the artist's pictures is limited to this many times the focus's."""
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The artist's own pictures in a job.
+
+    Attributes:
+        first: The first level that has one.
+        facing: (3,) float64, unit: the normal of the plane in which they lie, pointing away from the camera. All
+            levels' frames have the same axes.
+    """
+
+    first: int
+    facing: np.ndarray
+
+
 class ProceduralEngine:
     """Renders the world's true pictures; its depth imitates a monocular depth model.
+
+    With the artist's own pictures the world is no longer the only content. Then the engine keeps to what it is given:
+    COARSE pixels keep their low frequencies and take over the world's detail alone, and from the first such level on
+    the surface is a plane through the focus, since the engine has no depth model and its terrain is not the picture's.
 
     Args:
         prompts, seeds: One per level.
@@ -37,10 +61,10 @@ class ProceduralEngine:
         loop: Whether the first level follows the last.
         side: The longer side of the pictures in pixels. Pictures include finer levels until they are smaller than a
             pixel.
+        photos: The artist's own pictures; None if there are none.
     """
 
     name = "procedural"
-    multiview_consistent = True
 
     def __init__(
         self,
@@ -52,14 +76,19 @@ class ProceduralEngine:
         *,
         loop: bool = False,
         side: int = 512,
+        photos: Photos | None = None,
     ):
         self.prompts, self.seeds, self.distortion = list(prompts), list(seeds), distortion
+        self.photos, self.multiview_consistent = photos, photos is None
         cells = min(MOST_CELLS, 16 * max(math.ceil(1.15 * side / 16), 12))
         self.world = World(self.prompts, self.seeds, factor, focuses, loop=loop, side=side, cells=cells)
 
     def identity(self) -> dict[str, Any]:
         """What every step depends on; `dependencies` returns what a single level depends on."""
-        return {"engine": self.name, "version": VERSION, "distortion": self.distortion}
+        own = {"engine": self.name, "version": VERSION, "distortion": self.distortion}
+        if self.photos is None:
+            return own
+        return own | {"photos": {"first": self.photos.first, "facing": self.photos.facing.tolist()}}
 
     def dependencies(self, level: int) -> dict[str, Any]:
         """What a level's pictures depend on besides `identity`: the coarser and finer levels visible in them."""
@@ -80,8 +109,9 @@ class ProceduralEngine:
         seed: int,
         report: Report,
     ) -> np.ndarray:
-        """The true picture of the view, (H, W, 3) float32 sRGB, with KNOWN pixels unchanged. `prompt` is ignored: the
-        prompts are arguments of the constructor.
+        """The true picture of the view, (H, W, 3) float32 sRGB, with KNOWN pixels unchanged, and with the low
+        frequencies of COARSE ones if the artist gives pictures. `prompt` is ignored: the prompts are arguments of the
+        constructor.
         """
         report.progress(0.0)
         wanted = mask != KNOWN
@@ -90,12 +120,16 @@ class ProceduralEngine:
             picture[wanted] = self.world.colours(view.camera, view.level, view.zoom, np.argwhere(wanted))
         else:
             picture[wanted] = self.world.render(view.camera, view.level, view.zoom)[0][wanted]
+        if self.photos is not None and (mask == COARSE).any():
+            picture = _with_low_frequencies(picture, rgb, mask, 0.5 * self.world.factor)
         report.progress(1.0)
         return picture
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
         """Z-depth of the view: with unknown scale, warped and noisy, or exact if `distortion` is off."""
         report.progress(0.0)
+        if self.photos is not None and view.level >= self.photos.first:
+            return DepthMap(plane_depth(view.camera, self.photos.facing), DepthKind.METRIC)
         depth = self.world.depth(view.camera, view.level, view.zoom)
         report.progress(1.0)
         if not self.distortion:
@@ -114,3 +148,26 @@ class ProceduralEngine:
         gauge = path.gauge(zoom, level)
         rgb, depth = self.world.render(camera_in_gauge.moved(gauge), level, zoom)
         return rgb, depth / np.float32(gauge.scale)
+
+
+def _with_low_frequencies(picture: np.ndarray, rgb: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
+    """The picture (H, W, 3) with the low frequencies of `rgb` where `mask` is COARSE.
+
+    The difference, low-passed with a Gaussian of `sigma` pixels over all pixels that are not UNKNOWN, is added.
+    """
+    seen = (mask != UNKNOWN).astype(np.float32)
+    weight = np.maximum(gaussian_filter(seen, sigma), 1e-3)[..., None]
+    change = np.where(seen[..., None] > 0, rgb - picture, 0)
+    low = gaussian_filter(change, (sigma, sigma, 0)) / weight
+    return np.where((mask == COARSE)[..., None], np.clip(picture + low, 0, 1), picture).astype(np.float32)
+
+
+def plane_depth(camera: Camera, facing: np.ndarray) -> np.ndarray:
+    """Z-depth (H, W) float32 of the plane through the focus, the frame's origin, with the normal `facing` (3,).
+
+    Where the plane is not in front of the camera or too far away, `FARTHEST` times the distance of the focus.
+    """
+    distance = max(float(camera.to_camera(np.zeros(3))[2]), 1e-3)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth = -(camera.centre @ facing) / (camera.rays() @ facing)
+    return np.where((depth > 0) & (depth < FARTHEST * distance), depth, FARTHEST * distance).astype(np.float32)
