@@ -11,8 +11,8 @@ from core.formats import points
 from dreamzoom.geometry.cloud import Cloud
 
 EXTRA = {"footprint": np.float32, "confidence": np.float32, "view": np.int32, "superseded": bool}
-"""The columns besides position, normal and colour, in the file's order, and their types. `given` is not among them: it
-matters only while the level is made.
+"""The columns besides position, normal and colour, in the file's order, and their types. `given` and `measured`
+are not among them: they matter only while levels are made.
 """
 
 

@@ -23,6 +23,7 @@ def lift(
     confidence: np.ndarray | None = None,
     edges: Edges | None = None,
     given: np.ndarray | None = None,
+    measured: np.ndarray | None = None,
 ) -> Cloud:
     """Unproject pixel centres to points in the frame that the camera is placed in.
 
@@ -35,6 +36,7 @@ def lift(
         confidence: (H, W) in 0..1; 1 if None.
         edges: The edges of this depth, if the caller has them already.
         given: (H, W) bool, the pixels of the artist's own picture; none if None.
+        measured: (H, W) bool, the pixels whose depth is the artist's own or follows it; none if None.
 
     Returns:
         One point per pixel, in row-major order, without mixed pixels at discontinuities. Points directly behind a
@@ -61,6 +63,7 @@ def lift(
         chosen_confidence.astype(np.float32),
         np.zeros(len(chosen), bool),
         None if given is None else given.ravel()[chosen],
+        None if measured is None else measured.ravel()[chosen],
     )
 
 

@@ -37,7 +37,14 @@ from dreamzoom.stages.levels import (
     parents,
     shown_finer,
 )
-from dreamzoom.stages.view_depth import align_by_pictures, align_view, fresh_pixels, lifted_points, with_given
+from dreamzoom.stages.view_depth import (
+    align_by_pictures,
+    align_view,
+    assign_mixed,
+    fresh_pixels,
+    lifted_points,
+    with_given,
+)
 from dreamzoom.stages.zoom import level_image, paint, parents_seen
 
 LATER_ZOOM = 0.4
@@ -203,8 +210,9 @@ def dreamed_level(
         report: Receives progress and raises `Cancelled`.
     """
     report.progress(0.05, "depth")
-    first = _anchor_view(engine, view, rgb, seen, given_depth, assets, others, prompt, report)
-    first = replace(first, given=given)
+    follow = (seen.ids >= 0) & parents.measured[np.maximum(seen.ids, 0)] if parents.measured.any() else None
+    first = _anchor_view(engine, view, rgb, seen, given_depth, follow, assets, others, prompt, report)
+    first = replace(first, given=given, measured=follow if given_depth is None else np.isfinite(given_depth))
     found, cloud = [first], lifted_points(first.dreamed, first, 0)
     outside = parents[~shown_finer(parents.position, view.camera)]  # what remains visible of them around this level
 
@@ -221,7 +229,7 @@ def dreamed_level(
     for index, side in enumerate(wanted):
         report.progress(0.5 + 0.5 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
         cloud = add_view(side)
-    return FittedLevel(found, given_depth is not None or bool(others))
+    return FittedLevel(found, given_depth is not None or bool(others) or follow is not None)
 
 
 def behind_assets(anchor: FittedView) -> np.ndarray:
@@ -235,15 +243,22 @@ def _anchor_view(
     rgb: np.ndarray,
     seen: Projection,
     given_depth: np.ndarray | None,
+    follow: np.ndarray | None,
     assets: Assets,
     others: Sequence[Picture],
     prompt: LevelPrompt,
     report: Report,
 ) -> FittedView:
-    """The anchor view with its depth. Arguments as in `dreamed_level`."""
+    """The anchor view with its depth.
+
+    Args:
+        follow: (H, W) bool, where the coarser levels' depth is kept because it follows the artist's; None for nowhere.
+        engine, view, rgb, seen, given_depth, assets, others, prompt, report: As in `dreamed_level`.
+    """
     depth = engine.depth(view, rgb, prompt.seed, report)
     report.progress(0.3, "align")
     owned, covered = assets.over(seen, view.camera, in_front=True)
+    known = seen.depth
     if assets.align:
         seen = owned
     if given_depth is None and others:
@@ -255,6 +270,9 @@ def _anchor_view(
         aligned = align_view(depth, seen, view.camera, pin=False)
         fixed = np.where(np.isfinite(given_depth), seen.depth, aligned.depth)
         aligned = replace(aligned, depth=fixed.astype(np.float32))
+    if given_depth is None and follow is not None:
+        assigned, edges = assign_mixed(np.where(follow, known, aligned.depth), view.camera)
+        aligned = replace(aligned, depth=assigned, edges=edges)
     dreamed = DreamedView(view, rgb, np.where(covered, owned.depth, aligned.depth), ~covered)
     first = _fitted(dreamed, aligned, covered)
     if not len(lifted_points(dreamed, first, 0)) and not covered.all():

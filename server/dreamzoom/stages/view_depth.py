@@ -163,6 +163,7 @@ def lifted_points(item: DreamedView, fitted: FittedView, number: int) -> Cloud:
         confidence=fitted.confidence,
         edges=fitted.edges,
         given=fitted.given,
+        measured=fitted.measured,
     )
 
 

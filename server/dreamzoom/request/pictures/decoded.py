@@ -79,8 +79,6 @@ def from_light(
 ) -> Decoded:
     """A picture in linear light, of any brightness.
 
-    NaN marks unknown pixels. Values above 1 are compressed towards 1 (`_brightness`), which a note says.
-
     Args:
         channels: One or three arrays (H, W) of numbers.
         alpha: (H, W) in 0..1; None if all pixels are known. Zero everywhere means that nobody wrote it.
@@ -102,8 +100,23 @@ def from_light(
             known &= share >= OPAQUE
             if premultiplied:
                 light = light / np.clip(share, OPAQUE, 1)[..., None]
-        light = np.nan_to_num(light, nan=0, posinf=np.float32(3e38), neginf=0)
-        return np.maximum(light, 0), None if known.all() else known
+        return light, None if known.all() else known
+
+    return from_light_rows(width, height, plain, said)
+
+
+def from_light_rows(width: int, height: int, light_rows: Rows, notes: Sequence[str] = ()) -> Decoded:
+    """A picture in linear light, of any brightness, whose rows a function returns.
+
+    Values above 1 are compressed (`compressed`), and those of a picture that is too bright as a whole are multiplied
+    first (`_brightness`); a note says so. Values that are not finite may occur in unknown pixels, and infinite ones
+    anywhere.
+    """
+    said = list(notes)
+
+    def plain(start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
+        light, known = light_rows(start, stop)
+        return np.maximum(np.nan_to_num(light, nan=0, posinf=np.float32(3e38), neginf=0), 0), known
 
     found = Decoded(width, height, plain)
     gain, peak = _brightness(found)

@@ -70,7 +70,7 @@ def _even_within(whole: float, outer: int) -> int:
 
 
 def _reduced(picture: Decoded, box, share: float):
-    """The part of a picture around a box, reduced by a whole factor so that it has at least two pixels per result pixel.
+    """The part of a picture around a box, reduced by a whole factor to no fewer than two pixels per result pixel.
 
     Returns:
         Linear RGB (h, w, 3), 0 where unknown; the known share of each pixel (h, w), None if all is known; and the box

@@ -13,7 +13,7 @@ import numpy as np
 from core.errors import BadRequest
 from core.safety import limits
 from dreamzoom.request.pictures.checks import check_ratio, check_size
-from dreamzoom.request.pictures.decoded import Decoded, from_light
+from dreamzoom.request.pictures.decoded import Decoded, from_light_rows
 
 _SIZE = re.compile(rb"([-+])([XY]) (\d{1,9}) ([-+])([XY]) (\d{1,9})\n")
 _XYZ_TO_RGB = np.array(
@@ -47,8 +47,8 @@ def read_hdr(path: Path, field: str) -> Decoded:
     pixels = np.zeros((outer, inner, 4), np.uint8)
     if not _unpack(np.frombuffer(data, np.uint8)[size.end() :], pixels):
         raise BadRequest(field, f"{path.name} can't be read: it is cut off or damaged")
-    light = _light(_upright(pixels, size), _factor(lines), any(b"xyze" in line for line in lines))
-    return from_light([light[..., n] for n in range(3)])
+    upright, factor, xyz = _upright(pixels, size), _factor(lines), any(b"xyze" in line for line in lines)
+    return from_light_rows(width, height, lambda start, stop: (_light(upright[start:stop], factor, xyz), None))
 
 
 def _factor(lines: list[bytes]) -> np.ndarray:

@@ -43,6 +43,7 @@ class FittedView:
         edges: The edges of the aligned depth.
         behind: Whether the view ignores the artist's own objects and adds points only behind them.
         given: (H, W) bool, the pixels of the artist's own picture; None if there are none.
+        measured: (H, W) bool, the pixels whose depth is the artist's own or follows it; None if there are none.
     """
 
     dreamed: DreamedView
@@ -52,6 +53,7 @@ class FittedView:
     edges: Edges
     behind: bool = False
     given: np.ndarray | None = None
+    measured: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
