@@ -83,7 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--prompts", type=Path, help="text file with one prompt per line")
     parser.add_argument("--factor", type=float, default=2.5, help="magnification of the world per level, 1.25 to 16")
     parser.add_argument("--frames-per-level", type=int, default=12)
-    parser.add_argument("--samples", type=int, default=4, help="Cycles samples per pixel")
+    parser.add_argument("--samples", type=int, default=3, help="Cycles samples per pixel")
     parser.add_argument("--quality", choices=("draft", "preview", "final"), default="draft")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--out", type=Path, default=environments.ROOT / "out" / "demo")

@@ -24,6 +24,17 @@ def _new_folder(root: bpy.types.Object) -> Path:
     return base / f"{stem} {os.getpid()}" / name if not bpy.data.filepath else base / stem / name
 
 
+def for_renders() -> str:
+    """Where rendered frames go, as Blender's output path without a file's name: the folder `render` beside the .blend,
+    or, where the file is not saved, one in Videos or the home folder; never the current working folder.
+    """
+    if bpy.data.filepath:
+        return "//render/"
+    videos = Path.home() / "Videos"
+    home = videos if videos.is_dir() else Path.home()
+    return str(home / "Dreamzoom" / time.strftime("unsaved %Y-%m-%d %H%M")) + os.sep
+
+
 def of_rig(root: bpy.types.Object) -> Path | None:
     """The rig's job folder, None where it has none yet."""
     stored = root.dreamzoom.job_folder

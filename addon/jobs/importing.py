@@ -11,6 +11,7 @@ from .. import rig
 from ..backend import current_job, job_folders, main_loop
 from ..backend.current_job import Job
 from ..core.errors import DreamzoomError
+from ..core.protocol import result
 from ..results import importer
 
 
@@ -24,7 +25,7 @@ def start_import(root: bpy.types.Object) -> Job:
     folder = job_folders.of_rig(root)
     if folder is None:
         raise DreamzoomError("This rig has no job yet", "Press Generate first")
-    importer.read_result(folder)
+    importer.read_result(result.newest(folder))
     job = Job(root.session_uid, folder, True, levels=len(root.dreamzoom.levels))
     current_job.replace(job)
     import_result(job, root)

@@ -11,6 +11,13 @@ from .. import rig, splats
 from ..core.errors import DreamzoomError
 from ..core.protocol import result
 
+CLOUD, SPLATS = "cloud", "splats"
+KIND = "dreamzoom_kind"
+"""Custom property of an imported object: `CLOUD` or `SPLATS`."""
+
+SOURCE, PARTS = "dreamzoom_source", "dreamzoom_parts"
+"""Custom properties of an imported object: which file it shows, and how many objects show that file."""
+
 
 def read_result(folder: Path) -> result.Result:
     """The job's result.
@@ -26,8 +33,13 @@ def read_result(folder: Path) -> result.Result:
         raise DreamzoomError(f"The result in {folder} can't be read: {error}", "Press Generate again") from None
 
 
-def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, int]]:
+def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None = None) -> Iterator[tuple[int, int]]:
     """Import points and splats of every level, in place of those of an earlier import.
+
+    Args:
+        root: The rig.
+        folder: The job folder.
+        kept: Gets the names of objects that the artist had changed, and that are kept in a hidden collection.
 
     Yields:
         After each level: how many levels are done, and how many there are.
@@ -35,6 +47,7 @@ def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, i
     Raises:
         DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_result`.
     """
+    folder = result.newest(folder)  # an earlier result while a new one is not whole
     found = read_result(folder)
     count = len(found["levels"])
     if count != len(root.dreamzoom.levels):
@@ -44,12 +57,12 @@ def import_levels(root: bpy.types.Object, folder: Path) -> Iterator[tuple[int, i
     if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
     rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
-    rig_uid, done = root.session_uid, set()
+    rig_uid, done, kept = root.session_uid, set(), [] if kept is None else kept
     for entry in found["levels"]:
         root = _resolve(rig_uid, done)
         points = _collection(root, "points_collection", "Points")
         surfels = _collection(root, "splats_collection", "Splats")
-        done |= {obj.session_uid for obj in _import_level(root, Path(folder), entry, points, surfels)}
+        done |= {obj.session_uid for obj in _import_level(root, folder, entry, points, surfels, kept)}
         yield entry["index"] + 1, count
     _resolve(rig_uid, done)
 
@@ -75,20 +88,58 @@ def import_job(root: bpy.types.Object, folder: Path) -> None:
 
 
 def _import_level(
-    root: bpy.types.Object, folder: Path, entry: result.LevelResult, points, surfels
+    root: bpy.types.Object, folder: Path, entry: result.LevelResult, points, surfels, kept: list[str]
 ) -> list[bpy.types.Object]:
-    """Import one level and return the new objects; `points` and `surfels` are the collections that get them."""
+    """Import one level and return its objects; `points` and `surfels` are the collections that get new ones.
+
+    What was imported from the same files before stays as it is, and so does all of a locked level. Objects that the
+    artist has changed are not removed; their names are added to `kept`.
+    """
     level = entry["index"]
-    rig.remove_content(rig.level_empties(root)[level])
-    name = f"{root.name} {level}"
-    try:
-        found = [splats.import_cloud(_inside(folder, entry["cloud"]), f"{name} points", points)]
-        found += splats.import_splats(_inside(folder, entry["splats"]), f"{name} splats", surfels)
-    except (OSError, splats.SplatFileError) as error:
-        raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
-    for obj in found:
-        rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
+    present = rig.contents(rig.level_empties(root)[level])
+    if present and root.dreamzoom.levels[level].lock:
+        return present
+    before = {kind: [obj for obj in present if kind_of(obj) == kind] for kind in (CLOUD, SPLATS)}
+    found = []
+    for kind, home in ((CLOUD, points), (SPLATS, surfels)):
+        path, old = _inside(folder, entry[kind]), before[kind]
+        try:
+            found += old if _is_current(old, path) else _import_kind(root, path, kind, level, home, old, kept)
+        except (OSError, splats.SplatFileError) as error:
+            raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
     return found
+
+
+def _import_kind(
+    root: bpy.types.Object, path: Path, kind: str, level: int, home: bpy.types.Collection, old: list, kept: list[str]
+) -> list[bpy.types.Object]:
+    """Import the points or splats of a level in place of the `old` ones, which are removed only after that."""
+    name = f"{root.name} {level} {'points' if kind == CLOUD else 'splats'}"
+    new = [splats.import_cloud(path, name, home)] if kind == CLOUD else splats.import_splats(path, name, home)
+    kept += rig.remove_content(rig.level_empties(root)[level], old)
+    for obj in new:
+        obj.name = f"{name} superseded" if obj.get(splats.SUPERSEDED) else name  # the old one's name is free now
+        rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
+        obj[KIND], obj[SOURCE], obj[PARTS] = kind, _stamp(path), len(new)
+        rig.mark_as_made(obj)
+    return new
+
+
+def kind_of(obj: bpy.types.Object) -> str:
+    """Whether an imported object shows the points or the splats of a level."""
+    return obj.get(KIND) or (CLOUD if obj.type == "POINTCLOUD" and not splats.holds_splats(obj) else SPLATS)
+
+
+def _is_current(objects: list, path: Path) -> bool:
+    """Whether these are all objects that were imported from the file as it is now."""
+    stamp = _stamp(path)
+    return bool(objects) and all(obj.get(SOURCE) == stamp and obj.get(PARTS) == len(objects) for obj in objects)
+
+
+def _stamp(path: Path) -> str:
+    """Tells a file from an earlier one at its place."""
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _inside(folder: Path, name: str) -> Path:

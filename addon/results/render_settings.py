@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import bpy
 
 from .. import rig
+from ..backend import job_folders
 
 TRANSPARENT_BOUNCES = 256
 """How many splats a ray may pass. If paths end earlier, or at random, the noise costs 15 to 25 dB."""
@@ -18,9 +21,12 @@ depth; with a smaller one the faint rims of splats in front of the surface count
 at 0.2, 0.9 % at 0).
 """
 
-FRAMES_PATH, FILM_PATH = "//render/flight_", "//render/flight.mp4"
+FRAMES, FILM = "flight_", "flight.mp4"
 DEFAULT_PATHS = ("", "/tmp/", "/tmp\\", "//")
 """Output paths that the artist did not choose."""
+
+OURS = r"(^//render|[\\/]Dreamzoom[\\/]unsaved [-\d ]+)[\\/]flight(_|\.mp4)$"
+"""Output paths that `set_up` chose before."""
 
 
 def set_up(
@@ -94,7 +100,7 @@ def _let_rays_pass(cycles) -> None:
 
 
 def _set_output(render: bpy.types.RenderSettings, output: str, transparent: bool) -> None:
-    """Set what is written, into the folder `render` beside the .blend unless the artist has chosen another path."""
+    """Set what is written, into the folder of `job_folders.for_renders` unless the artist has chosen another path."""
     settings = render.image_settings
     if hasattr(settings, "media_type"):  # Blender 5.0 and later
         settings.media_type = {"VIDEO": "VIDEO", "LAYERS": "MULTI_LAYER_IMAGE"}.get(output, "IMAGE")
@@ -107,8 +113,8 @@ def _set_output(render: bpy.types.RenderSettings, output: str, transparent: bool
         settings.file_format = {"EXR": "OPEN_EXR", "LAYERS": "OPEN_EXR_MULTILAYER"}.get(output, "PNG")
         settings.color_mode = "RGBA" if transparent or output == "LAYERS" else "RGB"
         settings.color_depth = {"EXR": "16", "LAYERS": "32"}.get(output, "8")
-    if render.filepath in (*DEFAULT_PATHS, FRAMES_PATH, FILM_PATH):
-        render.filepath = FILM_PATH if output == "VIDEO" else FRAMES_PATH
+    if render.filepath in DEFAULT_PATHS or re.search(OURS, render.filepath):
+        render.filepath = job_folders.for_renders() + (FILM if output == "VIDEO" else FRAMES)
 
 
 def _set_passes(layer: bpy.types.ViewLayer) -> None:

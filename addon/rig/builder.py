@@ -10,10 +10,13 @@ Dreamzoom            empty at the focus with the properties `zoom` and `orbit`; 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 
 import bpy
 
 from .drivers import drive_content, drive_level, drive_orbit
+from .edits import MADE, is_edited, mark_as_made, remove_content
 from .flight import flight_depth, key_flight, loops
 from .lookup import CONTENT, LEVEL, ORBIT, PIVOT, ZOOM, contents, level_empties
 
@@ -61,9 +64,8 @@ def sync_levels(root: bpy.types.Object) -> None:
     """Update the level empties and all drivers to the settings: count of levels, zoom factor and focuses."""
     settings = root.dreamzoom
     count = len(settings.levels)
-    for empty in [empty for empty in level_empties(root) if empty[LEVEL] >= count]:
-        remove_content(empty)
-        bpy.data.objects.remove(empty)
+    for empty in [empty for empty in level_empties(root) if not 0 <= empty[LEVEL] < count]:
+        _remove_level(empty)
     present = {empty[LEVEL]: empty for empty in level_empties(root)}
     for level in range(count):
         empty = present.get(level) or _add_level(root, level)
@@ -73,6 +75,53 @@ def sync_levels(root: bpy.types.Object) -> None:
     drive_orbit(root)
     low, high = (-1e4, 1e4) if loops(root) else (-1.0, float(count))
     root.id_properties_ui("zoom").update(min=low, max=high, soft_min=0.0, soft_max=max(flight_depth(root), 0.5))
+
+
+def reorder_levels(root: bpy.types.Object, order: Sequence[int | None]) -> None:
+    """Let the objects of the levels follow the list of levels after levels were added, removed or moved.
+
+    What is imported, and the artist's own objects, stay with their level. Of a removed level the imported objects are
+    removed, and the artist's own keep their position and lose their parent.
+
+    Args:
+        root: The rig, whose list of levels is new already.
+        order: For each level of the list, its number before; None for a new one.
+    """
+    now = {before: level for level, before in enumerate(order) if before is not None}
+    for empty in level_empties(root):
+        empty[LEVEL] = now.get(empty[LEVEL], -1)
+    sync_levels(root)
+    _name_after_levels(root)
+    sync_showing(root)
+
+
+def _name_after_levels(root: bpy.types.Object) -> None:
+    """Give the levels' empties, and imported objects that the artist has not changed, the names of new ones."""
+    named: list[tuple[bpy.types.Object, str]] = []
+    for empty in level_empties(root):
+        level = empty[LEVEL]
+        if re.fullmatch(r".* Level \d+(\.\d+)?", empty.name):
+            named.append((empty, f"{root.name} Level {level}"))
+        for obj in contents(empty):
+            found = re.fullmatch(r"(.*) \d+ (points|splats|splats superseded)(\.\d+)?", obj.name)
+            if found and not is_edited(obj):
+                named.append((obj, f"{found[1]} {level} {found[2]}"))
+    for obj, _ in named:
+        obj.name = "Dreamzoom renaming"  # so that no name is taken when it is given
+    for obj, name in named:
+        obj.name = name
+        if MADE in obj:
+            mark_as_made(obj)
+
+
+def _remove_level(empty: bpy.types.Object) -> None:
+    """Remove a level's empty with what was imported; other objects under it stay where they are in the world."""
+    remove_content(empty)
+    for obj in empty.children:
+        matrix = obj.matrix_world.copy()
+        obj.parent = None
+        obj.matrix_world = matrix
+    bpy.data.objects.remove(empty)
 
 
 def sync_showing(root: bpy.types.Object) -> None:
@@ -89,15 +138,6 @@ def attach(root: bpy.types.Object, obj: bpy.types.Object, level: int, superseded
     obj.matrix_parent_inverse.identity()
     drive_content(root, obj, level)
     _set_visibility(root, obj, level)
-
-
-def remove_content(empty: bpy.types.Object) -> None:
-    """Remove the imported objects of a level; the artist's own objects stay."""
-    for obj in contents(empty):
-        data = obj.data
-        bpy.data.objects.remove(obj)
-        if data is not None and data.users == 0:
-            bpy.data.batch_remove([data])
 
 
 def _set_visibility(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> None:

@@ -26,8 +26,9 @@ def drive_content(root: bpy.types.Object, obj: bpy.types.Object, level: int) -> 
     count = len(root.dreamzoom.levels) if loops(root) else None
     first, last = zoom_path.window(root.dreamzoom.zoom_factor, level, superseded, count)
     hidden = ([f"{u} <= {first:g}"] if math.isfinite(first) else []) + [f"{u} >= {last:.6g}"]
+    expression = "1" if root.dreamzoom.levels[level].hide else " or ".join(hidden)
     for name in ("hide_viewport", "hide_render"):
-        _drive(root, obj, name, " or ".join(hidden))
+        _drive(root, obj, name, expression)
 
 
 def drive_level(root: bpy.types.Object, empty: bpy.types.Object, level: int) -> None:

@@ -6,19 +6,32 @@ from typing import Any
 
 import bpy
 
+from .edits import KEPT
 
-def duplicate(scene: bpy.types.Scene, root: bpy.types.Object) -> bpy.types.Object:
+
+def duplicate(
+    scene: bpy.types.Scene, root: bpy.types.Object, *, own: bool = True, own_data: bool = False
+) -> bpy.types.Object:
     """Copy a rig with all of its children, hidden ones too, to the same position.
 
-    The copy has its own keys, drivers, constraints and collections; splats, meshes and materials are shared.
+    The copy has its own keys, drivers, constraints and collections; splats and materials are shared.
+
+    Args:
+        scene: Which contains the rig.
+        root: The rig.
+        own: Whether the artist's own objects under it are copied too.
+        own_data: Whether these get meshes of their own, as by Blender's Shift D; else they share those of the first.
 
     Returns:
         The root of the copy.
     """
     copies: dict[Any, Any] = {}
     for obj in [root, *root.children_recursive]:
+        is_own = not _is_own(root, obj)
+        if is_own and not own:
+            continue
         copies[obj] = obj.copy()
-        if obj.type in ("CAMERA", "LIGHT") and obj.data is not None:
+        if obj.data is not None and (obj.type in ("CAMERA", "LIGHT") or (is_own and own_data and KEPT not in obj)):
             copies[obj].data = obj.data.copy()
             _copy_action(copies[obj].data)
         _copy_action(copies[obj])
@@ -60,6 +73,8 @@ def delete(root: bpy.types.Object) -> list[bpy.types.Object]:
 
 def _is_own(root: bpy.types.Object, obj: bpy.types.Object) -> bool:
     """Whether an object is part of the rig, not one of the artist's own."""
+    if KEPT in obj:
+        return False
     return obj in (root, root.dreamzoom.camera) or any(name.startswith("dreamzoom_") for name in obj.keys())  # noqa: SIM118
 
 

@@ -102,7 +102,7 @@ def _kept_frame(scene: bpy.types.Scene) -> Iterator[None]:
 
 def _first_loop(keys: list[dict[str, Any]], levels: int) -> list[dict[str, Any]]:
     """The keys of a looping flight up to where it begins again, with zooms counted from its beginning."""
-    passed = math.floor(keys[0]["zoom"] / levels + 1e-4) * levels
+    passed = math.floor(min(key["zoom"] for key in keys) / levels + 1e-4) * levels
     kept = [key | {"zoom": key["zoom"] - passed} for key in keys]
     return [key for key in kept if key["zoom"] <= levels]
 

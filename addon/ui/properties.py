@@ -19,6 +19,7 @@ from .. import rig
 from ..backend import model_library
 from .diffusion_properties import CLASSES as DIFFUSION_CLASSES
 from .diffusion_properties import DiffusionSettings
+from .flight_properties import SPEED, FlightSettings
 
 ENGINES = (
     (
@@ -50,15 +51,6 @@ FACTOR = {
     "max": 16.0,
     "soft_max": 4.0,
 }
-SPEED = {
-    "name": "Frames per Level",
-    "description": "Frames from one level to the next: fewer fly faster",
-    "default": 48,
-    "min": 1,
-    "soft_max": 240,
-}
-
-
 RENDER_ENGINE = {
     "name": "Engine",
     "description": "The engine that renders",
@@ -111,20 +103,14 @@ def _focus_changed(level: LevelSettings, context: bpy.types.Context) -> None:
         rig.sync_levels(level.id_data)
 
 
-def _loop_changed(settings: RigSettings, context: bpy.types.Context) -> None:
-    if rig.is_rig(settings.id_data):
-        rig.sync_levels(settings.id_data)
-        rig.stretch_flight(settings.id_data, context.scene)
+def _eye_changed(level: LevelSettings, context: bpy.types.Context) -> None:
+    if rig.is_rig(level.id_data):
+        rig.sync_levels(level.id_data)
 
 
 def _showing_changed(settings: RigSettings, context: bpy.types.Context) -> None:
     if rig.is_rig(settings.id_data):
         rig.sync_showing(settings.id_data)
-
-
-def _speed_changed(settings: RigSettings, context: bpy.types.Context) -> None:
-    if rig.is_rig(settings.id_data):
-        rig.stretch_flight(settings.id_data, context.scene)
 
 
 def _is_camera(settings: RigSettings, obj: bpy.types.Object) -> bool:
@@ -169,21 +155,31 @@ class LevelSettings(PropertyGroup):
         update=_focus_changed,
     )
 
+    hide: BoolProperty(
+        name="Hide",
+        description="Hide what was imported for this level, in the viewport and in renders",
+        update=_eye_changed,
+    )
+    lock: BoolProperty(
+        name="Lock",
+        description=(
+            "Keep this level as it is: its prompt can't be changed here, and an import does not replace its objects"
+        ),
+    )
+    dreamed_as: IntProperty(
+        name="Dreamed As",
+        description="Number of this level in the last finished job, -1 if it is new since then",
+        default=-1,
+        options={"HIDDEN"},
+    )
 
-class RigSettings(PropertyGroup):
+
+class RigSettings(FlightSettings, PropertyGroup):
     """The settings of a rig and its job; stored on the rig's root object."""
 
     levels: CollectionProperty(type=LevelSettings, name="Levels", description="The levels, from far to near")
     active_level: IntProperty(name="Active Level", description="The level that the panel shows in detail", min=0)
     zoom_factor: FloatProperty(**FACTOR, update=_layout_changed)
-    frames_per_level: IntProperty(**SPEED, update=_speed_changed)
-    loop: BoolProperty(
-        name="Loop",
-        description=(
-            "Let the first level follow the last, so that the flight repeats without an end. Needs two levels or more"
-        ),
-        update=_loop_changed,
-    )
     camera: PointerProperty(
         name="Camera",
         description="The camera along whose path the scene is dreamed",
@@ -261,6 +257,11 @@ class RigSettings(PropertyGroup):
     )
     splats_collection: PointerProperty(
         name="Splats", description="The collection of the imported splats", type=bpy.types.Collection
+    )
+    kept_collection: PointerProperty(
+        name="Kept",
+        description="The collection of imported objects that you had changed when their level was imported again",
+        type=bpy.types.Collection,
     )
 
 

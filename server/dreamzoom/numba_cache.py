@@ -2,51 +2,80 @@
 
 Numba checks only the file of a kernel, not the files of the kernels it calls, so after a change in one of those it
 would run outdated code. By default it also writes next to the source files, which an installed extension must not do.
+`dreamzoom.jit` reads and writes the files.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import shutil
 import sys
-import time
+from functools import cache
 from pathlib import Path
 
-LOCATORS = "dreamzoom.numba_locator.ByContent,UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator"
-"""Numba's cache locators, in order of preference: the first finds compiled code by the content of its source file."""
-
-KEPT_DAYS = 30
-"""Cache folders that were not used for this many days are removed."""
+_messages: list[str] = []
+_told: set[str] = set()
 
 
 def choose_folder(package: Path) -> None:
     """Set `NUMBA_CACHE_DIR` for the kernels of `package`, unless the user has set it. Call before importing numba."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return
+    folder = home() / sources_digest(package)[:16]
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        tell(cannot_store(folder, error))
+        return
+    with contextlib.suppress(OSError):  # on a disk that is read-only the kernels there can still be used
+        os.utime(folder)  # the age that `dreamzoom clean` shows is that of the last use
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+
+
+@cache
+def sources_digest(package: Path) -> str:
+    """SHA-256 in hex of all source files of `package` that hold kernels."""
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         text = file.read_bytes()
-        if b"numba" in text:
+        if b"numba" in text or b"njit" in text:
             digest.update(text)
-    home = _cache_home() / "dreamzoom" / "kernels"
-    folder = home / digest.hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        os.utime(folder)
-        for other in home.iterdir():
-            if other.stat().st_mtime < time.time() - KEPT_DAYS * 86400:
-                shutil.rmtree(other, ignore_errors=True)
-    except OSError:  # the folder is not writable: numba chooses another one, or compiles at every start
-        return
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
-    os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", LOCATORS)
+    return digest.hexdigest()
+
+
+def home() -> Path:
+    """The folder with the cache folders of all versions."""
+    return _cache_home() / "dreamzoom" / "kernels"
 
 
 def is_first_start() -> bool:
     """Whether the cache folder is still empty, so that each kernel will be compiled at its first call."""
     folder = os.environ.get("NUMBA_CACHE_DIR")
     return bool(folder) and next(Path(folder).rglob("*.nbi"), None) is None
+
+
+def cannot_store(folder: Path, error: Exception) -> str:
+    """The message for a folder that can't be written."""
+    reason = (error.strerror if isinstance(error, OSError) else "") or f"{type(error).__name__}: {error}"
+    return (
+        f"compiled code can't be stored in {folder} ({reason}); everything works, but each start takes up to a minute "
+        "longer until there is space and permission to write"
+    )
+
+
+def tell(message: str, once: str = "") -> None:
+    """Keep a message for the next job's log; of messages with the same text in `once`, only the first."""
+    if (once or message) not in _told:
+        _told.add(once or message)
+        _messages.append(message)
+
+
+def take_messages() -> list[str]:
+    """The messages since the last call, for the log."""
+    taken = _messages[:]
+    del _messages[: len(taken)]
+    return taken
 
 
 def _cache_home() -> Path:

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from huggingface_hub import constants
 from dreamzoom import cli
 from dreamzoom.engines.diffusion import catalogue, memory
 from dreamzoom.engines.diffusion.download import File, wanted_files
+from dreamzoom.engines.diffusion.offline import OnlineWhileLoading, offline
+from dreamzoom.request.example import example
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +42,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     folder: Path
     asked: list
+    paths: list  # of every request, with or without a body
     break_off: set  # names of files of which the first answer ends early
     lie: set  # names of files that arrive changed
     slow: set  # names of files that arrive in pieces, with pauses
@@ -51,6 +55,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.answer(True)
 
     def answer(self, body):
+        self.paths.append(self.path)
         if self.path.startswith("/api/models/"):
             return self.facts()
         name = self.path.partition(f"/resolve/{COMMIT}/")[2]
@@ -106,7 +111,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(made):
-    kind = type("OneHub", (Hub,), {"folder": made / "sd", "asked": [], "break_off": set(), "lie": set(), "slow": set()})
+    own = {"folder": made / "sd", "asked": [], "paths": [], "break_off": set(), "lie": set(), "slow": set()}
+    kind = type("OneHub", (Hub,), own)
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
     thread = threading.Thread(target=running.serve_forever)
     thread.start()
@@ -192,6 +198,7 @@ class TestFromBlender:
         hub.slow.add(large)
         (hub.folder / large).write_bytes(bytes(24_000_000))
         server = started(variables_of(hub, tmp_path))
+        server.ask(0, "models")  # what it imports is there, so that the next one is answered at once
         try:
             offers = server.ask(1, "models.offer", name="someone/tiny")["result"]["offers"]
             server.send(2, "models.get", offers=offers)
@@ -211,11 +218,49 @@ class TestFromBlender:
         begins = [begin for name, begin in hub.asked if name == large]
         assert begins[0] == 0 < begins[1]
 
+    def test_after_models_were_listed_and_loaded_more_can_be_fetched(self, hub, started, made, tmp_path):
+        depth = tmp_path / "hub" / "models--someone--depth" / "snapshots" / COMMIT
+        shutil.copytree(made / "depth", depth)
+        server = started(variables_of(hub, tmp_path))
+        assert len(server.ask(1, "models")["result"]["models"]) == 1
+        offers = server.ask(2, "models.offer", name="someone/tiny")["result"]["offers"]
+        assert "result" in server.ask(3, "models.get", offers=offers)
+        hub.paths.clear()
+        request = example(1, (64, 48)) | {"quality": "draft", "engine": {"name": "diffusion", "steps": 2}}
+        answer = server.ask(4, "generate", out=str(tmp_path / "job"), request=request)
+        assert "result" in answer, answer
+        assert hub.paths == [], "loading never goes online"
+        shutil.rmtree(tmp_path / "hub" / "models--someone--tiny")
+        [offer] = server.ask(5, "models.offer", name="someone/tiny")["result"]["offers"]
+        assert offer["missing"] == offer["bytes"]
+        server.notifications.clear()
+        assert "result" in server.ask(6, "models.get", offers=[offer])
+        assert [note["params"]["stage"] for note in server.notifications if note["method"] == "progress"]
+
     def test_what_can_not_be_asked_is_said(self, server):
         assert server.ask(1, "models.offer", name=3)["error"]["data"]["field"] == "name"
         assert "no model is called" in server.ask(2, "models.offer", name="nothing")["error"]["message"]
         assert server.ask(3, "models.get", offers=[{"repository": "a/b"}])["error"]["data"]["field"] == "offers"
         assert server.ask(4, "models", folder="x")["error"]["data"]["field"] == "folder"
+
+
+class TestOffline:
+    def test_only_the_thread_that_loads_stays_off_the_network(self, hub, monkeypatch):
+        """A library that asked although it was told not to would be refused; other threads go on."""
+        from huggingface_hub import get_session
+
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        url = f"{hub.address}/api/models/someone/tiny"
+        answers = []
+        with offline():
+            with pytest.raises(OnlineWhileLoading):
+                get_session().get(url)
+            thread = threading.Thread(target=lambda: answers.append(get_session().get(url).status_code))
+            thread.start()
+            thread.join()
+        assert hub.paths == ["/api/models/someone/tiny"]
+        assert answers == [200]
+        assert get_session().get(url).status_code == 200
 
 
 class TestWanted:

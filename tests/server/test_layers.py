@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SERVER = (
     ("core",),
-    ("dreamzoom", "numba_cache", "numba_locator", "progress"),
+    ("dreamzoom", "jit", "numba_cache", "progress"),
     ("geometry", "sampling", "splats"),
     ("request",),
     ("engines",),

@@ -79,7 +79,7 @@ class DREAMZOOM_OT_import_job(Operator):
             cls.poll_message_set("A job is running")
             return False
         folder = job_folders.of_rig(rig.active_rig(context))
-        if folder is None or not (folder / result.NAME).is_file():
+        if folder is None or not (result.newest(folder) / result.NAME).is_file():
             cls.poll_message_set("There is no finished job yet: press Generate")
             return False
         return True

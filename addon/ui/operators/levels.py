@@ -37,7 +37,7 @@ class DREAMZOOM_OT_level_add(Operator):
         index = min(settings.active_level + 1, last)
         settings.levels.move(last, index)
         settings.active_level = index
-        return _levels_changed(root, context.scene)
+        return _levels_changed(root, context.scene, [*range(index), None, *range(index, last)])
 
 
 class DREAMZOOM_OT_level_remove(Operator):
@@ -60,9 +60,11 @@ class DREAMZOOM_OT_level_remove(Operator):
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         settings = root.dreamzoom
-        settings.levels.remove(min(settings.active_level, len(settings.levels) - 1))
-        settings.active_level = min(settings.active_level, len(settings.levels) - 1)
-        return _levels_changed(root, context.scene)
+        count = len(settings.levels)
+        index = min(settings.active_level, count - 1)
+        settings.levels.remove(index)
+        settings.active_level = min(index, count - 2)
+        return _levels_changed(root, context.scene, [level for level in range(count) if level != index])
 
 
 class DREAMZOOM_OT_level_move(Operator):
@@ -85,12 +87,15 @@ class DREAMZOOM_OT_level_move(Operator):
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         settings = root.dreamzoom
-        index = settings.active_level + (1 if self.direction == "DOWN" else -1)
+        before = settings.active_level
+        index = before + (1 if self.direction == "DOWN" else -1)
         if not 0 <= index < len(settings.levels):
             return {"CANCELLED"}
-        settings.levels.move(settings.active_level, index)
+        settings.levels.move(before, index)
         settings.active_level = index
-        rig.sync_levels(root)
+        order: list[int | None] = list(range(len(settings.levels)))
+        order[before], order[index] = index, before
+        rig.reorder_levels(root, order)
         return {"FINISHED"}
 
 
@@ -135,8 +140,8 @@ def _placeable(context: bpy.types.Context) -> list[bpy.types.Object]:
     return [obj for obj in chosen if obj.parent not in chosen and rig.rig_of(obj) is None and obj.type != "CAMERA"]
 
 
-def _levels_changed(root: bpy.types.Object, scene: bpy.types.Scene) -> Result:
-    rig.sync_levels(root)
+def _levels_changed(root: bpy.types.Object, scene: bpy.types.Scene, order: list) -> Result:
+    rig.reorder_levels(root, order)
     rig.stretch_flight(root, scene)
     return {"FINISHED"}
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+from bpy.app.translations import pgettext_rpt as rpt_
+from bpy.props import BoolProperty, EnumProperty, FloatVectorProperty, IntProperty, StringProperty
 from bpy.types import Operator
+from mathutils import Vector
 
 from ... import rig
 from ...backend import current_job
 from ...results import render_settings
 from ...rig import duplicate
 from ...scene import occluders
-from .. import properties
+from .. import flight_properties, properties
 from .common import Result, can_change, has_rig, in_object_mode, select_only
+
+BESIDE = 4.0
+"""Where a copied rig lies beside the first, in the gauge's units: the camera sees about two."""
 
 
 class DREAMZOOM_OT_create_rig(Operator):
@@ -29,7 +34,7 @@ class DREAMZOOM_OT_create_rig(Operator):
         name="Levels", description="Count of levels, each with its own prompt", default=6, min=1, max=64
     )
     zoom_factor: bpy.props.FloatProperty(**properties.FACTOR)
-    frames_per_level: IntProperty(**properties.SPEED)
+    frames_per_level: IntProperty(**flight_properties.SPEED)
     use_frame_range: BoolProperty(
         name="Set Frame Range",
         description="Let the scene's frame range end with the flight, and use the rig's camera",
@@ -55,10 +60,13 @@ class DREAMZOOM_OT_create_rig(Operator):
 
 
 class DREAMZOOM_OT_key_flight(Operator):
-    """Replace the keys of the zoom by a flight of constant speed through all levels"""
+    """Replace the keys of the zoom by a flight through all levels"""
 
     bl_idname = "dreamzoom.key_flight"
-    bl_label = "Key Constant Flight"
+    bl_label = "Key Flight"
+    bl_description = (
+        "Replace the keys of the zoom by a flight through all levels, as long, eased and directed as the settings above"
+    )
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
@@ -68,7 +76,18 @@ class DREAMZOOM_OT_key_flight(Operator):
         if rig.active_rig(context).library is not None:
             cls.poll_message_set(rig.why_locked(rig.active_rig(context)))
             return False
+        if rig.is_driven(rig.active_rig(context)):
+            cls.poll_message_set("A driver sets the zoom: remove it first")
+            return False
         return True
+
+    def invoke(self, context, event) -> Result:
+        """Ask before keys that the artist has set are replaced."""
+        if not rig.is_keyed_by_artist(rig.active_rig(context)):
+            return self.execute(context)
+        return context.window_manager.invoke_confirm(
+            self, event, title="Key Flight", message="This replaces the zoom's keys that you have set"
+        )
 
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
@@ -83,20 +102,34 @@ class DREAMZOOM_OT_duplicate_rig(Operator):
     bl_idname = "dreamzoom.duplicate_rig"
     bl_label = "Duplicate Flight"
     bl_description = (
-        "Copy the rig with all its levels, hidden ones too, to an independent rig at the same position. "
-        "Splats and meshes are shared, so that it needs no memory"
+        "Copy the rig with all its levels, hidden ones too, to an independent rig beside it. "
+        "Splats are shared, so that it needs no memory; your own objects are copied with their meshes"
     )
     bl_options = {"REGISTER", "UNDO"}
+
+    own_objects: BoolProperty(
+        name="Copy My Objects", description="Copy your own objects under the levels along", default=True
+    )
+    offset: FloatVectorProperty(
+        name="Offset", description="From this rig to the copy", size=3, subtype="TRANSLATION", unit="LENGTH"
+    )
 
     @classmethod
     def poll(cls, context):
         return can_change(cls, context)
 
+    def invoke(self, context, event) -> Result:
+        """From a button the copy lies beside the rig, where it can be told from it."""
+        root = rig.active_rig(context)
+        self.offset = (BESIDE * max(root.matrix_world.to_scale()), 0.0, 0.0)
+        return self.execute(context)
+
     def execute(self, context) -> Result:
-        result = duplicate.duplicate(context.scene, rig.active_rig(context))
+        root = rig.active_rig(context)
+        result = duplicate.duplicate(context.scene, root, own=self.own_objects, own_data=True)
+        result.location = root.location + Vector(self.offset)
         context.scene.dreamzoom.rig = result
         select_only(context, result)
-        self.report({"INFO"}, f"{result.name} is at the same position: press G to move it")
         return {"FINISHED"}
 
 
@@ -171,7 +204,13 @@ class DREAMZOOM_OT_render_settings(Operator):
         samples = self.samples or render_settings.SAMPLES[self.engine]
         render_settings.set_up(context.scene, self.engine, samples, self.output, self.transparent)
         render_settings.use_flight(root, context.scene)
-        self.report({"INFO"}, "The render is set up: press F12, or Ctrl F12 for the flight")
+        if bpy.data.filepath or self.output == "KEEP":
+            self.report({"INFO"}, "The render is set up: press F12, or Ctrl F12 for the flight")
+        else:
+            where = rpt_("The file is not saved, so Ctrl F12 writes to {path}").format(
+                path=context.scene.render.filepath
+            )
+            self.report({"WARNING"}, where)
         return {"FINISHED"}
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 from bpy.types import Panel, UILayout
 
 from ... import rig
 from ...scene import occluders
+from ..flight_properties import frame_rate
 from .layout import RigPanel, SidebarPanel, paragraph, split
 
 
@@ -46,13 +48,39 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         column.prop(root, rig.ORBIT, text="Orbit per Level")
         column.separator()
         column.prop(settings, "zoom_factor")
-        column.prop(settings, "frames_per_level", text="Frames / Level")
         row = column.row()
         row.active = len(settings.levels) > 1
         row.prop(settings, "loop")
+        column.separator()
+        _draw_timing(column, root, context.scene)
+        if rig.is_keyed_by_artist(root):
+            text = "The zoom's keys are yours: these settings do not change them. Key Flight replaces them."
+            paragraph(layout, text, icon="KEYFRAME_HLT")
         column = layout.column(align=True)
         column.operator("dreamzoom.key_flight", icon="KEYFRAME")
         column.operator("dreamzoom.to_camera", icon="OUTLINER_DATA_CAMERA")
+
+
+def _draw_timing(column: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
+    """Direction, length and easing of the flight."""
+    settings = root.dreamzoom
+    column.row().prop(settings, "direction", expand=True)
+    column.row().prop(settings, "keep", expand=True)
+    if settings.keep == "LENGTH":
+        column.prop(settings, "seconds")
+        column.prop(settings, "length")
+    else:
+        column.prop(settings, "frames_per_level", text="Frames / Level")
+    part = column.column(align=True)
+    part.active = not rig.loops(root)
+    part.prop(settings, "ease_in")
+    part.prop(settings, "ease_out")
+    part.prop(settings, "hold")
+    frames = rig.flight_frames(root)
+    seconds = frames / frame_rate(scene)
+    row = column.row()
+    row.active = False
+    row.label(text=iface_("Flight: {seconds:.1f} s, {frames} frames").format(seconds=seconds, frames=frames))
 
 
 class DREAMZOOM_PT_new_rig(RigPanel, Panel):

@@ -9,6 +9,9 @@ from typing import Any, TypedDict, cast
 NAME = "result.json"
 VERSION = 1
 
+VERSIONS = "versions"
+"""The folder within a job's that holds its earlier results, each a job folder named by a number."""
+
 
 class LevelResult(TypedDict):
     """One level. Paths are relative to the job's folder, with "/" on every system.
@@ -56,6 +59,21 @@ class Result(TypedDict):
     levels: list[LevelResult]
     cameras: list[dict[str, Any]]
     files: dict[str, str]
+
+
+def versions(folder: Path) -> list[Path]:
+    """The folders of a job's earlier results, oldest first."""
+    home = Path(folder) / VERSIONS
+    found = [path for path in home.iterdir() if path.name.isdigit()] if home.is_dir() else []
+    return sorted((path for path in found if (path / NAME).is_file()), key=lambda path: int(path.name))
+
+
+def newest(folder: Path) -> Path:
+    """The folder that holds a job's newest result: its own, or that of an earlier result while a new one is not whole.
+    Where there is no result it is the job's own.
+    """
+    folder = Path(folder)
+    return folder if (folder / NAME).is_file() else next(reversed(versions(folder)), folder)
 
 
 def read(folder: Path) -> Result:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 
 from core.errors import BadRequest, Cancelled, EngineUnavailable, explained
+from dreamzoom import numba_cache
 from dreamzoom.cli.output import BAD_REQUEST, CANCELLED, DONE, FAILED, NOT_AVAILABLE
 from dreamzoom.cli.parser import build_parser
 
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except Exception as error:
         return _print_error(error)
+    finally:
+        for message in numba_cache.take_messages():  # of commands without a job's log
+            sys.stderr.write(f"warning: {message}\n")
 
 
 def _print_error(error: Exception) -> int:

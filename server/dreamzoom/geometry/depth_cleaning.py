@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from core.camera import Camera
 from dreamzoom.geometry.depth_edges import estimate_noise
+from dreamzoom.jit import njit
 
 STEEP_PIXELS = 10.0
 LEAST_NOISE = 0.1
@@ -35,7 +35,7 @@ def clean(depth: np.ndarray, camera: Camera) -> np.ndarray:
     return 1 / _smooth_by_planes(1 / depth, radius, np.float32(max(STEEP_PIXELS / focal, 6 * noise)))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _replace_isolated(depth, threshold):
     """Replace pixels with fewer than two similar neighbours (of 8) by the median of their neighbours.
 
@@ -71,7 +71,7 @@ def _replace_isolated(depth, threshold):
     return out
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
 def _smooth_by_planes(disparity, radius, tolerance):
     """Smooth a disparity by evaluating at each pixel a plane that is fitted to its window.
 

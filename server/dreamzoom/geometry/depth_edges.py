@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from core.camera import Camera
+from dreamzoom.jit import njit
 
 STEEP_PIXELS = 10.0
 """A depth step of more than this many pixel footprints is steep: an occlusion edge unless a plane explains it."""
@@ -121,7 +121,7 @@ def estimate_noise(depth: np.ndarray) -> float:
     return float(np.median(mixed) / (0.6745 * 6)) if mixed.size else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _scan(depth, threshold):
     """Find occlusion edges between each pixel and the next in its row, and mixed pixels.
 
@@ -157,7 +157,7 @@ def _scan(depth, threshold):
     return cut, mixed, ramps, plain
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _is_cut(row, j, width, threshold):
     """Whether extrapolating 1/z fails from both sides of the step between columns `j` and `j + 1`.
 
@@ -173,7 +173,7 @@ def _is_cut(row, j, width, threshold):
     return min(from_left, from_right) > threshold * scale
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _cut_ramps(step, count, threshold, cut, mixed):
     """Find ramps: short runs of steep steps of one sign with flat ends. All their steps are edges, inner pixels mixed.
 
@@ -206,7 +206,7 @@ def _cut_ramps(step, count, threshold, cut, mixed):
     _mix_ledges(step, count, cut, mixed)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _mix_ledges(step, count, cut, mixed):
     """Mark pixels between two edges of the same sign, at most two pixels apart, as mixed; arguments as `_cut_ramps`."""
     before = -10

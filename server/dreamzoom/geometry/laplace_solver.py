@@ -7,8 +7,9 @@ the field may jump. All arrays are (H, W) float64; values have the unit of the t
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from dreamzoom.jit import njit
 
 COARSEST = 64
 """Grids of at most this many pixels are the coarsest level, solved by 16 Gauss-Seidel sweeps."""
@@ -122,7 +123,7 @@ def _cycle(levels, depth, load):
     return field
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _apply(field, weight, right, down):
     """The left-hand side of the normal equations for `field` (h, w) and weights (h, w): (h, w)."""
     height, width = field.shape
@@ -143,7 +144,7 @@ def _apply(field, weight, right, down):
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _sweep(field, load, right, down, diagonal, backward):
     """One Gauss-Seidel sweep of `field` (h, w) in place, in row-major order or, if `backward`, in reverse."""
     height, width = field.shape
@@ -163,7 +164,7 @@ def _sweep(field, load, right, down, diagonal, backward):
             field[i, j] = value / diagonal[i, j]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _restrict(field, load, weight, right, down):
     """The residual (h, w) summed over 2×2 aggregates."""
     height, width = field.shape
@@ -175,7 +176,7 @@ def _restrict(field, load, weight, right, down):
     return coarse
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _prolong(field, coarse):
     """Add a coarse correction to `field` (h, w) in place, constant over each 2×2 aggregate."""
     height, width = field.shape

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
 from core.camera import Camera
 from dreamzoom.geometry.joint_depth_alignment import cosine_basis, cosine_field, cosine_variance
+from dreamzoom.jit import njit
 
 ROUNDS = ((240, 0.42, 0.03), (480, 0.08, 0.008), (480, 0.03, 0.003))
 """Per sweep: the longer side of the pictures in pixels, the range ± and the step in log depth."""
@@ -132,7 +132,7 @@ def _pixel_ratio(camera: Camera, other: Camera, depth: np.ndarray) -> float:
     return float(np.clip((middle / camera.fx) / (theirs / other.fx), 0.1, 8))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _differences(mine, theirs, rays, offset, lens, depth, factors, out):
     """Squared differences between a picture and another one, sampled bilinearly at the reprojected points.
 

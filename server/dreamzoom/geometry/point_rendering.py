@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from core.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
+from dreamzoom.jit import njit
 
 REACH = 3
 """A gap within one surface is filled if points lie on both sides within this many pixels."""
@@ -85,7 +85,7 @@ NEAR = 1e-3
 WIDEST = 64.0
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _transform(position, normal, footprint, superseded, to_camera, centre, intrinsics, size):
     """Transform points to the camera and cull those outside of the image.
 
@@ -132,7 +132,7 @@ def _transform(position, normal, footprint, superseded, to_camera, centre, intri
     return rows[:count].copy(), points[:count].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _extent(point, height, width):
     """Half-open ranges of rows and columns (top, bottom, left, right) of the pixel centres that a point (9,) covers."""
     half = max(np.float32(0.5), np.float32(0.72) * point[8])
@@ -141,7 +141,7 @@ def _extent(point, height, width):
     return max(top, 0), min(bottom, height), max(left, 0), min(right, width)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _plane_depth(point, ray_x, ray_y, limit):
     """Z-depth at which the ray (ray_x, ray_y, 1) meets the plane of a point (9,), within ± `limit` of the point's."""
     slope = point[3] * ray_x + point[4] * ray_y + point[5]
@@ -150,7 +150,7 @@ def _plane_depth(point, ray_x, ray_y, limit):
     return min(max(point[6] / slope, point[2] - limit), point[2] + limit)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _z_buffer(points, intrinsics, size):
     """The z-buffer (H, W) float32 z-depth of points (M, 9); inf where no point is."""
     height, width = size
@@ -168,7 +168,7 @@ def _z_buffer(points, intrinsics, size):
     return nearest
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _blend(points, rgb_points, confidence, nearest, intrinsics):
     """Average the fragments of the nearest surface in each pixel, with Gaussian weights about the points' centres.
 
@@ -227,7 +227,7 @@ def _blend(points, rgb_points, confidence, nearest, intrinsics):
     return rgb, depth, ids, back
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _fill_gaps(rgb, depth, ids, back, points, rgb_points, intrinsics):
     """Fill gaps within one surface; changes rgb, depth, ids and back (as from `_blend`) in place.
 
@@ -262,7 +262,7 @@ def _fill_gaps(rgb, depth, ids, back, points, rgb_points, intrinsics):
     return filled
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _nearest_around(ids, points):
     """The least z-depth (H, W) float32 of the points within REACH rows and columns of each pixel; inf if none.
 
@@ -284,7 +284,7 @@ def _nearest_around(ids, points):
     return around
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _first_in_front(ids, back, points, i, j, di, dj, limit):
     """Search from pixel (i, j) in direction (di, dj) for the first point with z-depth below `limit`.
 
@@ -302,7 +302,7 @@ def _first_in_front(ids, back, points, i, j, di, dj, limit):
     return -1, 0
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _common_plane_depth(a, b, i, j, intrinsics):
     """Z-depth at pixel (i, j) of the common plane of points a and b (9,); inf if they differ or are too far apart."""
     fx, fy, cx, cy = intrinsics

@@ -5,12 +5,12 @@ Occlusion edges are detected first, so that no points lie between foreground and
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from core.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.depth_edges import Edges, behind_edges, find_edges
+from dreamzoom.jit import njit
 
 
 def lift(
@@ -67,7 +67,7 @@ def lift(
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _replace_mixed_colours(rgb, depth, mixed, threshold):
     """The picture, in which each mixed pixel gets the mean of unmixed pixels of the same surface within three pixels.
 
@@ -125,7 +125,7 @@ def normals(camera: Camera, depth: np.ndarray, edges: Edges) -> np.ndarray:
     )
 
 
-@numba.njit
+@njit
 def _bounded(slope, disparity, i, j, down, right, slack):
     """Limit a slope of the disparity (H, W), in disparity per pixel, by the neighbours of pixel (i, j) on both sides.
 
@@ -144,7 +144,7 @@ def _bounded(slope, disparity, i, j, down, right, slack):
     return min(max(slope, -most), most) if least == least and least < np.inf else slope
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
+@njit(cache=True, nogil=True, fastmath={"contract", "arcp", "reassoc", "nsz"})
 def _fit_normals(disparity, radius, tolerance, slack, fx, fy, cx, cy):
     """The fit of `normals`.
 

@@ -16,6 +16,7 @@ from dreamzoom import numba_cache
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import Summary, run
+from dreamzoom.pipeline.versions import keep_result
 from dreamzoom.request import schema, validation
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.digest import digest_of
@@ -48,7 +49,6 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
     """
     check_place(folder)
     with folder.lock():
-        _write_request(folder, request)
         from dreamzoom.engines import registry
         from dreamzoom.pipeline.input_copies import keep
         from dreamzoom.pipeline.steps import build
@@ -56,8 +56,10 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
         if numba_cache.is_first_start():
             told = "the first job after installation takes a minute longer, because code is compiled for this machine"
             sink.log(told, "info")
+        engine = registry.make(request)  # an engine that can't run leaves the folder as it is
+        _write_request(folder, request)
         inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
-        yield build(request, registry.make(request), inputs)
+        yield build(request, engine, inputs)
 
 
 def read_request(folder: Folder) -> schema.Request:
@@ -84,6 +86,9 @@ def read_result(folder: Folder) -> Result:
     try:
         found = result.read(folder.root)
     except FileNotFoundError:
+        earlier = result.newest(folder.root)
+        if earlier != folder.root:
+            remedy += f"; its earlier result is {earlier}"
         raise DreamzoomError(f"{folder.root} holds no finished job", remedy) from None
     except ValueError:
         found = None
@@ -102,7 +107,9 @@ def check_place(folder: Folder) -> None:
 
 
 def _write_request(folder: Folder, request: schema.Request) -> None:
-    """Write the request. A result of another request is removed first, so that result and request always agree."""
+    """Write the request. The result of another request becomes a version first, so that result and request always agree
+    and a job that fails takes nothing away.
+    """
     data = validation.encode_request(request)
     if folder.is_job() and folder.read(layout.REQUEST) == data:
         return
@@ -111,5 +118,6 @@ def _write_request(folder: Folder, request: schema.Request) -> None:
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         stale = True
     if stale:
+        keep_result(folder)
         folder.remove(layout.RESULT.path())
     folder.write(layout.REQUEST, data)

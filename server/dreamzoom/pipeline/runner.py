@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import Cancelled
+from dreamzoom import numba_cache
 from dreamzoom.pipeline.eta import Eta
 from dreamzoom.pipeline.events import Progress, Sink
 from dreamzoom.pipeline.executors import Executor, InProcess
@@ -79,6 +80,7 @@ def run(
                 eta.finish(step)
                 ran.append(step.name)
             _show(step, sink)
+            _tell_of_compiled_code(sink)
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
     return Summary(tuple(ran), tuple(skipped), eta.seconds)
 
@@ -116,6 +118,11 @@ def _run_step(step: Step, folder: Folder, journal: Journal, executor: Executor, 
     seconds = time.monotonic() - began
     write_record(folder, step, seconds)
     journal.write("done", step=step.name, digest=step.digest, seconds=round(seconds, 3))
+
+
+def _tell_of_compiled_code(sink: Sink) -> None:
+    for message in numba_cache.take_messages():
+        sink.log(message, "warning")
 
 
 def _title(step: Step) -> str:

@@ -21,8 +21,9 @@ are in the frame's units, (d0x, d0y, 1) is the reference ray, fx and fy are in p
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from dreamzoom.jit import njit
 
 CUT = 2.5
 """Cut-off radius of a splat in standard deviations: the half-size of the quad that Blender shows."""
@@ -34,7 +35,7 @@ else the centre's z-depth."""
 GRADIENTS = 14
 """Gradients per splat: of the nine coefficients, opacity, linear RGB, and one more for Gaussians that are not flat."""
 
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+compiled = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @compiled

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numba
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label, maximum
 
@@ -19,6 +18,7 @@ from core.camera import Camera
 from core.colour import linear_to_srgb
 from core.gaussians import Gaussians, joined
 from core.spherical_harmonics import SH_C0
+from dreamzoom.jit import njit
 from dreamzoom.progress import Report
 from dreamzoom.splats.fitting.adam import FLATNESS
 from dreamzoom.splats.fitting.initial import START_OPACITY, quaternions_of
@@ -113,7 +113,7 @@ def _gap_pixels(opening: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return rows, columns, np.ceil(reach).astype(np.int64) + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _farthest_surface(rows, columns, reach, depth):
     """For each gap pixel, find the nearest pixel on the farthest surface within the search radius.
 

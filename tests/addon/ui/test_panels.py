@@ -88,7 +88,8 @@ class TestRenderSettings:
     @pytest.mark.parametrize(
         ("output", "format", "movie"), [("PNG", "PNG", False), ("EXR", "OPEN_EXR", False), ("VIDEO", "FFMPEG", True)]
     )
-    def test_what_is_written_can_be_chosen(self, root, output, format, movie):
+    def test_what_is_written_can_be_chosen(self, root, output, format, movie, tmp_path):
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
         render = bpy.context.scene.render
         bpy.ops.dreamzoom.render_settings(output="VIDEO")  # whatever it was before
         bpy.ops.dreamzoom.render_settings(output=output, transparent=True)

@@ -238,10 +238,13 @@ def missing_bytes(chosen: Listing) -> int:
 def _query_hub(ask: Callable[[], Any], repository: str) -> Any:
     """Call the hub, and convert its errors to DreamzoomError with a remedy."""
     import httpx2
-    from huggingface_hub import errors
+    from huggingface_hub import errors, is_offline_mode
 
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        raise DreamzoomError("downloads are switched off by HF_HUB_OFFLINE", "unset that variable and try again")
+    if is_offline_mode():
+        raise DreamzoomError(
+            "downloads are switched off by the environment variable HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE",
+            "unset it, start Dreamzoom again, and try again",
+        )
     try:
         return ask()
     except errors.GatedRepoError:

@@ -10,19 +10,15 @@ from pathlib import Path
 from typing import Any
 
 # read by the libraries as they are imported
-os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-
-from huggingface_hub import constants  # noqa: E402
-
-constants.HF_HUB_OFFLINE = True  # where the hub's client was imported before
 
 import torch  # noqa: E402
 
 from core.errors import BadRequest, EngineUnavailable  # noqa: E402
 from dreamzoom.engines.diffusion import families, model_validation  # noqa: E402
 from dreamzoom.engines.diffusion.model_validation import Component, Model  # noqa: E402
+from dreamzoom.engines.diffusion.offline import offline  # noqa: E402
 from dreamzoom.progress import Report  # noqa: E402
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -59,6 +55,7 @@ def placement(device: str, precision: str) -> Placement:
     return Placement(torch.device(device), PRECISIONS[precision])
 
 
+@offline()
 def painter(model: Model, where: Placement, scheduler: str, loras: list[tuple[Path, float]], report: Report) -> Any:
     """The pipeline that paints with a checked model, on the CPU still. A cancel is noticed between its parts.
 
@@ -89,6 +86,7 @@ def painter(model: Model, where: Placement, scheduler: str, loras: list[tuple[Pa
     return pipe
 
 
+@offline()
 def load(package: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
     """A network in evaluation mode on the CPU. Raises EngineUnavailable."""
     _quiet()
@@ -109,6 +107,7 @@ def load(package: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
     return network.eval().requires_grad_(False)
 
 
+@offline()
 def marigold(components: dict[str, Component], index: dict[str, Any], folder: Path, dtype: torch.dtype) -> Any:
     """The Marigold pipeline, on the CPU still. Raises EngineUnavailable."""
     _quiet()

@@ -19,12 +19,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from dreamzoom.engines.procedural import parameters as R
 from dreamzoom.engines.procedural.kernels import colour, ground, height, march, openness, sample
 from dreamzoom.engines.procedural.noise import mix, smooth
 from dreamzoom.engines.procedural.styles.space import stars
+from dreamzoom.jit import njit
 
 SAME = 0.03
 """Adjacent pixels are on one surface if their depths differ by less than this share."""

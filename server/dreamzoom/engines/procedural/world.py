@@ -70,6 +70,7 @@ class World:
         self._rows = [recipes_of(prompt, seed) for prompt, seed in zip(prompts, seeds)]
         for rows, _ in self._rows if loop else self._rows[1:]:
             rows[:, R.BASE] = 0.2  # the coarser terrain already provides the base shape
+        self._tints = [self._tint(k) for k in range(len(prompts))]
         self._cells, self._per_level = cells, clipmap.per_level(factor)
         self._reliefs: OrderedDict[int, Relief] = OrderedDict()
         self._shades: OrderedDict[int, Shade] = OrderedDict()
@@ -261,7 +262,7 @@ class World:
             to_level: Similarity = self.path.between(level, k)
             chain[row, kernels.SCALE], chain[row, kernels.FACTOR] = 1 / to_level.scale, self.factor
             chain[row, kernels.OX : kernels.OZ + 1] = -to_level.scale * to_level.offset
-            chain[row, kernels.TINT :] = self._tint(k)
+            chain[row, kernels.TINT :] = self._tints[k % self.levels if self.loop else k]
             chain[row, kernels.PLANE : kernels.PLANE_Y + 1] = planes[row]
             chain[row, kernels.FOCUS_Z] = self.focuses[(k - 1) % self.levels, 2] if row else 0.0
             counts[row] = len(numbers)

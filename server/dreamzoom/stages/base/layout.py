@@ -3,6 +3,7 @@
     request.json  result.json  plan.json  journal.jsonl  inputs.json
     inputs/<digest>/      copies of the artist's files
     stages/<digest>.json  the records of finished steps
+    versions/0001/        an earlier result: a job folder of its own
     levels/000/           the exported files of a level; in parts/ the intermediate files passed between steps
 
 An `Entry` is one kind of file. Entries with the same `name` are versions of the same data: a stage that reads it gets
