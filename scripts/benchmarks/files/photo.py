@@ -22,7 +22,7 @@ WANTED = {"preview": 34.0, "final": 40.0}
 
 
 def add_rows(table: Table, options: argparse.Namespace) -> None:
-    """Two rows per engine and quality: the first frame, and the worst of three deeper ones at the photo's resolution."""
+    """Two rows per engine and quality: the first frame, and the worst of three deeper ones at its resolution."""
     size = tuple(int(part) for part in options.size.split("x"))
     with tempfile.TemporaryDirectory() as folder:
         for engine in options.engine:

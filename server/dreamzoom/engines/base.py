@@ -36,8 +36,8 @@ class Engine(Protocol):
     Attributes:
         name: The engine's name in requests.
         multiview_consistent: Whether the pictures of any two views show the same 3D scene by construction, as the
-            procedural engine's do if the artist gives no pictures. The stages then neither paste nor resample, and may align depths by comparing
-            pictures.
+            procedural engine's do if the artist gives no pictures. The stages then neither paste nor resample, and may
+            align depths by comparing pictures.
     """
 
     name: str

@@ -146,7 +146,8 @@ def _pillow_depth(path: Path, kind: str, field: str) -> tuple[np.ndarray, list[s
     check_size(path.name, field, image.width, image.height, limits.PICTURE_FLOAT_PIXELS)
     if image.mode in ("1", "L", "P", "LA"):
         note = "it has 8 bits, so its depth has at most 255 steps; 16-bit PNG or EXR is more precise"
-        return np.asarray(image.convert("L"), np.float32), [note]
+        grey = np.asarray(image.convert("L"), np.float32)
+        return (np.where(np.asarray(image.getchannel("A")) < 128, 0, grey) if image.mode == "LA" else grey), [note]
     if not image.mode.startswith(("I", "F")):
         raise BadRequest(field, f"{path.name} must be a one-channel depth map ({DEPTH_KINDS})")
     return np.asarray(image, np.float32), []

@@ -107,14 +107,14 @@ def _single_surface(item: DreamedView) -> np.ndarray:
     return np.isfinite(item.depth) & ~behind_edges(item.depth, find_edges(item.depth, item.view.camera))
 
 
-def _magnified(cloud: Cloud, camera: Camera) -> np.ndarray:
-    """The mask (H, W) of pixels that show the artist's own picture from nearer than its resolution allows. They do not
-    supervise: the points drawn there are blocks of the picture's pixels.
+def _shows_given(cloud: Cloud, camera: Camera) -> np.ndarray:
+    """The mask (H, W) of a side view's pixels that show the artist's own picture. They do not supervise: the anchor view
+    has the picture itself, a side view has only its points drawn again.
     """
     if not cloud.given.any():
         return np.zeros((camera.height, camera.width), bool)
     seen = project(cloud, camera)
-    return (seen.ids >= 0) & cloud.given[np.maximum(seen.ids, 0)] & (seen.footprint > 1.5)
+    return (seen.ids >= 0) & cloud.given[np.maximum(seen.ids, 0)]
 
 
 def sharpened(rgb: np.ndarray, mask: np.ndarray, amount: float) -> np.ndarray:
@@ -149,7 +149,7 @@ def level_splats(
         report: Receives progress and raises `Cancelled`.
     """
     plain = [_single_surface(item) for item in dreamed]
-    plain[1:] = [mask & ~_magnified(cloud, item.view.camera) for item, mask in zip(dreamed[1:], plain[1:])]
+    plain[1:] = [mask & ~_shows_given(cloud, item.view.camera) for item, mask in zip(dreamed[1:], plain[1:])]
     targets = [
         Target(item.view.camera, sharpened(item.rgb, mask, limits.sharpening), mask)
         for item, mask in zip(dreamed, plain, strict=True)

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from core.camera import Camera
 from dreamzoom.engines.procedural.distortion import distort
 from dreamzoom.engines.procedural.world import World
-from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap, View
+from dreamzoom.geometry.view import COARSE, KNOWN, DepthKind, DepthMap, View
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.progress import Report
 
@@ -153,13 +153,12 @@ class ProceduralEngine:
 def _with_low_frequencies(picture: np.ndarray, rgb: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
     """The picture (H, W, 3) with the low frequencies of `rgb` where `mask` is COARSE.
 
-    The difference, low-passed with a Gaussian of `sigma` pixels over all pixels that are not UNKNOWN, is added.
+    The difference, low-passed with a Gaussian of `sigma` pixels over these pixels, is added.
     """
-    seen = (mask != UNKNOWN).astype(np.float32)
-    weight = np.maximum(gaussian_filter(seen, sigma), 1e-3)[..., None]
-    change = np.where(seen[..., None] > 0, rgb - picture, 0)
-    low = gaussian_filter(change, (sigma, sigma, 0)) / weight
-    return np.where((mask == COARSE)[..., None], np.clip(picture + low, 0, 1), picture).astype(np.float32)
+    coarse = mask == COARSE
+    weight = np.maximum(gaussian_filter(coarse.astype(np.float32), sigma), 1e-3)[..., None]
+    low = gaussian_filter(np.where(coarse[..., None], rgb - picture, 0), (sigma, sigma, 0)) / weight
+    return np.where(coarse[..., None], np.clip(picture + low, 0, 1), picture).astype(np.float32)
 
 
 def plane_depth(camera: Camera, facing: np.ndarray) -> np.ndarray:

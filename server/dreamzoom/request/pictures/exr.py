@@ -72,7 +72,9 @@ def read_exr(path: Path, field: str) -> Decoded:
     layers = _layers(parts)
     layer = _picture_layer(layers)
     if layer is None:
-        raise BadRequest(field, f"{path.name} must have channels R, G, B or Y; it has {_names(layers)}")
+        chroma = any("RY" in one.channels for one in layers)
+        wanted = "channels R, G, B, not luminance and chroma" if chroma else "channels R, G, B or Y"
+        raise BadRequest(field, f"{path.name} must have {wanted}; it has {_names(layers)}")
     rgb = [layer.channels[name] for name in ("RGB" if "R" in layer.channels else "Y")]
     alpha = layer.channels.get("A")
     chosen = [*rgb, alpha] if alpha else rgb

@@ -123,8 +123,8 @@ def _check_scans(path: Path, field: str) -> None:
 
 
 def _notes(image: Image.Image) -> list[str]:
-    frames = getattr(image, "n_frames", 1)
-    return [f"it has {frames} pictures; the first is taken"] if frames > 1 and image.format != "MPO" else []
+    several = getattr(image, "is_animated", False) and image.format != "MPO"  # counting them would read them all
+    return ["it has several pictures; the first is taken"] if several else []
 
 
 def _to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
