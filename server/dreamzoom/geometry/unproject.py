@@ -62,8 +62,7 @@ def lift(
         np.full(len(chosen), view, np.int32),
         chosen_confidence.astype(np.float32),
         np.zeros(len(chosen), bool),
-        None if given is None else given.ravel()[chosen],
-        None if measured is None else measured.ravel()[chosen],
+        *(np.zeros(len(chosen), bool) if mask is None else mask.ravel()[chosen] for mask in (given, measured)),
     )
 
 

@@ -108,8 +108,8 @@ def _single_surface(item: DreamedView) -> np.ndarray:
 
 
 def _shows_given(cloud: Cloud, camera: Camera) -> np.ndarray:
-    """The mask (H, W) of a side view's pixels that show the artist's own picture. They do not supervise: the anchor view
-    has the picture itself, a side view has only its points drawn again.
+    """The mask (H, W) of a side view's pixels that show the artist's own picture. They do not supervise: the anchor
+    view has the picture itself, a side view has only its points drawn again.
     """
     if not cloud.given.any():
         return np.zeros((camera.height, camera.width), bool)

@@ -94,10 +94,10 @@ def from_light(
     def plain(start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
         light = np.stack([np.asarray(channel[start:stop], np.float32) for channel in channels], -1)
         light = np.repeat(light, 3, -1) if len(channels) == 1 else light
-        known = ~np.isnan(light).any(-1)
+        known = np.asarray(~np.isnan(light).any(-1))
         if alpha is not None:
             share = np.nan_to_num(np.asarray(alpha[start:stop], np.float32))
-            known &= share >= OPAQUE
+            known = known & (share >= OPAQUE)
             if premultiplied:
                 light = light / np.clip(share, OPAQUE, 1)[..., None]
         return light, None if known.all() else known
@@ -116,7 +116,7 @@ def from_light_rows(width: int, height: int, light_rows: Rows, notes: Sequence[s
 
     def plain(start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
         light, known = light_rows(start, stop)
-        return np.maximum(np.nan_to_num(light, nan=0, posinf=np.float32(3e38), neginf=0), 0), known
+        return np.maximum(np.nan_to_num(light, nan=0, posinf=3e38, neginf=0), 0), known
 
     found = Decoded(width, height, plain)
     gain, peak = _brightness(found)
