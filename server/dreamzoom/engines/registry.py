@@ -37,14 +37,13 @@ def _missing(*packages: str) -> tuple[str, str]:
 
 
 def _make_procedural(request: Request) -> Engine:
-    from dreamzoom.engines.procedural.engine import Photos, ProceduralEngine
+    from dreamzoom.engines.procedural.engine import ProceduralEngine
     from dreamzoom.request import schema
 
     count, path, own = len(request.levels), request.path(), request.engine
     assert isinstance(own, schema.ProceduralEngine)
     with_photo = [index for index, level in enumerate(request.levels) if level.image is not None]
-    first = with_photo[0] if with_photo else 0
-    photos = Photos(first, path.camera(float(first), first).rotation[:, 2]) if with_photo else None
+    photo_plane = path.camera(float(with_photo[0]), with_photo[0]).rotation[:, 2] if with_photo else None
     return ProceduralEngine(
         [level.prompt for level in request.levels],
         [request.level_seed(index) for index in range(count)],
@@ -53,7 +52,7 @@ def _make_procedural(request: Request) -> Engine:
         distortion=own.distortion,
         loop=path.loop,
         side=max(request.width, request.height),
-        photos=photos,
+        photo_plane=photo_plane,
     )
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,26 +31,12 @@ FARTHEST = 20.0
 """The depth of the plane of the artist's pictures is limited to this many times the focus's."""
 
 
-@dataclass(frozen=True)
-class Photos:
-    """The artist's own pictures in a job.
-
-    Attributes:
-        first: The first level that has one.
-        facing: (3,) float64, unit: the normal of the plane in which they lie, pointing away from the camera. All
-            levels' frames have the same axes.
-    """
-
-    first: int
-    facing: np.ndarray
-
-
 class ProceduralEngine:
     """Renders the world's true pictures; its depth imitates a monocular depth model.
 
     With the artist's own pictures the world is no longer the only content. Then the engine keeps to what it is given:
-    COARSE pixels keep their low frequencies and take over the world's detail alone, and from the first such level on
-    the surface is a plane through the focus, since the engine has no depth model and its terrain is not the picture's.
+    COARSE pixels keep their low frequencies and take over the world's detail alone, and the surface is a plane through
+    the focus, since the engine has no depth model and its terrain is not the picture's.
 
     Args:
         prompts, seeds: One per level.
@@ -61,7 +46,8 @@ class ProceduralEngine:
         loop: Whether the first level follows the last.
         side: The longer side of the pictures in pixels. Pictures include finer levels until they are smaller than a
             pixel.
-        photos: The artist's own pictures; None if there are none.
+        photo_plane: (3,) float64, unit: the normal of the plane in which the artist's own pictures lie, pointing away
+            from the camera; all levels' frames have the same axes. None if there are no such pictures.
     """
 
     name = "procedural"
@@ -76,19 +62,17 @@ class ProceduralEngine:
         *,
         loop: bool = False,
         side: int = 512,
-        photos: Photos | None = None,
+        photo_plane: np.ndarray | None = None,
     ):
         self.prompts, self.seeds, self.distortion = list(prompts), list(seeds), distortion
-        self.photos, self.multiview_consistent = photos, photos is None
+        self.photo_plane, self.multiview_consistent = photo_plane, photo_plane is None
         cells = min(MOST_CELLS, 16 * max(math.ceil(1.15 * side / 16), 12))
         self.world = World(self.prompts, self.seeds, factor, focuses, loop=loop, side=side, cells=cells)
 
     def identity(self) -> dict[str, Any]:
         """What every step depends on; `dependencies` returns what a single level depends on."""
         own = {"engine": self.name, "version": VERSION, "distortion": self.distortion}
-        if self.photos is None:
-            return own
-        return own | {"photos": {"first": self.photos.first, "facing": self.photos.facing.tolist()}}
+        return own if self.photo_plane is None else own | {"photo_plane": self.photo_plane.tolist()}
 
     def dependencies(self, level: int) -> dict[str, Any]:
         """What a level's pictures depend on besides `identity`: the coarser and finer levels visible in them."""
@@ -120,7 +104,7 @@ class ProceduralEngine:
             picture[wanted] = self.world.colours(view.camera, view.level, view.zoom, np.argwhere(wanted))
         else:
             picture[wanted] = self.world.render(view.camera, view.level, view.zoom)[0][wanted]
-        if self.photos is not None and (mask == COARSE).any():
+        if self.photo_plane is not None and (mask == COARSE).any():
             picture = _with_low_frequencies(picture, rgb, mask, 0.5 * self.world.factor)
         report.progress(1.0)
         return picture
@@ -128,8 +112,8 @@ class ProceduralEngine:
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
         """Z-depth of the view: with unknown scale, warped and noisy, or exact if `distortion` is off."""
         report.progress(0.0)
-        if self.photos is not None and view.level >= self.photos.first:
-            return DepthMap(plane_depth(view.camera, self.photos.facing), DepthKind.METRIC)
+        if self.photo_plane is not None:
+            return DepthMap(plane_depth(view.camera, self.photo_plane), DepthKind.METRIC)
         depth = self.world.depth(view.camera, view.level, view.zoom)
         report.progress(1.0)
         if not self.distortion:
