@@ -67,7 +67,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
 
 ALIGN = Stage(
     name="align",
-    version=1,
+    version=2,
     reads={"fitted": own(layout.FITTED_VIEWS), "parents": each(layout.POINTS, parents)},
     writes={"points": layout.POINTS, "views": layout.VIEWS, "depth": layout.DEPTH},
     parameters=_parameters,

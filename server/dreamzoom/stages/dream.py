@@ -27,7 +27,7 @@ from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.quality import LARGE_HOLE
 from dreamzoom.stages.base.stage import ENGINE, Inputs, Outputs, Scope, Stage, each, own
 from dreamzoom.stages.base.values import DreamedView, FittedLevel, FittedView
-from dreamzoom.stages.given import GivenFile, asset_files, centred, given_depth
+from dreamzoom.stages.given import GivenFile, GivenPixels, asset_files, centred, given_depth, given_pixels
 from dreamzoom.stages.levels import (
     CoarserLevel,
     LevelPrompt,
@@ -37,7 +37,14 @@ from dreamzoom.stages.levels import (
     parents,
     shown_finer,
 )
-from dreamzoom.stages.view_depth import align_by_pictures, align_view, fresh_pixels, lifted_points, with_given
+from dreamzoom.stages.view_depth import (
+    align_by_pictures,
+    align_view,
+    assign_mixed,
+    fresh_pixels,
+    lifted_points,
+    with_given,
+)
 from dreamzoom.stages.zoom import level_image, paint, parents_seen
 
 LATER_ZOOM = 0.4
@@ -52,6 +59,7 @@ class Parameters:
         anchor: The anchor view A_k.
         prompt: Prompts and seed of the level.
         factor: The zoom factor p.
+        given: The pixels of the level's picture that the artist gives.
         depth: The artist's own depth map.
         assets: The artist's own objects.
         coarser: Poses of the coarser levels whose points are visible.
@@ -66,6 +74,7 @@ class Parameters:
     anchor: View
     prompt: LevelPrompt
     factor: float
+    given: GivenPixels
     depth: GivenFile | None
     assets: AssetFiles
     coarser: Mapping[int, CoarserLevel]
@@ -83,6 +92,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
         plan.anchor(context.path, level, context.quality),
         level_prompt(context, level),
         context.path.factor,
+        given_pixels(context, level),
         given_depth(context, level),
         asset_files(context, level),
         coarser_levels(context, level, context.parents(level)),
@@ -128,6 +138,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
         parents_seen(known, view, parameters.factor),
         known,
         prompt=parameters.prompt,
+        given=parameters.given.photo_mask(),
         given_depth=depth,
         side_views=lambda cloud: _side_views(parameters, cloud),
         assets=parameters.assets.load(),
@@ -150,7 +161,7 @@ def _side_views(parameters: Parameters, cloud: Cloud) -> list[View]:
 
 DREAM = Stage(
     name="dream",
-    version=11,
+    version=12,
     reads={
         "engine": ENGINE,
         "picture": own(layout.FIRST_PICTURE),
@@ -173,6 +184,7 @@ def dreamed_level(
     parents: Cloud,
     *,
     prompt: LevelPrompt,
+    given: np.ndarray | None = None,
     given_depth: np.ndarray | None,
     side_views: Callable[[Cloud], list[View]],
     assets: Assets,
@@ -188,6 +200,7 @@ def dreamed_level(
         seen: The coarser levels' points projected into the anchor view.
         parents: The coarser levels' points in this level's frame; they fill the surroundings of the side views.
         prompt: Prompts and seed of the level.
+        given: (H, W) bool, the anchor's pixels of the artist's own picture; no view paints over what they show.
         given_depth: (H, W) z-depth given by the artist, NaN where unknown; None to use the depth model.
         side_views: Returns the side views that are needed, given all points that will be visible.
         assets: The artist's own objects in the level's frame. Where they are visible, points are added only behind
@@ -197,7 +210,9 @@ def dreamed_level(
         report: Receives progress and raises `Cancelled`.
     """
     report.progress(0.05, "depth")
-    first = _anchor_view(engine, view, rgb, seen, given_depth, assets, others, prompt, report)
+    follow = (seen.ids >= 0) & parents.measured[np.maximum(seen.ids, 0)] if parents.measured.any() else None
+    first = _anchor_view(engine, view, rgb, seen, given_depth, follow, assets, others, prompt, report)
+    first = replace(first, given=given, measured=follow if given_depth is None else np.isfinite(given_depth))
     found, cloud = [first], lifted_points(first.dreamed, first, 0)
     outside = parents[~shown_finer(parents.position, view.camera)]  # what remains visible of them around this level
 
@@ -214,7 +229,7 @@ def dreamed_level(
     for index, side in enumerate(wanted):
         report.progress(0.5 + 0.5 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
         cloud = add_view(side)
-    return FittedLevel(found, given_depth is not None or bool(others))
+    return FittedLevel(found, given_depth is not None or bool(others) or follow is not None)
 
 
 def behind_assets(anchor: FittedView) -> np.ndarray:
@@ -228,15 +243,22 @@ def _anchor_view(
     rgb: np.ndarray,
     seen: Projection,
     given_depth: np.ndarray | None,
+    follow: np.ndarray | None,
     assets: Assets,
     others: Sequence[Picture],
     prompt: LevelPrompt,
     report: Report,
 ) -> FittedView:
-    """The anchor view with its depth. Arguments as in `dreamed_level`."""
+    """The anchor view with its depth.
+
+    Args:
+        follow: (H, W) bool, where the coarser levels' depth is kept because it follows the artist's; None for nowhere.
+        engine, view, rgb, seen, given_depth, assets, others, prompt, report: As in `dreamed_level`.
+    """
     depth = engine.depth(view, rgb, prompt.seed, report)
     report.progress(0.3, "align")
     owned, covered = assets.over(seen, view.camera, in_front=True)
+    known = seen.depth
     if assets.align:
         seen = owned
     if given_depth is None and others:
@@ -248,6 +270,9 @@ def _anchor_view(
         aligned = align_view(depth, seen, view.camera, pin=False)
         fixed = np.where(np.isfinite(given_depth), seen.depth, aligned.depth)
         aligned = replace(aligned, depth=fixed.astype(np.float32))
+    if given_depth is None and follow is not None:
+        assigned, edges = assign_mixed(np.where(follow, known, aligned.depth), view.camera)
+        aligned = replace(aligned, depth=assigned, edges=edges)
     dreamed = DreamedView(view, rgb, np.where(covered, owned.depth, aligned.depth), ~covered)
     first = _fitted(dreamed, aligned, covered)
     if not len(lifted_points(dreamed, first, 0)) and not covered.all():

@@ -67,9 +67,15 @@ class GivenPixels:
         around = np.nan if own is None else centred(own, objects.shape[:2])
         return np.where(np.isfinite(objects), objects, around).astype(np.float32)
 
-    def mask(self, report: Report) -> np.ndarray | None:
+    def mask(self) -> np.ndarray | None:
         """The given pixels of the anchor view, (H, W) bool; None if there are none."""
-        pixels = self.pixels(report)
+        return self._mask(self.pixels(Report()))
+
+    def photo_mask(self) -> np.ndarray | None:
+        """The pixels of the anchor view that the picture gives, without objects, (H, W) bool; None if there is none."""
+        return self._mask(self.picture and self.picture.picture(Report()))
+
+    def _mask(self, pixels: np.ndarray | None) -> np.ndarray | None:
         if pixels is None:
             return None
         return np.isfinite(centred(pixels, (self.camera.height, self.camera.width))[..., 0])

@@ -59,13 +59,16 @@ def coarser_levels(context: Context, level: int, others: Sequence[int]) -> dict[
 
 
 def known_points(clouds: Mapping[int, Cloud], coarser: Mapping[int, CoarserLevel]) -> Cloud:
-    """The coarser levels' points in the frame of the level, without superseded points except in the finest of them."""
+    """The coarser levels' points in the frame of the level, without superseded points except in the finest of them.
+
+    None counts as given by the artist: a picture of a coarser level is to gain detail in this one.
+    """
     found = [Cloud.empty()]
     for k, own in coarser.items():
         cloud = clouds[k]
         if k != max(coarser):
             cloud = cloud[~shown_finer(cloud.position, own.finer)]
-        found.append(cloud.moved(own.to_level))
+        found.append(replace(cloud.moved(own.to_level), given=np.zeros(len(cloud), bool)))
     return Cloud.joined(found)
 
 

@@ -79,7 +79,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
 
 SPLAT = Stage(
     name="fit",
-    version=2,
+    version=3,
     reads={
         "points": own(layout.POINTS),
         "views": own(layout.VIEWS),
@@ -105,6 +105,16 @@ def _single_surface(item: DreamedView) -> np.ndarray:
     a splat would take the colour of the near surface.
     """
     return np.isfinite(item.depth) & ~behind_edges(item.depth, find_edges(item.depth, item.view.camera))
+
+
+def _shows_given(cloud: Cloud, camera: Camera) -> np.ndarray:
+    """The mask (H, W) of a side view's pixels that show the artist's own picture. They do not supervise: the anchor
+    view has the picture itself, a side view has only its points drawn again.
+    """
+    if not cloud.given.any():
+        return np.zeros((camera.height, camera.width), bool)
+    seen = project(cloud, camera)
+    return (seen.ids >= 0) & cloud.given[np.maximum(seen.ids, 0)]
 
 
 def sharpened(rgb: np.ndarray, mask: np.ndarray, amount: float) -> np.ndarray:
@@ -139,6 +149,7 @@ def level_splats(
         report: Receives progress and raises `Cancelled`.
     """
     plain = [_single_surface(item) for item in dreamed]
+    plain[1:] = [mask & ~_shows_given(cloud, item.view.camera) for item, mask in zip(dreamed[1:], plain[1:])]
     targets = [
         Target(item.view.camera, sharpened(item.rgb, mask, limits.sharpening), mask)
         for item, mask in zip(dreamed, plain, strict=True)

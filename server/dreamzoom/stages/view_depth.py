@@ -162,6 +162,8 @@ def lifted_points(item: DreamedView, fitted: FittedView, number: int) -> Cloud:
         keep=item.fresh,
         confidence=fitted.confidence,
         edges=fitted.edges,
+        given=fitted.given,
+        measured=fitted.measured,
     )
 
 

@@ -1,0 +1,1 @@
+"""What several tortures use, or what would make one too long."""
