@@ -126,9 +126,7 @@ def _sources():
 
 def _is_table(node):
     names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-    return any(
-        re.fullmatch(r"\w*(?:LABELS|STAGES|STATES|REPORTS|FIELDS|TITLES|MESSAGES)", name) for name in names
-    )
+    return any(re.fullmatch(r"\w*(?:LABELS|STAGES|STATES|REPORTS|FIELDS|TITLES|MESSAGES)", name) for name in names)
 
 
 def _constants(tree):

@@ -12,6 +12,7 @@ from .. import rig, splats
 from ..core.errors import DreamzoomError
 from ..core.protocol import result
 from ..rig import coverage
+from ..scene import splat_scene
 
 CLOUD, SPLATS = "cloud", "splats"
 KIND = "dreamzoom_kind"
@@ -63,7 +64,9 @@ def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None =
         objects = _import_level(root, folder, entry, rows[entry["index"]], kept)
         done |= {obj.session_uid for obj in objects}
         yield count + 1, len(entries)
-    _resolve(rig_uid, done)
+    root = _resolve(rig_uid, done)
+    if 0 in rows.values():
+        splat_scene.hide_imported(root)
 
 
 def import_one(root: bpy.types.Object, folder: Path, index: int, level: int) -> list[str]:

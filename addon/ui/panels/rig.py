@@ -48,6 +48,7 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         settings = root.dreamzoom
         column = split(layout)
         column.prop(settings, "camera")
+        column.prop(settings, "splat_scene")
         column.prop(root, rig.ORBIT, text="Orbit per Level")
         column.separator()
         column.prop(settings, "zoom_factor")
@@ -143,6 +144,7 @@ def draw_new_rig(new, layout: UILayout) -> None:
     button = layout.operator("dreamzoom.from_camera", icon="OUTLINER_OB_CAMERA")
     button.camera = ""
     button.target, button.zoom_factor = new.target.name if new.target else "", new.zoom_factor
+    layout.operator("dreamzoom.zoom_into", icon="VIEW_ZOOM")
     layout.operator("dreamzoom.import_cameras", icon="IMPORT")
 
 

@@ -36,12 +36,17 @@ def named_files(request: Request) -> dict[str, str]:
     found = {
         f"levels[{index}].{kind}": name
         for index, level in enumerate(request.levels)
-        for kind, name in (("image", level.image), ("depth", level.depth))
+        for kind, name in (("image", level.image), ("depth", level.depth), ("splats", level.splats))
         if name is not None
     }
     for index, level in enumerate(request.levels):
         found |= dict(zip(asset_fields(request, index), level.assets))
     return found
+
+
+def scene_field(level: int) -> str:
+    """The field of a level that names a scene of splats."""
+    return f"levels[{level}].splats"
 
 
 def asset_fields(request: Request, level: int) -> list[str]:
@@ -90,12 +95,18 @@ def check(inputs: Mapping[str, Input]) -> None:
 
 
 def _check_splats(field: str, path: Path) -> None:
+    from core import formats
     from core.formats.splat_ply import read_splats
 
+    scene = field.endswith(".splats")
     try:
-        read_splats(path)
+        if scene and not len(formats.read(path).splats):
+            raise SplatFileError(f"{path.name} holds no splats")
+        if not scene:
+            read_splats(path)
     except SplatFileError as error:
-        raise BadRequest(field, f"must be a PLY of Gaussian splats; {error}") from None
+        kind = "a file" if scene else "a PLY"
+        raise BadRequest(field, f"must be {kind} of Gaussian splats; {error}") from None
 
 
 def _ignore(message: str) -> None:
@@ -109,6 +120,7 @@ def located(request: Request, base: Path) -> Request:
             level,
             image=_absolute(level.image, base),
             depth=_absolute(level.depth, base),
+            splats=_absolute(level.splats, base),
             assets=[_absolute(name, base) for name in level.assets],
         )
         for level in request.levels

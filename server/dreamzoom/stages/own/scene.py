@@ -34,13 +34,6 @@ SPACING = 0.75
 FINE = 1.5
 """Pixels that a detail of the scene may span where it needs no finer one."""
 
-UPRIGHT = {
-    "-Y": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
-    "Y": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
-    "Z": np.eye(3),
-}
-"""Rotations (3, 3) to level 0's frame, in which z points up, by the axis that points up in the file."""
-
 SIZES = -16.0, 16.0
 """Range of the logarithm of a splat's size, for its rendering as a colour."""
 
@@ -150,11 +143,10 @@ def first_level_scene(context: Context, level: int) -> SceneFile | None:
 @lru_cache(maxsize=1)
 def _upright(file: Input) -> Gaussians:
     read = formats.read(file.path)
-    if read.up == "Z":
-        return replace(read.splats, extra={})
     turn = np.eye(4)
-    turn[:3, :3] = UPRIGHT[read.up]
-    return replace(transformed(read.splats, turn), extra={})
+    turn[:3, :3] = read.axes.matrix
+    turned = read.splats if np.array_equal(turn, np.eye(4)) else transformed(read.splats, turn)
+    return replace(turned, extra={})
 
 
 def _with_sizes(splats: Gaussians) -> Gaussians:
