@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..core.errors import DreamzoomError
+from ..core.protocol import messages
 from . import main_loop
 
 ON_SERVER = ("starting", "running", "cancelling")
@@ -51,7 +52,9 @@ class Job:
         kept: Names of objects that the artist had changed and that the import has kept in a hidden collection.
         made_ready: What the import has changed in the scene's render settings, in words.
         request_id: The server's request.
-        request: What is sent to the server; None before the scene has been captured.
+        request: What the server is asked for; None before the scene has been captured.
+        method: The server's method.
+        resumes: Whether the server goes on with the request that the folder holds, instead of getting one.
         work: The running capture or import on the main thread, None where there is none.
         importing: The task that imports finished levels while the job is running.
     """
@@ -80,6 +83,8 @@ class Job:
     made_ready: list[str] = field(default_factory=list)
     request_id: int = -1
     request: dict | None = None
+    method: str = messages.GENERATE
+    resumes: bool = False
     work: Work | None = None
     importing: main_loop.Task | None = None
 
@@ -90,8 +95,9 @@ class Job:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until the server is done, counting down; None where there is no estimate."""
-        return None if self.ends_at is None else max(self.ends_at - time.monotonic(), 0.0)
+        """Seconds until the server is done, counting down; None where there is no estimate, or it was too short."""
+        left = None if self.ends_at is None else self.ends_at - time.monotonic()
+        return left if left is None or left > 0 else None
 
     def advance(self, fraction: float, start: float, end: float) -> None:
         """Record that `fraction` of the present part is done, which goes from `start` to `end` of the whole."""

@@ -66,12 +66,18 @@ def ensure(root: bpy.types.Object) -> Path:
             folder = folder.with_name(folder.name + "_copy")
         _store(root, folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         raise DreamzoomError(
             f"The job folder can't be created: {error}", "Choose another folder in the Result panel"
         ) from error
     return folder
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder, if it does not exist, for its user alone: it will hold pictures. Raises OSError."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(0o700, exist_ok=True)
 
 
 def find(root: bpy.types.Object) -> Path | None:
@@ -125,6 +131,7 @@ def share(root: bpy.types.Object, copy: bpy.types.Object) -> None:
     try:
         for file in files:
             link = target / file.relative_to(source)
+            make_private(target)
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(file, link)
     except OSError:

@@ -8,7 +8,7 @@ from .. import rig
 from ..results import render_settings
 from ..scene import occluders
 
-SIZE = 256
+SIZE = 240
 """Longer side of the dreamed pictures: two idle cores need half a minute for six levels."""
 
 

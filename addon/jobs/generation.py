@@ -57,6 +57,22 @@ def generate(
     return job
 
 
+def repair(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
+    """Have the server check all files of a rig's job and make again what is damaged; then import it.
+
+    Raises:
+        DreamzoomError: There is no job, or no server.
+    """
+    current_job.check_free(root.session_uid)
+    readiness.check()
+    folder = job_folders.adopt(root)
+    job = _new_job(root, scene)
+    job.folder, job.import_when_done, job.method = folder, True, messages.VERIFY
+    current_job.add(job)
+    _wait(job)
+    return job
+
+
 def go_on(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
     """Go on with a rig's job that was stopped, as it was sent: the scene is not captured again.
 
@@ -68,11 +84,18 @@ def go_on(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
     folder = job_folders.adopt(root)
     request = job_folders.read_request(folder)
     job = _new_job(root, scene)
-    job.folder, job.request, job.levels = folder, request, len(request["levels"])
+    job.folder, job.request, job.levels, job.resumes = folder, request, len(request["levels"]), True
     prompt_changes.note_resumed(root.dreamzoom, request)
     current_job.add(job)
     _wait(job)
     return job
+
+
+def wait_for(job: Job) -> None:
+    """Return when a job has ended and its result is imported. For scripts: it keeps Blender from drawing."""
+    while job.is_active:
+        main_loop.pump()
+        connection.wait(0.1)
 
 
 def cancel(job: Job | None = None) -> None:
@@ -151,8 +174,12 @@ def _serve_next() -> float | None:
 def _send(job: Job) -> None:
     """Send a job's request to the server."""
     job.status = "starting"
-    params = {"request": job.request, "out": str(job.folder)}
-    job.request_id = connection.request(messages.GENERATE, params, partial(_receive, job))
+    out = {"out": str(job.folder)}
+    if job.method == messages.VERIFY:
+        params = out | {"repair": True}
+    else:
+        params = out | ({"resume": True} if job.resumes else {"request": job.request})
+    job.request_id = connection.request(job.method, params, partial(_receive, job))
 
 
 def _receive(job: Job, message: dict[str, Any] | Ended) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from .. import rig, splats
-from ..core.errors import DreamzoomError
+from ..core.errors import DamagedJob, DreamzoomError
 from ..core.protocol import result
 from ..rig import coverage
 from ..scene import splat_scene
@@ -32,7 +32,11 @@ def read_result(folder: Path) -> result.Result:
         return result.read(folder)
     except FileNotFoundError:
         raise DreamzoomError(f"There is no result in {folder}", "Press Generate first") from None
-    except (OSError, ValueError) as error:
+    except result.NewerResult:
+        raise
+    except ValueError as error:
+        raise DamagedJob(f"The result in {folder} is damaged: {error}", "Repair", (result.NAME,)) from None
+    except OSError as error:
         raise DreamzoomError(f"The result in {folder} can't be read: {error}", "Press Generate again") from None
 
 
@@ -49,6 +53,7 @@ def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None =
 
     Raises:
         DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_result`.
+        DamagedJob: A file is not as the job made it; the error offers the repair.
     """
     folder = result.newest(folder)  # an earlier result while a new one is not whole
     found = read_result(folder)
@@ -60,6 +65,7 @@ def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None =
     coverage.remember(root, found.get("cameras") or [])
     entries = [entry for entry in found["levels"] if entry["index"] in rows]
     for count, entry in enumerate(entries):
+        result.check_level(folder, found, entry["index"])
         root = _resolve(rig_uid, done)
         objects = _import_level(root, folder, entry, rows[entry["index"]], kept)
         done |= {obj.session_uid for obj in objects}
@@ -67,6 +73,14 @@ def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None =
     root = _resolve(rig_uid, done)
     if 0 in rows.values():
         splat_scene.hide_imported(root)
+
+
+def check_version(folder: Path, index: int) -> None:
+    """Check the files of level `index` of an earlier result. Raises DreamzoomError if one is damaged."""
+    try:
+        result.check_level(folder, read_result(folder), index)
+    except DamagedJob as error:
+        raise DreamzoomError(str(error), "Use another version") from None
 
 
 def import_one(root: bpy.types.Object, folder: Path, index: int, level: int) -> list[str]:

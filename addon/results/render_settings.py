@@ -10,6 +10,8 @@ from .. import rig
 from ..backend import job_folders
 from ..core.errors import DreamzoomError
 from ..rig.camera_paths import markers
+from ..scene import occluders
+from ..splats import holds_splats
 
 TRANSPARENT_BOUNCES = 256
 """How many splats a ray may pass. If paths end earlier, or at random, the noise costs 15 to 25 dB."""
@@ -22,6 +24,12 @@ DEFAULT_VIEWS, DEFAULT_SAMPLES = ("AgX", "Filmic"), 4096
 
 SAMPLES = {"CYCLES": 16, "EEVEE": 64}
 """Samples per pixel that suffice, since splats emit their light."""
+
+DENOISING_PASSES = "RGB"
+"""Where there are lit objects, by colours alone: a denoised picture of 16 samples is nearer to one of many samples than
+without, in splats (37.4 dB against 37.1) and in those objects (44.3 against 36.3). With albedo and normals, which are
+noisy in splats, objects gain another decibel and splats lose one.
+"""
 
 PASS_ALPHA = 0.2
 """Alpha from which a splat counts for the passes depth, normal and index. With a larger value soft regions have no
@@ -62,7 +70,7 @@ def set_up(
     scene.render.use_persistent_data = True
     _set_colours(scene)
     if hasattr(scene, "cycles"):
-        _set_cycles(scene.cycles, samples)
+        _set_cycles(scene.cycles, samples, _has_lit_objects(scene))
     scene.eevee.taa_render_samples = samples if engine == "EEVEE" else scene.eevee.taa_render_samples
     if scene.world is None or _is_untouched(scene.world):
         scene.world = _black_world()
@@ -89,7 +97,8 @@ def make_ready(scene: bpy.types.Scene, root: bpy.types.Object) -> list[str]:
     """
     if not hasattr(scene, "cycles"):  # the add-on Cycles is off
         return []
-    _let_rays_pass(scene.cycles)
+    if hasattr(scene, "cycles"):
+        _let_rays_pass(scene.cycles)
     if scene.get(READY):
         return []
     scene[READY] = True
@@ -99,9 +108,10 @@ def make_ready(scene: bpy.types.Scene, root: bpy.types.Object) -> list[str]:
     if view.view_transform in DEFAULT_VIEWS and untouched:
         _set_colours(scene)
         told.append("view transform Standard")
-    if scene.cycles.samples == DEFAULT_SAMPLES:
-        _set_cycles(scene.cycles, SAMPLES["CYCLES"])
-        told.append("16 samples in Cycles, denoised")
+    if hasattr(scene, "cycles") and scene.cycles.samples == DEFAULT_SAMPLES:
+        denoise = _has_lit_objects(scene)
+        _set_cycles(scene.cycles, SAMPLES["CYCLES"], denoise)
+        told.append("16 samples in Cycles, denoised" if denoise else "16 samples in Cycles")
     if scene.world is None or _is_untouched(scene.world):
         scene.world = _black_world()
         told.append("a black world")
@@ -130,6 +140,18 @@ def eevee_id() -> str:
     return "BLENDER_EEVEE" if bpy.app.version >= (5, 0) else "BLENDER_EEVEE_NEXT"
 
 
+def _has_lit_objects(scene: bpy.types.Scene) -> bool:
+    """Whether a render shows objects that need light. Splats do not: without such objects nothing is denoised, and a
+    render shows exactly what was fitted.
+    """
+    return any(obj.type in occluders.KINDS and not obj.hide_render and not _glows(obj) for obj in scene.objects)
+
+
+def _glows(obj: bpy.types.Object) -> bool:
+    """Whether an object was imported: splats, points, or pictures of a zoom stack."""
+    return rig.CONTENT in obj or rig.KEPT in obj or holds_splats(obj)
+
+
 def _set_colours(scene: bpy.types.Scene) -> None:
     view = scene.view_settings
     view.view_transform = "Standard"
@@ -138,10 +160,13 @@ def _set_colours(scene: bpy.types.Scene) -> None:
     scene.display_settings.display_device = "sRGB"
 
 
-def _set_cycles(cycles, samples: int) -> None:
+def _set_cycles(cycles, samples: int, denoise: bool) -> None:
     cycles.samples = cycles.preview_samples = samples
     cycles.use_adaptive_sampling = False
-    cycles.use_denoising = False
+    cycles.use_denoising = denoise
+    if denoise:
+        cycles.denoiser = "OPENIMAGEDENOISE"
+        cycles.denoising_input_passes = DENOISING_PASSES
     _let_rays_pass(cycles)
 
 

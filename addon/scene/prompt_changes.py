@@ -41,7 +41,10 @@ def prompts_in(request: dict[str, Any]) -> str:
         levels.append([item["prompt"], item.get("negative_prompt", ""), item.get("seed"), item.get("image"), focus])
     size = max(request["width"], request["height"])
     factor = round(request["zoom_factor"], 5)
-    whole = [request["seed"], request["quality"], size, factor, request.get("loop", False), request["engine"]]
+    engine = request["engine"]
+    if engine["name"] != "diffusion":  # the server writes all of their options, also those that the panel does not have
+        engine = {key: engine[key] for key in ("name", "refine") if engine.get(key) is not None}
+    whole = [request["seed"], request["quality"], size, factor, request.get("loop", False), engine]
     return json.dumps([whole, levels], ensure_ascii=False)
 
 

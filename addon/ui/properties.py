@@ -139,6 +139,15 @@ class LevelSettings(PropertyGroup):
         search=_completions,
         search_options={"SUGGESTION"},
     )
+    prompt_line: StringProperty(
+        name="Prompt",
+        description="What is to be seen at this level, in plain words",
+        maxlen=4000,
+        get=lambda level: level.prompt,
+        set=lambda level, text: setattr(level, "prompt", text),
+        options={"SKIP_SAVE"},
+    )
+    """The prompt without completion, whose button takes the room of three letters in a row of the list."""
     negative_prompt: StringProperty(
         name="Avoid", description="What must not be seen at this level, in plain words", maxlen=4000
     )

@@ -23,6 +23,9 @@ VARIABLE = "DREAMZOOM_STEP_TIMES"
 NEWEST = 0.3
 """Weight of the newest measurement in the mean."""
 
+TRUSTED, OUTLIER = 3, 3.0
+"""After so many measurements a new one counts as at most so many times, and at least so small a part of, the mean."""
+
 BY_PIXELS = 0.8
 """A step's time grows with so high a power of the count of pixels, where only another size has been measured."""
 
@@ -69,6 +72,8 @@ def add(times: Times, name: str, seconds: float) -> None:
     """Add a measurement to the mean of its kind."""
     if math.isfinite(seconds) and seconds >= 0:
         mean, count = times.get(name, [seconds, 0.0])
+        if count >= TRUSTED:  # one that is far off was held up by something else
+            seconds = min(max(seconds, mean / OUTLIER), mean * OUTLIER)
         share = max(NEWEST, 1 / (count + 1))
         times[name] = [round(mean + share * (seconds - mean), 4), count + 1]
 

@@ -95,13 +95,16 @@ def make_environment(base: Found, folder: Path, version: str, newest: Path | Non
     if wheel is None:
         command: list = [python, "-I", "-m", "ensurepip", "--default-pip"]  # venv itself would hide what this prints
         processes.run(command, "can't install pip")
-        return python
-    pip = [python, "-I", f"{wheel}/pip", "install", "--no-input", "--no-deps", "--quiet"]
+        pip: list = [python, "-I", "-m", "pip"]
+    else:
+        pip = [python, "-I", f"{wheel}/pip"]
+    pip += ["install", "--no-input", "--no-deps", "--quiet"]
     if newest is not None:
         with contextlib.suppress(InstallError):  # an old pip works too, it only tells less of its progress
-            processes.run([*pip, "--retries", "1", "-c", newest, "pip"], "no newer pip")
+            processes.run([*pip, "--retries", "1", "--upgrade", "-c", newest, "pip"], "no newer pip")
             return python
-    processes.run([*pip, "--no-index", wheel], "can't install pip")
+    if wheel is not None:
+        processes.run([*pip, "--no-index", wheel], "can't install pip")
     return python
 
 

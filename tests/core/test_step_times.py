@@ -24,6 +24,13 @@ def test_the_mean_follows_the_newest(times):
     assert times.expected(known, "procedural", "draft", "fit", 1000) == pytest.approx(10.0, rel=0.01)
 
 
+def test_one_measurement_far_off_counts_little(times):
+    known = {}
+    for seconds in (2.0, 2.0, 2.0, 500.0):
+        times.add(known, "a", seconds)
+    assert known["a"][0] < 4.0
+
+
 def test_another_size_is_scaled_and_other_kinds_are_not_mixed(times):
     known = {times.key("procedural", "draft", "fit", 1 << 16): [4.0, 3]}
     assert times.expected(known, "procedural", "draft", "fit", 1 << 18) == pytest.approx(4 * 4**times.BY_PIXELS)

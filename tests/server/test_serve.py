@@ -59,6 +59,21 @@ class TestEnd:
         assert server.process.wait(GENEROUS) == 0
 
 
+class TestVerify:
+    def test_names_damage_and_repairs_it(self, server, tmp_path, small_request):
+        server.ask(1, "generate", request=small_request, out=str(tmp_path))
+        assert server.ask(2, "verify", out=str(tmp_path))["result"]["damaged"] == []
+        splats = tmp_path / "levels/000/splats.ply"
+        before = splats.read_bytes()
+        splats.unlink()
+        wanted = [{"file": "levels/000/splats.ply", "what": "missing", "step": "levels/000/export"}]
+        assert server.ask(3, "verify", out=str(tmp_path))["result"]["damaged"] == wanted
+        assert server.ask(4, "verify", out=str(tmp_path), repair=True)["result"]["damaged"] == wanted
+        assert splats.read_bytes() == before
+        assert server.ask(5, "verify", out=str(tmp_path), repair=1.5)["error"]["data"]["field"] == "repair"
+        assert server.ask(6, "verify", out=str(tmp_path / "none"))["error"]["code"] == error_codes.OTHER
+
+
 class TestGenerate:
     def test_a_job_with_progress_and_artifacts(self, server, tmp_path, small_request):
         out = tmp_path / "Отпуск 山 é"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 from bpy.types import Operator
 
 from ... import rig
@@ -22,6 +22,12 @@ class DREAMZOOM_OT_generate(Operator):
 
     bl_idname = "dreamzoom.generate"
     bl_label = "Generate"
+
+    wait: BoolProperty(
+        name="Wait",
+        description="Return when the job has ended and its result is imported: for scripts without a window",
+        options={"SKIP_SAVE", "HIDDEN"},
+    )
 
     @classmethod
     def poll(cls, context):
@@ -45,9 +51,13 @@ class DREAMZOOM_OT_generate(Operator):
 
     def _generate(self, context, seconds: float) -> Result:
         try:
-            generation.generate(rig.active_rig(context), context.scene, context.view_layer, seconds=seconds)
+            job = generation.generate(rig.active_rig(context), context.scene, context.view_layer, seconds=seconds)
         except DreamzoomError as error:
             return _refuse(self, error, rig.active_rig(context))
+        if self.wait:
+            generation.wait_for(job)
+            if job.error is not None:
+                return report(self, job.error)
         return {"FINISHED"}
 
 
@@ -65,7 +75,7 @@ class DREAMZOOM_OT_go_on(Operator):
         if folder is None or not job_folders.is_unfinished(folder):
             cls.poll_message_set("This flight has no job that was stopped")
             return False
-        return True
+        return can_use_server(cls)
 
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
@@ -125,6 +135,32 @@ class DREAMZOOM_OT_import_job(Operator):
             importing.start_import(rig.active_rig(context))
         except DreamzoomError as error:
             return _refuse(self, error, rig.active_rig(context))
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_repair(Operator):
+    """Check every file of this rig's job, make again just what is damaged, and import it"""
+
+    bl_idname = "dreamzoom.repair"
+    bl_label = "Check and Repair"
+
+    @classmethod
+    def poll(cls, context):
+        if not can_change(cls, context):
+            return False
+        if current_job.is_busy():
+            cls.poll_message_set("A job is running")
+            return False
+        if job_folders.of_rig(rig.active_rig(context)) is None:
+            cls.poll_message_set("There is no job yet: press Generate")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        try:
+            generation.repair(rig.active_rig(context), context.scene)
+        except DreamzoomError as error:
+            return _refuse(self, error)
         return {"FINISHED"}
 
 
@@ -190,6 +226,7 @@ CLASSES = (
     DREAMZOOM_OT_go_on,
     DREAMZOOM_OT_cancel,
     DREAMZOOM_OT_import_job,
+    DREAMZOOM_OT_repair,
     DREAMZOOM_OT_open_job_folder,
     DREAMZOOM_OT_dismiss,
 )

@@ -281,7 +281,9 @@ def draw_import(menu, _context) -> None:
 
 def draw_export(menu, _context) -> None:
     """Add the entry in File > Export."""
-    menu.layout.operator(DREAMZOOM_OT_export_splats.bl_idname, text=f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+    menu.layout.operator(
+        DREAMZOOM_OT_export_splats.bl_idname, text=translated(f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+    )
 
 
 CLASSES = (DREAMZOOM_OT_import_splats, DREAMZOOM_OT_export_splats, DREAMZOOM_FH_splats)

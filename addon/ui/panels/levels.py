@@ -45,13 +45,13 @@ class DREAMZOOM_UL_levels(UIList):
         here = min(max(round(root.get("zoom", 0.0)), 0), len(data.levels) - 1) == index
         row = layout.row(align=True)
         number = row.row(align=True)
-        number.ui_units_x = 2.2
-        number.label(text=str(index), icon="RADIOBUT_ON" if here else "BLANK1")
+        number.ui_units_x = 1.5
+        number.label(text=f"{index} •" if here else str(index), translate=False)
         picture = preview.icon(_picture_of(root, index))
         row.label(text="", icon_value=picture) if picture else row.label(text="", icon="IMAGE_REFERENCE")
         prompt = row.row(align=True)
         prompt.enabled = not item.lock
-        prompt.prop(item, "prompt", text="", emboss=False, placeholder="What is seen here?")
+        prompt.prop(item, "prompt_line", text="", emboss=False, placeholder="What is seen here?")
         if item.image:
             row.label(text="", icon="IMAGE_DATA")
         row.label(text="", icon=STATES[_states[index]][0] if index < len(_states) else "BLANK1")

@@ -9,10 +9,12 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.types import Panel, UILayout
 
 from ... import rig
+from ...backend import readiness
 from ...rig import coverage
 from ...scene import occluders
 from ..flight_properties import frame_rate
 from .layout import RigPanel, SidebarPanel, paragraph, split
+from .setup import draw_set_up
 
 
 class DREAMZOOM_PT_rig(SidebarPanel, Panel):
@@ -22,6 +24,8 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
         layout = self.layout
         root = rig.active_rig(context)
         if root is None:
+            if not readiness.is_ready():  # before there is a rig, no other panel can say it
+                draw_set_up(layout)
             paragraph(layout, "Start with a rig: a camera that zooms through levels of prompts.", icon="INFO")
             draw_new_rig(context.scene.dreamzoom, layout)
             return
@@ -129,6 +133,7 @@ def draw_new_rig(new, layout: UILayout) -> None:
     row.operator("dreamzoom.flight_preset", text="", icon="REMOVE").remove_active = True
     row = column.row()
     row.scale_y = 1.4
+    row.enabled = readiness.is_ready()
     row.operator("dreamzoom.example_flight", icon="PLAY")
     layout.separator()
     column = split(layout)

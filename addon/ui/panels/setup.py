@@ -80,9 +80,10 @@ def _draw_offer(box: UILayout, found: readiness.Readiness) -> None:
             box,
             "They are installed once, into a folder of their own: a few minutes and 2.5 GB, 9 GB for an NVIDIA card.",
         )
-        draw_hardware(box)
+        if not _in_preferences():
+            draw_hardware(box)
     _draw_install(box, "Update" if found.state == readiness.OUTDATED else "Install")
-    if bpy.context.area is None or bpy.context.area.type != "PREFERENCES":
+    if not _in_preferences():
         box.operator("dreamzoom.open_preferences", text="More Choices", icon="PREFERENCES")
 
 
@@ -136,5 +137,8 @@ def _draw_failure(layout: UILayout, failure: Failure) -> None:
 
 def _can_open(operator: str) -> bool:
     """Whether a button does something here: that which opens the preferences does not within them."""
-    in_preferences = bpy.context.area is not None and bpy.context.area.type == "PREFERENCES"
-    return operator != "dreamzoom.open_preferences" or not in_preferences
+    return operator != "dreamzoom.open_preferences" or not _in_preferences()
+
+
+def _in_preferences() -> bool:
+    return bpy.context.area is not None and bpy.context.area.type == "PREFERENCES"

@@ -5,13 +5,16 @@ Requests, with their parameters and the fields of their results:
 | method | parameters | result |
 | --- | --- | --- |
 | initialize | | name, version, engines, pid |
-| generate | request, out (the job's folder) | out, result (path of result.json), seconds, level_seconds (a list) |
+| generate | request, out (the job's folder), resume | out, result (path of result.json), seconds, level_seconds |
+| verify | out, repair (optional: make again what is damaged) | out, files, bytes, finished, damaged, seconds |
 | cancel | id (of the request) | cancelled |
 | models | | models, sets, memory |
 | models.offer | name | offers |
 | models.get | offers | folders |
 | machine | | the subjects of `dreamzoom check`: system, memory, cards, engines, models … |
 | shutdown | | |
+
+Generate takes either a request, or `resume` (true) to go on with the one that the folder holds.
 
 Notifications; each also carries the id of the request that it belongs to:
 
@@ -24,7 +27,7 @@ Notifications; each also carries the id of the request that it belongs to:
 
 from __future__ import annotations
 
-INITIALIZE, GENERATE, CANCEL, SHUTDOWN = "initialize", "generate", "cancel", "shutdown"
+INITIALIZE, GENERATE, VERIFY, CANCEL, SHUTDOWN = "initialize", "generate", "verify", "cancel", "shutdown"
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
 MACHINE = "machine"
 

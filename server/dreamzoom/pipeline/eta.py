@@ -149,13 +149,16 @@ class StepTimer:
     def add(self, seconds: Mapping[str, float], steps: Sequence[Step]) -> None:
         """Add the seconds of the steps that have run, by name, and keep them for later jobs.
 
-        The first step is left out where several ran: it loads code and models.
+        Of each stage the first step is left out where several ran: it loads code and models.
         """
-        names = [step.name for step in steps if step.name in seconds]
+        ran: dict[str, list[Step]] = {}
         for step in steps:
-            if step.name in seconds and (step.name != names[0] or len(names) == 1):
+            if step.name in seconds:
+                ran.setdefault(step.stage.name, []).append(step)
+        for stage, found in ran.items():
+            for step in found[1:] or found:
                 each = seconds[step.name] / (len(step.scope.levels) if step.level is None else 1)
-                name = step_times.key(self._engine, self._quality, step.stage.name, self._pixels)
+                name = step_times.key(self._engine, self._quality, stage, self._pixels)
                 step_times.add(self._times, name, each)
         if seconds:
             step_times.write(self._times)

@@ -15,6 +15,9 @@ from dreamzoom.request.validation_errors import got, refusal, spoken
 
 MAX_REQUEST_BYTES = 64 << 20
 
+VERSION = 1
+"""The version of requests that is read here."""
+
 
 def decode_request(data: bytes) -> Request:
     """Decode and check a request.
@@ -38,6 +41,12 @@ def decode_request(data: bytes) -> Request:
 
 def convert_request(raw: Any) -> Request:
     """Check a request that is already decoded from JSON. Raises BadRequest."""
+    version = raw.get("version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise BadRequest(
+            "version",
+            f"is {str(version)[:20]}: it was made by a newer Dreamzoom; update this one, which reads {VERSION}",
+        )
     _check_values(raw)
     try:
         request = msgspec.convert(raw, Request)

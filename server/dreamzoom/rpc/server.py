@@ -159,24 +159,36 @@ class _Job:
 
 def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     from dreamzoom.pipeline.folder import Folder
-    from dreamzoom.pipeline.generate import generate
+    from dreamzoom.pipeline.generate import generate, read_request
     from dreamzoom.pipeline.records import level_seconds
     from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
     from dreamzoom.stages.base import layout
 
-    _only(params, messages.GENERATE, "request", "out")
+    _only(params, messages.GENERATE, "request", "out", "resume")
     out = params.get("out")
     if not isinstance(out, str) or not out or "\0" in out:
         raise BadRequest("out", "is required and must be the path of the job's folder")
-    if "request" not in params:
+    if params.get("resume") is True and "request" in params:
+        raise BadRequest("request", "must be left out where a job is resumed")
+    if params.get("resume") is not True and "request" not in params:
         raise BadRequest("request", "is required and must be an object")
-    request = located(validation.convert_request(params["request"]), Path.cwd())
-    job.levels = len(request.levels)
     folder = Folder(Path(out))
+    if "request" in params:
+        request = located(validation.convert_request(params["request"]), Path.cwd())
+    else:
+        request = read_request(folder)
+    job.levels = len(request.levels)
     summary = generate(request, folder, cast("Sink", job), job.cancel)
     found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
     return found | {"level_seconds": level_seconds(folder, job.levels)}
+
+
+def _verify(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
+    from dreamzoom.rpc.verify_rpc import verified
+
+    _only(params, messages.VERIFY, "out", "repair")
+    return verified(params.get("out"), params.get("repair"), cast("Sink", job), job.cancel)
 
 
 def _models(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
@@ -209,6 +221,7 @@ def _machine(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
 
 _WORK = {
     messages.GENERATE: _generate,
+    messages.VERIFY: _verify,
     messages.MODELS: _models,
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,

@@ -86,7 +86,7 @@ class TestProgress:
         job.ends_at -= 10
         assert 19 < job.seconds_left <= 20
         job.ends_at -= 100
-        assert job.seconds_left == 0
+        assert job.seconds_left is None and jobs.time_left(job) == ""
 
 
 class TestFoundAgain:

@@ -285,6 +285,19 @@ class TestReadyToRender:
         scene.view_settings.view_transform = "AgX"
         assert render_settings.make_ready(scene, dreamed) == [] and scene.view_settings.view_transform == "AgX"
 
+    def test_it_is_denoised_only_where_something_is_lit(self, dreamed):
+        from addon.results import render_settings
+
+        scene = bpy.context.scene
+        render_settings.set_up(scene)
+        assert not scene.cycles.use_denoising
+        bpy.ops.mesh.primitive_cube_add()
+        render_settings.set_up(scene)
+        assert scene.cycles.use_denoising and scene.cycles.denoising_input_passes == "RGB"
+        bpy.context.object.hide_render = True
+        render_settings.set_up(scene)
+        assert not scene.cycles.use_denoising
+
     def test_settings_of_the_artist_are_not_touched(self, dreamed):
         from addon.results import render_settings
 
