@@ -46,6 +46,7 @@ class Job:
         ends_at: When the server expects to be done, by `time.monotonic`; None where it has no estimate.
         seconds: How long the server worked; 0 where all was finished before.
         preview: Path of the latest picture, empty where there is none.
+        preview_count: How many pictures have come.
         note: The latest message that the server logged, for example how much memory its models take.
         warning: The latest warning that it logged.
         error: What went wrong, where the job failed.
@@ -76,6 +77,7 @@ class Job:
     ends_at: float | None = None
     seconds: float = 0.0
     preview: str = ""
+    preview_count: int = 0
     note: str = ""
     warning: str = ""
     error: DreamzoomError | None = None

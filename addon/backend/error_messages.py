@@ -43,6 +43,8 @@ def of_end(ended: Ended, log: Path) -> DreamzoomError:
         ended: How it ended.
         log: Its log file, which the message names.
     """
+    if ended.is_wanted:
+        return DreamzoomError(sentence(ended.reason), "Press Generate to continue from there")
     if ended.code is None:
         return DreamzoomError(
             sentence(ended.reason),

@@ -186,7 +186,9 @@ def _receive(job: Job, message: dict[str, Any] | Ended) -> None:
     """Take a message of the server for a job."""
     if not job.is_active:
         return
-    if isinstance(message, Ended):
+    if isinstance(message, Ended) and job.status == "cancelling":
+        job.finish("cancelled")
+    elif isinstance(message, Ended):
         job.finish("failed", error_messages.of_end(message, launch.log_file()))
     elif "method" in message:
         _take_notification(job, message["method"], message.get("params") or {})
@@ -239,10 +241,11 @@ def _take_error(job: Job, error: dict[str, Any]) -> None:
 def _take_result(job: Job, result: dict[str, Any]) -> None:
     """The server has finished: store the prompts with the rig, and import the result if the artist wants it."""
     job.seconds = float(result.get("seconds") or 0.0)
+    job_folders.state(job.folder).note_finished()
     root = importing.rig_of(job)
     if root is not None and job.request is not None:
         prompt_changes.note_dreamed(root.dreamzoom, job.request, result.get("level_seconds") or [])
     if root is not None and job.import_when_done and job.status != "cancelling":
-        importing.import_result(job, root)
+        importing.import_result(job)
     else:
         job.finish("done")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +23,9 @@ VERSION = 2
 class NewerResult(DreamzoomError, ValueError):
     """A result.json of a version that this Dreamzoom does not know."""
 
+
+MAX_LEVELS, MAX_FACTOR = 64, 16.0
+"""Limits of the request."""
 
 VERSIONS = "versions"
 """The folder within a job's that holds its earlier results, each a job folder named by a number."""
@@ -123,6 +125,8 @@ def checked(found: Any) -> Result:
     levels = found.get("levels") if isinstance(found, dict) else None
     if not isinstance(levels, list) or not levels:
         raise ValueError("it lists no levels")
+    if len(levels) > MAX_LEVELS:
+        raise ValueError(f"it lists more than {MAX_LEVELS} levels")
     for index, level in enumerate(levels):
         if not isinstance(level, dict) or level.get("index") != index or isinstance(level["index"], bool):
             raise ValueError(f"level {index} is missing")
@@ -132,18 +136,47 @@ def checked(found: Any) -> Result:
         for name in ("cloud", "splats", "image", "preview"):
             if name in level and not is_contained(level[name]):
                 raise ValueError(f"level {index} names a file outside its folder: {level[name]!r:.80}")
+        _check_kinds(level, _LEVEL_KINDS, f" of level {index}")
     files = found.get("files", {})
     if not isinstance(files, dict) or not all(is_contained(n) and isinstance(h, str) for n, h in files.items()):
         raise ValueError("its list of files is damaged")
     factor = found.get("zoom_factor")
-    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 < factor < math.inf:
-        raise ValueError("it has no zoom factor")
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 < factor <= MAX_FACTOR:
+        raise ValueError("it has no zoom factor that can be")
+    _check_kinds(found, _KINDS, "")
     version = found.get("version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ValueError("it has no version")
     if version >= 2 or CHECK in found:
         check_seal(found, NAME)
     return cast("Result", found)
+
+
+_LEVEL_KINDS = {"prompt": str, "negative_prompt": str, "seed": int, "focus": list, "points": int, "splat_count": int}
+_KINDS = {
+    "request_digest": str,
+    "seed": int,
+    "quality": str,
+    "engine": dict,
+    "width": int,
+    "height": int,
+    "cameras": list,
+}
+
+
+def _check_kinds(found: dict[str, Any], kinds: dict[str, type], where: str) -> None:
+    """Raise ValueError for a field of another kind; numbers must not be negative, elements be what cameras and focuses
+    are.
+    """
+    for name, kind in kinds.items():
+        value = found.get(name, kind())
+        fits = isinstance(value, kind) and not isinstance(value, bool) and (kind is not int or value >= 0)
+        if fits and name == "focus":
+            fits = len(value) in (0, 3) and all(isinstance(number, (int, float)) for number in value)
+        if fits and name == "cameras":
+            fits = all(isinstance(camera, dict) for camera in value)
+        if not fits:
+            raise ValueError(f"the field {name}{where} is not valid")
 
 
 def _check_newer(found: Any) -> None:

@@ -19,6 +19,12 @@ RESULT_BYTES = 96 * MIB
 """result.json, which repeats the request's cameras."""
 RECORD_BYTES = 4 * MIB
 """A step's record (stages/*.json), the index of copied inputs, level.json and plan.json."""
+MESSAGE_BYTES = REQUEST_BYTES + 1 * MIB
+"""A message to the server: a request, and what is around it."""
+ANSWER_BYTES = 4 * MIB
+"""A message of the server to the add-on."""
+PARAMETER_BYTES = 64 * KIB
+"""A parameter of a message other than the request of a job."""
 JOURNAL_BYTES = 256 * MIB
 """A job's journal."""
 JOURNAL_LINE_BYTES = 64 * KIB
