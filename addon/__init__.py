@@ -1,21 +1,23 @@
 """Dreamzoom: zoom without end into scenes dreamed from prompts. This package is the add-on, which runs inside Blender.
 
-    splats     splats as Blender objects: meshes, point clouds, materials
-    backend    the server: its installation, its process, its messages
-    rig        the zoom rig: its objects, drivers and keys, and conversion from and to cameras
-    scene      the scene to the server's request
-    results    the server's results to objects, and render settings
-    jobs       Generate and Import, from the button to the end
-    ui         properties, operators, panels, preferences
+    translations   the interface in other languages
+    splats         splats as Blender objects: meshes, point clouds, materials
+    backend        the server: its installation, its process, its messages
+    rig            the zoom rig: its objects, drivers and keys, and conversion from and to cameras
+    scene          the scene to the server's request
+    results        the server's results to objects, and render settings
+    jobs           Generate and Import, from the button to the end
+    ui             properties, operators, panels, preferences
 
 Each imports only from those above it, and from `core`, which is shared with the server.
 """
 
+from . import translations
 from .jobs import lifecycle
 from .splats import applied_transforms
-from .ui import operators, panels, preferences, properties
+from .ui import guide, operators, panels, preferences, properties
 
-MODULES = (preferences, properties, operators, panels, lifecycle, applied_transforms)
+MODULES = (translations, preferences, properties, operators, panels, guide, lifecycle, applied_transforms)
 
 
 def register() -> None:

@@ -1,34 +1,38 @@
 """Build the extension's zip: the add-on at its root, the server's code in the folder `server`.
 
     python scripts/build_extension.py [FILE.zip]
+    python scripts/build_extension.py --repository FOLDER
 
-Blender's own `blender_ext.py` builds and validates it; the same tree gives the same bytes.
+The second writes a repository of extensions for any web server (or file share): the zip, index.json, and index.html,
+from which the extension is dragged into Blender. Blender then finds updates in it. Needs no Blender; the same tree
+gives the same bytes.
 """
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
+import argparse
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
-import environments
+if sys.version_info < (3, 9):  # noqa: UP036 (the user chooses the Python that runs this)
+    sys.exit("Dreamzoom's scripts need Python 3.9 or later; this is %d.%d" % sys.version_info[:2])  # noqa: UP031
 
-ROOT = environments.ROOT
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "*.pyi", "*.nbi", "*.nbc", ".*")
+import extension_repository
+
+ROOT = Path(__file__).resolve().parent.parent
+LEFT_OUT = (".pyc", ".pyi", ".nbi", ".nbc")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def version() -> str:
     """The extension's version, as its manifest states it."""
-    manifest = (ROOT / "blender_manifest.toml").read_text(encoding="utf-8")
-    found = re.search(r'^version = "([^"]+)"', manifest, re.MULTILINE)
-    if found is None:
-        sys.exit("dreamzoom: blender_manifest.toml contains no version")
-    return found[1]
+    return str(manifest()["version"])
+
+
+def manifest() -> dict:
+    """The extension's manifest."""
+    return extension_repository.parse((ROOT / "blender_manifest.toml").read_text(encoding="utf-8"))
 
 
 def build(target: Path | None = None) -> Path:
@@ -39,50 +43,42 @@ def build(target: Path | None = None) -> Path:
     """
     target = (target or ROOT / "out" / f"dreamzoom-{version()}.zip").absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
-    python = environments.need("bpy45")
-    with tempfile.TemporaryDirectory() as scratch:
-        stage, raw, final = Path(scratch, "stage"), Path(scratch, "raw.zip"), Path(scratch, "final.zip")
-        _stage(stage)
-        _blender_ext(python, "build", "--source-dir", str(stage), "--output-filepath", str(raw))
-        _rewrite(raw, final)
-        _blender_ext(python, "validate", str(final))
-        shutil.copyfile(final, target.with_suffix(".part"))
-    target.with_suffix(".part").replace(target)
-    return target
-
-
-def _stage(stage: Path) -> None:
-    """Copy the zip's contents to a folder."""
-    shutil.copytree(ROOT / "addon", stage, ignore=LEFT_OUT)
-    shutil.copytree(ROOT / "server", stage / "server", ignore=LEFT_OUT)
-    for name in ("blender_manifest.toml", "LICENSE"):
-        shutil.copyfile(ROOT / name, stage / name)
-
-
-def _blender_ext(python: Path, *arguments: str) -> None:
-    """Run Blender's extension tool from its wheel; its output is shown only if it fails."""
-    library = python.parent.parent
-    tool = next(library.glob("[Ll]ib/**/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
-    done = subprocess.run([str(python), str(tool), *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"dreamzoom: blender_ext.py {arguments[0]} failed\n{done.stdout}{done.stderr}")
-
-
-def _rewrite(source: Path, target: Path) -> None:
-    """Rewrite the zip sorted by name and without timestamps, so that its bytes depend only on the tree."""
-    with zipfile.ZipFile(source) as before, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as after:
-        for name in sorted(before.namelist()):
+    part = target.with_suffix(".part")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, file in sorted(contents().items()):
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
-            after.writestr(entry, before.read(name))
+            packed.writestr(entry, file.read_bytes())
+    part.replace(target)
+    return target
+
+
+def contents() -> dict:
+    """The zip's files by their names in it."""
+    found = {name: ROOT / name for name in ("blender_manifest.toml", "LICENSE")}
+    for folder, prefix in ((ROOT / "addon", ""), (ROOT / "server", "server/")):
+        for file in folder.rglob("*"):
+            parts = file.relative_to(folder).parts
+            hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
+            if file.is_file() and not hidden and file.suffix not in LEFT_OUT:
+                found[prefix + "/".join(parts)] = file
+    return found
 
 
 def main() -> None:
-    """Build the zip; the first argument is the file to write."""
-    if any(argument.startswith("-") for argument in sys.argv[1:]) or len(sys.argv) > 2:
-        sys.exit(__doc__)
-    print(build(Path(sys.argv[1]) if sys.argv[1:] else None))
+    """Build the zip, or a repository with it, and print where it is."""
+    parser = argparse.ArgumentParser(description="Build the extension's zip, or a repository with it.")
+    parser.add_argument("file", type=Path, nargs="?", help="the zip to write; by default in the folder out")
+    parser.add_argument("--repository", type=Path, metavar="FOLDER", help="write a repository of extensions instead")
+    options = parser.parse_args()
+    if options.repository is None:
+        print(build(options.file))
+        return
+    if options.file is not None:
+        parser.error("name a file or a repository, not both")
+    archive = build(options.repository / f"dreamzoom-{version()}.zip")
+    print(extension_repository.write(options.repository, manifest(), archive))
 
 
 if __name__ == "__main__":

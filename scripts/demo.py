@@ -134,7 +134,7 @@ def main() -> int:
     if code == 0:
         display.show("film", 0.0, "encoding")
         film = [str(server), str(HERE / "demo_film.py"), str(out / "flight.json"), str(out)]
-        code = subprocess.run(film, check=False).returncode
+        code = subprocess.run(film, env=environments.server_variables(), check=False).returncode
     display.end()
     if code:
         sys.stderr.write(f"dreamzoom: the demo failed; Blender's output is in {out / 'blender.log'}\n")

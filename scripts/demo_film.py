@@ -10,34 +10,23 @@ from __future__ import annotations
 
 import json
 import sys
-from fractions import Fraction
+from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from dreamzoom.render.film import write_film
 
 MARGIN = 12
 CAPTION = 30
 
 
-def write_film(paths: list[Path], fps: int, target: Path) -> None:
-    """Encode sRGB pictures of the same even size as H.264 with BT.709 colours, which all players support."""
-    with av.open(str(target), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "17", "preset": "slow"})
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.color_primaries = context.colorspace = context.color_trc = 1  # BT.709
-        context.color_range = 1  # 16 to 235
-        for path in paths:
-            with Image.open(path) as picture:
-                pixels = np.asarray(picture.convert("RGB"))
-            if path == paths[0]:
-                stream.height, stream.width = pixels.shape[:2]
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame = frame.reformat(format="yuv420p", src_color_range=2, dst_color_range=1, dst_colorspace="ITU709")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+def pixels_of(paths: list[Path]) -> Iterator[np.ndarray]:
+    """The pictures' pixels (H, W, 3) uint8, one after the other."""
+    for path in paths:
+        with Image.open(path) as picture:
+            yield np.asarray(picture.convert("RGB"))
 
 
 def write_contact_sheet(frames: list[dict], target: Path, columns: int = 4) -> None:
@@ -69,7 +58,8 @@ def main(flight: str, out: str) -> None:
     told = json.loads(Path(flight).read_text(encoding="utf-8"))
     frames = told["frames"]
     write_contact_sheet(frames, Path(out, "contact_sheet.png"))
-    write_film([Path(frame["path"]) for frame in frames], told["fps"], Path(out, "flythrough.mp4"))
+    pictures = pixels_of([Path(frame["path"]) for frame in frames])
+    write_film(Path(out, "flythrough.mp4"), pictures, told["fps"])
 
 
 if __name__ == "__main__":

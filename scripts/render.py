@@ -67,6 +67,7 @@ def _options() -> tuple:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("scene", type=Path, help="the .blend file")
     parser.add_argument("--frames", default="", help="A-B or one frame; default: the scene's range")
+    parser.add_argument("--step", type=int, help="render every N-th frame; default: the scene's frame step")
     parser.add_argument("--engine", choices=("cycles", "eevee"), help="default: the scene's engine")
     parser.add_argument("--samples", type=int, help="samples per pixel; default: the scene's")
     parser.add_argument("--out", type=Path, help="folder of the frames; default: the scene's")
@@ -79,9 +80,12 @@ def _options() -> tuple:
         parser.error("--frames must be A-B or one frame")
     if options.samples is not None and options.samples < 1:
         parser.error("--samples must be at least 1")
+    if options.step is not None and options.step < 1:
+        parser.error("--step must be at least 1")
     plan = {
         "scene": str(options.scene.absolute()),
         "frames": [int(frames[1]), int(frames[2] or frames[1])] if frames else None,
+        "step": options.step,
         "engine": options.engine,
         "samples": options.samples,
         "out": str(options.out.absolute()) if options.out else None,

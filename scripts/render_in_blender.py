@@ -2,7 +2,8 @@
 
     python render_in_blender.py PLAN          blender --background --python render_in_blender.py -- PLAN
 
-PLAN is a JSON object: scene, frames ([first, last] or null), engine, samples, out (each may be null).
+PLAN is a JSON object: scene, frames ([first, last] or null), step, engine, samples, out (each may be null). Whatever
+is null is as the scene says; so are its frame step, resolution percentage, border and the cameras of its markers.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ def main(plan: dict) -> None:
     except RuntimeError as error:
         raise Refused(f"{plan['scene']} can't be opened: {str(error).strip()}") from None
     scene = bpy.context.scene
-    if scene.camera is None:
+    bound = any(marker.camera is not None for marker in scene.timeline_markers)
+    if scene.camera is None and not bound:
         raise Refused("the scene has no camera: choose one in Blender's scene settings, and save")
     set_up(scene, plan)
     first, last = plan["frames"] or (scene.frame_start, scene.frame_end)
-    targets = {frame: target(scene, plan["out"], frame) for frame in range(first, last + 1)}
+    step = plan.get("step") or scene.frame_step
+    targets = {frame: target(scene, plan["out"], frame) for frame in range(first, last + 1, step)}
     if not targets:
         raise Refused(f"there are no frames from {first} to {last}")
     missing = [frame for frame, path in targets.items() if not is_done(path)]

@@ -57,7 +57,7 @@ def run_apart(name: str, seed: int, rounds: int | None) -> int:
     import environments
 
     python = environments.need(environment_of(name))
-    path = os.pathsep.join([str(HERE), environments.server_variables()["PYTHONPATH"]])
+    path = os.pathsep.join([environments.server_variables()["PYTHONPATH"], str(HERE)])  # `dreamzoom` is the server's
     command = [str(python), "-c", _CODE, name, str(seed), "" if rounds is None else str(rounds)]
     code = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode
     if code not in (0, 1):

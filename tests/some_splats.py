@@ -14,8 +14,13 @@ TOLERANCE = {
     ".compressed.ply": {"mean": 2e-3, "scale": 6e-3, "turn": 8e-3, "opacity": 5e-3, "colour": 5e-3, "sh": 0.04},
     ".splat": {"mean": 0, "scale": 1e-6, "turn": 0.02, "opacity": 2e-3, "colour": 2e-3},
     ".spz": {"mean": 1e-6, "scale": 0.032, "turn": 5e-3, "opacity": 2e-3, "colour": 4e-3, "sh": 0.005},
+    ".glb": {"scale": 1e-6, "turn": 2e-3, "opacity": 1e-6},
+    ".sog": {"mean": 3e-5, "scale": 0.02, "turn": 0.02, "opacity": 2e-3, "colour": 2e-3, "sh": 0.005},
 }
 """How far off each format may bring back what was written, as `assert_close` takes it."""
+
+SORTED = {".compressed.ply", ".sog"}
+"""Formats that change the order."""
 
 
 def some(count: int, degree: int = 0, seed: int = 0) -> Gaussians:

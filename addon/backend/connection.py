@@ -85,6 +85,7 @@ class Connection:
     def _take(self, message: dict[str, Any] | Ended) -> None:
         if isinstance(message, Ended):
             self.client = None
+            installation.note_end(message)
             self._end_requests(message)
         else:
             is_answer = "method" not in message

@@ -1,16 +1,26 @@
-"""The job folders of rigs: where they are, and new ones."""
+"""The job folders of rigs: where they are, new ones, and those of jobs that were stopped."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import bpy
 
-from ..core.errors import DreamzoomError
+from ..core.errors import DreamzoomError, RefusedFile
+from ..core.protocol import result
+from ..core.safety import bounded_json, limits
 from . import launch, preferences
+
+NONE = Path()
+"""Stands for a job folder that is not known yet."""
+
+REQUEST = "request.json"
+"""The file of a job folder that says what is to be dreamed."""
 
 
 def _new_folder(root: bpy.types.Object) -> Path:
@@ -49,13 +59,12 @@ def ensure(root: bpy.types.Object) -> Path:
         DreamzoomError: The folder can't be created.
     """
     folder = of_rig(root)
-    others = {of_rig(obj) for obj in bpy.data.objects if obj != root and obj.dreamzoom.job_folder}
+    others = _of_other_rigs(root)
     if folder is None or folder in others:
         folder = _new_folder(root)
         while folder in others:
             folder = folder.with_name(folder.name + "_copy")
-        saved = bpy.data.filepath and folder.is_relative_to(Path(bpy.data.filepath).parent)
-        root.dreamzoom.job_folder = bpy.path.relpath(str(folder)) if saved else str(folder)
+        _store(root, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,3 +72,87 @@ def ensure(root: bpy.types.Object) -> Path:
             f"The job folder can't be created: {error}", "Choose another folder in the Result panel"
         ) from error
     return folder
+
+
+def find(root: bpy.types.Object) -> Path | None:
+    """The folder of a rig's job; also one that lies where this rig's would be, and that the file does not know of since
+    Blender ended before it was saved.
+    """
+    folder = of_rig(root)
+    if folder is None and bpy.data.filepath:
+        folder = _new_folder(root)
+        if folder in _of_other_rigs(root) or not (folder / REQUEST).is_file():
+            return None
+    return folder
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a job was begun in this folder and not finished."""
+    return (folder / REQUEST).is_file() and not (folder / result.NAME).is_file()
+
+
+def adopt(root: bpy.types.Object) -> Path:
+    """The folder of `find`, which the rig knows from now on.
+
+    Raises:
+        DreamzoomError: There is none.
+    """
+    folder = find(root)
+    if folder is None:
+        raise DreamzoomError("This flight has no job yet", "Press Generate first")
+    if of_rig(root) is None:
+        _store(root, folder)
+    return folder
+
+
+def share(root: bpy.types.Object, copy: bpy.types.Object) -> None:
+    """Give a copied rig a job folder of its own in which the finished steps of the first rig's job are found, as hard
+    links: what is still valid for the copy is not dreamed again.
+
+    Raises:
+        OSError: The file system has no hard links, or is full; the copy has no job folder then.
+    """
+    source = of_rig(root)
+    copy.dreamzoom.job_folder = ""
+    if source is None or not (source / result.NAME).is_file():
+        return
+    target = _new_folder(copy)
+    while target.exists() or target in _of_other_rigs(copy):
+        target = target.with_name(target.name + "_copy")
+    files = [source / name for name in (REQUEST, result.NAME, "plan.json", "inputs.json") if (source / name).is_file()]
+    for part in ("levels", "stages", "inputs"):
+        files += [path for path in (source / part).rglob("*") if path.is_file()] if (source / part).is_dir() else []
+    try:
+        for file in files:
+            link = target / file.relative_to(source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, link)
+    except OSError:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    _store(copy, target)
+
+
+def read_request(folder: Path) -> dict[str, Any]:
+    """What a job was asked for.
+
+    Raises:
+        DreamzoomError: It can't be read, or is damaged.
+    """
+    try:
+        found = bounded_json.read_json(folder / REQUEST, limits.REQUEST_BYTES)
+    except (OSError, RefusedFile) as error:
+        raise DreamzoomError(f"The job in {folder} can't be read: {error}", "Press Generate again") from None
+    if not isinstance(found, dict) or not isinstance(found.get("levels"), list):
+        raise DreamzoomError(f"The job in {folder} is damaged", "Press Generate again")
+    return found
+
+
+def _of_other_rigs(root: bpy.types.Object) -> set[Path | None]:
+    return {of_rig(obj) for obj in bpy.data.objects if obj != root and obj.dreamzoom.job_folder}
+
+
+def _store(root: bpy.types.Object, folder: Path) -> None:
+    """Let a rig know its folder, relative to the .blend file where it lies beside it."""
+    saved = bpy.data.filepath and folder.is_relative_to(Path(bpy.data.filepath).parent)
+    root.dreamzoom.job_folder = bpy.path.relpath(str(folder)) if saved else str(folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 
 from .. import __package__ as base_package
-from ..core import fading
+from ..core import fading, installation
 from ..core.errors import DreamzoomError
 from . import preferences
 
@@ -30,21 +30,23 @@ def user_folder() -> Path:
 
 def environment_folder() -> Path:
     """The folder into which the install operator puts the server's environment."""
-    return user_folder() / "environment"
+    chosen = preferences.path("environment_folder")
+    return (Path(chosen) if chosen else user_folder()) / "environment"
+
+
+def chosen_python() -> Path | None:
+    """The Python that the artist chose, by the variable DREAMZOOM_SERVER_PYTHON or the preferences."""
+    chosen = os.environ.get(PYTHON_VARIABLE) or preferences.get("server_python")
+    return Path(bpy.path.abspath(chosen)) if chosen else None
 
 
 def server_python() -> Path | None:
-    """The server's Python: of the variable DREAMZOOM_SERVER_PYTHON, the preferences, or the installed environment."""
-    chosen = os.environ.get(PYTHON_VARIABLE) or preferences.get("server_python")
-    if chosen:
-        return Path(bpy.path.abspath(chosen))
-    installed = environment_folder() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    return installed if installed.is_file() else None
-
-
-def is_set_up() -> bool:
-    """Whether the server can be started."""
-    return bool(preferences.get("server_command")) or server_python() is not None
+    """The server's Python: the chosen one, or that of the installed environment if it is whole."""
+    chosen = chosen_python()
+    if chosen is not None:
+        return chosen
+    folder = environment_folder()
+    return installation.environment_python(folder) if installation.read_stamp(folder) else None
 
 
 def command() -> list[str]:
@@ -69,12 +71,28 @@ def command() -> list[str]:
 def environment() -> dict[str, str]:
     """The server's environment variables: its code on PYTHONPATH, nothing of Blender's own Python."""
     variables = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    return variables | {
-        "PYTHONPATH": str(code_folder()),
-        "PYTHONUTF8": "1",
-        "PYTHONNOUSERSITE": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    return (
+        variables
+        | network_variables()
+        | {
+            "PYTHONPATH": str(code_folder()),
+            "PYTHONUTF8": "1",
+            "PYTHONNOUSERSITE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+    )
+
+
+def network_variables() -> dict[str, str]:
+    """Environment variables for the preferences' proxy and certificates, for pip, uv and the server."""
+    certificates, proxy = preferences.path("certificates"), preferences.get("proxy").strip()
+    variables = {}
+    if certificates:
+        names = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+        variables |= dict.fromkeys(names, certificates)
+    if proxy:
+        variables |= dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), proxy)
+    return variables
 
 
 def log_file() -> Path:

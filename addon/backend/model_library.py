@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import DreamzoomError
 from ..core.protocol import error_codes, messages, model_offers
-from . import current_job, error_messages, launch
+from . import current_job, error_messages, launch, main_loop, readiness
 from .client import Ended
 from .connection import connection
 
@@ -56,6 +56,32 @@ def unusable() -> list[tuple[str, str]]:
     return [(entry["name"], entry["reason"]) for entry in library.entries or [] if entry["reason"]]
 
 
+def missing(picture: str, depth: str) -> str:
+    """What is missing for a job with these models, in one line; empty where nothing is, or nothing is known yet.
+
+    Args:
+        picture: The chosen picture model, empty for any.
+        depth: The chosen depth model, empty for any.
+    """
+    if library.entries is None:
+        return ""
+    for use, chosen in (("picture", picture), ("depth", depth)):
+        if not chosen and not names(use):
+            return f"There is no {use} model on this machine: press Get Models, or choose another engine"
+    return ""
+
+
+def list_soon() -> None:
+    """List the models as soon as Blender has drawn, if they were not listed yet."""
+    if library.entries is None and library.error is None and not is_busy():
+        main_loop.start(_list_now)
+
+
+def _list_now() -> None:
+    if library.entries is None:
+        refresh()
+
+
 def is_busy() -> bool:
     """Whether a request about models is under way."""
     return bool(library.activity)
@@ -63,7 +89,7 @@ def is_busy() -> bool:
 
 def refresh() -> None:
     """List the models again, if the server is installed and not busy."""
-    if not is_busy() and not current_job.is_busy() and launch.is_set_up():
+    if not is_busy() and not current_job.is_busy() and readiness.is_ready():
         _request(messages.MODELS, {}, "listing")
 
 

@@ -1,18 +1,21 @@
-"""Generate: captures a rig's scene, sends it to the server, and follows the server's progress to the result."""
+"""Generate: captures a rig's scene, sends it to the server, and follows the server's progress to the result.
+
+The server works on one job at a time; further jobs are captured at once and wait.
+"""
 
 from __future__ import annotations
 
 import math
+import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import bpy
 
-from ..backend import current_job, error_messages, launch, main_loop
+from ..backend import current_job, error_messages, job_folders, launch, main_loop, readiness
 from ..backend.client import Ended
 from ..backend.connection import connection
-from ..backend.current_job import Job
+from ..backend.current_job import CAPTURED, DREAMED, Job
 from ..core.errors import DreamzoomError
 from ..core.protocol import error_codes, messages
 from ..scene import prompt_changes
@@ -39,54 +42,123 @@ def generate(
     Raises:
         DreamzoomError: The job can't be sent as it is. An error that is found in the background fails the job instead.
     """
-    current_job.check_free()
-    launch.command()  # raises where there is no server, before any work
+    current_job.check_free(root.session_uid)
+    readiness.check()
     capture = SceneCapture(root, scene, view_layer, seconds)
-    settings = root.dreamzoom
-    job = Job(root.session_uid, Path(), settings.import_when_done, levels=len(settings.levels))
-    job.prompts = prompt_changes.prompts_of(settings)
+    job = _new_job(root, scene)
+    prompt_changes.note_sent(root.dreamzoom)
     if seconds < math.inf:
         job.work = capture
         main_loop.start(partial(_capture, job, capture))
     else:
         capture.run()
-        _send(job, capture)
-    current_job.replace(job)
+        _queue(job, capture)
+    current_job.add(job)
     return job
 
 
-def cancel() -> None:
-    """Stop the current job, at once or when the server has stopped. Finished steps are kept for the next job."""
-    job = current_job.get()
+def go_on(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
+    """Go on with a rig's job that was stopped, as it was sent: the scene is not captured again.
+
+    Raises:
+        DreamzoomError: There is no such job, or no server.
+    """
+    current_job.check_free(root.session_uid)
+    readiness.check()
+    folder = job_folders.adopt(root)
+    request = job_folders.read_request(folder)
+    job = _new_job(root, scene)
+    job.folder, job.request, job.levels = folder, request, len(request["levels"])
+    prompt_changes.note_resumed(root.dreamzoom, request)
+    current_job.add(job)
+    _wait(job)
+    return job
+
+
+def wait_for(job: Job) -> None:
+    """Return when a job has ended and its result is imported. For scripts: it keeps Blender from drawing."""
+    while job.is_active:
+        main_loop.pump()
+        connection.wait(0.1)
+
+
+def cancel(job: Job | None = None) -> None:
+    """Stop a job, at once or when the server has stopped. Finished steps are kept for the next one.
+
+    Args:
+        job: The job; by default the one that `current_job.get` returns.
+    """
+    job = job or current_job.get()
     if job is None or not job.is_active:
         return
-    if job.status in ("capturing", "importing"):
+    if job.status in ("capturing", "queued", "importing"):
         job.finish("cancelled")
     else:
         job.status = "cancelling"
         connection.cancel(job.request_id)
 
 
+def _new_job(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
+    settings = root.dreamzoom
+    folder = job_folders.of_rig(root) or job_folders.NONE
+    return Job(
+        root.session_uid,
+        folder,
+        settings.import_when_done,
+        rig_name=root.name,
+        scene_name=scene.name,
+        levels=len(settings.levels),
+    )
+
+
 def _capture(job: Job, capture: SceneCapture) -> float | None:
-    """Capture the scene for a time slice; when it is complete, send the job to the server."""
+    """Capture the scene for a time slice; when it is complete, queue the job."""
     if job.work is not capture:
         return None  # cancelled
     try:
         is_done = capture.step()
-        job.fraction = capture.fraction
+        job.advance(capture.fraction, 0.0, CAPTURED)
         if is_done:
             job.work = None
-            _send(job, capture)
+            _queue(job, capture)
     except DreamzoomError as error:
         job.finish("failed", error)
     main_loop.redraw()
     return None if job.work is None else main_loop.BREATH
 
 
-def _send(job: Job, capture: SceneCapture) -> None:
-    """Send the captured request to the server."""
-    job.status, job.fraction, job.folder = "starting", 0.0, capture.folder
-    params = {"request": capture.request, "out": str(capture.folder)}
+def _queue(job: Job, capture: SceneCapture) -> None:
+    """Send the captured request, or let it wait while the server works on another job."""
+    job.folder, job.request = capture.folder, capture.request
+    job.advance(0.0, CAPTURED, DREAMED)
+    _wait(job)
+
+
+def _wait(job: Job) -> None:
+    job.status = "queued"
+    if current_job.is_server_busy():
+        main_loop.start(_serve_next)
+    else:
+        _send(job)
+
+
+def _serve_next() -> float | None:
+    """Send the first waiting job when the server is free."""
+    waiting = [job for job in current_job.all_jobs() if job.status == "queued"]
+    if waiting and not current_job.is_server_busy():
+        job = waiting.pop(0)
+        try:
+            _send(job)
+        except DreamzoomError as error:  # the server was removed meanwhile
+            job.finish("failed", error)
+        main_loop.redraw()
+    return main_loop.TICK if waiting else None
+
+
+def _send(job: Job) -> None:
+    """Send a job's request to the server."""
+    job.status = "starting"
+    params = {"request": job.request, "out": str(job.folder)}
     job.request_id = connection.request(messages.GENERATE, params, partial(_receive, job))
 
 
@@ -107,8 +179,8 @@ def _receive(job: Job, message: dict[str, Any] | Ended) -> None:
 def _take_notification(job: Job, method: str, params: dict[str, Any]) -> None:
     if method == messages.PROGRESS:
         _take_progress(job, params)
-    elif method == messages.ARTIFACT and params.get("kind") in ("preview", "image"):
-        job.preview = str(job.folder / params.get("path", ""))
+    elif method == messages.ARTIFACT:
+        _take_artifact(job, params)
     elif method == messages.LOG:
         text = str(params.get("message") or "")
         if params.get("level") in ("warning", "error"):
@@ -117,13 +189,24 @@ def _take_notification(job: Job, method: str, params: dict[str, Any]) -> None:
             job.note = text
 
 
+def _take_artifact(job: Job, params: dict[str, Any]) -> None:
+    kind, level = params.get("kind"), params.get("level")
+    if kind in ("preview", "image"):
+        job.preview = str(job.folder / params.get("path", ""))
+    if kind == "splats" and isinstance(level, int):
+        job.finished_levels.add(level)
+        if job.import_when_done:
+            importing.import_while_running(job)
+
+
 def _take_progress(job: Job, params: dict[str, Any]) -> None:
     if job.status == "starting":
         job.status = "running"
     job.stage, job.level = params.get("stage", ""), params.get("level")
     job.levels = params.get("levels") or job.levels
-    job.fraction = min(max(float(params.get("fraction") or 0.0), 0.0), 1.0)
-    job.seconds_left = params.get("seconds_left")
+    job.advance(float(params.get("fraction") or 0.0), CAPTURED, DREAMED if job.import_when_done else 1.0)
+    left = params.get("seconds_left")
+    job.ends_at = None if left is None else time.monotonic() + left
 
 
 def _take_error(job: Job, error: dict[str, Any]) -> None:
@@ -137,8 +220,8 @@ def _take_result(job: Job, result: dict[str, Any]) -> None:
     """The server has finished: store the prompts with the rig, and import the result if the artist wants it."""
     job.seconds = float(result.get("seconds") or 0.0)
     root = importing.rig_of(job)
-    if root is not None and job.prompts:
-        root.dreamzoom.dreamed = job.prompts
+    if root is not None and job.request is not None:
+        prompt_changes.note_dreamed(root.dreamzoom, job.request, result.get("level_seconds") or [])
     if root is not None and job.import_when_done and job.status != "cancelling":
         importing.import_result(job, root)
     else:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import bpy
 
 from .. import rig, splats
 from ..core.errors import DreamzoomError
 from ..core.protocol import result
+from ..rig import coverage
 
 CLOUD, SPLATS = "cloud", "splats"
 KIND = "dreamzoom_kind"
@@ -49,22 +51,50 @@ def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None =
     """
     folder = result.newest(folder)  # an earlier result while a new one is not whole
     found = read_result(folder)
-    count = len(found["levels"])
-    if count != len(root.dreamzoom.levels):
-        raise DreamzoomError(
-            f"The result has {count} levels, the rig {len(root.dreamzoom.levels)}", "Press Generate again"
-        )
+    rows = _rows(root, len(found["levels"]))
     if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
     rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
     rig_uid, done, kept = root.session_uid, set(), [] if kept is None else kept
-    for entry in found["levels"]:
+    coverage.remember(root, found.get("cameras") or [])
+    entries = [entry for entry in found["levels"] if entry["index"] in rows]
+    for count, entry in enumerate(entries):
         root = _resolve(rig_uid, done)
-        points = _collection(root, "points_collection", "Points")
-        surfels = _collection(root, "splats_collection", "Splats")
-        done |= {obj.session_uid for obj in _import_level(root, folder, entry, points, surfels, kept)}
-        yield entry["index"] + 1, count
+        objects = _import_level(root, folder, entry, rows[entry["index"]], kept)
+        done |= {obj.session_uid for obj in objects}
+        yield count + 1, len(entries)
     _resolve(rig_uid, done)
+
+
+def import_one(root: bpy.types.Object, folder: Path, index: int, level: int) -> list[str]:
+    """Import level `index` of a job, or of one of its versions, as level `level` of the rig.
+
+    Returns:
+        The names of objects that the artist had changed, and that are kept in a hidden collection.
+
+    Raises:
+        DreamzoomError: A file is missing or can't be read.
+    """
+    base = f"levels/{index:03d}"
+    entry: Any = {"index": index, "cloud": f"{base}/cloud.ply", "splats": f"{base}/splats.ply"}
+    kept: list[str] = []
+    _import_level(root, folder, entry, level, kept)
+    return kept
+
+
+def _rows(root: bpy.types.Object, count: int) -> dict[int, int]:
+    """For each level of a result of `count` levels that the rig has, which of the rig's levels it is.
+
+    Raises:
+        DreamzoomError: The rig does not know the result, and has another count of levels.
+    """
+    levels = root.dreamzoom.levels
+    rows = {item.dreamed_as: level for level, item in enumerate(levels) if item.dreamed_as >= 0}
+    if rows and max(rows) < count:
+        return rows
+    if count != len(levels):
+        raise DreamzoomError(f"The result has {count} levels, the rig {len(levels)}", "Press Generate again")
+    return {level: level for level in range(count)}
 
 
 def _resolve(rig_uid: int, done: set[int]) -> bpy.types.Object:
@@ -88,14 +118,15 @@ def import_job(root: bpy.types.Object, folder: Path) -> None:
 
 
 def _import_level(
-    root: bpy.types.Object, folder: Path, entry: result.LevelResult, points, surfels, kept: list[str]
+    root: bpy.types.Object, folder: Path, entry: result.LevelResult, level: int, kept: list[str]
 ) -> list[bpy.types.Object]:
-    """Import one level and return its objects; `points` and `surfels` are the collections that get new ones.
+    """Import one level of a result as level `level` of the rig, and return its objects.
 
     What was imported from the same files before stays as it is, and so does all of a locked level. Objects that the
     artist has changed are not removed; their names are added to `kept`.
     """
-    level = entry["index"]
+    points = _collection(root, "points_collection", "Points")
+    surfels = _collection(root, "splats_collection", "Splats")
     present = rig.contents(rig.level_empties(root)[level])
     if present and root.dreamzoom.levels[level].lock:
         return present

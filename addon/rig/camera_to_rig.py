@@ -18,6 +18,7 @@ from mathutils import Matrix, Vector
 from ..core.errors import DreamzoomError
 from . import cameras, keyframes, zoom_path
 from .builder import create_rig
+from .camera_paths import shear
 from .camera_sampling import CameraSample
 from .lookup import ZOOM, level_empties
 
@@ -32,11 +33,12 @@ ROUNDING = 2.0**-24
 def find_focus(
     scene: bpy.types.Scene,
     view_layer: bpy.types.ViewLayer,
-    camera: bpy.types.Object,
+    camera: bpy.types.Object | None,
     target: bpy.types.Object | None = None,
 ) -> Vector:
     """The point in the world that the camera flies to, on the last frame: the chosen `target`, else what it focuses on
-    or tracks, else what lies in the middle of the picture, else the 3D cursor if it is in the picture.
+    or tracks, else what lies in the middle of the picture, else the 3D cursor if it is in the picture. Without `camera`
+    it is the one that Blender renders there.
 
     Raises:
         DreamzoomError: There is none of these.
@@ -46,7 +48,7 @@ def find_focus(
         scene.frame_set(scene.frame_end)
         if target is not None:
             return target.evaluated_get(view_layer.depsgraph).matrix_world.translation.copy()
-        return _focus_now(scene, view_layer.depsgraph, camera)
+        return _focus_now(scene, view_layer.depsgraph, camera or scene.camera)
     finally:
         scene.frame_set(before[0], subframe=before[1])
 
@@ -100,32 +102,39 @@ def rig_from_camera(
             "Choose a larger zoom factor, or a Focus that it does not come as near to",
         )
     placed = Matrix.LocRotScale(Vector(focus), None, Vector.Fill(3, 1 / widest))
-    poses = [cameras.pose_in_gauge(sample.world, np.array(placed)) for sample in samples]
+    poses = [cameras.axes_in_gauge(sample.world, np.array(placed)) for sample in samples]
+    stretch = shear.common_stretch([pose[:3, :3] for pose in poses])
+    poses = [shear.without(stretch, pose) for pose in poses]
     ratios = factor**zooms
+    cuts = _cuts(samples)
     for pose, ratio in zip(poses, ratios):
         pose[:3, 3] *= ratio
     speed = max(round((frames[-1] - frames[0]) / max(np.ptp(zooms), 1e-6)), 1)
     root = create_rig(scene, focus, levels, factor, min(speed, 1_000_000))
     root.scale = (1 / widest,) * 3
     root["orbit"] = 0.0
-    keyframes.set_keys(root, ZOOM, frames, zooms)
+    keyframes.set_keys(root, ZOOM, frames, zooms, cuts)
     target = root.dreamzoom.camera
     _use_lens(target, camera.data)
-    _key_pose(target, frames, poses)
-    _key_lens(target.data, samples, ratios)
+    target.matrix_parent_inverse = shear.as_matrix(stretch)
+    key_pose(target, frames, poses, cuts)
+    _key_lens(target.data, samples, ratios, cuts)
     return root
 
 
-def parent_to_level_0(root: bpy.types.Object, objects: Sequence[bpy.types.Object], camera: bpy.types.Object) -> int:
+def parent_to_level_0(
+    root: bpy.types.Object, objects: Sequence[bpy.types.Object], sources: Sequence[bpy.types.Object]
+) -> int:
     """Parent objects of the world to level 0, so that they grow with it, whatever the current frame.
 
-    Whole hierarchies are parented, but neither the rig itself nor a parent of `camera`.
+    Whole hierarchies are parented, but neither the rig itself nor a parent of the cameras `sources`.
 
     Returns:
         How many hierarchies.
     """
-    excluded = {root, *root.children_recursive, *_with_parents(camera)}
-    tops = {_with_parents(obj)[-1] for obj in objects} - excluded
+    kept = {obj for camera in sources for obj in _with_parents(camera)}
+    excluded = {root, *root.children_recursive, *kept}
+    tops = {top for top in (_with_parents(obj)[-1] for obj in objects) if top.is_editable} - excluded
     home = level_empties(root)[0]
     placed = Matrix.LocRotScale(root.location, root.rotation_euler, root.scale)
     for obj in tops:
@@ -147,25 +156,44 @@ def camera_from_rig(
     Raises:
         DreamzoomError: The flight goes deeper than single precision allows; nothing was changed.
     """
+    frames = [sample.frame for sample in samples]
+    worlds, ratios = at_zoom_0(root, samples)
+    for sample, world, ratio in zip(samples, worlds, ratios):
+        gauge = cameras.axes_in_gauge(sample.world, sample.root)
+        _check_depth(sample, world, float(np.linalg.norm(gauge[:3, 3])) * ratio)
+    source = root.dreamzoom.camera
+    stretch = shear.common_stretch([world[:3, :3] for world in worlds])
+    worlds = [shear.without(stretch, world) for world in worlds]
+    target = bpy.data.objects.new(f"{root.name} Plain Camera", source.data)
+    scene.collection.objects.link(target)
+    if not np.array_equal(stretch, np.eye(3)):
+        target.parent = bpy.data.objects.new(f"{target.name} Stretch", None)
+        scene.collection.objects.link(target.parent)
+        target.matrix_parent_inverse = shear.as_matrix(stretch)
+    _use_lens(target, source.data, own=False)
+    cuts = _cuts(samples)
+    key_pose(target, frames, worlds, cuts)
+    _key_lens(target.data, samples, np.array(ratios), cuts)
+    return target
+
+
+def at_zoom_0(root: bpy.types.Object, samples: Sequence[CameraSample]) -> tuple[list[np.ndarray], list[float]]:
+    """A rig's cameras in its world as it is at zoom 0.
+
+    Returns:
+        The poses (4, 4) float64 with the server's axes, not orthogonal if the camera is sheared; and for each the size
+        of that world over its size at the sample's zoom.
+    """
     settings = root.dreamzoom
     focuses = [tuple(level.focus) for level in settings.levels]
-    frames = [sample.frame for sample in samples]
     worlds, ratios = [], []
     for sample in samples:
-        pose = cameras.pose_in_gauge(sample.world, sample.root)
+        pose = cameras.axes_in_gauge(sample.world, sample.root)
         scale, origin = zoom_path.in_gauge(settings.zoom_factor, focuses, 0, sample.zoom)
-        distance = float(np.linalg.norm(pose[:3, 3])) / scale
         pose[:3, 3] = (pose[:3, 3] - origin) / scale
         worlds.append(cameras.camera_world(pose, sample.root) @ cameras.FLIP)
         ratios.append(1 / scale)
-        _check_depth(sample, worlds[-1], distance)
-    source = settings.camera
-    target = bpy.data.objects.new(f"{root.name} Plain Camera", source.data)
-    scene.collection.objects.link(target)
-    _use_lens(target, source.data, own=False)
-    _key_pose(target, frames, worlds)
-    _key_lens(target.data, samples, np.array(ratios))
-    return target
+    return worlds, ratios
 
 
 def _check_depth(sample: CameraSample, world: np.ndarray, distance: float) -> None:
@@ -214,25 +242,31 @@ def _use_lens(target: bpy.types.Object, source: bpy.types.Camera, own: bool = Tr
         bpy.data.cameras.remove(former)
 
 
-def _key_pose(target: bpy.types.Object, frames: Sequence[int], poses: Sequence[np.ndarray]) -> None:
-    """Key a camera at poses (4, 4) with the server's axes, in the space of its parent."""
+def _cuts(samples: Sequence[CameraSample]) -> list[int]:
+    """The indices of the samples after which another camera follows."""
+    return [index for index, (a, b) in enumerate(zip(samples, samples[1:])) if a.camera != b.camera]
+
+
+def key_pose(target: bpy.types.Object, frames: Sequence[int], poses: Sequence[np.ndarray], cuts: Sequence[int]) -> None:
+    """Key a camera at poses (4, 4) with the server's axes, in the space of its parent; held before each cut."""
     turns = [Matrix((pose @ cameras.FLIP)[:3, :3]).to_quaternion() for pose in poses]
     for before, after in zip(turns, turns[1:]):
         after.make_compatible(before)
     target.rotation_mode = "QUATERNION"
-    keyframes.set_keys(target, "location", frames, np.array([pose[:3, 3] for pose in poses]))
-    keyframes.set_keys(target, "rotation_quaternion", frames, np.array(turns))
+    keyframes.set_keys(target, "location", frames, np.array([pose[:3, 3] for pose in poses]), cuts)
+    keyframes.set_keys(target, "rotation_quaternion", frames, np.array(turns), cuts)
 
 
-def _key_lens(lens: bpy.types.Camera, samples: Sequence[CameraSample], ratios: np.ndarray) -> None:
+def _key_lens(lens: bpy.types.Camera, samples: Sequence[CameraSample], ratios: np.ndarray, cuts: Sequence[int]) -> None:
     """Set and key the lens in a world that is `ratios` (frames,) times larger, where depth of field looks the same."""
     frames = [sample.frame for sample in samples]
     for name in ("lens", "shift_x", "shift_y", "sensor_width", "sensor_height"):
-        keyframes.set_values(lens, name, frames, [sample.lens[name] for sample in samples])
+        keyframes.set_values(lens, name, frames, [sample.lens[name] for sample in samples], cuts)
     starts = [sample.lens["clip_start"] * min(ratio, 1.0) for sample, ratio in zip(samples, ratios)]
-    keyframes.set_values(lens, "clip_start", frames, starts)
+    keyframes.set_values(lens, "clip_start", frames, starts, cuts)
     lens.clip_end = max(sample.lens["clip_end"] for sample in samples)
     if lens.dof.use_dof:
         distances = [sample.focus_distance * ratio for sample, ratio in zip(samples, ratios)]
-        keyframes.set_values(lens, "dof.focus_distance", frames, distances)
-        keyframes.set_values(lens, "dof.aperture_fstop", frames, [s.fstop / ratio for s, ratio in zip(samples, ratios)])
+        stops = [sample.fstop / ratio for sample, ratio in zip(samples, ratios)]
+        keyframes.set_values(lens, "dof.focus_distance", frames, distances, cuts)
+        keyframes.set_values(lens, "dof.aperture_fstop", frames, stops, cuts)

@@ -8,8 +8,8 @@ import bpy
 import numpy as np
 from bpy_extras import anim_utils
 
-LINEAR = 1
-"""Blender's number for linear interpolation."""
+CONSTANT, LINEAR = 0, 1
+"""Blender's numbers of kinds of interpolation."""
 
 
 def curve_of(owner: bpy.types.ID, data_path: str, index: int = 0) -> bpy.types.FCurve | None:
@@ -21,7 +21,9 @@ def curve_of(owner: bpy.types.ID, data_path: str, index: int = 0) -> bpy.types.F
     return bag.fcurves.find(data_path, index=index) if bag else None
 
 
-def set_keys(owner: bpy.types.ID, data_path: str, frames: Sequence[int], values: np.ndarray) -> None:
+def set_keys(
+    owner: bpy.types.ID, data_path: str, frames: Sequence[int], values: np.ndarray, cuts: Sequence[int] = ()
+) -> None:
     """Replace a property's keys by one key per frame, interpolated linearly.
 
     Args:
@@ -29,7 +31,10 @@ def set_keys(owner: bpy.types.ID, data_path: str, frames: Sequence[int], values:
         data_path: Of the property.
         frames: The frames that are keyed.
         values: (frames,) or (frames, components).
+        cuts: Indices of frames after which the value jumps: it is held up to the next frame.
     """
+    kinds = np.full(len(frames), LINEAR, np.int32)
+    kinds[list(cuts)] = CONSTANT
     owner.keyframe_insert(data_path, frame=frames[0])
     for index, column in enumerate(np.asarray(values, np.float32).reshape(len(frames), -1).T):
         curve = curve_of(owner, data_path, index)
@@ -37,13 +42,15 @@ def set_keys(owner: bpy.types.ID, data_path: str, frames: Sequence[int], values:
         points.clear()
         points.add(len(frames))
         points.foreach_set("co", np.column_stack([frames, column]).astype(np.float32).ravel())
-        points.foreach_set("interpolation", np.full(len(frames), LINEAR, np.int32))
+        points.foreach_set("interpolation", kinds)
         curve.update()
 
 
-def set_values(owner: bpy.types.ID, data_path: str, frames: Sequence[int], values: Sequence[float]) -> None:
+def set_values(
+    owner: bpy.types.ID, data_path: str, frames: Sequence[int], values: Sequence[float], cuts: Sequence[int] = ()
+) -> None:
     """Set a number, with keys only if it changes from frame to frame. The property must have no keys yet."""
     holder, _, name = data_path.rpartition(".")
     setattr(owner.path_resolve(holder) if holder else owner, name, float(values[0]))
     if any(value != values[0] for value in values):
-        set_keys(owner, data_path, frames, np.array(values))
+        set_keys(owner, data_path, frames, np.array(values), cuts)

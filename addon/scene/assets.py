@@ -22,6 +22,8 @@ from ..core.errors import DreamzoomError
 from ..core.formats import ply, splat_ply
 from ..core.gaussians import Gaussians
 from ..core.spherical_harmonics import SH_C0
+from ..splats import evaluation
+from ..splats.export import are_splats, deferred_splats_of
 from . import surface_sampling
 from .meshes import MeshCopies
 from .time_slicing import RigReference, SlicedWork, TimeSlice, run_to_end
@@ -122,23 +124,29 @@ class _LevelCopies:
 
     Attributes:
         meshes: Of objects with a surface.
-        splats: By the object's `session_uid`, functions that make splats of arrays that have been copied.
+        splats: Functions that make splats of arrays that have been copied.
+        done: The objects and instances that have been copied.
     """
 
     meshes: MeshCopies = field(default_factory=MeshCopies)
-    splats: dict[int, Callable[[], Gaussians]] = field(default_factory=dict)
+    splats: list[Callable[[], Gaussians]] = field(default_factory=list)
+    done: set[tuple] = field(default_factory=set)
 
     def copy(self, chosen: list[bpy.types.Object], view_layer, empty: bpy.types.Object, time_slice: TimeSlice) -> bool:
         """Copy until the time slice is over; whether all is copied. The zoom must be that of the level."""
-        graph = view_layer.depsgraph
-        into = np.linalg.inv(np.array(empty.evaluated_get(graph).matrix_world, np.float64))
-        shown = [obj for obj in chosen if splats.holds_splats(obj)]
-        for obj in shown:
-            if obj.session_uid not in self.splats:
-                self.splats[obj.session_uid] = splats.deferred_splats_of(obj, into)
+        with evaluation.as_rendered(view_layer, chosen) as graph:
+            into = np.linalg.inv(np.array(empty.evaluated_get(graph).matrix_world, np.float64))
+            for shown in evaluation.shown_objects(graph, set(chosen)):
+                if shown.key in self.done:
+                    continue
+                self.done.add(shown.key)
+                if are_splats(shown.evaluated.data):
+                    self.splats.append(deferred_splats_of(shown, into))
+                else:
+                    self.meshes.copy(shown, into)
                 if time_slice.is_over:
                     return False
-        return self.meshes.copy(graph, {obj for obj in chosen if obj not in shown}, into, time_slice)
+        return True
 
     def write(self, home: Path, level: int, spacing: float) -> list[Path]:
         """Write the files of the level's objects; their paths, none if the objects have neither splats nor a surface.
@@ -148,7 +156,7 @@ class _LevelCopies:
             level: The level's number.
             spacing: Distance of samples near the level's origin, in its units.
         """
-        parts = [make() for make in self.splats.values()]
+        parts = [part for part in (make() for make in self.splats) if len(part)]
         faces = self.meshes.faces()
         names = []
         if parts or faces is not None:
@@ -175,7 +183,7 @@ def _copy_level(
         chosen = [obj for obj in chosen if obj.name in view_layer.objects]
         if not chosen:
             return None
-        with _zoom_override(root, view_layer) as set_zoom:
+        with zoom_override(root, view_layer) as set_zoom:
             set_zoom(index)
             if copies.copy(chosen, view_layer, rig.level_empties(root)[index], time_slice):
                 return copies
@@ -183,7 +191,7 @@ def _copy_level(
 
 
 @contextmanager
-def _zoom_override(root: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Iterator[Callable[[float], None]]:
+def zoom_override(root: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Iterator[Callable[[float], None]]:
     """A function that sets the rig's zoom in spite of its keys; afterwards all is as before.
 
     Each level is captured at its own zoom, where its scale is 1: there its objects are most exact, and the same from

@@ -12,8 +12,8 @@ import bpy
 import numpy as np
 
 from ..core.colour import linear_to_srgb
+from ..splats.evaluation import ShownObject, mesh_of
 from .surface_sampling import Faces, Texture
-from .time_slicing import TimeSlice
 
 GREY = 0.8
 """Base colour, in linear light, of objects without material, as in Blender."""
@@ -80,7 +80,7 @@ class MeshCopy:
 
 @dataclass
 class MeshCopies:
-    """Copies of the evaluated meshes of some objects and their instances, made in one time slice or more.
+    """Copies of the evaluated meshes of some objects and their instances.
 
     Attributes:
         meshes: The copies.
@@ -90,34 +90,19 @@ class MeshCopies:
     meshes: list[MeshCopy] = field(default_factory=list)
     textures: list[Texture] = field(default_factory=list)
     _texture_indices: dict[str, int] = field(default_factory=dict)
-    _done: set[tuple] = field(default_factory=set)
 
-    def copy(
-        self, graph: bpy.types.Depsgraph, objects: set[bpy.types.Object], into: np.ndarray, time_slice: TimeSlice
-    ) -> bool:
-        """Copy until the time slice is over; whether all is copied.
+    def copy(self, shown: ShownObject, into: np.ndarray) -> None:
+        """Copy the mesh of an evaluated object; nothing if it has no surface.
 
         Args:
-            graph: Evaluated at the level's own zoom.
-            objects: Whose meshes are copied.
+            shown: The object, evaluated at the level's own zoom.
             into: (4, 4), from the world into the level's frame.
-            time_slice: When to stop.
         """
-        if not objects:
-            return True
-        for instance in graph.object_instances:
-            owner = instance.parent if instance.is_instance else instance.object
-            if owner is None or owner.original not in objects or instance.object.type == "EMPTY":
-                continue
-            number = tuple(instance.persistent_id) if instance.is_instance else ()
-            key = owner.original.session_uid, instance.object.original.session_uid, number
-            if key in self._done:
-                continue
-            self._done.add(key)
-            self._copy(instance, into)
-            if time_slice.is_over:
-                return False
-        return True
+        with mesh_of(shown.evaluated) as mesh:
+            if mesh is not None and len(mesh.vertices):
+                slots = shown.evaluated.material_slots
+                colours = [colour_of(slot.material) for slot in slots] or [colour_of(None)]
+                self.meshes.append(self._mesh_copy(mesh, colours, into @ shown.matrix_world))
 
     def faces(self) -> Faces | None:
         """All triangles; None where there are none."""
@@ -129,17 +114,6 @@ class MeshCopies:
             return replace(parts[0], textures=tuple(self.textures))
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         return Faces(**columns, textures=tuple(self.textures))
-
-    def _copy(self, instance: bpy.types.DepsgraphObjectInstance, into: np.ndarray) -> None:
-        obj = instance.object
-        try:
-            mesh = obj.to_mesh()
-        except RuntimeError:
-            return  # the object has no surface
-        if mesh is not None and len(mesh.vertices):
-            colours = [colour_of(slot.material) for slot in obj.material_slots] or [colour_of(None)]
-            self.meshes.append(self._mesh_copy(mesh, colours, into @ np.array(instance.matrix_world, np.float64)))
-        obj.to_mesh_clear()
 
     def _mesh_copy(self, mesh: bpy.types.Mesh, colours: list[SurfaceColour], matrix: np.ndarray) -> MeshCopy:
         mesh.calc_loop_triangles()

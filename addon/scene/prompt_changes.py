@@ -1,36 +1,152 @@
-"""Which levels Generate will dream again: the prompts of a rig now, compared with those of its last finished job."""
+"""What has changed since a rig's last finished job: the state of each level, and which levels Generate will redo."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import bpy
+from bpy.app.translations import pgettext_iface as iface_
+
+from ..backend.current_job import Job
 from ..core import reach
+from ..core.errors import DreamzoomError
+from . import engine_options
+
+MISSING, STALE, DREAMED, WAITING, DREAMING = "missing", "stale", "dreamed", "waiting", "dreaming"
+"""States of a level: never dreamed; dreamed, but changed since; dreamed as it is; waiting in a job; at work."""
 
 
 def prompts_of(settings) -> str:
-    """The prompts and seeds of a rig's `RigSettings`, as JSON; stored with the rig when a job has finished."""
-    levels = [[item.prompt, item.negative_prompt, item.seed if item.use_seed else None] for item in settings.levels]
-    return json.dumps([settings.seed, levels], ensure_ascii=False)
+    """What the pictures of a rig's levels depend on, of its `RigSettings`, as JSON."""
+    try:
+        engine = engine_options.of_rig(settings)
+    except DreamzoomError:  # a file is missing: Generate will say so
+        engine = {"name": settings.engine}
+    levels = []
+    for item in settings.levels:
+        image = bpy.path.abspath(item.image) if item.image else None
+        focus = [round(value, 5) for value in item.focus] if any(item.focus) else None
+        seed = item.seed if item.use_seed else None
+        levels.append([item.prompt, item.negative_prompt, seed, image, focus])
+    whole = [settings.seed, settings.quality, settings.size, round(settings.zoom_factor, 5), settings.loop, engine]
+    return json.dumps([whole, levels], ensure_ascii=False)
+
+
+def prompts_in(request: dict[str, Any]) -> str:
+    """The same of a request."""
+    levels = []
+    for item in request["levels"]:
+        focus = [round(value, 5) for value in item["focus"]] if item.get("focus") else None
+        levels.append([item["prompt"], item.get("negative_prompt", ""), item.get("seed"), item.get("image"), focus])
+    size = max(request["width"], request["height"])
+    factor = round(request["zoom_factor"], 5)
+    engine = request["engine"]
+    if engine["name"] != "diffusion":  # the server writes all of their options, also those that the panel does not have
+        engine = {key: engine[key] for key in ("name", "refine") if engine.get(key) is not None}
+    whole = [request["seed"], request["quality"], size, factor, request.get("loop", False), engine]
+    return json.dumps([whole, levels], ensure_ascii=False)
+
+
+def note_sent(settings) -> None:
+    """Remember which level is which in the job that is sent now."""
+    for level, item in enumerate(settings.levels):
+        item.sent_as = level
+
+
+def note_resumed(settings, request: dict[str, Any]) -> None:
+    """Remember which level is which in a job that goes on. Prompts that the file does not have are filled in."""
+    levels = request["levels"]
+    for level, item in enumerate(settings.levels):
+        known = level < len(levels) and isinstance(levels[level], dict)
+        item.sent_as = level if known else -1
+        if known and not item.prompt:
+            item.prompt = str(levels[level].get("prompt", ""))[:4000]
+
+
+def note_dreamed(settings, request: dict[str, Any], seconds: list[float]) -> None:
+    """Remember what the job was asked for that has just finished, and how many seconds each level took."""
+    settings.dreamed = prompts_in(request)
+    for item in settings.levels:
+        item.dreamed_as = item.sent_as
+        item.seconds = seconds[item.sent_as] if 0 <= item.sent_as < len(seconds) else 0.0
+
+
+def changed(settings) -> set[int]:
+    """The levels that are new, moved or changed since the last finished job; empty where there was none."""
+    if not settings.dreamed:
+        return set()
+    count = len(settings.levels)
+    whole, levels = json.loads(prompts_of(settings))
+    before = json.loads(settings.dreamed)
+    if not isinstance(before[0], list):  # as stored before more than prompts and seeds counted
+        before, whole, levels = before, whole[0], [level[:3] for level in levels]
+    if before[0] != whole or len(before[1]) > count:
+        return set(range(count))
+    known = any(item.dreamed_as >= 0 for item in settings.levels)
+    return {
+        level
+        for level, item in enumerate(settings.levels)
+        if (known and item.dreamed_as != level) or level >= len(before[1]) or before[1][level] != levels[level]
+    }
+
+
+def redone(settings) -> list[int]:
+    """The levels that Generate will dream again because of changes."""
+    count, found = len(settings.levels), changed(settings)
+    if not found:
+        return []
+    if settings.engine != "procedural" or len(found) == count:
+        return list(range(count))
+    loop = settings.loop and count > 1
+    return reach.redone(found, count, settings.zoom_factor, settings.size, loop)
+
+
+def states(settings, job: Job | None) -> list[str]:
+    """The state of each level."""
+    count = len(settings.levels)
+    again = set(redone(settings)) if settings.dreamed else set(range(count))
+    known = any(item.dreamed_as >= 0 for item in settings.levels)
+    found = []
+    for level, item in enumerate(settings.levels):
+        is_new = not settings.dreamed or (known and item.dreamed_as < 0)
+        found.append(MISSING if is_new else STALE if level in again else DREAMED)
+    if job is not None and job.is_active and job.status not in ("importing",):
+        for level, item in enumerate(settings.levels):
+            if item.sent_as < 0:
+                continue
+            if job.level is not None and job.level == item.sent_as and job.status == "running":
+                found[level] = DREAMING
+            elif item.sent_as in job.finished_levels:
+                found[level] = DREAMED
+            elif found[level] != DREAMED:
+                found[level] = WAITING
+    return found
+
+
+def seconds_for(settings, levels: list[int]) -> float | None:
+    """How long these levels took in the last job; None where one is new, so that it is not known."""
+    seconds = [settings.levels[level].seconds for level in levels]
+    measured = [value for value in seconds if value > 0]
+    if not measured:
+        return None
+    return sum(value or sum(measured) / len(measured) for value in seconds)
 
 
 def notice(settings) -> str:
-    """A sentence about the levels that Generate will dream again because of changed prompts; empty for none."""
-    if not settings.dreamed:
+    """A sentence about the levels that Generate will dream again because of changes; empty for none."""
+    found = changed(settings)
+    if not found:
         return ""
-    seed, before = json.loads(settings.dreamed)
-    _, now = json.loads(prompts_of(settings))
-    count = len(now)
-    changed = {k for k in range(count) if k >= len(before) or before[k] != now[k]}
-    if seed != settings.seed or len(before) > count:
-        changed = set(range(count))
-    if not changed:
-        return ""
-    again = list(range(count))
-    if settings.engine == "procedural":
-        loop = settings.loop and count > 1
-        again = reach.redone(changed, count, settings.zoom_factor, settings.size, loop)
-    what = f"level {min(changed)} has" if len(changed) == 1 else f"{len(changed)} levels have"
-    which = "all levels" if len(again) == count else f"levels {again[0]} to {again[-1]}"
-    if len(again) == 1 < count:
-        which = f"level {again[0]}"
-    return f"New prompts: {what} changed and can be seen in others, so Generate redoes {which}."
+    count, again = len(settings.levels), redone(settings)
+    if len(again) == count:
+        which = iface_("all levels")
+    elif len(again) == 1:
+        which = iface_("level {number}").format(number=again[0])
+    else:
+        which = iface_("levels {first} to {last}").format(first=again[0], last=again[-1])
+    if len(found) == 1:
+        told = iface_("New prompts: level {number} has changed and can be seen in others, so Generate redoes {which}.")
+        return told.format(number=min(found), which=which)
+    told = iface_("New prompts: {count} levels have changed and can be seen in others, so Generate redoes {which}.")
+    return told.format(count=len(found), which=which)

@@ -109,9 +109,10 @@ def _first_loop(keys: list[dict[str, Any]], levels: int) -> list[dict[str, Any]]
 
 def _camera_key(root, camera, scene: bpy.types.Scene, width: int, height: int) -> dict[str, Any]:
     """The camera of the current frame; `root` and `camera` are evaluated."""
-    view = cameras.intrinsics_of(camera.data, scene.render, width, height)
-    pose = cameras.pose_in_gauge(np.array(camera.matrix_world), np.array(root.matrix_world))
-    numbers = {name: float(getattr(view, name)) for name in ("fx", "fy", "cx", "cy")}
+    own = cameras.intrinsics_of(camera.data, scene.render, width, height)
+    view, pose = cameras.seen_in_gauge(own, np.array(camera.matrix_world), np.array(root.matrix_world))
+    names = ("fx", "fy", "cx", "cy", "skew") if view.skew else ("fx", "fy", "cx", "cy")
+    numbers = {name: float(getattr(view, name)) for name in names}
     return {
         "frame": scene.frame_current,
         "zoom": float(root["zoom"]),

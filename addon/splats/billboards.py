@@ -28,12 +28,21 @@ BLUR = 0.3
 NEAR = 0.01
 """Splats nearer to the camera than this, in the object's unit, are not shown."""
 
+LEAST_AREA = 2.5e-5
+"""The least ratio of determinants by which anti-aliased splats are weakened, as in Mip-Splatting's renderer."""
+
 MODIFIER = "Face the Camera"
 
 
-def billboard_mesh(name: str, splats: Gaussians) -> bpy.types.Mesh:
+def billboard_mesh(name: str, splats: Gaussians, antialiased: bool = False) -> bpy.types.Mesh:
     """A mesh of one quad per splat, with all corners at its centre, and the attributes that the modifier and the
     material read: FACE `splat` (sRGB, opacity), `axis_0..2` (at one sigma), `sh_1..`; POINT `sigma`.
+
+    Args:
+        name: Of the mesh.
+        splats: What it shows.
+        antialiased: Whether they were trained with anti-aliasing (Mip-Splatting, Yu et al. 2024, section 5.2): a splat
+            is as much fainter as the blur makes it larger.
     """
     degree = min(spherical_harmonics.degree_of(splats.sh), spherical_harmonics.MOST_DEGREE)
     mesh = bpy.data.meshes.new(name)
@@ -46,14 +55,14 @@ def billboard_mesh(name: str, splats: Gaussians) -> bpy.types.Mesh:
     if len(splats):
         _fill(mesh, splats, degree)
     mesh.update()
-    mesh.materials.append(viewer_material(degree))
+    mesh.materials.append(viewer_material(degree, antialiased))
     return mesh
 
 
-def face_camera(obj: bpy.types.Object, scene: bpy.types.Scene) -> None:
+def face_camera(obj: bpy.types.Object, scene: bpy.types.Scene, antialiased: bool = False) -> None:
     """Add the modifier to an object of a `billboard_mesh`; a driver updates it to the scene's resolution."""
     modifier = obj.modifiers.new(MODIFIER, "NODES")
-    modifier.node_group = _group("sh_1" in obj.data.attributes)
+    modifier.node_group = _group("sh_1" in obj.data.attributes, antialiased)
     set_group_input(modifier, "Blur", BLUR)
     driver = obj.driver_add(group_input_path(modifier, "Pixels")).driver
     for name, path in (("x", "resolution_x"), ("y", "resolution_y"), ("share", "resolution_percentage")):
@@ -80,17 +89,19 @@ def _fill(mesh: bpy.types.Mesh, splats: Gaussians, degree: int):
         attributes[f"sh_{index}"].data.foreach_set("vector", np.ascontiguousarray(splats.sh[:, index]).ravel())
 
 
-def _group(coloured: bool) -> bpy.types.NodeTree:
+def _group(coloured: bool, antialiased: bool) -> bpy.types.NodeTree:
     """The node group that spreads the corners. Its input `Blur` is in pixels², `Pixels` is the picture's longer side.
 
-    With `coloured` it also stores FACE `away`, the unit direction from the camera to the centre, for the harmonics.
+    With `coloured` it also stores FACE `away`, the unit direction from the camera to the centre, for the harmonics;
+    with `antialiased` the vector FACE `thinned`, whose components are the factor of the opacity.
     """
     inputs = (("Geometry", "NodeSocketGeometry"), ("Blur", "NodeSocketFloat"), ("Pixels", "NodeSocketFloat"))
-    name = "Dreamzoom Facing SH" if coloured else "Dreamzoom Facing"
-    return get_or_build_group(name, f"facing {coloured} 1", inputs, lambda nodes: _build(nodes, coloured))
+    name = "Dreamzoom Facing" + " SH" * coloured + " Anti-Aliased" * antialiased
+    version = f"facing {coloured} 1" + " antialiased" * antialiased
+    return get_or_build_group(name, version, inputs, lambda nodes: _build(nodes, coloured, antialiased))
 
 
-def _build(nodes: NodeBuilder, coloured: bool) -> None:
+def _build(nodes: NodeBuilder, coloured: bool, antialiased: bool) -> None:
     given = nodes.add("NodeGroupInput")
     camera = nodes.add("GeometryNodeInputActiveCamera").outputs["Active Camera"]
     frame = nodes.add("GeometryNodeObjectInfo", {"Object": camera}, transform_space="RELATIVE")
@@ -100,13 +111,15 @@ def _build(nodes: NodeBuilder, coloured: bool) -> None:
     centre = nodes.vector("SUBTRACT", place, frame.outputs["Location"])
     width, _, _ = nodes.separate(lens.outputs["Sensor"])
     focal = nodes.math("DIVIDE", lens.outputs["Focal Length"], width)
-    ellipse = _ellipse(nodes, sides, centre, focal, given)
+    ellipse, factor = _ellipse(nodes, sides, centre, focal, given, antialiased)
     sigma = nodes.separate(nodes.named_attribute("sigma", "FLOAT_VECTOR"))
     moved = [nodes.scale(nodes.on_faces(axis, "FLOAT_VECTOR"), part) for axis, part in zip(ellipse, sigma)]
     geometry = given.outputs["Geometry"]
     if coloured:
         # before the corners are spread: afterwards a face's position is not exactly its splat's centre
         geometry = nodes.store_on_faces(geometry, "away", nodes.vector("NORMALIZE", centre))
+    if antialiased:
+        geometry = nodes.store_on_faces(geometry, "thinned", nodes.scale((1.0, 1.0, 1.0), factor))
     inputs = {"Geometry": geometry, "Offset": nodes.vector("ADD", *moved)}
     nodes.set_output(nodes.add("GeometryNodeSetPosition", inputs).outputs["Geometry"])
 
@@ -117,8 +130,9 @@ def _direction(nodes: NodeBuilder, axis: tuple[int, int, int], transform):
     return nodes.vector("NORMALIZE", turned.outputs["Direction"])
 
 
-def _ellipse(nodes: NodeBuilder, sides, centre, focal, given):
-    """The two half axes, at one sigma, of a splat's projection onto the plane through its centre, in object space.
+def _ellipse(nodes: NodeBuilder, sides, centre, focal, given, antialiased: bool):
+    """The two half axes, at one sigma, of a splat's projection onto the plane through its centre, in object space; and
+    the share of its area before the blur, None unless `antialiased`.
 
     With the centre at (x, y, d) in camera space, an axis a of the splat is projected into that plane, to first order,
     as (a·X − x/d a·D, a·Y − y/d a·D); x/d and y/d are clamped as in viewers.
@@ -133,7 +147,11 @@ def _ellipse(nodes: NodeBuilder, sides, centre, focal, given):
     xx, xy, yy = _covariance(nodes, (right, up, ahead), slopes)
     pixel = nodes.math("DIVIDE", depth, nodes.math("MULTIPLY", focal, given.outputs["Pixels"]))
     blur = nodes.math("MULTIPLY", given.outputs["Blur"], nodes.math("MULTIPLY", pixel, pixel))
+    sharp, factor = _determinant(nodes, xx, xy, yy) if antialiased else None, None
     xx, yy = nodes.math("ADD", xx, blur), nodes.math("ADD", yy, blur)
+    if antialiased:
+        share = nodes.math("DIVIDE", sharp, _determinant(nodes, xx, xy, yy))
+        factor = nodes.math("SQRT", nodes.math("MAXIMUM", share, LEAST_AREA))
     middle = nodes.math("MULTIPLY", nodes.math("ADD", xx, yy), 0.5)
     half = nodes.math("MULTIPLY", nodes.math("SUBTRACT", xx, yy), 0.5)
     spread = nodes.math("SQRT", nodes.math("ADD", nodes.math("MULTIPLY", half, half), nodes.math("MULTIPLY", xy, xy)))
@@ -145,7 +163,12 @@ def _ellipse(nodes: NodeBuilder, sides, centre, focal, given):
         shown = nodes.math("MULTIPLY", length, nodes.math("GREATER_THAN", depth, NEAR))
         turned = nodes.vector("ADD", nodes.scale(right, x), nodes.scale(up, y))
         axes.append(nodes.scale(turned, shown))
-    return axes
+    return axes, factor
+
+
+def _determinant(nodes: NodeBuilder, xx, xy, yy):
+    """Of a covariance: the square of the area."""
+    return nodes.math("SUBTRACT", nodes.math("MULTIPLY", xx, yy), nodes.math("MULTIPLY", xy, xy))
 
 
 def _covariance(nodes: NodeBuilder, sides, slopes):

@@ -1,26 +1,33 @@
-"""Splats of Blender objects as arrays, in world space, and their export to a 3DGS PLY."""
+"""Splats of Blender objects as arrays, in world space as a render shows them, and their export to files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bpy
 import numpy as np
 
+from ..core import formats
 from ..core.arrays import smallest
 from ..core.colour import linear_to_srgb
 from ..core.errors import SplatFileError
 from ..core.formats import splat_ply
-from ..core.gaussians import FLATNESS, Gaussians, transformed
+from ..core.formats.format import origin_of
+from ..core.gaussians import FLATNESS, Gaussians, padded_join, transformed
 from ..core.quaternions import from_axes
 from ..core.spherical_harmonics import SH_C0
-from . import applied_transforms
-from .materials import TRIANGLE_ATTRIBUTE
+from . import evaluation
+from .materials import CUT, TRIANGLE_ATTRIBUTE
 from .surfels import SQUARE, TRIANGLE
+
+ANTIALIASED = "dreamzoom_antialiased"
+"""Custom property of data whose splats were trained with anti-aliasing."""
 
 LEAST_OPACITY = np.float32(1e-6)
 FIELDS = {
+    "FLOAT2": ("vector", 2),
     "FLOAT_COLOR": ("color", 4),
     "BYTE_COLOR": ("color", 4),
     "FLOAT_VECTOR": ("vector", 3),
@@ -33,55 +40,134 @@ Values = dict[str, np.ndarray]
 
 
 def holds_splats(obj: bpy.types.Object) -> bool:
-    """Whether an object shows splats that `splats_of` can read."""
-    if obj.type == "MESH":
-        names = _names(obj.data)
+    """Whether an object shows splats that `splats_of` can read: its own, or those of a collection that it instances."""
+    if obj.type == "EMPTY" and obj.instance_type == "COLLECTION" and obj.instance_collection is not None:
+        return any(are_splats(inner.data) for inner in obj.instance_collection.all_objects)
+    return are_splats(obj.data)
+
+
+def are_splats(data: bpy.types.ID | None) -> bool:
+    """Whether a mesh or a cloud, original or evaluated, is one that shows splats."""
+    if isinstance(data, bpy.types.Mesh):
+        names = _names(data)
         return {"splat", "sigma"} <= names or TRIANGLE_ATTRIBUTE in names
-    names = _names(obj.data) if obj.type == "POINTCLOUD" else set()
+    names = _names(data) if isinstance(data, bpy.types.PointCloud) else set()
     return {"rgba", "inverse_0"} <= names or {"radiance:base", "scale", "rotation"} <= names
 
 
 def splats_of(obj: bpy.types.Object, after: np.ndarray | None = None) -> Gaussians:
-    """The splats that an object shows, moved by its world matrix and then by `after` (4, 4).
+    """The splats that an object shows in a render, moved by its world matrix and then by `after` (4, 4).
 
     Raises:
         SplatFileError: The object shows no splats.
     """
-    return deferred_splats_of(obj, after)()
+    return parts_of([obj], bpy.context.view_layer, after)[0]
 
 
-def deferred_splats_of(obj: bpy.types.Object, after: np.ndarray | None = None) -> Callable[[], Gaussians]:
-    """`splats_of` in two steps: the arrays are copied now; the returned function makes splats of them, without Blender.
+def parts_of(
+    objects: list[bpy.types.Object], view_layer: bpy.types.ViewLayer, after: np.ndarray | None = None
+) -> list[Gaussians]:
+    """The splats that each of `objects`, and each of their instances, shows in a render, as in `splats_of`.
 
     Raises:
-        SplatFileError: The object shows no splats.
+        SplatFileError: An object shows no splats, or is not in the view layer.
     """
-    if not holds_splats(obj):
-        raise SplatFileError(f"{obj.name} shows no splats")
-    applied_transforms.repair(obj.data)
-    name, values, matrix = obj.data.name, _copied(obj.data), np.array(obj.matrix_world, np.float64)
-    if after is not None:
-        matrix = np.array(after, np.float64) @ matrix
-    if obj.type == "MESH" and "inverse_0" in values:
-        return lambda: transformed(_from_flat(values, name), matrix)
-    if obj.type == "MESH" and "axis_0" not in values:
-        return lambda: transformed(_from_faces(values, name), matrix)
-    read = next(read for column, read in READERS.items() if column in values)
-    return lambda: transformed(read(values), matrix)
+    view_layer.update()  # or it does not know new objects
+    for obj in objects:
+        if not holds_splats(obj):
+            raise SplatFileError(f"{obj.name} shows no splats")
+        if obj.name not in view_layer.objects:
+            raise SplatFileError(f"{obj.name} shows no splats in this view layer", "Show its collection")
+    with evaluation.as_rendered(view_layer, objects) as graph:
+        shown = evaluation.shown_objects(graph, set(objects))
+        waiting = [deferred_splats_of(item, after) for item in shown if are_splats(item.evaluated.data)]
+    parts = [part for part in (make() for make in waiting) if len(part)]
+    if not parts:
+        names = ", ".join(obj.name for obj in objects)
+        raise SplatFileError(f"{names} shows no splats any more", "Undo what deleted them, or look at the modifiers")
+    return parts
+
+
+def deferred_splats_of(shown: evaluation.ShownObject, after: np.ndarray | None = None) -> Callable[[], Gaussians]:
+    """The splats of an evaluated object in two steps: the arrays are copied now; the returned function makes splats of
+    them, without Blender. It raises SplatFileError for a mesh that was edited beyond recognition.
+    """
+    matrix = shown.matrix_world if after is None else np.array(after, np.float64) @ shown.matrix_world
+    name, data = shown.evaluated.name, shown.evaluated.data
+    if not isinstance(data, bpy.types.Mesh):
+        values = _copied(data)
+        read = next(read for column, read in READERS.items() if column in values)
+        return lambda: transformed(read(values), matrix)
+    with evaluation.mesh_of(shown.evaluated) as mesh:
+        values = _copied(mesh) | _topology(mesh)
+    read = _from_flat if "inverse_0" in values else _from_axes if "axis_0" in values else _from_faces
+    return lambda: transformed(read(values, name), matrix)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: the number of splats, and what the format could not keep, as phrases for the report."""
+
+    count: int
+    notes: tuple[str, ...] = ()
 
 
 def export_splats(objects: list[bpy.types.Object], path: Path, after: np.ndarray | None = None) -> int:
-    """Write the splats of all `objects` into one 3DGS PLY, with their transforms applied; how many there are.
+    """Write the splats of all `objects` into one file, with their transforms applied; how many there are.
+
+    Raises as `write_splats_of` does.
+    """
+    return write_splats_of(objects, path, after).count
+
+
+def write_splats_of(
+    objects: list[bpy.types.Object], path: Path, after: np.ndarray | None = None, up: str = ""
+) -> Exported:
+    """Write the splats of all `objects` into one file in the format of its suffix, with their transforms applied.
+
+    Far from the origin, positions are kept relative to the first object; formats that can hold its place do so.
+
+    Args:
+        objects: That show splats.
+        path: The file.
+        after: (4, 4) from world space to the axes of the file.
+        up: The axis that points up in these, which the file then says if its format can.
 
     Raises:
-        SplatFileError: An object shows no splats, or none were given.
+        SplatFileError: An object shows no splats, none were given, or the format can't hold them.
         OSError: The folder can't be written.
     """
     if not objects:
         raise SplatFileError("No object that shows splats is selected")
-    parts = [splats_of(obj, after) for obj in objects]
-    splat_ply.write_parts(path, parts)
-    return sum(len(part) for part in parts)
+    form = formats.format_of(path)
+    after = np.eye(4) if after is None else np.array(after, np.float64)
+    place = (after @ np.array(objects[0].matrix_world, np.float64))[:3, 3]
+    away = np.eye(4)
+    away[:3, 3] = -place
+    parts = parts_of(objects, bpy.context.view_layer, away @ after)
+    few = [part.means[:: max(1, len(part) // 4096)] + place for part in parts]
+    is_far = bool(origin_of(np.concatenate(few)).any())
+    if not is_far and place.any():
+        parts = [replace(part, means=(part.means + place).astype(np.float32)) for part in parts]
+    antialiased = all(bool(obj.data is not None and obj.data.get(ANTIALIASED)) for obj in objects)
+    about = formats.About(up, place if is_far and form.keeps_origin else np.zeros(3), antialiased)
+    if form is splat_ply.FORMAT:
+        splat_ply.write_parts(path, parts, about)
+    else:
+        form.write(path, padded_join(parts), about)
+    return Exported(sum(len(part) for part in parts), _lost(form, parts, place if is_far else None))
+
+
+def _lost(form: formats.Format, parts: list[Gaussians], place: np.ndarray | None) -> tuple[str, ...]:
+    """The phrases about what a format does not keep."""
+    found = []
+    if place is not None and not form.keeps_origin:
+        found.append(
+            f"around its own centre: {form.name} can't hold the place " + ", ".join(f"{x:.12g}" for x in place)
+        )
+    if form.suffix == ".splat" and any(part.sh.shape[1] > 1 for part in parts):
+        found.append(f"without harmonics, which {form.name} lacks")
+    return tuple(found)
 
 
 def _names(data: bpy.types.ID) -> set[str]:
@@ -100,18 +186,50 @@ def _copied(data: bpy.types.ID) -> dict[str, np.ndarray]:
     return found
 
 
-def _corners(mesh: Values, name: str) -> np.ndarray:
-    """Where the corners of the faces lie, (N, 3 or 4, 3) float64."""
-    count, sides = (len(mesh[TRIANGLE_ATTRIBUTE]), 3) if TRIANGLE_ATTRIBUTE in mesh else (len(mesh["splat"]), 4)
-    if len(mesh["position"]) != sides * count:
-        raise SplatFileError(f"{name} was edited: its faces are no splats any more")
-    return mesh["position"].reshape(count, sides, 3).astype(np.float64)
+def _topology(mesh: bpy.types.Mesh) -> Values:
+    """`start` and `sides` of the faces (N,), and the vertex of each loop, `vertex` (L,)."""
+    start, sides = np.empty((2, len(mesh.polygons)), np.int32)
+    vertex = np.empty(len(mesh.loops), np.int32)
+    mesh.polygons.foreach_get("loop_start", start)
+    mesh.polygons.foreach_get("loop_total", sides)
+    mesh.loops.foreach_get("vertex_index", vertex)
+    return {"start": start, "sides": sides, "vertex": vertex}
+
+
+def _corners(mesh: Values, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Where the corners of the faces lie, (N, 3 or 4, 3) float64, and that in sigmas, (N, 4, 2), None for triangles.
+
+    Vertices without a face are left over where faces were deleted.
+    """
+    start, sides, vertex = mesh["start"], mesh["sides"], mesh["vertex"]
+    count = 3 if TRIANGLE_ATTRIBUTE in mesh else 4
+    if (sides != count).any() or (len(mesh["position"]) - len(vertex)) % count:
+        raise _edited(name)
+    loops = start[:, None] + np.arange(count)
+    corners = mesh["position"][vertex[loops]].astype(np.float64)
+    if count == 3:
+        return corners, None
+    sigma = mesh["sigma"]
+    return corners, sigma[loops if len(sigma) == len(vertex) != len(mesh["position"]) else vertex[loops]]
+
+
+def _edited(name: str) -> SplatFileError:
+    return SplatFileError(
+        f"{name} was edited: some of its faces are no splats any more",
+        "Undo the edit, or remove the modifiers that divide or join its faces",
+    )
 
 
 def _from_faces(mesh: Values, name: str) -> Gaussians:
-    corners = _corners(mesh, name)
-    colour, shape = (mesh[TRIANGLE_ATTRIBUTE], TRIANGLE) if TRIANGLE_ATTRIBUTE in mesh else (mesh["splat"], SQUARE)
-    sides = np.einsum("ak,nkx->nxa", np.linalg.pinv(shape), corners)
+    corners, sigma = _corners(mesh, name)
+    colour = mesh[TRIANGLE_ATTRIBUTE if sigma is None else "splat"]
+    shape = TRIANGLE if sigma is None else SQUARE
+    if sigma is None or not len(sigma) or np.abs(sigma - SQUARE).max() < 1e-5:
+        sides = np.einsum("ak,nkx->nxa", np.linalg.pinv(shape), corners)
+    elif np.abs(np.abs(sigma) - CUT).max() < 1e-3 and np.abs(sigma.sum(1)).max() < 1e-3:  # turned over by a modifier
+        sides = np.einsum("nak,nkx->nxa", np.linalg.pinv(sigma.astype(np.float64)), corners)
+    else:
+        raise _edited(name)
     lengths = np.maximum(np.linalg.norm(sides, axis=1), 1e-30)
     first, second = np.moveaxis(sides / lengths[:, None], -1, 0)
     if len(first) and np.abs((first * second).sum(-1)).max() > 1e-3:  # an uneven scale or a shear was applied
@@ -128,14 +246,14 @@ def _from_faces(mesh: Values, name: str) -> Gaussians:
 
 
 def _from_flat(mesh: Values, name: str) -> Gaussians:
-    centres = _corners(mesh, name).mean(1).astype(np.float32)
+    centres = _corners(mesh, name)[0].mean(1).astype(np.float32)
     return _from_spheres(mesh | {"position": centres, "rgba": mesh["splat"]})
 
 
-def _from_axes(mesh: Values) -> Gaussians:
+def _from_axes(mesh: Values, name: str) -> Gaussians:
     colour = mesh["splat"]
     log_scales, quaternions = _shapes(np.stack([mesh[f"axis_{row}"] for row in range(3)], -1))
-    means = np.ascontiguousarray(mesh["position"][::4])
+    means = _corners(mesh, name)[0].mean(1).astype(np.float32)
     return Gaussians(means, log_scales, quaternions, _logits(colour[:, 3]), _harmonics(mesh, colour, encoded=True))
 
 
@@ -180,8 +298,8 @@ def _harmonics(values: Values, colour: np.ndarray, encoded: bool = False) -> np.
     return np.concatenate([base, *above], 1)
 
 
-READERS = {"axis_0": _from_axes, "radiance:base": _from_native, "inverse_0": _from_spheres}
-"""How to read splats that are no quads, by an attribute that they alone have."""
+READERS = {"radiance:base": _from_native, "inverse_0": _from_spheres}
+"""How to read splats in point clouds, by an attribute that they alone have."""
 
 
 def _constant(srgb: np.ndarray) -> np.ndarray:

@@ -64,13 +64,15 @@ def flat_material(degree: int) -> bpy.types.Material:
     return _get_or_build(f"Dreamzoom Flat Gaussians SH {degree}", f"flat {degree} 2", lambda g: _flat(g, degree))
 
 
-def viewer_material(degree: int) -> bpy.types.Material:
-    """For quads with the attributes FACE `splat` (sRGB, opacity), `away` and `sh_1..`, and POINT `sigma`.
+def viewer_material(degree: int, antialiased: bool = False) -> bpy.types.Material:
+    """For quads with the attributes FACE `splat` (sRGB, opacity), `away` and `sh_1..`, and POINT `sigma`; with
+    `antialiased` also FACE `thinned`, the factor of the opacity.
 
     It emits the sRGB values themselves, so that with the view transform Raw splats blend in sRGB, as in viewers.
     """
-    name = f"Dreamzoom Viewers SH {degree}"
-    return _get_or_build(name, f"viewers {degree} 2", lambda nodes: _viewers(nodes, degree))
+    name = f"Dreamzoom Viewers SH {degree}" + " Anti-Aliased" * antialiased
+    version = f"viewers {degree} 2" + " antialiased" * antialiased
+    return _get_or_build(name, version, lambda nodes: _viewers(nodes, degree, antialiased))
 
 
 def native_material() -> bpy.types.Material:
@@ -118,11 +120,14 @@ def _squared_in_triangle(nodes: NodeBuilder):
     return ((pairs * -3.0 + 1.0) * (4 * CUT * CUT)).socket
 
 
-def _viewers(nodes: NodeBuilder, degree: int):
+def _viewers(nodes: NodeBuilder, degree: int, antialiased: bool):
     splat = nodes.attribute("splat")
+    opacity = splat.outputs["Alpha"]
+    if antialiased:
+        opacity = nodes.math("MULTIPLY", opacity, nodes.separate(nodes.attribute("thinned").outputs["Vector"])[0])
     sigma = nodes.attribute("sigma").outputs["Vector"]
     kernel = nodes.math("EXPONENT", nodes.math("MULTIPLY", nodes.vector("DOT_PRODUCT", sigma, sigma), -0.5))
-    alpha = nodes.math("MINIMUM", nodes.math("MULTIPLY", kernel, splat.outputs["Alpha"]), 0.99)
+    alpha = nodes.math("MINIMUM", nodes.math("MULTIPLY", kernel, opacity), 0.99)
     alpha = nodes.math("MULTIPLY", alpha, nodes.math("GREATER_THAN", alpha, 1 / 255))
     colour = colour_in_eevee = splat.outputs["Color"]
     if degree:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy.types import PropertyGroup
 
@@ -42,6 +44,18 @@ class LoraSettings(PropertyGroup):
     weight: FloatProperty(name="Weight", description="Strength of the LoRA", default=1.0, min=-4.0, max=4.0, step=5)
 
 
+def _switch(name: str, usual: float, description: str) -> Any:
+    """A property that says whether another, of which 0 means the model's own value, has a value of the artist's."""
+
+    def is_set(settings) -> bool:
+        return getattr(settings, name) > 0
+
+    def set_it(settings, on: bool) -> None:
+        setattr(settings, name, usual if on else 0)
+
+    return BoolProperty(name=f"Own {name.capitalize()}", description=description, get=is_set, set=set_it)
+
+
 class DiffusionSettings(PropertyGroup):
     """Options of the diffusion engine; zero and empty mean the model's own value."""
 
@@ -77,6 +91,8 @@ class DiffusionSettings(PropertyGroup):
         soft_max=15.0,
         step=50,
     )
+    use_steps: _switch("steps", 25, "Choose the count of steps. Off: as many as the model needs")
+    use_guidance: _switch("guidance", 5.0, "Choose the guidance. Off: the model's own value")
     scheduler: EnumProperty(
         name="Scheduler", description="How the denoising steps go from noise to a picture", items=SCHEDULERS
     )

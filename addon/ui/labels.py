@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..translations import translated
+
 STAGES = {
     "plan": "Planning the path",
     "zoom": "Generating pictures",
@@ -16,11 +18,20 @@ STAGES = {
 
 def of_stage(stage: str) -> str:
     """What the server does in a stage."""
-    return STAGES.get(stage, stage.replace("_", " ").capitalize())
+    return translated(STAGES.get(stage, stage.replace("_", " ").capitalize()))
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """A number with its noun: `counted(1, "object", "objects")` is "1 object"."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def of_seconds(seconds: float) -> str:
-    """A duration in seconds, minutes or hours."""
+    """A duration in seconds, minutes or hours, in the language of the interface."""
+    return translated(_duration(seconds))
+
+
+def _duration(seconds: float) -> str:
     seconds = max(0, round(seconds))
     if seconds < 60:
         return f"{seconds} s"

@@ -17,6 +17,7 @@ from bpy.types import PropertyGroup
 
 from .. import rig
 from ..backend import model_library
+from ..core import prompt_words
 from .diffusion_properties import CLASSES as DIFFUSION_CLASSES
 from .diffusion_properties import DiffusionSettings
 from .flight_properties import SPEED, FlightSettings
@@ -103,6 +104,13 @@ def _focus_changed(level: LevelSettings, context: bpy.types.Context) -> None:
         rig.sync_levels(level.id_data)
 
 
+def _completions(level: LevelSettings, context: bpy.types.Context, edit_text: str) -> list[tuple[str, str]]:
+    """Words that the procedural engine knows and that begin as the last word of the prompt does."""
+    if level.id_data.dreamzoom.engine != "procedural":
+        return []
+    return prompt_words.completions(edit_text)
+
+
 def _eye_changed(level: LevelSettings, context: bpy.types.Context) -> None:
     if rig.is_rig(level.id_data):
         rig.sync_levels(level.id_data)
@@ -120,7 +128,22 @@ def _is_camera(settings: RigSettings, obj: bpy.types.Object) -> bool:
 class LevelSettings(PropertyGroup):
     """One level of the zoom: its prompt and options."""
 
-    prompt: StringProperty(name="Prompt", description="What is to be seen at this level, in plain words", maxlen=4000)
+    prompt: StringProperty(
+        name="Prompt",
+        description="What is to be seen at this level, in plain words",
+        maxlen=4000,
+        search=_completions,
+        search_options={"SUGGESTION"},
+    )
+    prompt_line: StringProperty(
+        name="Prompt",
+        description="What is to be seen at this level, in plain words",
+        maxlen=4000,
+        get=lambda level: level.prompt,
+        set=lambda level, text: setattr(level, "prompt", text),
+        options={"SKIP_SAVE"},
+    )
+    """The prompt without completion, whose button takes the room of three letters in a row of the list."""
     negative_prompt: StringProperty(
         name="Avoid", description="What must not be seen at this level, in plain words", maxlen=4000
     )
@@ -171,6 +194,15 @@ class LevelSettings(PropertyGroup):
         description="Number of this level in the last finished job, -1 if it is new since then",
         default=-1,
         options={"HIDDEN"},
+    )
+    sent_as: IntProperty(
+        name="Sent As",
+        description="Number of this level in the job that was sent last, -1 if it is new since then",
+        default=-1,
+        options={"HIDDEN"},
+    )
+    seconds: FloatProperty(
+        name="Seconds", description="How long this level took in the last finished job", options={"HIDDEN"}
     )
 
 
@@ -242,7 +274,13 @@ class RigSettings(FlightSettings, PropertyGroup):
         "seen. Needs a transparent film",
         update=_showing_changed,
     )
-    dreamed: StringProperty(name="Dreamed", description="The prompts of the last finished job", options={"HIDDEN"})
+    show_guide: BoolProperty(
+        name="Show Guide",
+        description="Show in the viewport where the camera flew when the levels were dreamed, and how far it may go",
+        default=True,
+    )
+    outside: StringProperty(name="Outside", description="What Check Flight found", options={"HIDDEN", "SKIP_SAVE"})
+    dreamed: StringProperty(name="Dreamed", description="What the last finished job was asked for", options={"HIDDEN"})
     job_folder: StringProperty(
         name="Job Folder",
         description="Where this rig's pictures, points and splats are stored. Empty: a folder beside the .blend file",
@@ -265,6 +303,21 @@ class RigSettings(FlightSettings, PropertyGroup):
     )
 
 
+class FlightRecipe(PropertyGroup):
+    """A ready flight, as an example or a preset."""
+
+    prompts: StringProperty(
+        name="Prompts",
+        description="One prompt per line, from far to near",
+        default="a spiral galaxy among stars\na blue planet with white clouds\nsnowy mountains at sunrise\n"
+        "a dense autumn forest\nplant cells under a microscope\nglowing atoms in a cloud of electrons",
+    )
+    zoom_factor: FloatProperty(**FACTOR | {"default": 2.5})
+    frames_per_level: IntProperty(**SPEED | {"default": 24})
+    loop: BoolProperty(name="Loop", description="Let the first level follow the last")
+    seed: IntProperty(name="Seed", description="Another number gives another world", default=2, min=0)
+
+
 class SceneSettings(PropertyGroup):
     """The rig in use, and the settings of the next new rig."""
 
@@ -279,13 +332,20 @@ class SceneSettings(PropertyGroup):
     )
     zoom_factor: FloatProperty(**FACTOR)
     frames_per_level: IntProperty(**SPEED)
+    flight: PointerProperty(name="Flight", description="The flight that Example Flight makes", type=FlightRecipe)
     render_engine: EnumProperty(**RENDER_ENGINE)
     render_samples: IntProperty(**RENDER_SAMPLES)
+    use_samples: BoolProperty(
+        name="Own Samples",
+        description="Choose the samples per pixel. Off: as many as splats need, 16 in Cycles and 64 in EEVEE",
+        get=lambda settings: settings.render_samples > 0,
+        set=lambda settings, on: setattr(settings, "render_samples", 64 if on else 0),
+    )
     render_output: EnumProperty(**RENDER_OUTPUT, default="PNG")
     render_transparent: BoolProperty(**RENDER_TRANSPARENT)
 
 
-CLASSES = (*DIFFUSION_CLASSES, LevelSettings, RigSettings, SceneSettings)
+CLASSES = (*DIFFUSION_CLASSES, LevelSettings, RigSettings, FlightRecipe, SceneSettings)
 
 
 def register() -> None:

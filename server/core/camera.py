@@ -97,6 +97,10 @@ class Camera:
         pose[:3, 3] = similarity.apply(self.centre)
         return replace(self, camera_to_frame=pose)
 
+    def posed(self, camera_to_frame: np.ndarray) -> Camera:
+        """The same lens in another pose (4, 4)."""
+        return replace(self, camera_to_frame=camera_to_frame)
+
     def resized(self, width: int, height: int) -> Camera:
         """The same field of view at another resolution, in pixels."""
         sx, sy = width / self.width, height / self.height

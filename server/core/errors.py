@@ -55,6 +55,10 @@ class RefusedFile(DreamzoomError, ValueError):
     """
 
 
+class CameraFileError(DreamzoomError):
+    """A file of cameras that can't be read."""
+
+
 class SplatFileError(DreamzoomError):
     """A file of splats or points that can't be read or written."""
 

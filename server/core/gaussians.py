@@ -112,6 +112,23 @@ def joined(parts: Sequence[Gaussians]) -> Gaussians:
     return Gaussians(means, log_scales, quaternions, logit_opacities, sh)
 
 
+def padded_join(parts: Sequence[Gaussians]) -> Gaussians:
+    """Concatenate one or more sets in order; spherical harmonics are padded with zeros to the highest degree.
+
+    Extra columns are dropped. A single set is returned as it is, without them.
+    """
+    if len(parts) == 1:
+        return replace(parts[0], extra={})
+    terms = max(part.sh.shape[1] for part in parts)
+    sh = np.zeros((sum(len(part) for part in parts), terms, 3), np.float32)
+    at = 0
+    for part in parts:
+        sh[at : at + len(part), : part.sh.shape[1]] = part.sh
+        at += len(part)
+    means, log_scales, quaternions, logits = (np.concatenate(c) for c in zip(*(part.parts[:4] for part in parts)))
+    return Gaussians(means, log_scales, quaternions, logits, sh)
+
+
 def moved(splats: Gaussians, similarity: Similarity) -> Gaussians:
     """The same splats in another frame; a `Similarity` does not rotate, so quaternions and harmonics are unchanged."""
     means = similarity.apply(splats.means).astype(np.float32)

@@ -182,8 +182,13 @@ def decibels(picture: np.ndarray, truth: np.ndarray) -> float:
     return float(-10 * np.log10(np.mean(error**2)))
 
 
-def viewer_picture(splats: Gaussians, camera: bpy.types.Object, size: int = SIZE) -> np.ndarray:
-    """What the usual viewers of 3DGS show: (H, W, 4), sRGB times alpha, and alpha; at the pixels' centres."""
+def viewer_picture(
+    splats: Gaussians, camera: bpy.types.Object, size: int = SIZE, antialiased: bool = False
+) -> np.ndarray:
+    """What the usual viewers of 3DGS show: (H, W, 4), sRGB times alpha, and alpha; at the pixels' centres.
+
+    With `antialiased` splats are as much fainter as the blur enlarges them (Mip-Splatting).
+    """
     to_camera = np.linalg.inv(np.array(camera.matrix_world)) * np.array([1, -1, -1, 1])[:, None]
     focal = camera.data.lens / camera.data.sensor_width * size
     centre = np.array(camera.matrix_world)[:3, 3]
@@ -194,12 +199,14 @@ def viewer_picture(splats: Gaussians, camera: bpy.types.Object, size: int = SIZE
         [np.stack([focal / z, zero, -focal * x / z**2], -1), np.stack([zero, focal / z, -focal * y / z**2], -1)], 1
     )
     spread = jacobian @ to_camera[:3, :3] @ axes
-    covariance = spread @ spread.transpose(0, 2, 1) + 0.3 * np.eye(2)
+    sharp = spread @ spread.transpose(0, 2, 1)
+    covariance = sharp + 0.3 * np.eye(2)
+    factor = np.sqrt(np.linalg.det(sharp) / np.linalg.det(covariance)) if antialiased else 1
     steps = np.arange(size) + 0.5
     pixels = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 1, 2)
     offset = pixels - np.stack([focal * x / z, focal * y / z], -1) - size / 2
     squared = np.einsum("pni,nij,pnj->pn", offset, np.linalg.inv(covariance), offset)
-    alpha = np.minimum(0.99, splats.opacities * np.exp(-squared / 2))
+    alpha = np.minimum(0.99, splats.opacities * factor * np.exp(-squared / 2))
     alpha = np.where(alpha > 1 / 255, alpha, 0)
     directions = splats.means - centre
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)

@@ -19,3 +19,5 @@ if importlib.util.find_spec("bpy"):
     sys.modules["core"] = addon.core
     for module in pkgutil.walk_packages(addon.core.__path__, "addon.core."):
         sys.modules[module.name.removeprefix("addon.")] = importlib.import_module(module.name)
+else:
+    import dreamzoom  # noqa: F401 - registers what decodes pictures, as the add-on does

@@ -1,8 +1,10 @@
 """The built zip, installed into Blender: from prompts to a rendered frame, as an artist would."""
 
 import json
+import re
 import time
 import zipfile
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -110,6 +112,23 @@ class TestFlight:
         rows, columns = ((dreamed.shape[axis] - rendered.shape[axis]) // 2 for axis in (0, 1))
         wanted = dreamed[rows : rows + HEIGHT, columns : columns + WIDTH]
         assert 10 * np.log10(1 / np.mean((rendered - wanted) ** 2)) > 18
+
+
+@pytest.mark.skipif(bpy.app.version[:2] != (5, 2), reason="once is enough: with Blender 5.2")
+def test_the_readme_s_script_dreams_and_renders_a_film(installed, tmp_path):
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    script = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    assert len([line for line in script.splitlines() if line]) <= 10
+    scene = bpy.context.scene
+    scene.render.resolution_x, scene.render.resolution_y = WIDTH, HEIGHT
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "script.blend"))
+    small = {"levels=3": "levels=2", "frames_per_level=24": "frames_per_level=2", "320": str(WIDTH)}
+    for word, other in small.items():
+        assert word in script
+        script = script.replace(word, other)
+    exec(compile(script, "README.md", "exec"), {})
+    films = list(tmp_path.rglob("*.mp4"))
+    assert films and films[0].stat().st_size > 500
 
 
 class TestLifecycle:

@@ -7,6 +7,9 @@ import threading
 import install
 import pytest
 
+from core import installation
+from installer import pythons
+
 pytestmark = pytest.mark.slow
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -50,11 +53,11 @@ class TestMake:
 
     def test_a_second_start_says_and_does_nothing(self, made, requirements):
         folder = made[0]
-        before = (folder / install.STAMP).stat().st_mtime_ns
+        before = (folder / installation.STAMP).stat().st_mtime_ns
         said = []
         install.make(folder, HERE, [requirements], "raise SystemExit(1)", say=said.append)
         assert not said
-        assert (folder / install.STAMP).stat().st_mtime_ns == before
+        assert (folder / installation.STAMP).stat().st_mtime_ns == before
 
     def test_changed_requirements_are_installed_on_top(self, made, tmp_path):
         folder = made[0]
@@ -68,11 +71,11 @@ class TestMake:
 
     def test_an_interrupted_installation_is_done_again_from_nothing(self, made, requirements):
         folder = made[0]
-        (folder / install.STAMP).unlink()
+        (folder / installation.STAMP).unlink()
         (folder / "half").write_text("")
         install.make(folder, HERE, [requirements], "pass", say=lambda line: None)
         assert not (folder / "half").exists()
-        assert (folder / install.STAMP).exists()
+        assert (folder / installation.STAMP).exists()
 
     def test_a_failed_installation_tells_why_and_leaves_no_stamp(self, made, tmp_path):
         folder = made[0]
@@ -80,24 +83,24 @@ class TestMake:
         wrong.write_text("./no-such-folder-here\n")
         with pytest.raises(install.InstallError, match="no-such-folder-here"):
             install.make(folder, HERE, [wrong], "pass", say=lambda line: None)
-        assert not (folder / install.STAMP).exists()
+        assert not (folder / installation.STAMP).exists()
 
     def test_a_constraints_file_counts_for_what_is_wanted(self, tmp_path):
         (tmp_path / "requirements.txt").write_text("-c constraints.txt\nnumpy\n")
         (tmp_path / "constraints.txt").write_text("numpy==1\n")
-        before = install._digest(HERE, [tmp_path / "requirements.txt"])
+        before = installation.digest(HERE, [tmp_path / "requirements.txt"])
         (tmp_path / "constraints.txt").write_text("numpy==2\n")
-        assert install._digest(HERE, [tmp_path / "requirements.txt"]) != before
+        assert installation.digest(HERE, [tmp_path / "requirements.txt"]) != before
 
 
 class TestFindPython:
     def test_finds_this_one(self):
-        found = install.find_python(HERE)
+        found = pythons.find(HERE)
         assert found is not None
-        assert install._is_python(found, HERE)
+        assert pythons.is_usable(found.path, HERE)
 
     def test_knows_that_there_is_none(self):
-        assert install.find_python("3.1") is None
+        assert pythons.find("3.1") is None
 
 
 class TestPins:

@@ -18,6 +18,7 @@ SERVER = (
     ("stages.base",),
     ("stages",),
     ("pipeline",),
+    ("cluster",),
     ("render", "machine"),
     ("rpc", "cli"),
     ("__main__",),
@@ -26,7 +27,8 @@ SERVER = (
 longest name that fits a module counts."""
 
 ADDON = (
-    ("core",),
+    ("core", "presets"),
+    ("translations",),
     ("splats",),
     ("backend",),
     ("rig",),
@@ -40,7 +42,7 @@ ADDON = (
 
 MAY_USE = {
     "core": {"numpy", "zstandard"},
-    "addon": {"numpy", "zstandard", "bpy", "bpy_extras", "mathutils"},
+    "addon": {"numpy", "zstandard", "bpy", "bpy_extras", "mathutils", "blf", "gpu", "gpu_extras", "bl_operators"},
 }
 """What may be imported beside the standard library and the project's own; what is not named here may use anything but
 Blender. zstandard is used only where it is there."""

@@ -1,8 +1,11 @@
 """What is refused before anything is loaded: folders that bring code, pickles, damage, or parts that don't fit."""
 
 import ast
+import importlib
 import json
+import random
 import shutil
+import sys
 from pathlib import Path
 
 import models
@@ -191,3 +194,55 @@ class TestCache:
         folder = model_cache.find("someone/tiny-sd")
         assert model_cache.name_of(folder) == ("someone/tiny-sd", "abc123")
         assert catalogue.best("picture") == folder
+
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+hostile_models = importlib.import_module("tortures.hostile_models")
+attacked = importlib.import_module("tortures.attacks.models")
+
+
+class TestHostile:
+    @pytest.mark.parametrize("name", hostile_models.attacks_by_name())
+    def test_each_is_refused_by_name(self, tmp_path, name):
+        """Time and memory are measured by the torture."""
+        model = attacked.whole_model(tmp_path / "model")
+        assert not catalogue.entry("model", model).reason
+        word = hostile_models.attacks_by_name()[name](random.Random(name), model)
+        reason = catalogue.entry("model", model).reason
+        assert word in reason
+        if word:
+            with pytest.raises(EngineUnavailable):
+                model_validation.picture_model(model)
+
+    @pytest.mark.parametrize(
+        ("changed", "word"),
+        [
+            ({"size": {"height": 10**9, "width": 8}}, "size"),
+            ({"ensure_multiple_of": 0}, "size"),
+            ({"image_std": [0, 0, 0]}, "image_std"),
+            ({"image_mean": "abc"}, "image_mean"),
+        ],
+    )
+    def test_preprocessing_that_would_fill_the_memory(self, made, tmp_path, changed, word):
+        broken = Path(shutil.copytree(made[1], tmp_path / "depth"))
+        change(broken / "preprocessor_config.json", **changed)
+        with pytest.raises(EngineUnavailable, match=word):
+            model_validation.depth_model(broken)
+
+    def test_links_within_the_cache_are_what_the_hub_makes(self, made, tmp_path, monkeypatch):
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        place = tmp_path / "models--someone--tiny"
+        shutil.copytree(made[0], place / "snapshots" / "abc")
+        (place / "blobs").mkdir()
+        weights = place / "snapshots" / "abc" / "vae" / "diffusion_pytorch_model.safetensors"
+        weights.rename(place / "blobs" / "1234")
+        weights.symlink_to(Path("..", "..", "..", "blobs", "1234"))
+        assert [entry.reason for entry in catalogue.entries()] == [""]
+        (place / "refs").mkdir()
+        for text in ("../../../outside", "a" * 100_000, "\0"):
+            (place / "refs" / "main").write_text(text)
+            assert [entry.reason for entry in catalogue.entries()] == [""], "the newest revision is taken"
+        weights.unlink()
+        weights.symlink_to(made[0] / "vae" / weights.name)
+        assert "leads out" in catalogue.entries()[0].reason

@@ -227,3 +227,62 @@ class TestKilled:
                 assert event["step"] not in finished
             elif event["event"] == "done":
                 finished.add(event["step"])
+
+
+class TestEstimates:
+    """Time left: within a third of the truth from a tenth of the job on, whatever the machine's load."""
+
+    STAGES = {"image": 2.3, "dream": 2.2, "fit": 3.1, "export": 4.5}  # seconds, measured
+    WEIGHTS = {"image": 2.0, "dream": 2.5, "fit": 3.0, "export": 4.0}
+
+    def flown(self, load, measured, loading):
+        """A job of six levels on a machine that is `load` times slower than usual; the first step also loads code.
+
+        Returns:
+            Tuples (share of the time that has passed, seconds since the start, estimated and true seconds left).
+        """
+        made = steps(*[stage(f"{name}{k}", weight=self.WEIGHTS[name]) for name in self.STAGES for k in range(6)])
+        seconds = [load * self.STAGES[step.stage.name.rstrip("0123456789")] for step in made]
+        usual = {step.name: took / load for step, took in zip(made, seconds)} if measured else {}
+        seconds[0] += loading
+        clock, found, whole = [0.0], [], sum(seconds)
+        eta = Eta(made, lambda: clock[0], measured=usual)
+        for step, took in zip(made, seconds):
+            eta.at(step, 0.0)
+            for part in range(4):
+                eta.at(step, part / 4)
+                left = eta.seconds_left()
+                if left is not None:
+                    found.append((clock[0] / whole, clock[0], left, whole - clock[0]))
+                clock[0] += took / 4
+            eta.finish(step)
+        return found
+
+    @pytest.mark.parametrize("load", [0.7, 1.0, 1.5, 2.0])
+    def test_with_measured_times(self, load):
+        """Loading code takes 12 of the first job's seconds, which can't be foreseen: after it, the estimate holds."""
+        for loading in (0.0, 12.0):
+            for passed, seconds, left, true in self.flown(load, True, loading):
+                if passed >= 0.1 + loading / (seconds + true):
+                    assert 2 / 3 < (seconds + left) / (seconds + true) < 4 / 3, (passed, loading)
+
+    def test_the_first_job_of_a_machine_goes_by_the_weights(self):
+        for passed, seconds, left, true in self.flown(1.0, False, 0.0):
+            if passed >= 0.1:
+                assert 2 / 3 < (seconds + left) / (seconds + true) < 4 / 3, passed
+
+    def test_times_of_the_first_job_are_found_in_the_second(self, tmp_path, monkeypatch):
+        from core import step_times
+        from dreamzoom.pipeline.eta import StepTimer
+        from dreamzoom.request.example import example
+        from dreamzoom.request.validation import convert_request
+
+        monkeypatch.setenv(step_times.VARIABLE, str(tmp_path / "times.json"))
+        request = convert_request(example(2, (64, 48)))
+        both = replace(stage("a", level=0), scopes=lambda context: [0, 1], writes={"text": layout.COUNTS})
+        made = steps(both, stage("b", level=0))
+        timer = StepTimer(request)
+        assert timer.measured(made) == {}
+        timer.add({"levels/000/a": 90.0, "levels/001/a": 3.0, "levels/000/b": 2.0}, made)
+        expected = {"levels/000/a": 3.0, "levels/001/a": 3.0, "levels/000/b": 2.0}
+        assert StepTimer(request).measured(made) == expected

@@ -33,6 +33,13 @@ class TestStart:
         assert not [name for name in ("torch", "numba", "scipy", "llvmlite") if f"/{name}/" in maps.read_text()]
 
 
+def test_machine_tells_device_memory_engines_and_models(lasting_server):
+    facts = lasting_server.ask("machine", "machine")["result"]
+    assert facts["memory"]["total GB"] > 0 and facts["system"]["cores"] >= 1
+    assert isinstance(facts["cards"], list) and isinstance(facts["models"], list)
+    assert facts["engines"][0] == "procedural"
+
+
 class TestEnd:
     def test_of_input_ends_it(self, server):
         server.ask(1, "initialize")

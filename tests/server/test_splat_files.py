@@ -146,7 +146,7 @@ def damaged(content: bytes, damage: tuple[str, int, bytes]) -> bytes:
 class TestFuzz:
     @settings(max_examples=2000, deadline=1000, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(
-        which=st.integers(0, 5),
+        which=st.integers(0, 7),
         damage=st.tuples(st.sampled_from(KINDS), st.integers(0, 2**40), st.binary(min_size=1, max_size=40)),
     )
     def test_a_damaged_file_gives_splats_or_a_sentence(self, good_files, tmp_path_factory, which, damage):

@@ -12,8 +12,9 @@ from ... import rig
 from ...core.errors import DreamzoomError
 from ...results import render_settings
 from ...rig import camera_sampling, camera_to_rig
+from ...rig.camera_paths import markers as camera_markers
 from .. import properties
-from .common import Result, in_object_mode, report, select_only
+from .common import Result, as_dreamzoom_error, in_object_mode, report, scene_is_own, select_only
 
 AT_ONCE = 50
 """Fewer frames than this are sampled without a progress bar."""
@@ -56,16 +57,19 @@ class CameraSamplingOperator:
             return {"RUNNING_MODAL"}
         drawing = time.monotonic() - self._step_end
         until = time.monotonic() + min(max(drawing, STEP_SECONDS), LONGEST_STEP)
+        sample = self._samples[-1] if self._samples else None
         try:
             while time.monotonic() < until:
                 sample = next(self._remaining, None)
                 if sample is None:
-                    self._end(context)
-                    return self._finished(context, self._samples)
+                    break
                 self._samples.append(sample)
-        except DreamzoomError as error:
+        except (DreamzoomError, ReferenceError, RuntimeError) as error:
             self._end(context)
-            return report(self, error)
+            return report(self, as_dreamzoom_error(error))
+        if sample is None:
+            self._end(context)
+            return self._finished(context, self._samples)
         self._step_end = time.monotonic()
         context.window_manager.progress_update(len(self._samples))
         context.workspace.status_text_set(f"Sampling frame {self._samples[-1].frame}. Esc: stop")
@@ -78,10 +82,13 @@ class CameraSamplingOperator:
         context.workspace.status_text_set(None)
 
     def _sampling(self, context):
+        self._follows = False
         camera, root = self.start(context)
         scene = context.scene
         frames = range(scene.frame_start, scene.frame_end + 1)
-        return camera_sampling.sample_camera(scene, context.view_layer, camera, frames, root)
+        return camera_sampling.sample_camera(
+            scene, context.view_layer, camera, frames, root, follow_markers=self._follows
+        )
 
     def _finished(self, context, samples) -> Result:
         result = self.finish(context, samples)
@@ -96,7 +103,8 @@ class DREAMZOOM_OT_from_camera(CameraSamplingOperator, Operator):
     bl_label = "From Camera"
     bl_description = (
         "Turn a keyframed camera into a rig that shows the same pictures, frame for frame. All motion of the camera "
-        "and its lens is kept, by keys, parents, constraints or drivers. The camera itself stays unchanged"
+        "and its lens is kept, by keys, parents, constraints or drivers, and the cuts between cameras that are bound "
+        "to timeline markers. The cameras themselves stay unchanged"
     )
     bl_options = {"REGISTER", "UNDO"}
 
@@ -109,6 +117,12 @@ class DREAMZOOM_OT_from_camera(CameraSamplingOperator, Operator):
         "shows in the middle, or the 3D cursor",
     )
     zoom_factor: FloatProperty(**properties.FACTOR)
+    follow_markers: BoolProperty(
+        name="Follow Markers",
+        description="Where timeline markers bind several cameras, follow them all in time, as a render does. "
+        "Not where Camera names one",
+        default=True,
+    )
     take_selected: BoolProperty(
         name="Take Selected Along",
         description="Parent the selected objects to level 0, so that they look the same on every frame",
@@ -132,19 +146,30 @@ class DREAMZOOM_OT_from_camera(CameraSamplingOperator, Operator):
         target = scene.objects.get(self.target)
         if self.target and target is None:
             raise DreamzoomError(f"There is no object “{self.target}” in this scene", "Choose another Focus")
-        self._focus = camera_to_rig.find_focus(scene, context.view_layer, camera, target)
-        self._camera = camera
+        shown = camera_markers.cameras_of(scene, scene.frame_start, scene.frame_end)
+        self._follows = self.follow_markers and not self.camera and len(shown) > 1 and camera in (*shown, scene.camera)
+        if self._follows:
+            camera = shown[0]
+            if any(rig.rig_of(other) is not None for other in shown):
+                raise DreamzoomError(
+                    "A marker binds the camera of a rig", "Choose one Camera, or switch Follow Markers off"
+                )
+        self._cameras = shown if self._follows else [camera]
+        self._focus = camera_to_rig.find_focus(scene, context.view_layer, None if self._follows else camera, target)
         return camera, None
 
     def finish(self, context, samples):
         scene = context.scene
         chosen = list(context.selected_objects) if self.take_selected else []
-        root = camera_to_rig.rig_from_camera(scene, self._camera, samples, self._focus, self.zoom_factor)
-        count = camera_to_rig.parent_to_level_0(root, chosen, self._camera)
-        render_settings.use_flight(root, scene)
+        root = camera_to_rig.rig_from_camera(scene, self._cameras[0], samples, self._focus, self.zoom_factor)
+        count = camera_to_rig.parent_to_level_0(root, chosen, self._cameras)
+        markers = render_settings.use_flight(root, scene)
         along = f"; {count} objects are now parented to level 0" if count else ""
+        bound = f"; it shows {len(self._cameras)} cameras that markers bind" if self._follows else ""
+        bound += f"; {markers}" if markers else ""
         deepest = rig.zoom_curve(root).evaluate(scene.frame_end)
-        self.report({"INFO"}, f"{root.name}: {len(root.dreamzoom.levels)} levels, ends at zoom {deepest:.2f}{along}")
+        levels = len(root.dreamzoom.levels)
+        self.report({"INFO"}, f"{root.name}: {levels} levels, ends at zoom {deepest:.2f}{along}{bound}")
         return root
 
 
@@ -165,7 +190,7 @@ class DREAMZOOM_OT_to_camera(CameraSamplingOperator, Operator):
         if root is None or root.dreamzoom.camera is None:
             cls.poll_message_set("Choose the rig's camera in the Flight panel" if root else "Create a rig first")
             return False
-        return True
+        return scene_is_own(cls, context)
 
     def start(self, context):
         self._root = rig.active_rig(context)

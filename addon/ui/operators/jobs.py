@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 
 import bpy
+from bpy.props import BoolProperty, StringProperty
 from bpy.types import Operator
 
 from ... import rig
-from ...backend import current_job, installation, job_folders
+from ...backend import current_job, job_folders, model_library
 from ...core.errors import DreamzoomError
 from ...core.protocol import result
 from ...jobs import generation, importing
 from ...scene.time_slicing import SLICE_SECONDS
-from .common import Result, can_change, has_rig, report
+from .common import Result, can_change, can_use_server, has_rig, report
 
 
 class DREAMZOOM_OT_generate(Operator):
@@ -22,14 +23,23 @@ class DREAMZOOM_OT_generate(Operator):
     bl_idname = "dreamzoom.generate"
     bl_label = "Generate"
 
+    wait: BoolProperty(
+        name="Wait",
+        description="Return when the job has ended and its result is imported: for scripts without a window",
+        options={"SKIP_SAVE", "HIDDEN"},
+    )
+
     @classmethod
     def poll(cls, context):
         if not can_change(cls, context):
             return False
-        if current_job.is_busy():
-            cls.poll_message_set("A job is running")
+        if is_busy(cls, context):
             return False
-        return True
+        missing = _missing_model(rig.active_rig(context))
+        if missing:
+            cls.poll_message_set(missing)
+            return False
+        return can_use_server(cls)
 
     def invoke(self, context, event) -> Result:
         """From a button: Blender stays usable while the scene is captured."""
@@ -41,9 +51,38 @@ class DREAMZOOM_OT_generate(Operator):
 
     def _generate(self, context, seconds: float) -> Result:
         try:
-            generation.generate(rig.active_rig(context), context.scene, context.view_layer, seconds=seconds)
+            job = generation.generate(rig.active_rig(context), context.scene, context.view_layer, seconds=seconds)
         except DreamzoomError as error:
-            return _refuse(self, error)
+            return _refuse(self, error, rig.active_rig(context))
+        if self.wait:
+            generation.wait_for(job)
+            if job.error is not None:
+                return report(self, job.error)
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_go_on(Operator):
+    """Go on with the job of this flight that was stopped, from its last finished step"""
+
+    bl_idname = "dreamzoom.go_on"
+    bl_label = "Go On"
+
+    @classmethod
+    def poll(cls, context):
+        if not can_change(cls, context) or is_busy(cls, context):
+            return False
+        folder = job_folders.find(rig.active_rig(context))
+        if folder is None or not job_folders.is_unfinished(folder):
+            cls.poll_message_set("This flight has no job that was stopped")
+            return False
+        return can_use_server(cls)
+
+    def execute(self, context) -> Result:
+        root = rig.active_rig(context)
+        try:
+            generation.go_on(root, context.scene)
+        except DreamzoomError as error:
+            return _refuse(self, error, root)
         return {"FINISHED"}
 
 
@@ -53,15 +92,23 @@ class DREAMZOOM_OT_cancel(Operator):
     bl_idname = "dreamzoom.cancel"
     bl_label = "Cancel"
 
+    rig_uid: StringProperty(
+        name="Rig",
+        description="Number of the rig whose job is stopped. Empty: that of the active rig, or the running one",
+        options={"SKIP_SAVE", "HIDDEN"},
+    )
+
     @classmethod
     def poll(cls, context):
         if not current_job.is_busy():
             cls.poll_message_set("No job is running")
             return False
-        return current_job.get().status != "cancelling"
+        return True
 
     def execute(self, context) -> Result:
-        generation.cancel()
+        root = rig.active_rig(context)
+        job = current_job.of_rig(int(self.rig_uid) if self.rig_uid else root.session_uid if root else -1)
+        generation.cancel(job if self.rig_uid or (job and job.is_active) else None)
         return {"FINISHED"}
 
 
@@ -75,10 +122,9 @@ class DREAMZOOM_OT_import_job(Operator):
     def poll(cls, context):
         if not can_change(cls, context):
             return False
-        if current_job.is_busy():
-            cls.poll_message_set("A job is running")
+        if is_busy(cls, context):
             return False
-        folder = job_folders.of_rig(rig.active_rig(context))
+        folder = job_folders.find(rig.active_rig(context))
         if folder is None or not (result.newest(folder) / result.NAME).is_file():
             cls.poll_message_set("There is no finished job yet: press Generate")
             return False
@@ -88,7 +134,7 @@ class DREAMZOOM_OT_import_job(Operator):
         try:
             importing.start_import(rig.active_rig(context))
         except DreamzoomError as error:
-            return _refuse(self, error)
+            return _refuse(self, error, rig.active_rig(context))
         return {"FINISHED"}
 
 
@@ -120,20 +166,38 @@ class DREAMZOOM_OT_dismiss(Operator):
     bl_label = "Dismiss"
 
     def execute(self, context) -> Result:
-        if not current_job.is_busy():
-            current_job.replace(None)
-        installation.state.error = ""
+        root = rig.active_rig(context)
+        for job in current_job.all_jobs():
+            if not job.is_active and (root is None or job.rig_uid == root.session_uid or importing.rig_of(job) is None):
+                current_job.remove(job.rig_uid)
         return {"FINISHED"}
 
 
-def _refuse(operator: Operator, error: DreamzoomError) -> Result:
+def is_busy(cls: type[Operator], context: bpy.types.Context) -> bool:
+    """Whether the active rig's job is running; then the operator's tooltip says so."""
+    busy = current_job.is_busy(rig.active_rig(context).session_uid)
+    if busy:
+        cls.poll_message_set("The job of this flight is running")
+    return busy
+
+
+def _missing_model(root: bpy.types.Object) -> str:
+    """Which model the Diffusion engine lacks, empty where it lacks none, or where the models are not listed yet."""
+    settings = root.dreamzoom
+    if settings.engine != "diffusion":
+        return ""
+    return model_library.missing(settings.diffusion.model, settings.diffusion.depth_model)
+
+
+def _refuse(operator: Operator, error: DreamzoomError, root: bpy.types.Object) -> Result:
     """Show the error in the panel and in the status bar."""
-    current_job.refuse(error)
+    current_job.refuse(error, root.session_uid)
     return report(operator, error, "WARNING")
 
 
 CLASSES = (
     DREAMZOOM_OT_generate,
+    DREAMZOOM_OT_go_on,
     DREAMZOOM_OT_cancel,
     DREAMZOOM_OT_import_job,
     DREAMZOOM_OT_open_job_folder,

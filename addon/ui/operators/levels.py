@@ -115,7 +115,7 @@ class DREAMZOOM_OT_level_place(Operator):
         if not can_change(cls, context):
             return False
         if not _placeable(context):
-            cls.poll_message_set("Select objects that are in no rig yet")
+            cls.poll_message_set("Select objects of this file that are in no rig yet")
             return False
         return True
 
@@ -123,6 +123,7 @@ class DREAMZOOM_OT_level_place(Operator):
         root = rig.active_rig(context)
         settings = root.dreamzoom
         level = min(settings.active_level, len(settings.levels) - 1)
+        rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
         home = rig.level_empties(root)[level]
         placed = _placeable(context)
         for obj in placed:
@@ -137,7 +138,8 @@ class DREAMZOOM_OT_level_place(Operator):
 def _placeable(context: bpy.types.Context) -> list[bpy.types.Object]:
     """The selected objects whose parent is not selected too and that are in no rig."""
     chosen = set(context.selected_objects)
-    return [obj for obj in chosen if obj.parent not in chosen and rig.rig_of(obj) is None and obj.type != "CAMERA"]
+    free = [obj for obj in chosen if obj.parent not in chosen and rig.rig_of(obj) is None]
+    return [obj for obj in free if obj.type != "CAMERA" and (obj.library is None and obj.is_editable)]
 
 
 def _levels_changed(root: bpy.types.Object, scene: bpy.types.Scene, order: list) -> Result:

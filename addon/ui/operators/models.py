@@ -7,10 +7,10 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 from bpy.types import Operator
 
 from ... import rig
-from ...backend import current_job, launch, model_library
+from ...backend import current_job, model_library
 from ...core.errors import DreamzoomError
 from ...core.protocol.model_offers import OFFERS
-from .common import Result, can_change, report
+from .common import Result, can_change, can_use_server, report
 
 ANOTHER = "another"
 CHOICES = (
@@ -20,9 +20,9 @@ CHOICES = (
 
 
 def _can_ask(cls) -> bool:
-    if not launch.is_set_up():
-        cls.poll_message_set("Install the server's packages first")
-    elif model_library.is_busy():
+    if not can_use_server(cls):
+        return False
+    if model_library.is_busy():
         cls.poll_message_set("The server is busy with models already")
     elif current_job.is_busy():
         cls.poll_message_set("A job is running")

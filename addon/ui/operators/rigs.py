@@ -11,13 +11,10 @@ from mathutils import Vector
 from ... import rig
 from ...backend import current_job
 from ...results import render_settings
-from ...rig import duplicate
+from ...rig import branch, duplicate
 from ...scene import occluders
 from .. import flight_properties, properties
-from .common import Result, can_change, has_rig, in_object_mode, select_only
-
-BESIDE = 4.0
-"""Where a copied rig lies beside the first, in the gauge's units: the camera sees about two."""
+from .common import Result, can_change, has_rig, in_object_mode, scene_is_own, select_only, use_flight
 
 
 class DREAMZOOM_OT_create_rig(Operator):
@@ -54,7 +51,7 @@ class DREAMZOOM_OT_create_rig(Operator):
         location = target.matrix_world.translation if target else scene.cursor.location
         root = rig.create_rig(scene, location, self.levels, self.zoom_factor, self.frames_per_level)
         if self.use_frame_range:
-            render_settings.use_flight(root, scene)
+            use_flight(self, root, scene)
         select_only(context, root)
         return {"FINISHED"}
 
@@ -79,7 +76,7 @@ class DREAMZOOM_OT_key_flight(Operator):
         if rig.is_driven(rig.active_rig(context)):
             cls.poll_message_set("A driver sets the zoom: remove it first")
             return False
-        return True
+        return scene_is_own(cls, context)
 
     def invoke(self, context, event) -> Result:
         """Ask before keys that the artist has set are replaced."""
@@ -92,7 +89,7 @@ class DREAMZOOM_OT_key_flight(Operator):
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         rig.key_flight(root, context.scene.frame_start)
-        render_settings.use_flight(root, context.scene)
+        use_flight(self, root, context.scene)
         return {"FINISHED"}
 
 
@@ -116,12 +113,12 @@ class DREAMZOOM_OT_duplicate_rig(Operator):
 
     @classmethod
     def poll(cls, context):
-        return can_change(cls, context)
+        return can_change(cls, context) and in_object_mode(cls, context)
 
     def invoke(self, context, event) -> Result:
         """From a button the copy lies beside the rig, where it can be told from it."""
         root = rig.active_rig(context)
-        self.offset = (BESIDE * max(root.matrix_world.to_scale()), 0.0, 0.0)
+        self.offset = (branch.BESIDE * max(root.matrix_world.to_scale()), 0.0, 0.0)
         return self.execute(context)
 
     def execute(self, context) -> Result:
@@ -144,10 +141,10 @@ class DREAMZOOM_OT_delete_rig(Operator):
     def poll(cls, context):
         if not can_change(cls, context):
             return False
-        if current_job.is_busy() and current_job.get().rig_uid == rig.active_rig(context).session_uid:
+        if current_job.is_busy(rig.active_rig(context).session_uid):
             cls.poll_message_set("Its job is running: cancel it first")
             return False
-        return True
+        return in_object_mode(cls, context)
 
     def invoke(self, context, event) -> Result:
         return context.window_manager.invoke_confirm(self, event)
@@ -172,10 +169,15 @@ class DREAMZOOM_OT_hide_in_the_way(Operator):
         return has_rig(cls, context)
 
     def execute(self, context) -> Result:
-        hidden = occluders.find(rig.active_rig(context), context.scene)
+        found = occluders.find(rig.active_rig(context), context.scene)
+        hidden = [obj for obj in found if obj.is_editable]
         for obj in hidden:
             obj.hide_viewport = obj.hide_render = True
-        self.report({"INFO"}, f"Hidden: {', '.join(obj.name for obj in hidden) or 'nothing'}")
+        if len(hidden) < len(found):
+            names = ", ".join(obj.name for obj in found if obj not in hidden)
+            self.report({"WARNING"}, f"Linked from another file: {names}. Hide their collection, or press Ignore")
+        else:
+            self.report({"INFO"}, f"Hidden: {', '.join(obj.name for obj in hidden) or 'nothing'}")
         return {"FINISHED"}
 
 
@@ -197,13 +199,15 @@ class DREAMZOOM_OT_render_settings(Operator):
 
     @classmethod
     def poll(cls, context):
-        return has_rig(cls, context)
+        return has_rig(cls, context) and scene_is_own(cls, context)
 
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         samples = self.samples or render_settings.SAMPLES[self.engine]
         render_settings.set_up(context.scene, self.engine, samples, self.output, self.transparent)
-        render_settings.use_flight(root, context.scene)
+        bound = use_flight(self, root, context.scene)
+        if bound:
+            return {"FINISHED"}
         if bpy.data.filepath or self.output == "KEEP":
             self.report({"INFO"}, "The render is set up: press F12, or Ctrl F12 for the flight")
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, StringProperty
 from bpy.types import FileHandler, Operator, OperatorFileListElement
 from bpy_extras.io_utils import ExportHelper, ImportHelper, poll_file_object_drop
@@ -14,17 +15,25 @@ from mathutils import Matrix
 
 from ... import splats
 from ...core import formats
+from ...core.formats.axes import UPRIGHT
 from ...results import render_settings
-from .common import Result, select_only
+from ...translations import translated
+from .common import Result, home_of, scene_is_own, select_only
 
-PATTERNS = ";".join(f"*{suffix}" for suffix in formats.SUFFIXES)
+PATTERNS = ";".join([*(f"*{suffix}" for suffix in formats.SUFFIXES), "*.ply.gz", "*.zip", "*meta.json"])
 """The file name patterns of all formats, for Blender's file browser."""
 
 ROTATIONS = {"MINUS_Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
 """The rotation about X, in radians, that turns a file upright, by the axis that points up in it."""
 
-AXIS_OF = {"-Y": "MINUS_Y", "Y": "Y", "Z": "Z"}
-"""The choice of `axes` by the axis that points up according to the file or its format."""
+UP_OF = {"MINUS_Y": "-Y", "Y": "Y", "Z": "Z"}
+"""The axis that points up by the choice of `axes`."""
+
+FORMATS = tuple(
+    (form.suffix[1:].upper().replace(".", "_"), form.name, f"A file that ends in {form.suffix}")
+    for form in formats.FORMATS
+)
+SUFFIX_OF = {item[0]: form.suffix for item, form in zip(FORMATS, formats.FORMATS)}
 
 REPORTS = {
     "surfels": ", as quads",
@@ -93,6 +102,11 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         items=(("AUTO", "Automatic", "As the file says, or as usual for its format"), *AXES),
         default="AUTO",
     )
+    keep_place: BoolProperty(
+        name="Keep Place",
+        description="Move the object to where its coordinates are; else it stays at the origin, if they are far away",
+        default=True,
+    )
     scale: FloatProperty(name="Scale", description="Size of the object", default=1.0, min=1e-6, soft_max=100.0)
 
     set_up_render: BoolProperty(
@@ -100,6 +114,10 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         description="Let rays pass all splats in Cycles, and keep their colours unchanged: view transform Standard",
         default=True,
     )
+
+    @classmethod
+    def poll(cls, context):
+        return scene_is_own(cls, context)
 
     def invoke(self, context, event) -> Any:
         return self.invoke_popup(context) if self.directory else ImportHelper.invoke(self, context, event)
@@ -120,9 +138,9 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
             if not len(values):
                 why = f": none of its {read.dropped:,} rows holds usable numbers" if read.dropped else ""
                 raise splats.SplatFileError(f"{path.name} holds no splats{why}")
-            axes = AXIS_OF[read.up] if self.axes == "AUTO" else self.axes
             shown = splats.best_representation(values) if self.representation == "auto" else self.representation
-            objects = splats.show_splats(values, path.stem.removesuffix(".compressed"), context.collection, shown)
+            name = _object_name(path)
+            objects = splats.show_splats(values, name, home_of(context), shown, read.antialiased)
         except (OSError, splats.SplatFileError) as error:
             self.report({"ERROR"}, _message(error))
             return False
@@ -134,27 +152,46 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         if self.representation == "viewers":
             context.scene.view_settings.view_transform = "Raw"
         for obj in objects:
-            obj.rotation_euler.x = ROTATIONS[axes]
-            obj.scale = (self.scale,) * 3
+            self._place(obj, read)
         select_only(context, *objects)
-        label = REPORTS.get(shown, "")
-        if read.warning:
-            self.report({"WARNING"}, f"{path.name}: {read.warning}")
-        else:
-            self.report({"INFO"}, f"{path.name}: {len(values):,} splats{label}")
+        axes = read.axes.told(read.form) if self.axes == "AUTO" else ""
+        text = "; ".join(
+            part for part in (f"{len(values):,} splats{REPORTS.get(shown, '')}", axes, *read.changes) if part
+        )
+        self.report({"WARNING" if read.dropped else "INFO"}, f"{path.name}: {text}")
         return True
+
+    def _place(self, obj: bpy.types.Object, read: formats.SplatFile) -> None:
+        """Turn an object upright, scale it, and move it to where the file's coordinates are."""
+        matrix = read.axes.matrix if self.axes == "AUTO" else UPRIGHT[UP_OF[self.axes]]
+        known = next((key for key, up in UP_OF.items() if np.array_equal(matrix, UPRIGHT[up])), None)
+        if known:
+            obj.rotation_euler.x = ROTATIONS[known]
+        else:
+            obj.rotation_euler = Matrix(matrix.tolist()).to_euler()
+        obj.scale = (self.scale,) * 3
+        if self.keep_place:
+            obj.location = (self.scale * matrix @ read.origin).tolist()
 
 
 class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """Write the selected splats into one PLY file for other programs, with their transforms applied"""
+    """Write the selected splats into one file for other programs, with their transforms applied"""
 
     bl_idname = "dreamzoom.export_splats"
     bl_label = "Export Splats"
     bl_options = {"PRESET"}
 
     filename_ext = ".ply"
-    filter_glob: StringProperty(default="*.ply", options={"HIDDEN"})
-    axes: EnumProperty(name="Axes", description="The axis that points up in the file", items=AXES)
+    filter_glob: StringProperty(default=";".join(f"*{suffix}" for suffix in formats.SUFFIXES), options={"HIDDEN"})
+    file_format: EnumProperty(
+        name="Format",
+        description="The format of the file",
+        items=(("AUTO", "By Name", "The format that the file's name ends in"), *FORMATS),
+        default="AUTO",
+    )
+    axes: EnumProperty(
+        name="Axes", description="The axis that points up in a PLY; other formats have axes of their own", items=AXES
+    )
 
     @classmethod
     def poll(cls, context):
@@ -163,15 +200,46 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[rep
             return False
         return True
 
+    def check(self, context) -> bool:  # noqa: ARG002
+        """Let the file's name end in the chosen format's suffix."""
+        path = str(self._path()) if self.filepath else self.filepath
+        changed, self.filepath = path != self.filepath, path
+        return changed
+
+    def draw(self, context) -> None:  # noqa: ARG002
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "file_format")
+        column = layout.column()
+        column.active = self._keeps_axes()
+        column.prop(self, "axes")
+
+    def _path(self) -> Path:
+        """The file's path with the chosen format's suffix; a PLY's where the name tells none."""
+        path = Path(self.filepath)
+        suffix = SUFFIX_OF.get(self.file_format, "")
+        name = path.name.lower()
+        known = [form.suffix for form in formats.FORMATS if name.endswith(form.suffix)]
+        if (not suffix and known) or (suffix and known[:1] == [suffix]):
+            return path
+        stem = path.name[: len(path.name) - len(known[0])] if known else path.name
+        return path.with_name(f"{stem}{suffix or self.filename_ext}")
+
+    def _keeps_axes(self) -> bool:
+        return formats.format_of(self._path()).keeps_axes
+
     def execute(self, context) -> Result:
         objects = [obj for obj in context.selected_objects if splats.holds_splats(obj)]
-        path = Path(self.filepath)
+        path = self._path()
+        up = UP_OF[self.axes] if self._keeps_axes() else formats.format_of(path).up
+        after = np.eye(4)
+        after[:3, :3] = UPRIGHT[up].T
         try:
-            count = splats.export_splats(objects, path, Matrix.Rotation(-ROTATIONS[self.axes], 4, "X"))
+            written = splats.write_splats_of(objects, path, after, up)
         except (OSError, splats.SplatFileError) as error:
             self.report({"ERROR"}, _message(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"{path.name}: {count:,} splats")
+        self.report({"INFO"}, f"{path.name}: " + "; ".join((f"{written.count:,} splats", *written.notes)))
         return {"FINISHED"}
 
 
@@ -182,7 +250,7 @@ class DREAMZOOM_FH_splats(FileHandler):
     bl_label = "Gaussian Splats"
     bl_import_operator = "dreamzoom.import_splats"
     bl_export_operator = "dreamzoom.export_splats"
-    bl_file_extensions = ";".join(formats.SUFFIXES)
+    bl_file_extensions = ";".join((*formats.SUFFIXES, ".gz"))
 
     @classmethod
     def poll_drop(cls, context):
@@ -194,14 +262,26 @@ def _message(error: Exception) -> str:
     return f"{error}; {error.remedy}" if getattr(error, "remedy", "") else str(error)
 
 
+def _object_name(path: Path) -> str:
+    """What an object is called by its file: of a SOG's meta.json, by its folder."""
+    if path.name.lower() == "meta.json":
+        return path.parent.name or path.stem
+    name = path.name
+    for suffix in (".gz", ".zip", *(form.suffix for form in formats.FORMATS), ".json"):
+        name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
+    return name or path.stem
+
+
 def draw_import(menu, _context) -> None:
     """Add the entry in File > Import."""
-    menu.layout.operator(DREAMZOOM_OT_import_splats.bl_idname, text=f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+    menu.layout.operator(
+        DREAMZOOM_OT_import_splats.bl_idname, text=translated(f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
+    )
 
 
 def draw_export(menu, _context) -> None:
     """Add the entry in File > Export."""
-    menu.layout.operator(DREAMZOOM_OT_export_splats.bl_idname, text="Gaussian Splats (.ply)")
+    menu.layout.operator(DREAMZOOM_OT_export_splats.bl_idname, text=f"Gaussian Splats ({'/'.join(formats.SUFFIXES)})")
 
 
 CLASSES = (DREAMZOOM_OT_import_splats, DREAMZOOM_OT_export_splats, DREAMZOOM_FH_splats)

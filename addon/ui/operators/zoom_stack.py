@@ -11,8 +11,9 @@ from bpy_extras.io_utils import ImportHelper
 
 from ... import rig
 from ...core.errors import DreamzoomError
-from ...results import render_settings, zoom_stack_import
-from .common import Result, in_object_mode, report, select_only
+from ...results import zoom_stack_import
+from ...translations import translated
+from .common import Result, in_object_mode, report, select_only, use_flight
 
 
 class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -47,7 +48,7 @@ class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[repo
         except DreamzoomError as error:
             return report(self, error)
         if self.use_frame_range:
-            render_settings.use_flight(root, context.scene)
+            use_flight(self, root, context.scene)
         select_only(context, root)
         count = len(root.dreamzoom.levels)
         note = "" if root == before else ", under a new rig"
@@ -57,7 +58,9 @@ class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[repo
 
 def draw_import(menu, _context) -> None:
     """Add the entry in File > Import."""
-    menu.layout.operator(DREAMZOOM_OT_import_stack.bl_idname, text=f"Dreamzoom Zoom Stack ({zoom_stack_import.NAME})")
+    menu.layout.operator(
+        DREAMZOOM_OT_import_stack.bl_idname, text=translated(f"Dreamzoom Zoom Stack ({zoom_stack_import.NAME})")
+    )
 
 
 CLASSES = (DREAMZOOM_OT_import_stack,)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import diffusion, dream, levels, result, rig
+from . import diffusion, dream, jobs, levels, result, rig
 
-MODULES = (rig, levels, dream, diffusion, result)
+MODULES = (rig, levels, dream, diffusion, result, jobs)
 
 
 def register() -> None:

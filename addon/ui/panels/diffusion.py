@@ -6,9 +6,10 @@ import bpy
 from bpy.types import Panel, UILayout
 
 from ... import rig
-from ...backend import current_job, launch, model_library
+from ...backend import current_job, model_library, readiness
+from ...translations import translated
 from .. import labels
-from .layout import RigPanel, draw_error, paragraph, split
+from .layout import RigPanel, draw_error, optional, paragraph, split
 
 
 class DREAMZOOM_PT_diffusion(RigPanel, Panel):
@@ -24,16 +25,17 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "model", placeholder="The best one that fits", icon="IMAGE_DATA")
         column.prop(settings, "depth_model", placeholder="The best on this machine", icon="IMAGE_ZDEPTH")
-        if launch.is_set_up():
+        if readiness.is_ready():
+            model_library.list_soon()
             _draw_library(layout)
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "style", placeholder="Added to every prompt")
-        column.prop(settings, "steps")
-        column.prop(settings, "guidance")
+        optional(column, settings, "steps", "use_steps")
+        optional(column, settings, "guidance", "use_guidance")
 
 
 class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
@@ -45,7 +47,7 @@ class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
         layout = self.layout
         settings = rig.active_rig(context).dreamzoom.diffusion
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "scheduler")
         column.prop(settings, "detail")
         column.prop(settings, "joint")
@@ -94,7 +96,7 @@ def _draw_offer(layout: UILayout) -> None:
     column = box.column(align=True)
     total = sum(offer["missing"] for offer in model_library.library.offers)
     column.operator(
-        "dreamzoom.download_models", icon="IMPORT", text=f"Download {total / 1e9:.1f} GB" if total else None
+        "dreamzoom.download_models", icon="IMPORT", text=translated(f"Download {total / 1e9:.1f} GB") if total else None
     )
     column.operator("dreamzoom.cancel_models", text="Not Now")
 
@@ -107,7 +109,7 @@ def _draw_download(layout: UILayout) -> None:
     column = layout.column(align=True)
     column.label(text=library.message or "Starting")
     if library.seconds_left is not None:
-        column.label(text=f"About {labels.of_seconds(library.seconds_left)} left")
+        column.label(text=translated(f"About {labels.of_seconds(library.seconds_left)} left"), translate=False)
 
 
 CLASSES = (DREAMZOOM_PT_diffusion, DREAMZOOM_PT_diffusion_more)

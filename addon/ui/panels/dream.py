@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 from bpy.types import Panel, UILayout
 
 from ... import rig
-from ...backend import current_job, error_messages, launch
+from ...backend import current_job, error_messages, job_folders, model_library, readiness
 from ...backend.current_job import Job
-from ...scene import prompt_changes
+from ...scene import estimate, prompt_changes
 from .. import labels, preview
-from .layout import RigPanel, draw_error, paragraph, split
+from . import jobs
+from .layout import RigPanel, draw_error, icon_scale, paragraph, split
 from .setup import draw_set_up
 
 
@@ -19,9 +21,10 @@ class DREAMZOOM_PT_dream(RigPanel, Panel):
 
     def draw(self, context):
         layout = self.layout
-        settings = rig.active_rig(context).dreamzoom
+        root = rig.active_rig(context)
+        settings = root.dreamzoom
         column = split(layout)
-        column.enabled = not current_job.is_busy()
+        column.enabled = not current_job.is_busy(root.session_uid)
         column.prop(settings, "engine")
         column.prop(settings, "quality")
         column.prop(settings, "size")
@@ -29,37 +32,81 @@ class DREAMZOOM_PT_dream(RigPanel, Panel):
         column.prop(settings, "see_assets")
         if settings.engine in ("spectral", "diffusion"):
             column.prop(settings, "second_pass")
-        if launch.is_set_up():
-            draw_job(layout, settings)
-        else:
+        if not readiness.is_ready():
             draw_set_up(layout)
+        draw_job(layout, root, context.scene)
 
 
-def draw_job(layout: UILayout, settings) -> None:
-    """The Generate button with the outcome of the last job, or the progress of the running one."""
-    current = current_job.get()
+def draw_job(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
+    """The Generate button with the outcome of the rig's last job, or the progress of its running one."""
+    settings = root.dreamzoom
+    current = current_job.of_rig(root.session_uid)
     if current is not None and current.is_active:
         _draw_progress(layout, current)
         return
+    _draw_stopped(layout, root)
     notice = prompt_changes.notice(settings)
     if notice:
         paragraph(layout, notice, icon="FILE_REFRESH")
+    _draw_estimate(layout, root, scene)
     row = layout.row()
     row.scale_y = 1.5
     row.operator("dreamzoom.generate", icon="PLAY")
+    if settings.engine == "diffusion":
+        lacking = model_library.missing(settings.diffusion.model, settings.diffusion.depth_model)
+        if lacking:
+            paragraph(layout, f"{lacking}.", icon="INFO")
     column = layout.column()
     column.use_property_split, column.use_property_decorate = False, False
     column.prop(settings, "import_when_done")
-    if current is None:
+    if current is not None:
+        _draw_outcome(layout, current)
+
+
+def _draw_estimate(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
+    """How long the job will take; a warning if that is long."""
+    found = estimate.of_rig(root, scene)
+    if found.seconds is None:
         return
+    told = iface_("{levels} levels of {width} × {height} pixels: about {time} on this machine.")
+    if not found.is_measured:
+        told = iface_("{levels} levels of {width} × {height} pixels: about {time}; measured once a job has run.")
+    time = labels.of_seconds(found.seconds)
+    text = told.format(levels=found.levels, width=found.width, height=found.height, time=time)
+    if found.is_long:
+        box = layout.box()
+        paragraph(box, text + " " + iface_("Draft or a smaller size is faster."), icon="ERROR")
+    else:
+        paragraph(layout, text, icon="TIME")
+
+
+def _draw_stopped(layout: UILayout, root: bpy.types.Object) -> None:
+    """Offer to go on with a job that was stopped, by a crash for example, in this or an earlier session."""
+    folder = job_folders.find(root)
+    if folder is None or not job_folders.is_unfinished(folder):
+        return
+    box = layout.box()
+    paragraph(
+        box, iface_("The job of this flight was stopped before its end. What is finished is kept."), icon="RECOVER_LAST"
+    )
+    box.operator("dreamzoom.go_on", icon="PLAY")
+
+
+def _draw_outcome(layout: UILayout, current: Job) -> None:
     if current.status == "failed":
         draw_error(layout, str(current.error), current.error.remedy, current.error.operator)
     elif current.status == "cancelled":
-        _draw_note(layout, "CANCEL", "Cancelled. Generate continues from there.")
+        _draw_note(layout, "CANCEL", iface_("Cancelled. Generate continues from there."))
     elif current.seconds:
         is_new = current.seconds >= 1
-        text = f"Done in {labels.of_seconds(current.seconds)}." if is_new else "Done: nothing had changed."
-        _draw_note(layout, "CHECKMARK", text)
+        done = iface_("Done in {time}.").format(time=labels.of_seconds(current.seconds))
+        _draw_note(layout, "CHECKMARK", done if is_new else iface_("Done: nothing had changed."))
+    if current.kept:
+        told = iface_("{count} objects that you had changed were kept, hidden, in the rig's collection “Kept”.")
+        paragraph(layout, told.format(count=len(current.kept)), icon="OBJECT_DATA")
+    if current.made_ready:
+        told = iface_("The file is ready to render: {changes}.")
+        paragraph(layout, told.format(changes=", ".join(map(iface_, current.made_ready))), icon="RENDER_STILL")
     _draw_warning(layout, current)
 
 
@@ -67,34 +114,26 @@ def _draw_progress(layout: UILayout, current: Job) -> None:
     column = layout.column(align=True)
     row = column.row(align=True)
     row.scale_y = 1.5
-    row.progress(factor=current.fraction, text=f"{current.fraction * 100:.0f} %")
-    row.operator("dreamzoom.cancel", text="", icon="CANCEL")
+    row.progress(factor=current.total, text=f"{current.total * 100:.0f} %")
+    button = row.row(align=True)
+    button.enabled = current.status != "cancelling"
+    button.operator("dreamzoom.cancel", text="", icon="CANCEL").rig_uid = str(current.rig_uid)
     lines = layout.column(align=True)
-    lines.label(text=_activity(current))
-    if current.seconds_left is not None and current.status == "running":
-        lines.label(text=f"About {labels.of_seconds(current.seconds_left)} left")
+    lines.label(text=jobs.activity(current))
+    left = jobs.time_left(current)
+    if left:
+        lines.label(text=left)
     if current.note:
         paragraph(layout, error_messages.sentence(current.note), icon="INFO")
     _draw_warning(layout, current)
     icon = preview.icon(current.preview)
     if icon:
-        layout.template_icon(icon_value=icon, scale=8.0)
+        layout.template_icon(icon_value=icon, scale=icon_scale())
 
 
 def _draw_warning(layout: UILayout, current: Job) -> None:
     if current.warning:
         paragraph(layout, error_messages.sentence(current.warning), icon="ERROR")
-
-
-def _activity(current: Job) -> str:
-    if current.status == "capturing":
-        return f"Capturing the scene, {current.fraction * 100:.0f} %"
-    if current.status == "starting":
-        return "Starting"
-    if current.status == "cancelling":
-        return "Stopping"
-    activity = labels.of_stage(current.stage) or "Working"
-    return activity if current.level is None else f"{activity}, level {current.level} of {current.levels - 1}"
 
 
 def _draw_note(layout: UILayout, icon: str, text: str) -> None:

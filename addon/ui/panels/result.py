@@ -6,7 +6,7 @@ import bpy
 from bpy.types import Panel, UILayout
 
 from ... import rig
-from .layout import RigPanel, split
+from .layout import RigPanel, optional, paragraph, split
 
 
 class DREAMZOOM_PT_result(RigPanel, Panel):
@@ -29,7 +29,11 @@ class DREAMZOOM_PT_result(RigPanel, Panel):
         row = layout.row(align=True)
         row.operator("dreamzoom.import_job", icon="IMPORT")
         row.operator("dreamzoom.open_job_folder", icon="FILE_FOLDER", text="Open Folder")
-        layout.operator("dreamzoom.import_stack", icon="IMAGE_DATA")
+        column = layout.column(align=True)
+        column.operator("dreamzoom.import_stack", icon="IMAGE_DATA")
+        note = column.column()
+        note.active = False
+        paragraph(note, "A zoom stack is the same zoom as flat pictures, made by the command line without 3D.")
         column = split(layout)
         column.prop(settings, "job_folder", text="Folder")
 
@@ -42,7 +46,7 @@ class DREAMZOOM_PT_render(RigPanel, Panel):
         choice = context.scene.dreamzoom
         column = split(layout)
         column.row().prop(choice, "render_engine", expand=True)
-        column.prop(choice, "render_samples", text="Samples")
+        optional(column, choice, "render_samples", "use_samples", "Samples")
         column.prop(choice, "render_output")
         column.prop(choice, "render_transparent")
         row = layout.row()
@@ -60,8 +64,20 @@ def _draw_kind(layout: UILayout, collection: bpy.types.Collection | None, name: 
         return
     row = layout.row(align=True)
     row.label(text=name, icon=icon)
-    row.prop(collection, "hide_viewport", text="", emboss=False)
+    layer = layer_collection(bpy.context.view_layer.layer_collection, collection)
+    if layer is not None:
+        row.prop(layer, "hide_viewport", text="", emboss=False)
     row.prop(collection, "hide_render", text="", emboss=False)
+
+
+def layer_collection(
+    root: bpy.types.LayerCollection, collection: bpy.types.Collection
+) -> bpy.types.LayerCollection | None:
+    """What a view layer knows of a collection, its eye for example; None where the collection is not in it."""
+    if root.collection == collection:
+        return root
+    found = (layer_collection(child, collection) for child in root.children)
+    return next((layer for layer in found if layer is not None), None)
 
 
 CLASSES = (DREAMZOOM_PT_result, DREAMZOOM_PT_render)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 from bpy.types import Panel, UILayout
 
 from ... import rig
+from ...backend import readiness
+from ...rig import coverage
 from ...scene import occluders
 from ..flight_properties import frame_rate
 from .layout import RigPanel, SidebarPanel, paragraph, split
+from .setup import draw_set_up
 
 
 class DREAMZOOM_PT_rig(SidebarPanel, Panel):
@@ -19,6 +24,8 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
         layout = self.layout
         root = rig.active_rig(context)
         if root is None:
+            if not readiness.is_ready():  # before there is a rig, no other panel can say it
+                draw_set_up(layout)
             paragraph(layout, "Start with a rig: a camera that zooms through levels of prompts.", icon="INFO")
             draw_new_rig(context.scene.dreamzoom, layout)
             return
@@ -56,9 +63,33 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         if rig.is_keyed_by_artist(root):
             text = "The zoom's keys are yours: these settings do not change them. Key Flight replaces them."
             paragraph(layout, text, icon="KEYFRAME_HLT")
+        draw_coverage(layout, root)
         column = layout.column(align=True)
         column.operator("dreamzoom.key_flight", icon="KEYFRAME")
         column.operator("dreamzoom.to_camera", icon="OUTLINER_DATA_CAMERA")
+        column.operator("dreamzoom.export_cameras", icon="EXPORT")
+
+
+def draw_coverage(layout: UILayout, root: bpy.types.Object) -> None:
+    """Whether the camera is where the levels were dreamed, and what to do if it is not."""
+    camera = root.dreamzoom.camera
+    found = coverage.deviation(root, camera) if camera is not None else None
+    if found is None:
+        return
+    limit = math.degrees(coverage.FAR)
+    told = root.dreamzoom.outside
+    if not found.is_covered:
+        here = iface_("This view is {angle:.0f}° from what was dreamed; up to {limit:.0f}° looks right.")
+        if found.angle <= coverage.FAR:
+            here = iface_("This view is {closer:.1f} times as close as what was dreamed.")
+        told = here.format(angle=math.degrees(found.angle), limit=limit, closer=found.closer)
+    if told:
+        box = layout.box()
+        paragraph(box, told, icon="ERROR")
+        box.operator("dreamzoom.generate", text="Dream What Is Missing", icon="PLAY")
+    row = layout.row(align=True)
+    row.operator("dreamzoom.check_flight", icon="VIEWZOOM")
+    row.prop(root.dreamzoom, "show_guide", text="", icon="HIDE_OFF" if root.dreamzoom.show_guide else "HIDE_ON")
 
 
 def _draw_timing(column: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
@@ -93,7 +124,17 @@ class DREAMZOOM_PT_new_rig(RigPanel, Panel):
 
 
 def draw_new_rig(new, layout: UILayout) -> None:
-    """The settings of a new rig and the buttons that create it."""
+    """The example flight; the settings of a new rig and the buttons that create it."""
+    column = layout.column(align=True)
+    row = column.row(align=True)
+    row.menu("DREAMZOOM_MT_flights", text=bpy.types.DREAMZOOM_MT_flights.bl_label, icon="PRESET")
+    row.operator("dreamzoom.flight_preset", text="", icon="ADD")
+    row.operator("dreamzoom.flight_preset", text="", icon="REMOVE").remove_active = True
+    row = column.row()
+    row.scale_y = 1.4
+    row.enabled = readiness.is_ready()
+    row.operator("dreamzoom.example_flight", icon="PLAY")
+    layout.separator()
     column = split(layout)
     column.prop(new, "target", text="Focus", placeholder="3D Cursor")
     column.prop(new, "levels")
@@ -107,6 +148,7 @@ def draw_new_rig(new, layout: UILayout) -> None:
     button = layout.operator("dreamzoom.from_camera", icon="OUTLINER_OB_CAMERA")
     button.camera = ""
     button.target, button.zoom_factor = new.target.name if new.target else "", new.zoom_factor
+    layout.operator("dreamzoom.import_cameras", icon="IMPORT")
 
 
 def draw_occluders(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
@@ -116,12 +158,10 @@ def draw_occluders(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Sc
         return
     names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
     box = layout.box()
-    verb = "is" if len(found) == 1 else "are"
-    paragraph(
-        box,
-        f"{names} {verb} in the middle of the flight, in front of the splats. Hide it, or add it to a level.",
-        icon="INFO",
-    )
+    told = f"{names} is in the middle of the flight, in front of the splats. Hide it, or add it to a level."
+    if len(found) > 1:
+        told = f"{names} are in the middle of the flight, in front of the splats. Hide them, or add them to a level."
+    paragraph(box, told, icon="INFO")
     row = box.row(align=True)
     row.operator("dreamzoom.hide_in_the_way", icon="HIDE_ON")
     row.prop(root.dreamzoom, "let_stand", text="Ignore", toggle=True)

@@ -6,19 +6,23 @@ clouds are not in the registry: `points` reads and writes them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SplatFileError
 from ..gaussians import Gaussians
-from . import compressed_ply, dot_splat, splat_ply, spz
-from .format import Format, SplatFile
+from . import compressed_ply, dot_splat, gltf, sog, splat_ply, spz
+from .format import About, Format, SplatFile
+from .source import GZIP, Inflater, Source
 
-__all__ = ["FORMATS", "SUFFIXES", "Format", "SplatFile", "read", "write"]
+__all__ = ["FORMATS", "OTHER_SUFFIXES", "SUFFIXES", "About", "Format", "SplatFile", "format_of", "read", "write"]
 
 FORMATS: tuple[Format, ...] = (
     compressed_ply.FORMAT,
     splat_ply.FORMAT,
     spz.FORMAT,
+    gltf.FORMAT,
+    sog.FORMAT,
     dot_splat.FORMAT,
 )
 """All splat formats. Reading uses the first that recognises the file, writing the first whose suffix matches."""
@@ -26,37 +30,52 @@ FORMATS: tuple[Format, ...] = (
 SUFFIXES = tuple(dict.fromkeys(f".{form.suffix.rpartition('.')[2]}" for form in FORMATS))
 """The last file name suffix of each format, for file dialogs."""
 
+OTHER_SUFFIXES = (".gz", ".zip", ".json")
+"""The last suffixes of further files that are read: PLY packed by gzip, SOG as a zip or by its meta.json."""
+
 
 def read(path: Path) -> SplatFile:
-    """Read a file of splats. The format follows from the content; only `.splat`, without magic number, from the name.
+    """Read a file of splats, or a folder with a SOG. The format follows from the content; only `.splat`, without magic
+    number, from the name.
 
     Raises:
         SplatFileError: The file is of no known format or invalid; the message says what is wrong.
         OSError: The file can't be opened.
     """
     path = Path(path)
-    with path.open("rb") as file:
-        magic = file.read(4)
-    form = next((form for form in FORMATS if form.recognises(path, magic)), None)
+    source = Source(path / "meta.json" if path.is_dir() else path)
+    magic = source.read(0, 4)
+    if magic.startswith(GZIP) and Inflater(source).read(4) != spz.MAGIC and source.path.suffix.lower() != ".spz":
+        source = source.unpacked()
+        magic = source.read(0, 4)
+    form = next((form for form in FORMATS if form.recognises(source, magic)), None)
     if form is None:
         raise SplatFileError(
-            f"{path.name}: not a file of splats that is known", f"files that can be read end in {_listed()}"
+            f"{source.name}: not a file of splats that is known", f"files that can be read end in {_listed()}"
         )
-    return form.read(path).usable()
+    return replace(form.read(source).usable(), form=form.name)
 
 
-def write(path: Path, splats: Gaussians) -> None:
+def write(path: Path, splats: Gaussians, about: About = About()) -> None:  # noqa: B008
     """Write splats in the format of the file name's suffix.
 
     Raises:
         SplatFileError: The suffix is of no known format, or the format can't store these splats.
         OSError: The folder can't be written.
     """
-    path = Path(path)
-    form = next((form for form in FORMATS if path.name.lower().endswith(form.suffix)), None)
+    format_of(path).write(Path(path), splats, about)
+
+
+def format_of(path: Path) -> Format:
+    """The format in which splats are written to a file of this name.
+
+    Raises:
+        SplatFileError: The suffix is of no known format.
+    """
+    form = next((form for form in FORMATS if Path(path).name.lower().endswith(form.suffix)), None)
     if form is None:
-        raise SplatFileError(f"{path.name}: splats are written as {_listed()}")
-    form.write(path, splats)
+        raise SplatFileError(f"{Path(path).name}: splats are written as {_listed()}")
+    return form
 
 
 def _listed() -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ..arrays import in_chunks, mapped_zeros
 from ..atomic_files import replacing
 from ..errors import SplatFileError
 from ..gaussians import Gaussians
-from . import ply, quantization
-from .format import Format, SplatFile, without
+from . import axes, ply, quantization
+from .format import About, Format, SplatFile, flat_note, flattened, without
+from .ply_comments import is_antialiased, written
+from .source import Source
 
 CHUNK = 256
+ROWS = 128 * CHUNK
 POSITION = ["x", "y", "z"]
 SCALE = ["scale_x", "scale_y", "scale_z"]
 COLOUR = ["r", "g", "b"]
@@ -22,47 +27,70 @@ SH_RANGE = np.float32(8)
 """Harmonics above degree 0 are quantised to 8 bits over a range of this width, centred at 0."""
 
 
-def recognises(path: Path, magic: bytes) -> bool:
+def recognises(source: Path | Source, magic: bytes) -> bool:
     """Whether a file is a PLY whose header declares this layout. Raises SplatFileError for an invalid PLY header."""
-    return magic.startswith(ply.MAGIC) and ply.table_named(ply.tables_of(path), "chunk") is not None
+    return magic.startswith(ply.MAGIC) and ply.opened(source).table("chunk") is not None
 
 
-def read(path: Path) -> SplatFile:
+def read(path: Path | Source) -> SplatFile:
     """Read a compressed PLY, in the file's order; splats of chunks with NaN or infinite bounds are left out.
 
     Raises:
         SplatFileError: The file is invalid; the message says what is wrong.
         OSError: The file can't be opened.
     """
-    path = Path(path)
-    tables = ply.tables_of(path)
-    chunks, vertices = ply.table_named(tables, "chunk"), ply.table_named(tables, "vertex")
+    file = ply.opened(path)
+    name = file.source.name
+    chunks, vertices = file.table("chunk"), file.table("vertex")
     if chunks is None or vertices is None:
-        raise SplatFileError(f"{path.name}: holds no splats: the compressed PLY lacks a table")
+        raise SplatFileError(f"{name}: holds no splats: the compressed PLY lacks a table")
     coloured = "min_r" in chunks.columns
     for table, names in ((chunks, BOUNDS if coloured else BOUNDS[:12]), (vertices, PACKED)):
-        missing = [name for name in names if name not in table.columns]
+        missing = [column for column in names if column not in table.columns]
         if missing:
-            raise SplatFileError(f"{path.name}: holds no splats: the compressed PLY has no {missing[0]}")
+            raise SplatFileError(f"{name}: holds no splats: the compressed PLY has no {missing[0]}")
         table.check()
-    if len(chunks) != -(-len(vertices) // CHUNK):
-        raise SplatFileError(f"{path.name}: {len(chunks)} chunks do not fit {len(vertices)} splats")
-    if any(vertices.type_of(name) != np.uint32 for name in PACKED):
-        raise SplatFileError(f"{path.name}: the compressed PLY's packed columns are not of type uint")
-    coded = _coded_harmonics(path, ply.table_named(tables, "sh"), len(vertices))
-    with np.errstate(over="ignore", invalid="ignore"):
-        splats = _unpacked(vertices.rows(0, len(vertices)), chunks.rows(0, len(chunks)), coded, coloured)
-        good = np.isfinite(splats.means).all(-1) & np.isfinite(splats.log_scales).all(-1)
-        good &= np.isfinite(splats.sh[:, 0]).all(-1)
-    return without(splats, good, "-Y")
+    if len(chunks) < -(-len(vertices) // CHUNK):
+        raise SplatFileError(f"{name}: {len(chunks)} chunks do not fit {len(vertices)} splats")
+    if any(vertices.type_of(column) not in (np.uint32, np.int32) for column in PACKED):
+        raise SplatFileError(f"{name}: the compressed PLY's packed columns are not of type uint")
+    coded = _coded_harmonics(name, file.table("sh"), len(vertices))
+    count, bounds = len(vertices), chunks.rows(0, len(chunks))
+    splats = Gaussians(
+        mapped_zeros((count, 3)),
+        mapped_zeros((count, 3)),
+        mapped_zeros((count, 4)),
+        mapped_zeros((count,)),
+        mapped_zeros((count, 1 + coded.shape[1], 3)),
+    )
+    good = np.empty(count, bool)
+
+    def take(where: slice):
+        with np.errstate(over="ignore", invalid="ignore"):
+            first = where.start // CHUNK
+            piece = _unpacked(vertices.rows(where.start, where.stop), bounds[first:], coded[where], coloured)
+        for values, out in zip(piece.parts, splats.parts):
+            out[where] = values
+        good[where] = np.isfinite(piece.means).all(-1) & ~np.isnan(piece.log_scales).any(-1)
+        good[where] &= (piece.log_scales < np.inf).all(-1) & np.isfinite(piece.sh[:, 0]).all(-1)
+
+    in_chunks(take, count, ROWS)
+    flat = flattened(splats.log_scales)
+    found = without(splats, good)
+    return replace(
+        found,
+        axes=axes.declared(file.comments) or found.axes,
+        antialiased=is_antialiased(file.comments),
+        notes=(flat_note(flat),) if flat else (),
+    )
 
 
-def write_splats(path: Path, splats: Gaussians):
+def write_splats(path: Path, splats: Gaussians, about: About = About()) -> None:  # noqa: B008
     """Write a compressed PLY: 16 bytes per splat, and 9 to 72 for harmonics if there are any.
 
     The splats are sorted in Morton order, and `extra` is lost.
     """
-    splats = splats[np.argsort(_morton(splats.means), kind="stable")]
+    splats = splats[np.argsort(quantization.morton(splats.means), kind="stable")]
     groups = (splats.means, np.clip(splats.log_scales, -20, 20), quantization.colour_of(splats.sh))
     starts = np.arange(0, len(splats), CHUNK)
     bounds = np.zeros(len(starts), np.dtype([(name, "<f4") for name in BOUNDS]))
@@ -88,21 +116,21 @@ def write_splats(path: Path, splats: Gaussians):
     if coded.shape[1]:
         tables["sh"] = (len(splats), np.dtype([(f"f_rest_{index}", "u1") for index in range(coded.shape[1])]))
     with replacing(path) as file:
-        file.write(ply.header_for(tables))
+        file.write(ply.header_for(tables, written(about)))
         file.write(bounds.data)
         file.write(rows.data)
         file.write(np.ascontiguousarray(coded).data)
 
 
-def _coded_harmonics(path: Path, table: ply.Table | None, count: int) -> np.ndarray:
-    """The quantised harmonics above degree 0, (N, K − 1, 3) uint8."""
-    if table is None:
+def _coded_harmonics(file: str, table: ply.Table | None, count: int) -> np.ndarray:
+    """The quantised harmonics above degree 0, (N, K − 1, 3) uint8; none if the table is empty."""
+    if table is None or not table.columns or not len(table):
         return np.zeros((count, 0, 3), np.uint8)
     names = [f"f_rest_{index}" for index in range(len(table.columns))]
     if len(table) != count or len(names) not in (9, 24, 45, 72) or set(names) != set(table.columns):
-        raise SplatFileError(f"{path.name}: the compressed PLY's table of harmonics does not fit its splats")
+        raise SplatFileError(f"{file}: the compressed PLY's table of harmonics does not fit its splats")
     if any(table.type_of(name) != np.uint8 for name in names):
-        raise SplatFileError(f"{path.name}: the compressed PLY's harmonics are not of type uchar")
+        raise SplatFileError(f"{file}: the compressed PLY's harmonics are not of type uchar")
     table.check()
     return ply.column(table.rows(0, count), names).reshape(count, 3, len(names) // 3).transpose(0, 2, 1)
 
@@ -155,24 +183,4 @@ def _unpack(packed: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
     return shares
 
 
-def _morton(points: np.ndarray) -> np.ndarray:
-    """Morton codes (N,) uint64 of points (N, 3) within their bounding box, 21 bits per axis."""
-    if not len(points):
-        return np.zeros(0, np.uint64)
-    low = points.min(0).astype(np.float64)
-    cells = (points - low) / np.maximum(points.max(0) - low, 1e-30) * ((1 << 21) - 1)
-    code = np.zeros(len(points), np.uint64)
-    for axis, cell in enumerate(cells.astype(np.uint64).T):
-        for shift, mask in (
-            (32, 0x1F00000000FFFF),
-            (16, 0x1F0000FF0000FF),
-            (8, 0x100F00F00F00F00F),
-            (4, 0x10C30C30C30C30C3),
-            (2, 0x1249249249249249),
-        ):
-            cell = (cell | cell << np.uint64(shift)) & np.uint64(mask)
-        code |= cell << np.uint64(axis)
-    return code
-
-
-FORMAT = Format("compressed PLY", ".compressed.ply", recognises, read, write_splats)
+FORMAT = Format("compressed PLY", ".compressed.ply", recognises, read, write_splats, keeps_axes=True)

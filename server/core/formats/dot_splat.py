@@ -2,55 +2,80 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ..arrays import in_chunks, mapped_zeros
 from ..atomic_files import replacing
 from ..errors import SplatFileError
 from ..gaussians import Gaussians
 from ..quaternions import unit
 from . import quantization
-from .format import Format, SplatFile, without
+from .format import About, Format, SplatFile, flat_note, flattened, without
+from .source import Source, check_rows
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
-LEAST_SCALE = np.float32(1e-30)
+CHUNK = 1 << 15
+LOGITS = quantization.logits_of(np.arange(256, dtype=np.uint8))
+COLOURS = quantization.constant_of(np.arange(256, dtype=np.float32) / 255)
+"""The values of the bytes 0 to 255."""
+
+TEXT = bytes(range(32, 127)) + b"\t\r\n"
 
 
-def recognises(path: Path, magic: bytes) -> bool:
+def recognises(source: Path | Source, magic: bytes) -> bool:
     """Whether the file name has the format's suffix; the content has no magic number."""
-    return path.suffix.lower() == FORMAT.suffix
+    return Source.of(source).name.lower().removesuffix(".gz").endswith(FORMAT.suffix)
 
 
-def read(path: Path) -> SplatFile:
+def read(path: Path | Source) -> SplatFile:
     """Read a `.splat` file; rows with NaN or infinite values or negative scales are left out and counted.
 
+    Bytes after the last whole row are ignored, with a note.
+
     Raises:
-        SplatFileError: The file size is not a multiple of the row size.
+        SplatFileError: The file has no whole row, or is a text.
         OSError: The file can't be opened.
     """
-    path = Path(path)
-    size = path.stat().st_size
-    if size == 0 or size % ROW.itemsize:
+    source = Source.of(path).unpacked()
+    count, rest = divmod(source.size, ROW.itemsize)
+    if not count:
         raise SplatFileError(
-            f"{path.name}: {size:,} bytes are no whole number of splats of {ROW.itemsize} bytes: "
+            f"{source.name}: {source.size:,} bytes are no whole number of splats of {ROW.itemsize} bytes: "
             "truncated, or not a .splat file"
         )
-    rows = np.fromfile(path, ROW)
-    good = np.isfinite(rows["mean"]).all(-1) & np.isfinite(rows["scale"]).all(-1) & (rows["scale"] >= 0).all(-1)
-    with np.errstate(invalid="ignore"):
-        log_scales = np.log(np.maximum(rows["scale"], LEAST_SCALE))
+    if not source.read(0, 4096).translate(None, TEXT):
+        raise SplatFileError(f"{source.name}: is a text, not a .splat file")
+    check_rows(source.name, count)
     splats = Gaussians(
-        np.ascontiguousarray(rows["mean"]),
-        log_scales,
-        unit((rows["rotation"].astype(np.float32) - 128) / 128),
-        quantization.logits_of(rows["rgba"][:, 3]),
-        quantization.constant_of(rows["rgba"][:, :3].astype(np.float32) / 255)[:, None],
+        mapped_zeros((count, 3)),
+        mapped_zeros((count, 3)),
+        mapped_zeros((count, 4)),
+        mapped_zeros((count,)),
+        mapped_zeros((count, 1, 3)),
     )
-    return without(splats, good, "-Y")
+    good = np.empty(count, bool)
+
+    def take(where: slice):
+        rows = source.rows(ROW, where.stop - where.start, where.start * ROW.itemsize)
+        scales = np.ascontiguousarray(rows["scale"])
+        good[where] = np.isfinite(rows["mean"]).all(-1) & (np.isfinite(scales) & (scales >= 0)).all(-1)
+        splats.means[where] = rows["mean"]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            np.log(scales, out=splats.log_scales[where])
+        splats.quaternions[where] = unit((rows["rotation"].astype(np.float32) - 128) / 128)
+        splats.logit_opacities[where] = LOGITS[rows["rgba"][:, 3]]
+        splats.sh[where, 0] = COLOURS[rows["rgba"][:, :3]]
+
+    in_chunks(take, count, CHUNK)
+    flat = flattened(splats.log_scales)
+    cut = f"its last {rest} bytes are no whole splat and were left out" if rest else ""
+    return replace(without(splats, good), notes=tuple(note for note in (cut, flat_note(flat)) if note))
 
 
-def write_splats(path: Path, splats: Gaussians):
+def write_splats(path: Path, splats: Gaussians, about: About = About()) -> None:  # noqa: B008
     """Write a `.splat` file: colour, opacity and rotation in 8 bits; harmonics above degree 0 and `extra` are lost."""
     rows = np.empty(len(splats), ROW)
     rows["mean"] = splats.means

@@ -1,20 +1,24 @@
-"""The PLY container: binary little-endian tables of scalars, read in pieces, written deterministically.
+"""The PLY container: tables of numbers, as text or binary in either byte order, read in pieces; written binary.
 
-`splat_ply`, `compressed_ply` and `points` interpret the columns. This module reads a path into structured arrays or
+`splat_ply`, `compressed_ply` and `points` interpret the columns. This module reads a file into structured arrays or
 raises a `SplatFileError` that says in one sentence what is wrong. Row counts of a header are checked against the file's
 size before any memory is allocated.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import SplatFileError
+from ..safety import limits
+from . import ply_rows
+from .source import Source, check_rows
 
 TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -30,113 +34,192 @@ TYPES = {
 
 NAMES = {np.dtype(code).str: name for name, code in TYPES.items() if not name[-1].isdigit()}
 MAGIC = b"ply"
-LONGEST_HEADER = 1 << 20
-MOST_COLUMNS = 1000
-KINDS = {"ascii": "text", "binary_big_endian": "big-endian"}
+FORMATS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": ""}
+"""The byte order of a format; "" for text."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Table:
     """One table (PLY: element) declared in a PLY header.
 
     Attributes:
-        path: The file.
+        ply: The file.
         name: Of the table.
         count: Number of rows.
-        dtype: Packed row type, whose fields are the columns in the file's order; None for a table with lists.
-        offset: Byte offset of the first row; None for a table with lists or after one.
+        fields: Name, type and type of the length of each property; the latter is "" for all but lists.
     """
 
-    path: Path
+    ply: Ply
     name: str
     count: int
-    dtype: np.dtype | None
-    offset: int | None
+    fields: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return self.count
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns; empty for a table with lists."""
-        return (self.dtype.names or ()) if self.dtype is not None else ()
+        """The names of the columns, without lists."""
+        return tuple(name for name, _, counted in self.fields if not counted)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Packed row type, whose fields are the columns in the file's order."""
+        return np.dtype([(name, code) for name, code, counted in self.fields if not counted])
 
     def type_of(self, column: str) -> np.dtype:
         """The scalar type of a column."""
-        assert self.dtype is not None
         return type_in(self.dtype, column)
 
     def check(self) -> None:
-        """Check that the file is long enough for the table.
+        """Check that the file is long enough for the table, and the table not too long.
 
         Raises:
-            SplatFileError: It is not, or the table's offset is unknown.
+            SplatFileError: It is not.
         """
-        offset, itemsize = self._place()
-        needed, size = offset + self.count * itemsize, self.path.stat().st_size
-        if needed > size:
+        needed = ply_rows.least_bytes(self.fields, self.ply.order) * self.count
+        place = self.ply.place_of(self)
+        if place + needed > self.ply.source.size:
             raise SplatFileError(
-                f"{self.path.name}: the PLY claims {self.count:,} rows of {self.name!r}, {needed:,} bytes, but has "
-                f"{size:,}: it is truncated or its header is wrong",
+                f"{self.ply.source.name}: the PLY claims {self.count:,} rows of {self.name!r}, {place + needed:,} "
+                f"bytes at least, but has {self.ply.source.size:,}: it is truncated or its header is wrong",
                 "copy or export the file again",
             )
+        check_rows(self.ply.source.name, self.count)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Read rows [start, stop) into a new structured array.
+        """Read the columns of rows [start, stop) into a structured array, in this machine's byte order.
 
         Raises:
-            SplatFileError: The file has become shorter since the header was read.
+            SplatFileError: The rows are damaged, or the file has become shorter since the header was read.
         """
-        offset, itemsize = self._place()
-        rows = np.fromfile(self.path, self.dtype, stop - start, offset=offset + start * itemsize)
-        if len(rows) != stop - start:
-            raise SplatFileError(f"{self.path.name}: the file became shorter while it was read")
-        return rows
+        return self.ply.rows_of(self, start, stop)
 
-    def _place(self) -> tuple[int, int]:
-        if self.dtype is None or self.offset is None:
-            raise SplatFileError(f"{self.path.name}: the PLY's table {self.name!r} holds lists or stands behind some")
-        return self.offset, self.dtype.itemsize
+    def sample(self, most: int) -> np.ndarray:
+        """About `most` rows, evenly chosen; fewer if there are no more. Raises as `rows`."""
+        step = max(1, self.count // most)
+        if not self.ply.order or any(counted for _, _, counted in self.fields):
+            return self.rows(0, self.count)[::step]
+        dtype = self.dtype.newbyteorder(">" if self.ply.order == ">" else "<")
+        data = self.ply.source.view(self.ply.place_of(self))
+        count = min(self.count, len(data) // dtype.itemsize)
+        return np.array(data[: count * dtype.itemsize].view(dtype)[::step], self.dtype)
 
 
-def tables_of(path: Path) -> list[Table]:
-    """The tables declared in a PLY header, in order.
+class Ply:
+    """A PLY file: its header is read at once, its tables when they are asked for.
+
+    Args:
+        source: The file; a gzip file must have been unpacked.
+
+    Attributes:
+        source: The file.
+        order: "<" or ">", the byte order; "" for text.
+        tables: In the file's order.
+        comments: The texts of its comments and obj_infos.
 
     Raises:
-        SplatFileError: Not a PLY, a text or big-endian one, or an invalid header.
+        SplatFileError: Not a PLY, or an invalid header.
         OSError: The file can't be opened.
     """
-    lines, offset = _header(path)
-    promised: list[tuple[str, int, list[tuple[str, str | None]]]] = []
-    kind = None
-    for line in lines:
-        match line.split():
-            case [] | ["comment" | "obj_info", *_]:
-                pass
-            case ["format", "binary_little_endian" as kind, "1.0"]:
-                pass
-            case ["format", kind, *_]:
+
+    def __init__(self, source: Source):
+        self.source, self.order = source, "<"
+        self.comments: list[str] = []
+        self.tables: list[Table] = []
+        lines, self._start = _header(source)
+        self._read_header(lines)
+        self._loaded: dict[int, tuple[np.ndarray, int]] = {}
+
+    def _read_header(self, lines: Sequence[str]) -> None:
+        kind = None
+        for line in lines:
+            match line.split():
+                case []:
+                    pass
+                case ["comment" | "obj_info", *_]:
+                    self.comments.append(line.partition(" ")[2].strip() if " " in line else "")
+                case ["format", kind, version] if kind in FORMATS and re.fullmatch(r"1(\.\d+)?", version):
+                    self.order = FORMATS[kind]
+                case ["format", *_]:
+                    raise SplatFileError(
+                        f"{self.source.name}: the PLY is of a format that is not known: {line[7:60]!r}",
+                        "save it as binary_little_endian 1.0",
+                    )
+                case ["element", name, count] if count.isdecimal() and len(count) < 19:
+                    self.tables.append(Table(self, name, int(count)))
+                case ["property", "list", counted, code, name] if self.tables and {counted, code} <= TYPES.keys():
+                    self.tables[-1].fields.append((name, TYPES[code], TYPES[counted]))
+                case ["property", code, name] if self.tables and code in TYPES:
+                    self.tables[-1].fields.append((name, TYPES[code], ""))
+                case _:
+                    raise SplatFileError(
+                        f"{self.source.name}: the PLY header has a line that makes no sense: {line[:60]!r}"
+                    )
+        if kind is None:
+            raise SplatFileError(f"{self.source.name}: the PLY header names no format")
+        for table in self.tables:
+            names = [name for name, _, _ in table.fields]
+            if len(names) > limits.SPLAT_COLUMNS or len(set(names)) != len(names):
                 raise SplatFileError(
-                    f"{path.name}: the PLY is {kind} ({KINDS.get(kind, 'unknown')}); only binary_little_endian 1.0 "
-                    "is read",
-                    "save it as binary little-endian PLY",
+                    f"{self.source.name}: the PLY's table {table.name!r} has too many or repeated properties"
                 )
-            case ["element", name, count] if count.isdecimal() and len(count) < 19:
-                promised.append((name, int(count), []))
-            case ["property", "list", _, _, name] if promised:
-                promised[-1][2].append((name, None))
-            case ["property", code, name] if promised and code in TYPES:
-                promised[-1][2].append((name, TYPES[code]))
-            case _:
-                raise SplatFileError(f"{path.name}: the PLY header has a line that makes no sense: {line[:60]!r}")
-    if kind is None:
-        raise SplatFileError(f"{path.name}: the PLY header names no format")
-    return _placed(path, promised, offset)
+
+    def table(self, name: str) -> Table | None:
+        """The first table of this name, or None."""
+        return next((table for table in self.tables if table.name == name), None)
+
+    def place_of(self, table: Table) -> int:
+        """The byte offset of a table's first row; in a text the least that it can be."""
+        place = self._start
+        for other in self.tables:
+            if other is table:
+                break
+            if self.order and any(counted for _, _, counted in other.fields):
+                place = self._load(other)[1]
+            else:
+                place += ply_rows.least_bytes(other.fields, self.order) * other.count
+        return place
+
+    def rows_of(self, table: Table, start: int, stop: int) -> np.ndarray:
+        """`Table.rows`."""
+        if not self.order or any(counted for _, _, counted in table.fields):
+            return self._load(table)[0][start:stop]
+        dtype = table.dtype.newbyteorder(">") if self.order == ">" else table.dtype
+        rows = self.source.rows(dtype, stop - start, self.place_of(table) + start * dtype.itemsize)
+        if len(rows) != stop - start:
+            raise SplatFileError(f"{self.source.name}: the file became shorter while it was read")
+        return rows.astype(table.dtype) if self.order == ">" else rows
+
+    def rest_after(self, table: Table) -> int:
+        """The number of bytes behind a table, if it is the last one of a binary file and has no lists; else 0."""
+        last = self.order and self.tables[-1] is table and not any(counted for _, _, counted in table.fields)
+        return max(0, self.source.size - self.place_of(table) - len(table) * table.dtype.itemsize) if last else 0
+
+    def _load(self, table: Table) -> tuple[np.ndarray, int]:
+        """All rows of a table of lists or of a text, and the byte offset behind it."""
+        key = next(index for index, other in enumerate(self.tables) if other is table)
+        if key not in self._loaded:
+            table.check()
+            if self.order:
+                place = self.place_of(table)
+                rows, end = ply_rows.of_lists(self.source, place, table.fields, table.count, self.order)
+            else:
+                before = [(other.name, other.count, other.fields) for other in self.tables[:key]]
+                rows = ply_rows.of_text(self.source, self._start, before, (table.name, table.count, table.fields))
+                end = self._start
+            self._loaded[key] = rows, end
+        return self._loaded[key]
 
 
-def table_named(tables: Sequence[Table], name: str) -> Table | None:
-    """The first table called `name`, or None."""
-    return next((table for table in tables if table.name == name), None)
+def opened(path: Path | Source) -> Ply:
+    """The PLY at a path, unpacked if it is a gzip file.
+
+    Raises:
+        SplatFileError: Not a PLY, or an invalid header.
+        OSError: The file can't be opened.
+    """
+    return Ply(Source.of(path).unpacked())
 
 
 def column(rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -159,9 +242,9 @@ def type_in(dtype: np.dtype, column: str) -> np.dtype:
     return fields[column][0]
 
 
-def header_for(tables: dict[str, tuple[int, np.dtype]]) -> bytes:
+def header_for(tables: dict[str, tuple[int, np.dtype]], comments: Sequence[str] = ()) -> bytes:
     """The PLY header for tables given by name as (row count, packed row type), in order."""
-    lines = ["ply", "format binary_little_endian 1.0"]
+    lines = ["ply", "format binary_little_endian 1.0", *(f"comment {comment}" for comment in comments)]
     for name, (count, dtype) in tables.items():
         lines.append(f"element {name} {count}")
         lines += [f"property {NAMES[type_in(dtype, column).str]} {column}" for column in dtype.names or ()]
@@ -174,35 +257,17 @@ def storable(name: str, dtype: np.dtype) -> str | None:
     return code if code in NAMES and name.isascii() and len(name.split()) == 1 else None
 
 
-def _header(path: Path) -> tuple[list[str], int]:
-    """The lines between the magic number and `end_header`, without line ends, and the byte offset of the data."""
-    with path.open("rb") as file:
-        if file.readline(8).rstrip() != MAGIC:
-            raise SplatFileError(f"{path.name}: not a PLY file")
-        lines: list[str] = []
-        while file.tell() < LONGEST_HEADER:
-            line = file.readline(LONGEST_HEADER)
-            if not line.endswith(b"\n"):
-                break
-            text = line.decode("ascii", "replace").strip()
-            if text == "end_header":
-                return lines, file.tell()
-            lines.append(text)
-    raise SplatFileError(f"{path.name}: the PLY header does not end: the file is truncated or no PLY")
+def _header(source: Source) -> tuple[list[str], int]:
+    """The lines between the magic number and `end_header`, without line ends, and the byte offset of the data.
 
-
-def _placed(path: Path, promised: list[tuple[str, int, list[tuple[str, str | None]]]], start: int) -> list[Table]:
-    """Add row types and byte offsets; tables after one with lists have no known offset."""
-    offset: int | None = start
-    placed = []
-    for name, count, fields in promised:
-        if len(fields) > MOST_COLUMNS or len({field for field, _ in fields}) != len(fields):
-            raise SplatFileError(f"{path.name}: the PLY's table {name!r} has too many or repeated properties")
-        scalars = [(field, code) for field, code in fields if code is not None]
-        dtype = np.dtype(scalars) if fields and len(scalars) == len(fields) else None
-        placed.append(Table(path, name, count, dtype, offset if dtype is not None else None))
-        if dtype is None and count and fields:
-            offset = None
-        elif dtype is not None and offset is not None:
-            offset += count * dtype.itemsize
-    return placed
+    Lines end as the first one does: with a line feed, which a carriage return may precede, or with the latter alone.
+    """
+    head = source.read(0, limits.SPLAT_HEADER_BYTES)
+    first = re.match(rb"ply[ \t]*(\r\n|\n|\r)", head)
+    if not first:
+        raise SplatFileError(f"{source.name}: not a PLY file")
+    last = re.search(rb"(?:\r|\n)end_header[ \t]*" + (first[1] if first[1] == b"\r" else rb"\r?\n"), head)
+    if not last:
+        raise SplatFileError(f"{source.name}: the PLY header does not end: the file is truncated or no PLY")
+    text = head[first.end() : max(first.end(), last.start())].decode("utf-8", "replace")
+    return [line.strip() for line in re.split(r"\r\n|\n|\r", text)], last.end()

@@ -10,7 +10,10 @@ import numpy as np
 from ..atomic_files import replacing
 from ..colour import to_bytes
 from ..errors import SplatFileError
-from . import ply
+from . import axes, ply
+from .format import SAMPLES, origin_of
+from .ply_comments import reference_system
+from .source import Source
 
 POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")
@@ -27,50 +30,74 @@ class Points:
         normals: (N, 3) float32; None if the file has none.
         extra: Further columns by name, (N,) each; the server's clouds have "footprint", "confidence", "view",
             "superseded".
+        origin: (3,) float64, in the file's axes: what was subtracted from double-precision positions.
+        axes: How the file's axes lie, if it says so.
+        dropped: Number of points left out because their positions are NaN or infinite.
+        note: What else the file says, as a phrase.
     """
 
     positions: np.ndarray
     rgb: np.ndarray | None = None
     normals: np.ndarray | None = None
     extra: dict[str, np.ndarray] = field(default_factory=dict)
+    origin: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    axes: axes.Axes | None = None
+    dropped: int = 0
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.positions)
 
+    @property
+    def placed(self) -> np.ndarray:
+        """The positions at their place, (N, 3): float64 if there is an origin."""
+        return self.positions + self.origin if self.origin.any() else self.positions
 
-def read(path: Path) -> Points:
+
+def read(path: Path | Source) -> Points:
     """Read a PLY of points; those with NaN or infinite positions are left out.
+
+    Double-precision positions far from the origin are recentred before they are rounded.
 
     Raises:
         SplatFileError: The file is invalid; the message says what is wrong.
         OSError: The file can't be opened.
     """
-    path = Path(path)
-    table = ply.table_named(ply.tables_of(path), "vertex")
+    file = ply.opened(path)
+    table = file.table("vertex")
     if table is None or not set(POSITION) <= set(table.columns):
-        raise SplatFileError(f"{path.name}: holds no points: the PLY has no vertex table with x, y, z")
+        raise SplatFileError(f"{file.source.name}: holds no points: the PLY has no vertex table with x, y, z")
     table.check()
+    double = any(table.type_of(name).itemsize == 8 for name in POSITION)
+    origin = origin_of(ply.column(table.sample(SAMPLES), POSITION)) if double else np.zeros(3)
     rows = table.rows(0, len(table))
     with np.errstate(over="ignore"):
-        positions = ply.column(rows, POSITION).astype(np.float32)
+        columns = ply.column(rows, POSITION)
+        positions = (columns - origin if origin.any() else columns).astype(np.float32)
     finite = np.isfinite(positions).all(-1)
-    if not finite.all():
+    dropped = len(rows) - int(np.count_nonzero(finite))
+    if dropped:
         rows, positions = rows[finite], positions[finite]
     known = {*POSITION, *NORMAL, *COLOUR}
     extra = {name: np.ascontiguousarray(rows[name]) for name in table.columns if name not in known}
     if "superseded" in extra:
         extra["superseded"] = extra["superseded"] != 0
-    return Points(positions, _colours(rows, table), _normals(rows, table), extra)
+    code = reference_system(file.comments)
+    said = axes.declared(file.comments) or axes.of_map(code, origin)
+    note = f"coordinates in EPSG:{code}" if code else ""
+    return Points(positions, _colours(rows, table), _normals(rows, table), extra, origin, said, dropped, note)
 
 
 def write(path: Path, points: Points) -> None:
-    """Write points; equal points give equal bytes. Colours are rounded to 8 bits, booleans are stored as uchar.
+    """Write points; equal points give equal bytes. Colours are rounded to 8 bits, booleans are stored as uchar, and
+    positions with an origin in double precision.
 
     Raises:
         SplatFileError: A column of `extra` has a type that PLY lacks, or a reserved name.
         OSError: The folder can't be written.
     """
-    vectors = [(POSITION, points.positions, "<f4"), (NORMAL, points.normals, "<f4"), (COLOUR, points.rgb, "u1")]
+    place = (POSITION, points.placed, "<f8" if points.origin.any() else "<f4")
+    vectors = [place, (NORMAL, points.normals, "<f4"), (COLOUR, points.rgb, "u1")]
     fields = [(name, code) for names, values, code in vectors if values is not None for name in names]
     fields += [(name, _type(Path(path).name, name, values)) for name, values in points.extra.items()]
     rows = np.empty(len(points), np.dtype(fields))
@@ -88,7 +115,8 @@ def write(path: Path, points: Points) -> None:
 def _colours(rows: np.ndarray, table: ply.Table) -> np.ndarray | None:
     if not set(COLOUR) <= set(table.columns):
         return None
-    scale = 255 if table.type_of(COLOUR[0]).kind in "iu" else 1
+    kind = table.type_of(COLOUR[0])
+    scale = np.iinfo(kind).max if kind.kind == "u" else 255 if kind.kind == "i" else 1
     return ply.column(rows, COLOUR).astype(np.float32) / np.float32(scale)
 
 

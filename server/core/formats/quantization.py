@@ -1,4 +1,4 @@
-"""Quantisation shared by the compressed formats: opacities, colours, "smallest three" quaternions."""
+"""Shared by the compressed formats: quantised opacities, colours, "smallest three" quaternions; spatial order."""
 
 from __future__ import annotations
 
@@ -58,3 +58,23 @@ def from_smallest_three(largest: np.ndarray, three: np.ndarray) -> np.ndarray:
     rest = np.sqrt(np.maximum(0, 1 - np.einsum("ni,ni->n", three, three)))
     np.put_along_axis(quaternions, largest[:, None], rest[:, None], -1)
     return quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True)
+
+
+def morton(points: np.ndarray) -> np.ndarray:
+    """Morton codes (N,) uint64 of points (N, 3) within their bounding box, 21 bits per axis."""
+    if not len(points):
+        return np.zeros(0, np.uint64)
+    low = points.min(0).astype(np.float64)
+    cells = (points - low) / np.maximum(points.max(0) - low, 1e-30) * ((1 << 21) - 1)
+    code = np.zeros(len(points), np.uint64)
+    for axis, cell in enumerate(cells.astype(np.uint64).T):
+        for shift, mask in (
+            (32, 0x1F00000000FFFF),
+            (16, 0x1F0000FF0000FF),
+            (8, 0x100F00F00F00F00F),
+            (4, 0x10C30C30C30C30C3),
+            (2, 0x1249249249249249),
+        ):
+            cell = (cell | cell << np.uint64(shift)) & np.uint64(mask)
+        code |= cell << np.uint64(axis)
+    return code

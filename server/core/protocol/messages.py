@@ -5,11 +5,12 @@ Requests, with their parameters and the fields of their results:
 | method | parameters | result |
 | --- | --- | --- |
 | initialize | | name, version, engines, pid |
-| generate | request, out (the job's folder) | out, result (path of result.json), seconds |
+| generate | request, out (the job's folder) | out, result (path of result.json), seconds, level_seconds (a list) |
 | cancel | id (of the request) | cancelled |
 | models | | models, sets, memory |
 | models.offer | name | offers |
 | models.get | offers | folders |
+| machine | | the subjects of `dreamzoom check`: system, memory, cards, engines, models … |
 | shutdown | | |
 
 Notifications; each also carries the id of the request that it belongs to:
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 INITIALIZE, GENERATE, CANCEL, SHUTDOWN = "initialize", "generate", "cancel", "shutdown"
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
+MACHINE = "machine"
 
 PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"
 

@@ -28,9 +28,19 @@ JOB_FILES = 100_000
 
 MODEL_CONFIG_BYTES = 32 * MIB
 """A model's config.json, model_index.json, index of weights and the like."""
-SAFETENSORS_HEADER_BYTES = 100_000_000
-"""The header of a safetensors file; the format itself demands this limit."""
-SAFETENSORS_TENSORS = 1_000_000
+MODEL_CONFIG_VALUES = 100_000
+"""Values in such a file."""
+MODEL_VALUES = 1_200_000
+"""Values in an index of weights, or in the header of a safetensors file."""
+MODEL_FILES = 2000
+"""Files in a model's folder."""
+TOKENIZER_BYTES = 64 * MIB
+"""A tokenizer's vocabulary."""
+TEMPLATE_BYTES = 1 * MIB
+"""A chat template."""
+SAFETENSORS_HEADER_BYTES = 32 * MIB
+"""The header of a safetensors file; the format allows 100 MB, the largest models have 2 MB."""
+SAFETENSORS_TENSORS = 100_000
 """Tensors that such a header declares."""
 
 PICTURE_BYTES = 2 * GIB
@@ -73,10 +83,24 @@ SPLAT_COLUMNS = 1000
 """Columns of one table of a PLY."""
 SPLAT_UNPACKED_BYTES = 16 * GIB
 """What a compressed file of splats (SPZ, SOG) unpacks to."""
-SPLAT_UNPACKED_RATIO = 1100
-"""How many times larger than itself a compressed file may unpack: deflate reaches 1032."""
-GLB_JSON_BYTES = 64 * MIB
+SPLAT_UNPACKED_FREE = 64 * MIB
+SPLAT_UNPACKED_RATIO = 30
+"""A packed file of splats may unpack to SPLAT_UNPACKED_FREE bytes and so many times its size; real ones reach 20."""
+SPLAT_LIST_ROWS = 500_000
+"""Rows of a PLY whose lists differ in length, which are read one by one."""
+SPLAT_EXTENSION_BYTES = 1 * MIB
+"""The extensions of an SPZ file."""
+GLB_JSON_BYTES = 16 * MIB
 """The JSON chunk of a GLB file."""
+GLB_JSON_VALUES = 500_000
+"""Values in it."""
+GLB_INSTANCED_RATIO = 8
+"""A GLB may show SPLAT_UNPACKED_FREE bytes of splats and so many times its size: a mesh may be in several places."""
+GLB_NODES = 10_000
+"""Nodes of a GLB file that show splats."""
+SOG_PIXELS_FREE = 4 << 20
+SOG_PIXELS_PER_BYTE = 8
+"""The pictures of a SOG file may have SOG_PIXELS_FREE pixels and so many for each of its bytes; real ones have 1."""
 ZIP_ENTRIES = 1000
 """Files in a zip archive of splats (SOG)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ def generate(options: argparse.Namespace) -> None:
     """Run a request's job."""
     from dreamzoom.pipeline.folder import Folder
 
-    _run_job(read_request(options.request), Folder(options.out))
+    _run_job(read_request(options.request), Folder(options.out), options)
 
 
 def resume(options: argparse.Namespace) -> None:
@@ -49,7 +50,7 @@ def resume(options: argparse.Namespace) -> None:
     from dreamzoom.pipeline.generate import read_request
 
     folder = Folder(options.job)
-    _run_job(read_request(folder), folder)
+    _run_job(read_request(folder), folder, options)
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -102,13 +103,16 @@ def read_request(name: str) -> Request:
     return located(validation.decode_request(data), base)
 
 
-def _run_job(request: Request, folder: Folder) -> None:
+def _run_job(request: Request, folder: Folder, options: argparse.Namespace) -> None:
+    from dreamzoom import cluster
     from dreamzoom.cli.terminal import Terminal, cancel_on_interrupt
     from dreamzoom.pipeline.generate import generate
     from dreamzoom.stages.base import layout
 
     with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
-        summary = generate(request, folder, terminal, cancel)
+        executor = cluster.make(options.executor, options.storage, lambda message: terminal.log(message, "warning"))
+        with contextlib.closing(executor):
+            summary = generate(request, folder, terminal, cancel, executor=executor)
     done = f"{len(summary.ran)} steps done"
     kept = f", {len(summary.skipped)} were already done" if summary.skipped else ""
     sys.stderr.write(f"{done}{kept}, {summary.seconds:.1f} s\n")

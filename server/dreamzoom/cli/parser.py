@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
+from core import camera_files
 from core.protocol.model_offers import OFFERS, SETS
 from dreamzoom import __version__
-from dreamzoom.cli import jobs, machine, models, pictures
+from dreamzoom.cli import cluster, jobs, machine, models, pictures
 from dreamzoom.cli.output import BAD_REQUEST
 
 
@@ -36,9 +37,28 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("generate", jobs.generate, "run a request's job, or resume it")
     command.add_argument("request", help="a JSON file, or - for standard input")
     command.add_argument("--out", type=Path, required=True, metavar="JOB", help="the job's folder")
+    _add_executor(command)
 
     command = add("resume", jobs.resume, "resume a job that was stopped")
     command.add_argument("job", type=Path)
+    _add_executor(command)
+
+    command = add("batch", cluster.batch, "run the requests of a list, side by side, with fair shares")
+    command.add_argument("list", type=Path, help="a request's path on each line, or a JSON array")
+    command.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the jobs' folders")
+    command.add_argument("--at-once", type=_whole, default=0, metavar="N", help="default: as many as steps run at once")
+    command.add_argument("--json", action="store_true", help="print the outcome of each job as JSON")
+    _add_executor(command)
+
+    command = add("farm", cluster.farm, "render an animation's frames on several workers, and encode them")
+    command.add_argument("scene", type=Path, help="the .blend file")
+    command.add_argument("--frames", type=_frames, required=True, metavar="A-B")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the frames")
+    command.add_argument("--blender", default="blender", metavar="FILE", help="Blender, or a Python with bpy")
+    command.add_argument("--samples", type=_whole, default=0, metavar="N", help="for Cycles; default: the scene's")
+    command.add_argument("--film", type=Path, metavar="FILE", help="encode the frames to this .mp4")
+    command.add_argument("--fps", type=_number, default=24.0, metavar="N")
+    command.add_argument("--executor", default="local:2", metavar="NAME", help="local:N, ray or ray://HOST:PORT")
 
     command = add("prepare", jobs.prepare, "create a request's job without running it, and list its steps")
     command.add_argument("request", help="a JSON file, or - for standard input")
@@ -57,6 +77,14 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("job", type=Path)
     _add_frames(command)
     command.add_argument("--size", type=_size, metavar="WxH")
+    command.add_argument("--passes", action="store_true", help="also write depth, normal and mask as OpenEXR")
+
+    command = add("cameras", pictures.cameras, "write the flight's cameras for other programs")
+    command.add_argument("job", type=Path)
+    command.add_argument("--out", type=Path, required=True, metavar="PATH", help="a folder for colmap, else a file")
+    command.add_argument("--format", choices=camera_files.KINDS, default="colmap")
+    command.add_argument("--up", choices=("-Y", "Y", "Z"), default="-Y", help="the axis that points up in the file")
+    command.add_argument("--frames", type=_frames, metavar="A-B")
 
     command = add("reference", pictures.reference, "render the path's ground-truth pictures and depths (procedural)")
     command.add_argument("request", help="a JSON file, or - for standard input")
@@ -103,6 +131,12 @@ class _Parser(argparse.ArgumentParser):
 def _add_frames(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
     command.add_argument("--frames", type=_frames, metavar="A-B")
+
+
+def _add_executor(command: argparse.ArgumentParser) -> None:
+    where = "where steps run: local, local:N (N processes), ray (this machine's cluster), ray://HOST:PORT"
+    command.add_argument("--executor", default="local", metavar="NAME", help=where)
+    command.add_argument("--storage", default="", metavar="URL", help="for workers that do not see the job's folder")
 
 
 def _whole(text: str) -> int:

@@ -15,8 +15,22 @@ def render(options: argparse.Namespace) -> None:
     from dreamzoom.render import flight
 
     with Terminal(sys.stderr) as terminal:
-        count = flight.render(options.job, options.out, options.frames, options.size, terminal.report("render"))
+        report = terminal.report("render")
+        count = flight.render(
+            options.job, options.out, options.frames, options.size, report, with_passes=options.passes
+        )
     print_text(f"{count} pictures in {options.out}\n")
+
+
+def cameras(options: argparse.Namespace) -> None:
+    """Write the flight's cameras for other programs."""
+    from dreamzoom.cli.terminal import Terminal
+    from dreamzoom.render.camera_export import write_cameras
+
+    with Terminal(sys.stderr) as terminal:
+        report = terminal.report("cameras")
+        count, points = write_cameras(options.job, options.out, options.format, options.up, options.frames, report)
+    print_text(f"{count} cameras{f' and {points} points' if points else ''} in {options.out}\n")
 
 
 def reference(options: argparse.Namespace) -> None:

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from core.protocol import prompt_weights
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, DepthKind, DepthMap, View
 from dreamzoom.progress import Report
 from dreamzoom.sampling.denoiser import Denoiser
 from dreamzoom.sampling.gaussian_fields import Field, FieldDenoiser, Prompt, from_waves, pixel_power, to_waves
 from dreamzoom.sampling.noise import draw
 
-VERSION = 1
+VERSION = 2
 
 PALETTES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     # mean colour, and the colour at the end of the main axis of variation, both sRGB
@@ -174,15 +175,18 @@ def _mixed_field(prompt: Prompt, size: tuple[int, int], contrast: float) -> Fiel
 
 def _style(text: str, contrast: float) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float]]:
     """Mean colour, colour axes and texture shape (stretch, turn) of a prompt. Words in `PALETTES` choose the colours;
-    a hash of all words chooses the variation.
+    a hash of all words chooses the variation. Weights (`core.protocol.prompt_weights`) count where several words
+    choose.
     """
-    words = [word.strip(".,;:!?()").lower() for word in text.split()]
-    found = [PALETTES[name] for word in words for name in PALETTES if word in (name, name + "s", name.rstrip("s"))]
+    weighted = [(word.strip(".,;:!?()").lower(), w) for word, w in prompt_weights.parse(text).words() if w > 0]
+    words = [word for word, _ in weighted]
+    hits = [(PALETTES[n], w) for word, w in weighted for n in PALETTES if word in (n, n + "s", n.rstrip("s"))]
+    found, shares = [pair for pair, _ in hits], [weight for _, weight in hits]
     digest = np.frombuffer(hashlib.sha256(" ".join(words).encode()).digest(), np.uint8) / 255.0
     if not found:
-        found = [(tuple(0.25 + 0.4 * digest[:3]), tuple(0.45 + 0.5 * digest[3:6]))]
-    mean = np.mean([pair[0] for pair in found], 0) + 0.04 * (digest[6:9] - 0.5)
-    main = np.mean([pair[1] for pair in found], 0) - mean
+        found, shares = [(tuple(0.25 + 0.4 * digest[:3]), tuple(0.45 + 0.5 * digest[3:6]))], [1.0]
+    mean = np.average([pair[0] for pair in found], 0, shares) + 0.04 * (digest[6:9] - 0.5)
+    main = np.average([pair[1] for pair in found], 0, shares) - mean
     main = main / np.linalg.norm(main) * contrast * math.sqrt(3)
     side = np.cross(main, (0.4, -0.3, 0.6) + digest[9:12])
     side = side / np.linalg.norm(side) * contrast * 0.25

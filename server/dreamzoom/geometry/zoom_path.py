@@ -19,11 +19,14 @@ class Key:
         frame: Frame number of the animation.
         zoom: u at that frame.
         camera: In the gauge at that zoom.
+        skew: K[0][1] of the camera in pixels, 0 unless it is sheared. The dream does not need it, since its pictures
+            may be any that cover the view; frames are rendered with it (`render.flight`).
     """
 
     frame: int
     zoom: float
     camera: Camera
+    skew: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,10 @@ class ZoomPath(LevelFrames):
         for before, after in zip(self.keys, self.keys[1:]):
             low, high = sorted((before.zoom, after.zoom))
             if low <= zoom <= high and low < high:
-                return Key(
-                    before.frame, zoom, _between(before, after, (zoom - before.zoom) / (after.zoom - before.zoom))
-                )
+                t = (zoom - before.zoom) / (after.zoom - before.zoom)
+                return Key(before.frame, zoom, _between(before, after, t), _mixed(before.skew, after.skew, t))
         nearest = min(self.keys, key=lambda key: abs(key.zoom - zoom))
-        return Key(nearest.frame, zoom, nearest.camera)
+        return Key(nearest.frame, zoom, nearest.camera, nearest.skew)
 
     def at_frame(self, frame: float) -> Key:
         """The path at a frame, interpolated between keys; constant before the first and after the last."""
@@ -56,7 +58,7 @@ class ZoomPath(LevelFrames):
             return self.keys[after]
         a, b = self.keys[after - 1], self.keys[after]
         t = (frame - a.frame) / (b.frame - a.frame)
-        return Key(round(frame), (1 - t) * a.zoom + t * b.zoom, _between(a, b, t))
+        return Key(round(frame), _mixed(a.zoom, b.zoom, t), _between(a, b, t), _mixed(a.skew, b.skew, t))
 
     def camera(self, zoom: float, level: int) -> Camera:
         """The path's camera at `zoom`, in the frame of `level`."""
@@ -65,6 +67,10 @@ class ZoomPath(LevelFrames):
     def opacity(self, zoom: float, level: int, superseded: bool = False) -> float:
         """The opacity, 0 to 1, of `level` at `zoom`, or of its superseded part (`core.fading`)."""
         return fading.opacity(level, zoom, superseded, first=level == 0 and not self.loop)
+
+
+def _mixed(a: float, b: float, t: float) -> float:
+    return (1 - t) * a + t * b
 
 
 def _between(before: Key, after: Key, t: float) -> Camera:
@@ -76,5 +82,5 @@ def _between(before: Key, after: Key, t: float) -> Camera:
     rotations = Rotation.from_matrix(np.stack([a.rotation, b.rotation]))
     pose[:3, :3] = Slerp([0, 1], rotations)(t).as_matrix()
     pose[:3, 3] = (1 - t) * a.centre + t * b.centre
-    fx, fy, cx, cy = ((1 - t) * getattr(a, name) + t * getattr(b, name) for name in ("fx", "fy", "cx", "cy"))
+    fx, fy, cx, cy = (_mixed(getattr(a, name), getattr(b, name), t) for name in ("fx", "fy", "cx", "cy"))
     return Camera(a.width, a.height, fx, fy, cx, cy, pose)

@@ -212,3 +212,7 @@ class RandomPromptEncoder:
     def left_out(self, text: str) -> int:
         """Nothing."""
         return 0
+
+    def ignores_weights(self, text: str) -> bool:
+        """False: the texts are not read."""
+        return False

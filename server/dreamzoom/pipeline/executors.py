@@ -1,7 +1,6 @@
 """Executors run a step's work: they read the files that its stage declares as values, and write what it returns.
 
-An executor for other machines, for example a cluster, runs `dreamzoom run-step JOB STEP` there; the job's folder must
-then be on shared storage.
+Executors for several processes and for other machines are in `dreamzoom.cluster`.
 """
 
 from __future__ import annotations
@@ -17,6 +16,11 @@ from dreamzoom.progress import Report
 class Executor(Protocol):
     """Runs the work of steps."""
 
+    @property
+    def slots(self) -> int:
+        """How many steps may run at once; each in a thread of its own if there are several."""
+        ...
+
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """Run a step whose sources exist, and write its outputs.
 
@@ -30,9 +34,18 @@ class Executor(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of everything that it holds."""
+        ...
+
 
 class InProcess:
     """Runs the work in this process, so that models loaded by the engine stay in memory for the next step."""
+
+    slots = 1
+
+    def close(self) -> None:
+        """Nothing to do."""
 
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """See `Executor.execute`."""

@@ -79,6 +79,11 @@ class Folder:
         """Remove a file if it exists."""
         self.path(name).unlink(missing_ok=True)
 
+    def names_below(self, name: str) -> list[str]:
+        """The names of all files in a folder of this job and below; empty if there is no such folder."""
+        place = self.path(name)
+        return sorted(path.relative_to(self.root).as_posix() for path in place.rglob("*") if path.is_file())
+
     def digest(self, name: str) -> str:
         """SHA-256 of a file, in hex."""
         with self.path(name).open("rb") as file:

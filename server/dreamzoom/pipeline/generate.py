@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from core.errors import DreamzoomError
-from core.protocol import result
+from core.protocol import prompt_weights, result
 from core.protocol.result import Result
 from dreamzoom import numba_cache
+from dreamzoom.pipeline.eta import StepTimer
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import Summary, run
@@ -22,11 +23,17 @@ from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.digest import digest_of
 
 if TYPE_CHECKING:
+    from dreamzoom.pipeline.executors import Executor
     from dreamzoom.pipeline.steps import Step
 
 
 def generate(
-    request: schema.Request, folder: Folder, sink: Sink | None = None, cancel: threading.Event | None = None
+    request: schema.Request,
+    folder: Folder,
+    sink: Sink | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    executor: Executor | None = None,
 ) -> Summary:
     """Start or resume a request in a folder. If the folder contains a job of another request, its steps with the same
     digest are reused.
@@ -39,7 +46,14 @@ def generate(
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
-        return run(steps, folder, sink, cancel)
+        if executor is not None:  # other machines, whose times say nothing of this one
+            return run(steps, folder, sink, cancel, executor=executor)
+        compiles = numba_cache.is_first_start()
+        timer = StepTimer(request)
+        summary = run(steps, folder, sink, cancel, measured=timer.measured(steps))
+        if not compiles:
+            timer.add(summary.step_seconds, steps)
+        return summary
 
 
 @contextlib.contextmanager
@@ -53,13 +67,16 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
         from dreamzoom.pipeline.input_copies import keep
         from dreamzoom.pipeline.steps import build
 
+        engine = registry.make(request)  # an engine that can't run leaves the folder as it is
+        _write_request(folder, request)
+        for note in prompt_weights.notes([level.prompt for level in request.levels]):
+            sink.log(note, "warning")
+        inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
+        steps = build(request, engine, inputs)
         if numba_cache.is_first_start():
             told = "the first job after installation takes a minute longer, because code is compiled for this machine"
             sink.log(told, "info")
-        engine = registry.make(request)  # an engine that can't run leaves the folder as it is
-        _write_request(folder, request)
-        inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
-        yield build(request, engine, inputs)
+        yield steps
 
 
 def read_request(folder: Folder) -> schema.Request:

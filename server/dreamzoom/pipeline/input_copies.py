@@ -47,6 +47,19 @@ def keep(folder: Folder, request: Request, log: Callable[[str], None]) -> dict[s
     return found
 
 
+def kept(folder: Folder, request: Request) -> dict[str, Input]:
+    """The copies that `keep` made of the files that a request names; nothing is written.
+
+    Raises:
+        BadRequest: A file was not copied; the error names the field.
+    """
+    index = _index(folder)
+    for field in named_files(request):
+        if field not in index:
+            raise BadRequest(field, "has no copy in the job's folder; prepare the job first")
+    return {field: Input(folder.path(index[field]["file"]), index[field]["sha256"]) for field in named_files(request)}
+
+
 def _index(folder: Folder) -> dict[str, Any]:
     """The files copied earlier: by field the "source" path, the "file" in the folder, and its "sha256"."""
     try:

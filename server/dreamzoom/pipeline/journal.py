@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ class Journal:
     """Appends to a job's journal. The caller holds the folder's lock."""
 
     def __init__(self, folder: Folder):
+        self._lock = threading.Lock()
         path = folder.path(layout.JOURNAL)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
@@ -25,8 +27,9 @@ class Journal:
         """Append one event; it is on disk when this returns."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"ts": now, "event": event} | fields, ensure_ascii=False)
-        self._file.write(line.encode() + b"\n")
-        os.fsync(self._file.fileno())
+        with self._lock:
+            self._file.write(line.encode() + b"\n")
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -48,3 +49,20 @@ def forget(folder: Folder, step: Step, known: Sequence[dict[str, Any]]) -> None:
     for record in known:
         if record["step"] == step.name and record["digest"] != step.digest:
             folder.remove(layout.record(record["digest"]))
+
+
+def level_seconds(folder: Folder, count: int) -> list[float]:
+    """How many seconds the finished steps of each level took, of `count` levels; the time of steps of several levels is
+    divided among all.
+    """
+    newest = {record["step"]: record for record in records(folder)}
+    spent, shared = [0.0] * count, 0.0
+    for record in newest.values():
+        level, seconds = record.get("level"), record.get("seconds")
+        if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+            continue
+        if isinstance(level, int) and 0 <= level < count:
+            spent[level] += seconds
+        else:
+            shared += seconds
+    return [round(seconds + shared / count, 3) for seconds in spent]

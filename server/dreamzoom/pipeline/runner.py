@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,15 +25,19 @@ from dreamzoom.progress import PREVIEW_INTERVAL, Report
 from dreamzoom.stages.base import layout
 
 PROGRESS_INTERVAL = 0.1  # seconds
+POLL = 0.1  # seconds
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of a run: the names of the steps that ran, of those that were already done, and the total seconds."""
+    """The result of a run: the names of the steps that ran, of those that were already done, the total seconds, and
+    those of each step that ran, by name.
+    """
 
     ran: tuple[str, ...]
     skipped: tuple[str, ...]
     seconds: float
+    step_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def run(
@@ -43,6 +48,7 @@ def run(
     *,
     executor: Executor | None = None,
     again: bool = False,
+    measured: Mapping[str, float] | None = None,
 ) -> Summary:
     """Run the steps that are not done yet, in order. The caller holds the folder's lock.
 
@@ -55,6 +61,7 @@ def run(
         cancel: Set it to cancel the run.
         executor: Runs the steps' work; None to run it in this process.
         again: Whether finished steps run again.
+        measured: Seconds that steps took in earlier jobs, by name, for the estimate of the time left.
 
     Raises:
         Cancelled: `cancel` was set. Finished steps are kept.
@@ -62,11 +69,14 @@ def run(
     """
     sink, cancel, executor = sink or Sink(), cancel or threading.Event(), executor or InProcess()
     folder.sweep()
-    eta, ran, skipped = Eta(steps), [], []
+    ran: dict[str, float] = {}
+    eta, skipped = Eta(steps, measured=measured, lanes=executor.slots), []
     known = records(folder)
+    stop = threading.Event()  # a step failed: the others end
     with contextlib.closing(Journal(folder)) as journal, _live_preview(folder, sink) as live:
-        for step in steps:
-            if cancel.is_set():
+
+        def one(step: Step) -> None:
+            if cancel.is_set() or stop.is_set():
                 journal.write("cancelled", step=step.name, digest=step.digest)
                 raise Cancelled
             if not again and is_done(folder, step):
@@ -74,15 +84,20 @@ def run(
                 eta.skip(step)
                 skipped.append(step.name)
             else:
-                _run_step(step, folder, journal, executor, _StepReport(step, eta, sink, cancel, live))
+                _run_step(step, folder, journal, executor, _StepReport(step, eta, sink, (cancel, stop), live))
                 live.wait_written()
                 forget(folder, step, known)
-                eta.finish(step)
-                ran.append(step.name)
+                ran[step.name] = eta.finish(step)
             _show(step, sink)
             _tell_of_compiled_code(sink)
+
+        if executor.slots == 1:
+            for step in steps:
+                one(step)
+        else:
+            _run_side_by_side(steps, one, lambda: executor.slots, stop)
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
-    return Summary(tuple(ran), tuple(skipped), eta.seconds)
+    return Summary(tuple(ran), tuple(skipped), eta.seconds, ran)
 
 
 @contextlib.contextmanager
@@ -125,6 +140,43 @@ def _tell_of_compiled_code(sink: Sink) -> None:
         sink.log(message, "warning")
 
 
+def _run_side_by_side(
+    steps: Sequence[Step], work: Callable[[Step], None], slots: Callable[[], int], stop: threading.Event
+) -> None:
+    """Call `work` for every step, each call in a thread. Of the steps that can begin, the first in the order does.
+
+    Args:
+        steps: In an order in which they can run.
+        work: Runs one step; it ends with Cancelled soon after `stop` is set.
+        slots: How many steps may run now.
+        stop: Set by this function after a failure, so that the other steps end.
+
+    Raises:
+        Exception: What the first step failed with. The others have ended then.
+    """
+    waiting, names = list(steps), {step.name for step in steps}
+    done: set[str] = set()
+    running: dict[Future[None], Step] = {}
+    failure: BaseException | None = None
+    with ThreadPoolExecutor(max_workers=len(steps) or 1, thread_name_prefix="step") as threads:
+        while running or (waiting and failure is None):
+            while failure is None and len(running) < slots():
+                step = next((one for one in waiting if done.issuperset(names.intersection(one.needs))), None)
+                if step is None:
+                    break
+                waiting.remove(step)
+                running[threads.submit(work, step)] = step
+            for ended in wait(running, POLL, FIRST_COMPLETED).done:
+                step, error = running.pop(ended), ended.exception()
+                if error is None:
+                    done.add(step.name)
+                elif failure is None or (isinstance(failure, Cancelled) and not isinstance(error, Cancelled)):
+                    failure = error
+                    stop.set()
+    if failure is not None:
+        raise failure
+
+
 def _title(step: Step) -> str:
     stage = step.stage.shown_as
     return stage if step.level is None else f"{stage}, level {step.level}"
@@ -139,8 +191,8 @@ def _show(step: Step, sink: Sink) -> None:
 class _StepReport(Report):
     """Converts the reports of one step to the progress of the whole job."""
 
-    def __init__(self, step: Step, eta: Eta, sink: Sink, cancel: threading.Event, live: LivePicture):
-        self._step, self._eta, self._sink, self._cancel, self._live = step, eta, sink, cancel, live
+    def __init__(self, step: Step, eta: Eta, sink: Sink, ends: Sequence[threading.Event], live: LivePicture):
+        self._step, self._eta, self._sink, self._ends, self._live = step, eta, sink, ends, live
         self._message = ""
         self._last_progress = self._last_preview = -1e9
 
@@ -158,7 +210,7 @@ class _StepReport(Report):
         )
 
     def check(self) -> None:
-        if self._cancel.is_set():
+        if any(end.is_set() for end in self._ends):
             raise Cancelled
 
     def log(self, message: str, *, level: str = "info") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ from core import fading
 from core.camera import Camera
 from core.errors import BadRequest, EngineUnavailable
 from core.formats.splat_ply import read_splats
-from core.gaussians import Gaussians, joined, moved
+from core.gaussians import Gaussians, joined, moved, transformed
 from dreamzoom.engines import registry
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request, read_result
 from dreamzoom.progress import Report
+from dreamzoom.render.passes import Passes, passes, write_passes
 from dreamzoom.request import schema
 from dreamzoom.splats.rasterize import Raster, rasterize
 from dreamzoom.stages.base import files
@@ -46,6 +48,21 @@ class Flight:
             key: Zoom and camera in the gauge.
             camera: Another camera in the gauge, used instead of the key's.
         """
+        camera = camera or key.camera
+        shown, shares = self.shown(key, camera)
+        return rasterize(shown, camera, opacity_scale=shares)
+
+    def passes(self, key: Key, camera: Camera | None = None) -> Passes:
+        """The passes of the same picture, for compositing."""
+        camera = camera or key.camera
+        shown, shares = self.shown(key, camera)
+        return passes(shown, camera, shares)
+
+    def shown(self, key: Key, camera: Camera) -> tuple[Gaussians, np.ndarray]:
+        """The splats that a picture shows, in the gauge, and the factors (N,) on their opacities.
+
+        If the key's camera is sheared, the splats are sheared instead.
+        """
         parts, shares = [], []
         for level in self._shown(key.zoom):
             splats = self.levels[level % self.path.levels]
@@ -56,7 +73,10 @@ class Flight:
                 if share > 0 and part.any():
                     parts.append(moved(splats[part], to_gauge))
                     shares.append(np.full(len(parts[-1]), share, np.float32))
-        return rasterize(joined(parts), camera or key.camera, opacity_scale=np.concatenate(shares))
+        shown = joined(parts)
+        if key.skew:
+            shown = transformed(shown, _shear(key, camera))
+        return shown, np.concatenate(shares)
 
     def _shown(self, zoom: float) -> range:
         """The levels that may be visible at a zoom; in a loop, each at most once."""
@@ -65,6 +85,18 @@ class Flight:
             return range(top - min(WINDOW + 2, self.path.levels), top)
         near = min(max(math.floor(zoom), 0), self.path.levels - 1)
         return range(max(near - WINDOW, 0), min(top, self.path.levels))
+
+
+def _shear(key: Key, camera: Camera) -> np.ndarray:
+    """The shear (4, 4) of the gauge after which `camera`, which has no skew, shows what the key's sheared one shows.
+
+    With K = K₀ A, where K₀ has no skew and A = ((1, skew / fx, 0), (0, 1, 0), (0, 0, 1)), the picture K R (X − C) is
+    K₀ of points that A moves along the camera's x axis. Depths are unchanged.
+    """
+    shear = np.eye(4)
+    shear[0, 1] = key.skew / key.camera.fx
+    pose = camera.camera_to_frame
+    return pose @ shear @ np.linalg.inv(pose)
 
 
 def open_flight(root: Path) -> Flight:
@@ -79,16 +111,27 @@ def open_flight(root: Path) -> Flight:
     return Flight(request, request.path(), levels)
 
 
-def render(root: Path, out: Path, frames: Iterable[int] | None, size: tuple[int, int] | None, report: Report) -> int:
-    """Write the job's flight as frame_00001.png, ...; returns the number of pictures."""
+def render(
+    root: Path,
+    out: Path,
+    frames: Iterable[int] | None,
+    size: tuple[int, int] | None,
+    report: Report,
+    *,
+    with_passes: bool = False,
+) -> int:
+    """Write the job's flight as frame_00001.png, ..., with passes also as .exr; returns the number of pictures."""
     flight = open_flight(root)
-    chosen = _chosen(flight.frames(), frames)
+    chosen = chosen_frames(flight.frames(), frames)
     target = Folder(out)
     for index, frame in enumerate(chosen):
         report.progress(index / len(chosen), f"frame {frame}")
         key = flight.path.at_frame(frame)
         camera = key.camera.resized(*size) if size else key.camera
         target.save(files.PICTURES, f"frame_{frame:05d}.png", flight.view(key, camera).rgb)
+        if with_passes:
+            found = flight.passes(key, camera)
+            target.write_with(f"frame_{frame:05d}.exr", partial(write_passes, found))
     return len(chosen)
 
 
@@ -100,7 +143,7 @@ def reference(request: schema.Request, out: Path, frames: Iterable[int] | None, 
     """
     engine = truthful(request)
     path = request.path()
-    chosen = _chosen(range(path.keys[0].frame, path.keys[-1].frame + 1), frames)
+    chosen = chosen_frames(range(path.keys[0].frame, path.keys[-1].frame + 1), frames)
     target = Folder(out)
     for index, frame in enumerate(chosen):
         report.progress(index / len(chosen), f"frame {frame}")
@@ -121,7 +164,7 @@ def truthful(request: schema.Request):
     return engine
 
 
-def _chosen(available: range, wanted: Iterable[int] | None) -> list[int]:
+def chosen_frames(available: range, wanted: Iterable[int] | None) -> list[int]:
     """The frames to render. Raises BadRequest for a frame outside the path."""
     chosen = list(available if wanted is None else wanted)
     for frame in chosen:

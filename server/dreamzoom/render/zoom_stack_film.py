@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from PIL import Image
@@ -20,6 +18,7 @@ from dreamzoom.engines.base import Denoises, Engine
 from dreamzoom.geometry.view import COARSE, UNKNOWN, View
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.progress import Report
+from dreamzoom.render.film import write_film
 from dreamzoom.request.images import read_picture
 from dreamzoom.request.schema import Request
 from dreamzoom.sampling.blend import close_loop, finish
@@ -220,18 +219,13 @@ class Film:
     def write(self, target: Path, report: Report, per_level: int = FRAMES_PER_LEVEL, fps: int = FPS) -> None:
         """Write the film as H.264 with BT.709 colours; of odd sizes the last row or column is dropped."""
         total = round(self.last * per_level) + 1
-        height, width = (side // 2 * 2 for side in self.size)
-        with av.open(str(target), "w", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "15", "preset": "fast"})
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            context = stream.codec_context
-            context.color_primaries = context.colorspace = context.color_trc = context.color_range = 1
+
+        def told() -> Iterator[np.ndarray]:
             for index, pixels in enumerate(self.frames(per_level)):
                 report.progress(index / total, f"frame {index + 1} of {total}")
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels[:height, :width]), format="rgb24")
-                frame = frame.reformat(format="yuv420p", src_color_range=2, dst_color_range=1, dst_colorspace="ITU709")
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
+                yield pixels
+
+        write_film(target, told(), fps, quality=15)
 
 
 def _read(path: Path) -> Image.Image:

@@ -42,7 +42,7 @@ class Level(Struct, forbid_unknown_fields=True, omit_defaults=True):
     focus: Annotated[Row3, Meta(description="The next level's centre, in this level's frame.")] | None = None
 
 
-class CameraKey(Struct, forbid_unknown_fields=True):
+class CameraKey(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A camera of the path, OpenCV axes (x right, y down, z forward), in the gauge; intrinsics in pixels."""
 
     frame: Annotated[int, Meta(ge=-1048574, le=1048574)]
@@ -52,6 +52,7 @@ class CameraKey(Struct, forbid_unknown_fields=True):
     fy: Focal
     cx: float
     cy: float
+    skew: Annotated[float, Meta(ge=-1e6, le=1e6, description="Of the pixel axes: K[0][1], in pixels.")] = 0.0
 
 
 class ProceduralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="procedural"):
@@ -159,7 +160,7 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
             keys = ready_path(self.preset, self.width, self.height, len(self.levels))
             return ZoomPath(self.zoom_factor, focuses, tuple(keys), loop=self.loop)
         keys = sorted(self.cameras, key=lambda key: key.frame)
-        placed = tuple(Key(key.frame, key.zoom, self._camera(key)) for key in keys)
+        placed = tuple(Key(key.frame, key.zoom, self._camera(key), key.skew) for key in keys)
         return ZoomPath(self.zoom_factor, focuses, placed, loop=self.loop)
 
     def level_seed(self, level: int) -> int:

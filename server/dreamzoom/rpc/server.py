@@ -160,6 +160,7 @@ class _Job:
 def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.generate import generate
+    from dreamzoom.pipeline.records import level_seconds
     from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
     from dreamzoom.stages.base import layout
@@ -174,7 +175,8 @@ def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     job.levels = len(request.levels)
     folder = Folder(Path(out))
     summary = generate(request, folder, cast("Sink", job), job.cancel)
-    return {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
+    found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
+    return found | {"level_seconds": level_seconds(folder, job.levels)}
 
 
 def _models(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
@@ -198,15 +200,23 @@ def _models_get(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
     return model_rpc.fetched(params.get("offers"), _Download(job))
 
 
+def _machine(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
+    from dreamzoom.machine import facts
+
+    _only(params, messages.MACHINE)
+    return facts.facts()
+
+
 _WORK = {
     messages.GENERATE: _generate,
     messages.MODELS: _models,
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,
+    messages.MACHINE: _machine,
 }
 """Methods that run in a separate thread. All but `_CONCURRENT` run one at a time and can be cancelled."""
 
-_CONCURRENT = {messages.MODELS, messages.MODELS_OFFER}
+_CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE}
 """Methods that take seconds and may run at the same time as a job."""
 
 

@@ -73,7 +73,7 @@ ALIGN = Stage(
     parameters=_parameters,
     run=_run,
     shown_as="align",
-    weight=0.5,
+    weight=0.6,
 )
 
 

@@ -172,7 +172,7 @@ DREAM = Stage(
     parameters=_parameters,
     run=_run,
     shown_as="dream",
-    weight=3.5,
+    weight=2.5,
 )
 
 

@@ -130,7 +130,7 @@ EXPORT = Stage(
     parameters=_parameters,
     run=_run,
     shown_as="export",
-    weight=2,
+    weight=lambda context, scope: 0.25 * context.quality.places,
 )
 
 

@@ -90,7 +90,7 @@ SPLAT = Stage(
     parameters=_parameters,
     run=_run,
     shown_as="splat",
-    weight=lambda context, scope: 1 + 0.3 * context.quality.iterations,
+    weight=lambda context, scope: 1.2 + 0.36 * context.quality.iterations,
 )
 
 

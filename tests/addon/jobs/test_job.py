@@ -10,6 +10,8 @@ import pytest
 from addon import rig
 from addon.backend import current_job, job_folders, main_loop
 from addon.backend.connection import connection
+from addon.core.errors import DreamzoomError
+from addon.jobs import generation
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def finished(small, finished_folder, tmp_path):
         assert pump_to_the_end().status == "done"
         shutil.copytree(tmp_path / "job", finished_folder)
         small.dreamzoom.import_when_done = True
-        current_job.replace(None)
+        current_job.clear()
     else:
         shutil.copytree(finished_folder, tmp_path / "job")
     return small
@@ -125,15 +127,17 @@ class TestTrouble:
 
     def test_without_an_environment_the_remedy_is_to_install(self, root, monkeypatch):
         monkeypatch.delenv("DREAMZOOM_SERVER_PYTHON", raising=False)
-        assert bpy.ops.dreamzoom.generate() == {"CANCELLED"}
-        assert current_job.get().error.operator == "dreamzoom.install_server"
+        assert not bpy.ops.dreamzoom.generate.poll()
+        with pytest.raises(DreamzoomError) as caught:
+            generation.generate(root, bpy.context.scene, bpy.context.view_layer)
+        assert caught.value.operator == "dreamzoom.install_server"
 
     def test_a_python_that_is_none(self, small, monkeypatch):
         monkeypatch.setenv("DREAMZOOM_SERVER_PYTHON", "/nowhere/python")
-        bpy.ops.dreamzoom.generate()
-        failed = pump_to_the_end()
-        assert failed.status == "failed"
-        assert failed.error.operator == "dreamzoom.open_preferences"
+        assert not bpy.ops.dreamzoom.generate.poll()
+        with pytest.raises(DreamzoomError, match="/nowhere/python") as caught:
+            generation.generate(small, bpy.context.scene, bpy.context.view_layer)
+        assert caught.value.operator == "dreamzoom.choose_python"
 
     def test_a_rig_that_was_deleted_meanwhile(self, finished):
         bpy.ops.dreamzoom.generate()

@@ -69,6 +69,28 @@ class TestRender:
         assert np.array_equal(pixels(tmp_path / "here.png"), pixels(second))
         assert pixels(second).std() > 0.05
 
+    def test_frame_step_percentage_border_and_the_markers_cameras_count(self, saved, tmp_path):
+        scene = bpy.context.scene
+        scene.frame_end, scene.frame_step = 6, 2
+        scene.render.resolution_percentage = 50
+        scene.render.use_border = scene.render.use_crop_to_border = True
+        scene.render.border_min_x, scene.render.border_max_x = 0.0, 0.5
+        other = bpy.data.objects.new("other", scene.camera.data.copy())
+        scene.collection.objects.link(other)
+        other.matrix_world = scene.camera.matrix_world.copy()
+        other.data.shift_x = 0.2
+        scene.camera = None
+        scene.timeline_markers.new("shot", frame=4).camera = other
+        bpy.ops.wm.save_mainfile()
+        done = run(saved, "--out", tmp_path / "frames")
+        assert done.returncode == 0, done.stderr
+        assert [path.stem[-4:] for path in sorted((tmp_path / "frames").iterdir())] == ["0001", "0003", "0005"]
+        image = bpy.data.images.load(str(sorted((tmp_path / "frames").iterdir())[0]))
+        assert tuple(image.size) == (12, 16)
+        assert run(saved, "--step", "0").returncode != 0
+        done = run(saved, "--out", tmp_path / "few", "--step", "5")
+        assert len(list((tmp_path / "few").iterdir())) == 2, done.stderr
+
     def test_a_scene_that_makes_a_film_gives_its_frames_beside_it(self, saved, tmp_path):
         bpy.ops.dreamzoom.render_settings(samples=1, output="VIDEO")
         bpy.context.scene.frame_end = 1

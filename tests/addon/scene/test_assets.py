@@ -180,6 +180,36 @@ class TestSplats:
 
 
 class TestWrite:
+    def test_cropped_splats_stay_cropped_and_hidden_in_the_viewport_alone_count(self, root, tmp_path):
+        values = random_splats(100, 1)
+        (obj,) = splats.show_splats(values, "splats", bpy.context.scene.collection, "surfels")
+        obj.parent = rig.level_empties(root)[0]
+        right = np.repeat(values.means[:, 0] > 0, 4)
+        obj.vertex_groups.new(name="right").add(np.flatnonzero(right).tolist(), 1.0, "REPLACE")
+        obj.modifiers.new("half", "MASK").vertex_group = "right"
+        obj.hide_viewport = True
+        bpy.context.view_layer.update()
+        (own,) = read(write(root, tmp_path), 0)
+        assert len(own) == right.sum() // 4
+        obj.hide_viewport = False
+        obj.hide_set(True)
+        (own,) = read(write(root, tmp_path), 0)
+        assert len(own) == right.sum() // 4 and obj.hide_get()
+
+    def test_shape_keys_and_edit_mode_count(self, root, tmp_path):
+        obj = place(root, 0, *SQUARE)
+        obj.shape_key_add(name="basis")
+        raised = obj.shape_key_add(name="raised")
+        for point in raised.data:
+            point.co.z = 0.3
+        raised.value = 1.0
+        bpy.context.view_layer.objects.active = obj
+        (own,) = read(write(root, tmp_path), 0)
+        assert np.allclose(own.means[:, 2], 0.3, atol=1e-5)
+        bpy.ops.object.mode_set(mode="EDIT")
+        (own,) = read(write(root, tmp_path), 0)
+        assert len(own) > 100
+
     def test_the_rig_s_own_content_is_none(self, root, tmp_path):
         (obj,) = splats.show_splats(random_splats(9, 1), "imported", bpy.context.scene.collection)
         rig.attach(root, obj, 0, False)

@@ -42,3 +42,16 @@ def test_the_seed_and_other_engines_redo_all(settings):
 def test_a_new_level_is_one_that_changed(settings):
     settings.levels.add().prompt = "new"
     assert "level 6 has changed" in prompt_changes.notice(settings)
+
+
+@pytest.mark.parametrize("engine", ["procedural", "spectral"])
+def test_a_request_as_the_server_stores_it_is_the_same_as_what_was_sent(settings, engine):
+    from addon.scene import request
+
+    settings.engine = engine
+    sent = request.build_request(settings.id_data, bpy.context.scene, bpy.context.view_layer)
+    defaults = {"distortion": True} if engine == "procedural" else {"contrast": 0.12, "relief": 0.2, "steps": 40}
+    stored = sent | {"engine": sent["engine"] | defaults | {"refine": None}, "loop": False, "preset": None}
+    prompt_changes.note_sent(settings)
+    prompt_changes.note_dreamed(settings, stored, [])
+    assert prompt_changes.notice(settings) == ""

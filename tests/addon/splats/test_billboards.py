@@ -44,6 +44,15 @@ class TestFacing:
         truth = pictures.viewer_picture(transformed(values, np.array(matrix)), camera)
         assert decibels(pictures.rendered(tmp_path, 2, at_centres=True), truth) > 55
 
+    @pytest.mark.parametrize("degree", [0, 1])
+    def test_antialiased_splats_are_as_much_fainter_as_the_blur_enlarges_them(self, tmp_path, degree):
+        values = pictures.random_splats(80, 1, degree, flat=False, size=0.01)
+        camera = pictures.camera_at((1.5, -2.5, 1.0))
+        splats.show_splats(values, "splats", bpy.context.scene.collection, "viewers", antialiased=True)
+        picture = pictures.rendered(tmp_path, 2, at_centres=True)
+        assert decibels(picture, pictures.viewer_picture(values, camera, antialiased=True)) > 55
+        assert decibels(picture, pictures.viewer_picture(values, camera)) < 40
+
     def test_what_was_imported_is_exported(self):
         values = pictures.random_splats(20, 3, 2, flat=False)
         obj = shown(values)

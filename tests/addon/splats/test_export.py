@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bmesh
 import bpy
 import numpy as np
 import pytest
@@ -125,3 +126,105 @@ def seen(values, direction) -> np.ndarray:
         ]
     )
     return 0.5 + np.einsum("k,nkc->nc", basis, values.sh)
+
+
+def crop(obj, keep="position.x > 0"):
+    """A geometry nodes modifier that deletes the faces or points on one side."""
+    tree = bpy.data.node_groups.new("crop", "GeometryNodeTree")
+    tree.is_modifier = True
+    for name, side in (("Geometry", "INPUT"), ("Geometry", "OUTPUT")):
+        tree.interface.new_socket(name, in_out=side, socket_type="NodeSocketGeometry")
+    given, out = tree.nodes.new("NodeGroupInput"), tree.nodes.new("NodeGroupOutput")
+    place, split = tree.nodes.new("GeometryNodeInputPosition"), tree.nodes.new("ShaderNodeSeparateXYZ")
+    less, delete = tree.nodes.new("ShaderNodeMath"), tree.nodes.new("GeometryNodeDeleteGeometry")
+    less.operation = "LESS_THAN"
+    less.inputs[1].default_value = 0.0
+    delete.domain = "FACE" if obj.type == "MESH" else "POINT"
+    tree.links.new(place.outputs["Position"], split.inputs["Vector"])
+    tree.links.new(split.outputs["X"], less.inputs[0])
+    tree.links.new(less.outputs[0], delete.inputs["Selection"])
+    tree.links.new(given.outputs[0], delete.inputs["Geometry"])
+    tree.links.new(delete.outputs["Geometry"], out.inputs[0])
+    modifier = obj.modifiers.new("crop", "NODES")
+    modifier.node_group = tree
+    return modifier
+
+
+class TestWhatIsShown:
+    @pytest.mark.parametrize("representation", ["surfels", "flat", "gaussians", "viewers"])
+    def test_cropped_splats_stay_cropped(self, tmp_path, representation):
+        values = pictures.random_splats(200, 1, flat=representation == "surfels")
+        obj = shown(values, representation)
+        crop(obj)
+        wanted = values.means[values.means[:, 0] >= 0]
+        count = splats.export_splats([obj], tmp_path / "out.ply")
+        back = formats.read(tmp_path / "out.ply").splats
+        assert count == len(wanted) and np.allclose(back.means, wanted, atol=1e-5)
+
+    def test_a_modifier_counts_as_a_render_uses_it(self, tmp_path):
+        obj = shown(pictures.random_splats(200, 1), "surfels")
+        modifier = crop(obj)
+        modifier.show_viewport = False
+        obj.hide_viewport = True
+        assert splats.export_splats([obj], tmp_path / "out.ply") < 200
+        assert not modifier.show_viewport and obj.hide_viewport
+        modifier.show_render = False
+        assert splats.export_splats([obj], tmp_path / "out.ply") == 200
+
+    def test_all_splats_are_exported_where_the_viewport_shows_fewer(self, tmp_path):
+        values = pictures.random_splats(200, 1)
+        obj = shown(values, "surfels")
+        splats.viewport_decimation.decimate(obj, values, 50)
+        assert splats.export_splats([obj], tmp_path / "out.ply") == 200
+
+    @pytest.mark.parametrize("vast", [1, surfels.TRIANGLES_FROM])
+    def test_deleted_faces_are_gone_though_their_vertices_stay(self, tmp_path, monkeypatch, vast):
+        monkeypatch.setattr(surfels, "TRIANGLES_FROM", vast)
+        values = pictures.random_splats(30, 1)
+        obj = shown(values, "surfels")
+        bpy.context.view_layer.objects.active = obj
+        bpy.ops.object.mode_set(mode="EDIT")
+        mesh = bmesh.from_edit_mesh(obj.data)
+        mesh.faces.ensure_lookup_table()
+        bmesh.ops.delete(mesh, geom=mesh.faces[3:10], context="FACES_ONLY")
+        bmesh.update_edit_mesh(obj.data)
+        in_edit_mode = export.splats_of(obj)
+        bpy.ops.object.mode_set(mode="OBJECT")
+        wanted = np.delete(values.means, range(3, 10), 0)
+        for back in (in_edit_mode, export.splats_of(obj)):
+            assert np.allclose(back.means, wanted, atol=1e-5)
+            assert np.allclose(np.abs((back.quaternions * np.delete(values.quaternions, range(3, 10), 0)).sum(-1)), 1)
+
+    def test_a_mirrored_copy_by_a_modifier_is_mirrored(self, tmp_path):
+        values = pictures.random_splats(30, 1)
+        obj = shown(values, "surfels")
+        obj.modifiers.new("mirror", "MIRROR").use_mirror_merge = False
+        back = export.splats_of(obj)
+        assert len(back) == 60
+        assert np.allclose(back.means[30:], values.means * (-1, 1, 1), atol=1e-5)
+        flip = np.diag((-1, 1, 1))
+        assert np.allclose(covariances(back)[30:], flip @ covariances(values) @ flip, atol=1e-5)
+
+    def test_divided_faces_are_refused(self, tmp_path):
+        obj = shown(pictures.random_splats(30, 1), "surfels")
+        obj.modifiers.new("divided", "SUBSURF").subdivision_type = "SIMPLE"
+        with pytest.raises(splats.SplatFileError, match="edited") as caught:
+            splats.export_splats([obj], tmp_path / "out.ply")
+        assert caught.value.remedy
+
+    def test_instances_are_exported_where_they_are_seen(self, tmp_path):
+        values = pictures.random_splats(30, 1, flat=False)
+        source = bpy.data.collections.new("source")
+        (obj,) = splats.show_splats(values, "splats", source, "gaussians")
+        for x in (3, -3):
+            empty = bpy.data.objects.new("instance", None)
+            empty.instance_type, empty.instance_collection = "COLLECTION", source
+            empty.location.x = x
+            bpy.context.scene.collection.objects.link(empty)
+        bpy.context.view_layer.update()
+        empties = [obj for obj in bpy.context.scene.objects if obj.type == "EMPTY"]
+        assert splats.export_splats(empties, tmp_path / "out.ply") == 60
+        back = formats.read(tmp_path / "out.ply").splats
+        assert np.allclose(
+            np.sort(back.means[:, 0]), np.sort(np.append(values.means[:, 0] + 3, values.means[:, 0] - 3)), atol=1e-5
+        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import re
+import shutil
 import struct
 import time
 from dataclasses import replace
@@ -17,6 +19,8 @@ from addon import splats
 from addon.core import formats
 
 from .. import splat_pictures as pictures
+
+FIELD = Path(__file__).resolve().parents[2] / "data" / "field"
 
 
 @pytest.fixture
@@ -168,8 +172,8 @@ class TestBadFiles:
             ("no end of header", "truncated"),
             ("truncated", "truncated"),
             ("claims", "claims 10,000,000,000"),
-            ("text", "save it as binary"),
-            ("big-endian", "save it as binary"),
+            ("text", "text is damaged|claims"),
+            ("big-endian", "make no sense as big-endian"),
             ("mesh", "holds a mesh, .*; File › Import › Stanford PLY"),
             ("points", "holds a point cloud, .*; File › Import › Stanford PLY"),
             ("no opacity", "has no opacity"),
@@ -223,6 +227,112 @@ class TestBadFiles:
         assert everything() == before
 
 
+def world_points(obj) -> np.ndarray:
+    """Where an object's points are, (N, 3) float64."""
+    bpy.context.view_layer.update()
+    places = np.array([point.co for point in obj.data.points], np.float64)
+    matrix = np.array(obj.matrix_world, np.float64)
+    return places @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+class TestWhatFilesSay:
+    """Each kind of the field's files, in Blender."""
+
+    @pytest.mark.parametrize(
+        "name", ["axes_comment_z.ply", "axes_rdf.spz", "v3_with_extension_tail.spz", "v1.spz", "v3.spz", "some.ply",
+                 "rgb.ply", "cut.splat", "big_endian.ply", "unknown_extension.spz"]
+    )  # fmt: skip
+    def test_the_figure_stands_upright(self, operators, name):
+        operators.import_splats(filepath=str(FIELD / name), representation="gaussians")
+        obj = bpy.context.view_layer.objects.active
+        places = world_points(obj)
+        rgb = np.array([value.color[:3] for value in obj.data.attributes["rgba"].data])
+        red, green = (rgb.argmax(1) == channel for channel in range(2))
+        assert places[red, 2].max() == pytest.approx(2, abs=0.05)
+        assert places[green, 0].max() == pytest.approx(1, abs=0.05)
+        assert np.abs(places[red, :2]).max() < 0.15
+
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("axes_comment_z.ply", "400 splats, .*; Z up, as the file says"),
+            ("both.ply", "; −Y up, as is usual for 3DGS PLY$"),
+            ("axes_rdf.spz", "; axes RDF, as the file says"),
+            ("some.ply", "; 100 splats without thickness are flat"),
+            ("cut.splat", "399 splats, .*; its last 12 bytes"),
+            ("antialiased.spz", "; anti-aliased"),
+            ("site.ply", "; coordinates in EPSG:25832; recentred, its place is 447213, 5411874, 312"),
+        ],
+    )
+    def test_one_line_of_the_report_says_what_was_guessed_or_changed(self, operators, name, says, capfd):
+        operators.import_splats(filepath=str(FIELD / name))
+        lines = [line for line in capfd.readouterr().out.splitlines() if name in line]
+        assert len(lines) == 1
+        assert re.search(says, lines[0])
+
+    def test_axes_that_the_artist_chose_are_not_guessed(self, operators, capfd):
+        operators.import_splats(filepath=str(FIELD / "axes_comment_z.ply"), axes="Y")
+        assert " up" not in capfd.readouterr().out
+        assert bpy.context.view_layer.objects.active.rotation_euler.x == pytest.approx(pi / 2)
+
+    @pytest.mark.parametrize(("keep", "scale"), [(True, 1), (False, 1), (True, 0.5)])
+    def test_a_far_place_is_the_objects(self, operators, keep, scale):
+        operators.import_splats(
+            filepath=str(FIELD / "site.ply"), representation="gaussians", keep_place=keep, scale=scale
+        )
+        obj = bpy.context.view_layer.objects.active
+        read = formats.read(FIELD / "site.ply")
+        assert np.allclose(obj.location, read.origin * scale if keep else 0, rtol=1e-7)
+        assert np.abs(np.array([point.co for point in obj.data.points]) - read.splats.means).max() < 1e-6
+
+    @pytest.mark.parametrize("suffix", [".ply", ".glb"])
+    def test_a_far_place_survives_the_export(self, operators, tmp_path, suffix):
+        operators.import_splats(filepath=str(FIELD / "site.ply"), representation="gaussians")
+        path = tmp_path / f"out{suffix}"
+        operators.export_splats(filepath=str(path), axes="Z")
+        read, back = formats.read(FIELD / "site.ply"), formats.read(path)
+        upright = (back.splats.means + back.origin) @ back.axes.matrix.T
+        assert np.abs(upright - (read.splats.means + read.origin)).max() < 1e-5
+
+    def test_a_format_without_room_for_the_place_says_so(self, operators, tmp_path, capfd):
+        operators.import_splats(filepath=str(FIELD / "site.ply"), representation="gaussians")
+        operators.export_splats(filepath=str(tmp_path / "out.spz"))
+        assert "SPZ can't hold the place 447213, 312, -5411874" in capfd.readouterr().out
+        assert np.abs(formats.read(tmp_path / "out.spz").splats.means).max() < 3
+
+    def test_a_folder_with_a_sog_is_chosen_by_its_meta_json(self, operators, tmp_path):
+        values = pictures.random_splats(30, 1, 1, flat=False)
+        formats.write(tmp_path / "a.sog", values)
+        shutil.unpack_archive(tmp_path / "a.sog", tmp_path / "scan", "zip")
+        operators.import_splats(filepath=str(tmp_path / "scan" / "meta.json"), representation="gaussians")
+        obj = bpy.context.view_layer.objects.active
+        assert (obj.name, len(obj.data.points)) == ("scan", 30)
+
+    def test_points_keep_their_place_too(self, tmp_path):
+        rows = np.zeros(50, [(name, "<f8") for name in "xyz"])
+        true = np.random.default_rng(0).standard_normal((50, 3)) + (447_213, 5_411_874, 312)
+        for name, column in zip("xyz", true.T):
+            rows[name] = column
+        properties = b"".join(b"property double %s\n" % name for name in (b"x", b"y", b"z"))
+        head = HEADER % (b"binary_little_endian", 50) + properties + b"end_header\n"
+        (tmp_path / "a.ply").write_bytes(head + rows.tobytes())
+        obj = splats.import_cloud(tmp_path / "a.ply", "a", bpy.context.collection)
+        assert np.abs(world_points(obj) - true).max() < 1e-5
+
+    def test_antialiased_splats_are_weaker_the_smaller_they_are(self, operators, tmp_path):
+        camera = pictures.camera_at((0.31, -6, 0.17))
+        light = []
+        for name, antialiased in (("tiny_flag0.spz", False), ("tiny_flag1.spz", True)):
+            operators.import_splats(filepath=str(FIELD / name), representation="viewers")
+            picture = pictures.rendered(tmp_path, 2, at_centres=True)
+            values = formats.read(FIELD / name).upright()
+            truth = pictures.viewer_picture(values, camera, antialiased=antialiased)
+            assert -10 * np.log10(np.mean((picture[..., :3] - truth[..., :3]) ** 2)) > 50
+            light.append(picture[..., :3].sum())
+            bpy.data.objects.remove(bpy.context.view_layer.objects.active)
+        assert light[0] > 20 * light[1]
+
+
 def everything() -> dict[str, set[str]]:
     """The names of all that is in the file, by kind."""
     kinds = ("objects", "meshes", "pointclouds", "materials", "node_groups", "collections", "images")
@@ -255,6 +365,61 @@ class TestExport:
         back = formats.read(tmp_path / "out.ply").splats
         assert np.allclose(back.means, values.means, atol=1e-5)
         assert np.allclose(back.sh, values.sh, atol=1e-4)
+
+    @pytest.mark.parametrize("suffix", [form.suffix for form in formats.FORMATS])
+    def test_every_format_stands_upright_again(self, operators, tmp_path, suffix):
+        values, path = written(tmp_path)
+        operators.import_splats(filepath=path, representation="gaussians")
+        obj = bpy.context.view_layer.objects.active
+        obj.location, obj.rotation_euler.z, obj.scale = (0.1, 0.2, 0.3), 0.7, (0.5,) * 3
+        was = world_points(obj)
+        assert operators.export_splats(filepath=str(tmp_path / f"out{suffix}")) == {"FINISHED"}
+        operators.import_splats(filepath=str(tmp_path / f"out{suffix}"), representation="gaussians")
+        now = world_points(bpy.context.view_layer.objects.active)
+        apart = np.abs(now[:, None] - was[None]).max(-1).min(0)
+        assert apart.max() < 2e-3
+
+    @pytest.mark.parametrize("suffix", [".ply", ".spz", ".glb"])
+    def test_harmonics_turn_with_the_object(self, operators, tmp_path, suffix):
+        values = pictures.random_splats(40, 1, 3, flat=False)
+        (obj,) = splats.show_splats(values, "a", bpy.context.scene.collection, "gaussians")
+        obj.rotation_euler = (0.4, -0.7, 1.3)
+        pictures.camera_at((1.5, -2.5, 1.0))
+        was = pictures.rendered(tmp_path, 16)
+        bpy.context.view_layer.objects.active = obj
+        obj.select_set(True)
+        operators.export_splats(filepath=str(tmp_path / f"out{suffix}"), axes="Z")
+        bpy.data.objects.remove(obj)
+        operators.import_splats(filepath=str(tmp_path / f"out{suffix}"), representation="gaussians")
+        assert pictures.decibels(pictures.rendered(tmp_path, 16), was) > (40 if suffix == ".spz" else 50)
+
+    @pytest.mark.parametrize(
+        ("name", "chosen", "becomes"),
+        [("a", "AUTO", "a.ply"), ("a.spz", "PLY", "a.ply"), ("a.ply", "COMPRESSED_PLY", "a.compressed.ply"),
+         ("a.compressed.ply", "GLB", "a.glb"), ("a.b", "SOG", "a.b.sog"), ("a.splat", "AUTO", "a.splat")],
+    )  # fmt: skip
+    def test_the_chosen_format_gives_the_name_its_suffix(self, operators, tmp_path, name, chosen, becomes):
+        _, path = written(tmp_path)
+        operators.import_splats(filepath=path)
+        assert operators.export_splats(filepath=str(tmp_path / name), file_format=chosen) == {"FINISHED"}
+        assert (tmp_path / becomes).is_file()
+
+    def test_a_ply_says_which_axis_points_up(self, operators, tmp_path, capfd):
+        _, path = written(tmp_path)
+        for axes, up in (("MINUS_Y", "-Y"), ("Y", "Y"), ("Z", "Z")):
+            bpy.ops.wm.read_factory_settings(use_empty=True)
+            operators.import_splats(filepath=path, representation="gaussians")
+            was = world_points(bpy.context.view_layer.objects.active)
+            operators.export_splats(filepath=str(tmp_path / "out.ply"), axes=axes)
+            assert formats.read(tmp_path / "out.ply").up == up
+            operators.import_splats(filepath=str(tmp_path / "out.ply"), representation="gaussians")
+            assert np.allclose(world_points(bpy.context.view_layer.objects.active), was, atol=1e-5)
+
+    def test_a_folder_that_is_missing_is_named(self, operators, tmp_path):
+        _, path = written(tmp_path)
+        operators.import_splats(filepath=path)
+        with pytest.raises(RuntimeError, match="gone"):
+            operators.export_splats(filepath=str(tmp_path / "gone" / "out.spz"))
 
     def test_nothing_selected_is_refused(self, operators, tmp_path):
         with pytest.raises(RuntimeError, match="poll"):

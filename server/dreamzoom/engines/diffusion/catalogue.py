@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from core.errors import EngineUnavailable, ModelMissing
 from core.protocol.model_offers import OFFERS
 from dreamzoom.engines.diffusion import model_cache, model_validation
+from dreamzoom.engines.diffusion.model_files import inventory, reading
 from dreamzoom.engines.diffusion.model_validation import Model
 
 GIB = 1 << 30
@@ -88,13 +90,18 @@ def entries(folder: Path | None = None) -> list[Entry]:
 
 def entry(name: str, folder: Path) -> Entry:
     """What there is to say about one model; never raises for what the folder holds."""
-    licence = _licence(folder)
+    name, licence = reading.shown(name, 1000), ""
     try:
+        inventory.check_folder(folder)
+        licence = _licence(folder)
         index = folder / "model_index.json"
-        is_picture = index.exists() and "Marigold" not in str(model_validation.read_json(index).get("_class_name"))
+        is_picture = index.exists() and "Marigold" not in str(reading.read_json(index).get("_class_name"))
         return _picture(name, folder, licence) if is_picture else _depth(name, folder, licence)
     except EngineUnavailable as error:
-        return Entry(name, "", "", (), _bytes(sorted(folder.rglob("*.safetensors"))), "", licence, str(error))
+        reason = str(error)
+    except Exception as error:  # whatever else a folder leads to: the other models are still listed
+        reason = f"it can't be read: {reading.short(error)}"
+    return Entry(name, "", "", (), _weights_bytes(folder), "", licence, reading.shown(reason, 1000))
 
 
 def _picture(name: str, folder: Path, licence: str) -> Entry:
@@ -113,6 +120,15 @@ def _depth(name: str, folder: Path, licence: str) -> Entry:
     return Entry(name, "depth", family.name, abilities, _bytes(files), _precision(files), licence)
 
 
+def _weights_bytes(folder: Path) -> int:
+    """Bytes of the weights in a folder that may hold anything."""
+    try:
+        found = [path.stat() for place in (folder, *folder.iterdir()) for path in place.glob("*.safetensors")]
+    except OSError:
+        return 0
+    return sum(one.st_size for one in found if stat.S_ISREG(one.st_mode))
+
+
 def _bytes(files: list[Path]) -> int:
     return sum(file.stat().st_size for file in files)
 
@@ -121,7 +137,7 @@ def _precision(files: list[Path]) -> str:
     """The type that most numbers of the weights have."""
     counts: dict[str, int] = {}
     for file in files:
-        for value in model_validation.tensors(file).values():
+        for value in reading.tensors(file).values():
             begin, end = value["data_offsets"]
             counts[value["dtype"]] = counts.get(value["dtype"], 0) + end - begin
     names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -131,10 +147,7 @@ def _precision(files: list[Path]) -> str:
 
 def _licence(folder: Path) -> str:
     """What the card's header says, `license: ...` between its first two lines of dashes."""
-    try:
-        lines = (folder / "README.md").read_text(encoding="utf-8", errors="replace")[:20_000].splitlines()
-    except OSError:
-        return ""
+    lines = reading.read_start(folder / "README.md", 20_000).splitlines()
     if not lines or lines[0].strip() != "---":
         return ""
     found: dict[str, Any] = {}
@@ -143,5 +156,5 @@ def _licence(folder: Path) -> str:
             break
         key, colon, value = line.partition(":")
         if colon and key in ("license", "license_name"):
-            found[key] = value.strip().strip("\"'")[:80]
+            found[key] = reading.shown(value.strip().strip("\"'"))
     return found.get("license_name") or found.get("license", "")

@@ -20,6 +20,7 @@ from core.errors import DreamzoomError
 from dreamzoom.engines.diffusion import loading, model_validation
 from dreamzoom.engines.diffusion.families import MARIGOLD, DepthFamily
 from dreamzoom.engines.diffusion.loading import Placement
+from dreamzoom.engines.diffusion.model_files import reading
 from dreamzoom.engines.diffusion.progress_hooks import Watch, watched
 from dreamzoom.geometry.view import DepthKind, DepthMap
 from dreamzoom.progress import Report
@@ -59,11 +60,11 @@ class Depth:
             where: As of the class.
         """
         if family is MARIGOLD:
-            index = model_validation.read_json(folder / "model_index.json")
+            index = reading.read_json(folder / "model_index.json")
             return cls(
                 family, kind_of(folder, family), loading.marigold(components, index, folder, where.dtype), {}, where
             )
-        looks = model_validation.read_json(folder / "preprocessor_config.json")
+        looks = reading.read_json(folder / "preprocessor_config.json")
         network = loading.load("transformers", family.model, folder, where.dtype)
         return cls(family, kind_of(folder, family), network, looks, where)
 
@@ -138,7 +139,7 @@ class Depth:
 
 def kind_of(folder: Path, family: DepthFamily) -> DepthKind:
     """What a model's values mean; where a family has metric variants, their configuration says so."""
-    if family.variants and model_validation.read_json(folder / "config.json").get("depth_estimation_type") == "metric":
+    if family.variants and reading.read_json(folder / "config.json").get("depth_estimation_type") == "metric":
         return DepthKind.METRIC
     return family.kind
 
@@ -146,5 +147,5 @@ def kind_of(folder: Path, family: DepthFamily) -> DepthKind:
 def depth_files(folder: Path, components: dict[str, Any]) -> list[Path]:
     """All weight files of a depth model."""
     if not components:
-        return model_validation.whole_weights(folder)
+        return reading.whole_weights(folder)
     return [file for part in components.values() for file in sorted(part.folder.glob("*.safetensors"))]

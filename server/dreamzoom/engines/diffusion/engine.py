@@ -14,6 +14,7 @@ import numpy as np
 
 from core.errors import BadRequest, DreamzoomError
 from dreamzoom.engines.diffusion import catalogue, model_cache, model_validation
+from dreamzoom.engines.diffusion.model_files import reading
 from dreamzoom.geometry.view import DepthMap, View
 from dreamzoom.progress import Report
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from dreamzoom.request.schema import Request
     from dreamzoom.sampling.denoiser import Denoiser
 
-VERSION = 2
+VERSION = 3
 OVERSCAN = 2.0
 """Maximum factor by which pictures are wider than the camera; otherwise √p."""
 
@@ -130,6 +131,8 @@ class DiffusionEngine:
         left_out = sum(painter.encoder.left_out(text) for text, _ in mixture)
         if left_out:
             report.log(f"the last {left_out} tokens of level {view.level}'s prompt are ignored by this model")
+        if any(painter.encoder.ignores_weights(text) for text, _ in mixture):
+            report.log(f"the weights in level {view.level}'s prompt are left out: this model takes plain words")
         if negative_prompt and painter.family.prompts == "text":
             report.log(f"level {view.level}'s negative prompt is ignored: this model does not support one")
         order = Order(mixture, negative_prompt, self.guidance[view.level], seed, view.name)
@@ -231,7 +234,7 @@ class DiffusionEngine:
         return own.steps or steps, guidance if own.guidance is None else own.guidance
 
     def _scheduler_settings(self) -> dict[str, Any]:
-        return model_validation.read_json(self.model.components["scheduler"].folder / "scheduler_config.json")
+        return reading.read_json(self.model.components["scheduler"].folder / "scheduler_config.json")
 
     def _check_loras(self) -> None:
         """Check the LoRA files before anything is loaded. Raises BadRequest or EngineUnavailable."""
@@ -240,7 +243,7 @@ class DiffusionEngine:
                 raise BadRequest(
                     f"engine.loras[{index}].file", f"must be an existing .safetensors file; got '{file.name}'"
                 )
-            model_validation.tensors(file)
+            reading.tensors(file)
 
     def _files(self) -> list[Path]:
         parts = self.model.components.values()

@@ -16,7 +16,8 @@ os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 import torch  # noqa: E402
 
 from core.errors import BadRequest, EngineUnavailable  # noqa: E402
-from dreamzoom.engines.diffusion import families, model_validation  # noqa: E402
+from dreamzoom.engines.diffusion import families  # noqa: E402
+from dreamzoom.engines.diffusion.model_files import reading  # noqa: E402
 from dreamzoom.engines.diffusion.model_validation import Component, Model  # noqa: E402
 from dreamzoom.engines.diffusion.offline import offline  # noqa: E402
 from dreamzoom.progress import Report  # noqa: E402
@@ -97,12 +98,14 @@ def load(package: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
         network, told = cls.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options
         )
+    except MemoryError:
+        raise
     except Exception as error:  # whatever a library says of a file that can't be used
         raise _broken(folder, error) from error
     missing = sorted(told.get("missing_keys") or []) + sorted(map(str, told.get("mismatched_keys") or []))
     if missing:
         raise EngineUnavailable(
-            f"{folder} lacks {len(missing)} of the tensors of a {kind}, {missing[0]} for one", model_validation.AGAIN
+            f"{folder} lacks {len(missing)} of the tensors of a {kind}, {missing[0]} for one", reading.AGAIN
         )
     return network.eval().requires_grad_(False)
 
@@ -162,7 +165,7 @@ def _add_loras(pipe: Any, loras: list[tuple[Path, float]]) -> None:
         field = f"engine.loras[{index}].file"
         if file.suffix != ".safetensors" or not file.is_file():
             raise BadRequest(field, f"must be a .safetensors file that is there; got '{file}'")
-        model_validation.tensors(file)
+        reading.tensors(file)
         if not hasattr(pipe, "load_lora_weights"):
             raise BadRequest(field, f"must be left out: a {type(pipe).__name__} takes no LoRAs")
         names.append(f"lora{index}")
@@ -179,7 +182,7 @@ def _add_loras(pipe: Any, loras: list[tuple[Path, float]]) -> None:
 
 
 def _broken(folder: Path, error: Exception) -> EngineUnavailable:
-    return EngineUnavailable(f"{folder} can't be loaded: {_line(error)}", model_validation.AGAIN)
+    return EngineUnavailable(f"{folder} can't be loaded: {_line(error)}", reading.AGAIN)
 
 
 def _line(error: Exception) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 import psutil
 import torch
 
-from dreamzoom.engines.diffusion import model_validation
 from dreamzoom.engines.diffusion.loading import Placement
+from dreamzoom.engines.diffusion.model_files import reading
+from dreamzoom.engines.diffusion.model_files.settings import whole_numbers
 from dreamzoom.engines.diffusion.model_validation import Model
 
 GIB = 1 << 30
@@ -83,11 +84,8 @@ def part_bytes(model: Model, dtype: torch.dtype) -> dict[str, int]:
     for name, component in model.components.items():
         count = 0
         for file in component.folder.glob("*.safetensors"):
-            for entry in model_validation.tensors(file).values():
-                size = 1
-                for side in entry["shape"]:
-                    size *= side
-                count += size
+            for entry in reading.tensors(file).values():
+                count += reading.numbers_in(entry)
         if count:
             found[name] = count * dtype.itemsize
     return found
@@ -100,13 +98,20 @@ def working_bytes(model: Model, dtype: torch.dtype, pixels: int, batch: int) -> 
     times its widest layer for every latent (with guidance, two per picture).
     """
     vae, network = model.config("vae"), model.config(model.family.network)
-    first = (vae.get("block_out_channels") or [vae.get("base_dim") or 128])[0]
-    widths = network.get("block_out_channels") or [
-        network.get("dim") or (network.get("attention_head_dim") or 64) * (network.get("num_attention_heads") or 24)
+    first = (whole_numbers(vae.get("block_out_channels")) or [_number(vae, "base_dim", 128)])[0]
+    widths = whole_numbers(network.get("block_out_channels")) or [
+        _number(network, "dim", 0)
+        or _number(network, "attention_head_dim", 64) * _number(network, "num_attention_heads", 24)
     ]
     decode = 10 * pixels * first * dtype.itemsize
     denoise = 24 * (pixels // 64) * max(widths) * dtype.itemsize * 2 * batch
     return max(decode, denoise)
+
+
+def _number(config: dict[str, Any], key: str, otherwise: int) -> int:
+    """A positive whole number of a configuration."""
+    value = config.get(key)
+    return value if type(value) is int and value > 0 else otherwise
 
 
 def free_bytes(device: torch.device) -> int:

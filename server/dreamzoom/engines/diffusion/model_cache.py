@@ -10,6 +10,7 @@ from pathlib import Path
 from huggingface_hub import constants
 
 from core.errors import ModelMissing
+from dreamzoom.engines.diffusion.model_files import reading
 
 
 def cache_folder() -> Path:
@@ -81,14 +82,12 @@ def _digest(file: Path, size: int, changed: int) -> str:
 
 
 def _current(place: Path) -> Path | None:
-    reference = place / "refs" / "main"
-    if reference.is_file():
-        snapshot = place / "snapshots" / reference.read_text(encoding="utf-8").strip()
-        if snapshot.is_dir():
-            return snapshot
+    name = reading.read_start(place / "refs" / "main", 100).strip()
+    if name and _plain(name) and (place / "snapshots" / name).is_dir():
+        return place / "snapshots" / name
     snapshots = [path for path in place.glob("snapshots/*") if path.is_dir()]
     return max(snapshots, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _plain(part: str) -> bool:
-    return all(char.isalnum() or char in "-_." for char in part)
+    return part not in (".", "..") and all(char.isalnum() or char in "-_." for char in part)

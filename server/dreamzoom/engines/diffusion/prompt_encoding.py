@@ -1,13 +1,19 @@
-"""Encodes prompts for the networks: appended style, prompts longer than the encoder's limit, mixtures of prompts."""
+"""Encodes prompts for the networks: appended style, prompts longer than the encoder's limit, mixtures of prompts, and
+weights of words (`core.protocol.prompt_weights`).
+
+A token of weight w is encoded as e₀ + w (e − e₀), where e is its embedding and e₀ that of the empty text at its place.
+Families that encode texts in their pipelines get the words without weights.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from core.protocol.prompt_weights import WeightedText, parse, plain
 from dreamzoom.engines.diffusion.families import Family
 from dreamzoom.sampling.denoiser import Prompt
 
@@ -46,9 +52,9 @@ class PromptEncoder:
         """
         if self.family.prompts in ("text", "negative"):
             heaviest_first = sorted(prompt, key=lambda part: -part[1])
-            found: dict[str, Any] = {"prompt": self.styled(", ".join(text for text, _ in heaviest_first))}
+            found: dict[str, Any] = {"prompt": plain(self.styled(", ".join(text for text, _ in heaviest_first)))}
             if self.family.prompts == "negative" and guided:
-                found["negative_prompt"] = negative or " "
+                found["negative_prompt"] = plain(negative) or " "
             return found | {"max_sequence_length": LONGEST}
         wanted = [self._mixture(prompt)] + ([self.read(negative, negative=True)] if guided else [])
         (embeds, pooled), *rest = self._even(wanted)
@@ -70,24 +76,51 @@ class PromptEncoder:
         if self.family.prompts in ("clip", "pooled"):
             return 0
         tokenizer = getattr(self.pipe, "tokenizer_2", None) or self.pipe.tokenizer
-        return max(0, len(tokenizer(text).input_ids) - LONGEST)
+        return max(0, len(tokenizer(plain(text)).input_ids) - LONGEST)
+
+    def ignores_weights(self, text: str) -> bool:
+        """Whether a text has weights that this family can't take into account."""
+        return self.family.prompts in ("text", "negative") and not parse(text).is_plain
 
     @torch.no_grad()
     def read(self, text: str, negative: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Encode one text: (1, L, C) and pooled (1, D). A long text is encoded in pieces that are concatenated."""
+        """Encode one text with the weights of its words: (1, L, C) and pooled (1, D). A long text is encoded in pieces
+        that are concatenated; the pooled embedding knows no weights.
+        """
         key = (text, negative)
         if key not in self._kept:
             if len(self._kept) >= 256:
                 self._kept.clear()
             tokenizer = self.pipe.tokenizer or self.pipe.tokenizer_2
-            parts = pieces(text, CLIP_WORDS, lambda part: len(tokenizer(part, add_special_tokens=False).input_ids))
+            weighted = parse(text)
+            parts = pieces(weighted.text, CLIP_WORDS, lambda part: _count(tokenizer, part))
             with self._on_device():
                 read = [self._encode(part) for part in parts]
+            if not weighted.is_plain:
+                weights = _of_parts(weighted, parts)
+                read = [
+                    (self._weighted(embeds, part, own), pooled)
+                    for (embeds, pooled), part, own in zip(read, parts, weights)
+                ]
             embeds, pooled = torch.cat([embeds for embeds, _ in read], 1), read[0][1]
             if negative and not text and getattr(self.pipe.config, "force_zeros_for_empty_prompt", False):
                 embeds, pooled = torch.zeros_like(embeds), None if pooled is None else torch.zeros_like(pooled)
             self._kept[key] = embeds, pooled
         return self._kept[key]
+
+    def _weighted(self, embeds: torch.Tensor, part: str, weights: Sequence[float]) -> torch.Tensor:
+        """Embeddings (1, L, C) of a part of a text with a weight for each of its words.
+
+        The first encoders' tokens follow a start token. Behind them lie those of a third encoder, if there is one.
+        """
+        empty = self.read("")[0][:, : embeds.shape[1]]
+        factors = torch.ones(embeds.shape[1], dtype=embeds.dtype, device=embeds.device)
+        tokenizer, third = self.pipe.tokenizer or self.pipe.tokenizer_2, getattr(self.pipe, "tokenizer_3", None)
+        starts = [(tokenizer, 1)] + ([(third, CLIP_WORDS + 2)] if third is not None else [])
+        for own, start in starts:
+            values = _of_tokens(own, part, weights)[: len(factors) - start]
+            factors[start : start + len(values)] = factors.new_tensor(values)
+        return empty + factors[:, None] * (embeds - empty)
 
     @contextmanager
     def _on_device(self) -> Iterator[None]:
@@ -131,6 +164,34 @@ class PromptEncoder:
             return pipe.encode_prompt(text, **options)[0], None
         embeds, _, pooled, _ = pipe.encode_prompt(text, **options)
         return embeds, pooled
+
+
+def _count(tokenizer: Any, text: str) -> int:
+    """Number of tokens of a text, without start and end."""
+    return len(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def _of_parts(weighted: WeightedText, parts: Sequence[str]) -> list[list[float]]:
+    """The weight of each word of each part of a text; parts are as `pieces` makes them."""
+    solid = [weight for char, weight in zip(weighted.text, weighted.weights) if not char.isspace()]
+    found, position = [], 0
+    for part in parts:
+        own = []
+        for word in part.split():
+            inside = solid[position : position + len(word)]
+            own.append(max(inside, key=lambda weight: abs(weight - 1), default=1.0))
+            position += len(word)
+        found.append(own)
+    return found
+
+
+def _of_tokens(tokenizer: Any, part: str, weights: Sequence[float]) -> list[float]:
+    """The weight of each token of a text, from those of its words."""
+    found: list[float] = []
+    words = part.split()
+    for number, weight in enumerate(weights, 1):
+        found += [weight] * (_count(tokenizer, " ".join(words[:number])) - len(found))
+    return found
 
 
 def pieces(text: str, limit: int, count) -> list[str]:

@@ -23,7 +23,7 @@ MOST_CELLS = 576
 FEW = 0.25
 """If at most this share of a picture's pixels is needed, they are rendered individually."""
 
-VERSION = 3
+VERSION = 4
 """Increase it when the world's appearance changes, so that steps of finished jobs run again."""
 
 

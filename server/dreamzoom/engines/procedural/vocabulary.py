@@ -4,54 +4,27 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
-import re
-import unicodedata
 
 import numpy as np
 
+from core import prompt_words
 from core.colour import srgb_to_linear
+from core.prompt_words import effect_of, is_known, place_of, weighted_words
 from dreamzoom.engines.procedural import parameters as R
 from dreamzoom.engines.procedural.moods import MOODS
 
-MAX_STYLES = 3
+MAX_STYLES = prompt_words.MAX_PLACES
 
-NOUNS: dict[str, str] = {
-    word: style
-    for style, words in {
-        "space": "space cosmos universe galaxy galaxies nebula star stars milky interstellar void",
-        "planet": "planet planets earth world globe moon mars jupiter orbit",
-        "continent": "continent island coast coastline country land map archipelago europe africa asia",
-        "mountains": "mountain mountains peak alps alpine summit ridge valley canyon volcano hills glacier highland",
-        "forest": "forest forests wood woods woodland jungle tree trees canopy rainforest taiga pine pines grove",
-        "city": "city cities town village metropolis street skyline downtown building skyscraper urban",
-        "meadow": "meadow meadows field fields grass grassland flower flowers garden pasture prairie lawn park",
-        "rock": "rock rocks stone stones boulder boulders cliff granite cobble pebble pebbles gravel ruin ruins",
-        "moss": "moss mossy lichen undergrowth fern ferns soil ground",
-        "leaf": "leaf leaves foliage petal petals plant plants vein veins frond",
-        "cell": "cell tissue membrane organism bacteria bacterium microscopic nucleus microbe plankton chloroplast",
-        "crystal": "crystal gem quartz amethyst mineral diamond ice-crystal salt molecule",
-        "atom": "atom atoms atomic electron electrons quantum proton particle particles quark quarks subatomic",
-        "ocean": "ocean sea water lake waves river lagoon reef",
-        "desert": "desert dune dunes sand sahara",
-    }.items()
-    for word in words.split()
+EFFECTS: dict[str, tuple[int, float]] = {
+    "snow": (R.SNOW, 0.9),
+    "night": (R.NIGHT, 1.0),
+    "mist": (R.MIST, 1.0),
+    "autumn": (R.AUTUMN, 0.9),
+    "bloom": (R.BLOOM, 1.0),
+    "wet": (R.WET, 1.0),
+    "glow": (R.GLOW, 1.0),
 }
-"""Word → style."""
-
-ADJECTIVES: dict[str, tuple[int, float]] = {
-    word: change
-    for change, words in {
-        (R.SNOW, 0.9): "snowy snow snow-covered winter wintry frozen icy ice frosty arctic polar",
-        (R.NIGHT, 1.0): "night nightly midnight dark moonlit nocturnal",
-        (R.MIST, 1.0): "misty mist foggy fog hazy haze cloudy dawn",
-        (R.AUTUMN, 0.9): "autumn autumnal fall october",
-        (R.BLOOM, 1.0): "flowering blooming blossoming spring floral flower flowers",
-        (R.WET, 1.0): "wet rainy rain dewy dew damp",
-        (R.GLOW, 1.0): "glowing luminous neon bioluminescent radiant shining magical",
-    }.items()
-    for word in words.split()
-}
-"""Word → (index in the recipe, value)."""
+"""Effect → (index in the recipe, value)."""
 
 HUES: dict[str, tuple[float, float, float]] = {
     "red": (0.99, 0.75, 0.8), "crimson": (0.97, 0.8, 0.65), "orange": (0.07, 0.85, 0.95), "golden": (0.115, 0.75, 1.0),
@@ -63,26 +36,8 @@ HUES: dict[str, tuple[float, float, float]] = {
 }  # fmt: skip
 """Colour word → hue, saturation, value towards which the palette is shifted."""
 
-_COMMON = frozenset(
-    (
-        "a the an of in on at and or with from to over under into by for its his her very some is are close up closeup "
-        + "view photo picture image seen above detailed detail"
-    ).split()
-)
-
-
-def words_of(prompt: str) -> list[str]:
-    """The words of a prompt in any script, case-folded, in composed form; unknown words are split at hyphens."""
-    found = re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", prompt).casefold())
-    return [part for word in found for part in ([word] if _known(word) else word.split("-"))]
-
-
-def _find(table: dict, word: str):
-    """The table's entry for a word, or for its singular."""
-    for form in (word, word.removesuffix("s"), word.removesuffix("es")):
-        if form in table:
-            return table[form]
-    return None
+MOST_HUE = 1.3
+"""Limit of the weight of a colour word, with which hardly anything of the palette is left."""
 
 
 def _bits(*parts) -> np.random.Generator:
@@ -108,36 +63,35 @@ def recipes_of(prompt: str, seed: int, fallback: str | None = None) -> tuple[np.
         Recipes (S, parameters.LENGTH) float64; the first covers the level, the others cover patches of it; and their
         seeds (S,) int64.
     """
-    words = words_of(prompt)
-    styles: list[str] = []
-    for word in words:
-        style = _find(NOUNS, word)
-        if style and style not in styles:
-            styles.append(style)
-    unknown = [w for w in words if not _known(w)]
+    weighted = weighted_words(prompt)
+    words = [word for word, _ in weighted]
+    named: dict[str, float] = {}
+    for word, weight in weighted:
+        style = place_of(word)
+        if style:
+            named[style] = max(named.get(style, 0.0), weight)
+    styles = sorted(named, key=lambda style: -named[style])  # the heaviest covers the level; else the first
+    unknown = [w for w in words if not is_known(w)]
     if not styles:
         styles = [fallback or R.STYLES[int(_bits("style", *unknown, seed).integers(len(R.STYLES)))]]
-    rows = [_recipe(style, words, unknown, seed) for style in styles[:MAX_STYLES]]
+    rows = [_recipe(style, weighted, unknown, seed) for style in styles[:MAX_STYLES]]
     seeds = [int(_bits("seed", style, *unknown, seed).integers(1 << 24)) for style in styles[:MAX_STYLES]]
     return np.array(rows), np.array(seeds, np.int64)
 
 
-def _known(word: str) -> bool:
-    return any(_find(table, word) is not None for table in (NOUNS, ADJECTIVES, HUES)) or word in _COMMON
-
-
-def _recipe(style: str, words: list[str], unknown: list[str], seed: int) -> np.ndarray:
-    """The recipe of one style, changed by the words and slightly varied by the seed."""
+def _recipe(style: str, words: list[tuple[str, float]], unknown: list[str], seed: int) -> np.ndarray:
+    """The recipe of one style, changed by the weighted words and slightly varied by the seed."""
     mood, row = MOODS[style], np.zeros(R.LENGTH)
     draw = _bits("recipe", style, *unknown, seed)
     row[R.STYLE] = R.STYLES.index(style)
     row[R.RELIEF], row[R.FREQUENCY], row[R.VARIETY] = draw.uniform(0.9, 1.15), draw.uniform(0.94, 1.08), draw.uniform()
     row[R.WRAP], row[R.SHEEN], row[R.RISE] = mood.wrap, mood.sheen, mood.rise
     row[R.HAZE_AMOUNT], row[R.BASE] = mood.haze_amount, 1.0
-    for word in words:
-        change = _find(ADJECTIVES, word)
-        if change:
-            row[change[0]] = change[1]
+    for word, weight in words:
+        effect = effect_of(word)
+        if effect:
+            index, value = EFFECTS[effect]
+            row[index] = min(value * weight, 1.0)
     palette = np.array([_linear(colour) for colour in mood.colours])
     palette = _vary(palette, draw.uniform(-0.02, 0.02), draw.uniform(0.92, 1.1))
     if row[R.AUTUMN] and style in ("forest", "leaf", "meadow", "moss", "mountains"):
@@ -147,9 +101,9 @@ def _recipe(style: str, words: list[str], unknown: list[str], seed: int) -> np.n
         palette = _vary(palette, other.uniform(-0.09, 0.09), other.uniform(0.85, 1.2))
         row[R.RELIEF] *= other.uniform(0.8, 1.25)
         row[R.FREQUENCY] *= other.uniform(0.85, 1.2)
-    for word in words:
+    for word, weight in words:
         if word in HUES:
-            palette = _towards(palette, HUES[word])
+            palette = _towards(palette, HUES[word], min(weight, MOST_HUE))
     row[R.COLOURS : R.COLOURS + 15] = palette.ravel()
     _light(row, mood)
     return row
@@ -184,10 +138,10 @@ def _vary(palette: np.ndarray, turn: float, saturation: float) -> np.ndarray:
     return np.array(out)
 
 
-def _towards(palette: np.ndarray, hue: tuple[float, float, float]) -> np.ndarray:
-    """Shift linear colours (N, 3) towards a hue, keeping most of their lightness."""
+def _towards(palette: np.ndarray, hue: tuple[float, float, float], weight: float) -> np.ndarray:
+    """Shift linear colours (N, 3) towards a hue, keeping most of their lightness; `weight` 1 is seven tenths."""
     goal = srgb_to_linear(np.array(colorsys.hsv_to_rgb(*hue)))
     luma = palette @ (0.3, 0.6, 0.1)
     own = goal / max(goal @ (0.3, 0.6, 0.1), 1e-3)
     aim = np.clip(own * (0.65 * luma + 0.35 * (goal @ (0.3, 0.6, 0.1)))[:, None], 0, 1)
-    return 0.3 * palette + 0.7 * aim
+    return (0.3 + 0.7 * (1 - weight)) * palette + 0.7 * weight * aim

@@ -24,7 +24,7 @@ def obstacle() -> str:
 @cache
 def _found() -> tuple[Card | None, str]:
     """The GPU or the obstacle. torch is imported only if an NVIDIA driver finds a GPU."""
-    if not _driver_sees_a_gpu():
+    if not sees_a_gpu():
         return (
             None,
             "an NVIDIA GPU and its driver are needed, none is found; GPUs of AMD and Apple are not used for this",
@@ -48,7 +48,7 @@ def _found() -> tuple[Card | None, str]:
     return None, "the GPU computes wrong values in a test: install another version of the NVIDIA driver"
 
 
-def _driver_sees_a_gpu() -> bool:
+def sees_a_gpu() -> bool:
     """Whether there is an NVIDIA driver with at least one GPU; takes milliseconds and no GPU memory."""
     try:
         driver = library()

@@ -120,7 +120,7 @@ def _begin(
     cap: int,
     report: Report,
 ) -> AbstractContextManager[FitState]:
-    """Create the state of a fit on the GPU or the CPU; if no GPU can be used, a log line says why."""
+    """Create the state of a fit on the GPU or the CPU; a GPU that can't be used is explained."""
     if backend == "cpu":
         return contextlib.nullcontext(CpuFit(splats, shown, covers, background))
     card, obstacle = probe.card(), probe.obstacle()
@@ -134,7 +134,8 @@ def _begin(
         obstacle = f"it would take {needed / 1e9:.1f} GB of GPU memory, {free / 1e9:.1f} GB are free"
     if backend == "gpu":
         raise ValueError(f"backend: gpu can't be used: {obstacle}")
-    report.log(f"splats are fitted on the CPU: {obstacle}")
+    if probe.sees_a_gpu():  # a machine without one needs no explanation
+        report.log(f"splats are fitted on the CPU: {obstacle}")
     return contextlib.nullcontext(CpuFit(splats, shown, covers, background))
 
 

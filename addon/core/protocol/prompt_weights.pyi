@@ -1,0 +1,1 @@
+from ....server.core.protocol.prompt_weights import *

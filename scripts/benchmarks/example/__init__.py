@@ -1,0 +1,1 @@
+"""The example flight, measured in Blender as a Python module."""

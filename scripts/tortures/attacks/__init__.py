@@ -1,0 +1,1 @@
+"""What the tortures do to files: one module for each kind of data."""

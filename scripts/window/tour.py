@@ -1,0 +1,204 @@
+"""A tour through the add-on in a Blender window: `blender --python tour.py -- PLAN.json`.
+
+The plan:
+    zip         the extension to install
+    out         folder of the screenshots
+    parts       which of "install", "flight" to go through, in order
+    language    of the interface, "en_US" by default
+    scale       of the interface, 1 by default
+    base        a Python 3.11 for the installation
+    index       environment variables of a package index for the installation, and of one that does not answer
+    server      the server's Python for the flight
+    patience    seconds that a step may take
+    sidebar     whether screenshots show the sidebar alone, where that is what changes
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import bpy
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from window import driver  # noqa: E402
+
+NAME = "bl_ext.user_default.dreamzoom"
+PROMPTS = ("the earth from space", "snowy mountains", "a forest", "moss on a rock")
+
+
+class Tour:
+    """The steps, with what they share."""
+
+    def __init__(self, plan: dict):
+        self.plan = plan
+        self.driver = driver.Driver(Path(plan["out"]), float(plan.get("patience", 240)), bool(plan.get("asks")))
+
+    def steps(self) -> driver.Steps:
+        """All parts of the plan."""
+        yield from self.start()
+        for part in self.plan["parts"]:
+            yield from getattr(self, part)()
+
+    def start(self) -> driver.Steps:
+        """Install the extension from its zip, and open its tab."""
+        view = bpy.context.preferences.view
+        view.ui_scale = float(self.plan.get("scale", 1.0))
+        language = self.plan.get("language", "en_US")
+        if language != "en_US":
+            view.language = language
+            view.use_translate_interface = view.use_translate_tooltips = view.use_translate_reports = True
+        bpy.ops.extensions.package_install_files(filepath=self.plan["zip"], repo="user_default", enable_on_install=True)
+        yield None
+        if self.plan.get("base"):
+            self.preferences.base_python = self.plan["base"]
+        self.preferences.hardware = "cpu"
+        self.driver.note("enabled", version=bpy.app.version_string)
+        yield from driver.show_tab("Dreamzoom")
+        self.driver.box = driver.sidebar_box() if self.plan.get("sidebar") else None
+        with self.context():
+            bpy.ops.dreamzoom.create_rig(levels=4, frames_per_level=6)
+        yield None
+
+    def install(self) -> driver.Steps:
+        """Every state of the installation: none, failing, going on, running, stopped, ready."""
+        shot, states = self.driver.shot, self.part("backend.readiness")
+        yield from shot("install_1_not_set_up", state=states.current().state)
+        yield from self.preferences_shot("install_2_preferences")
+        os.environ.update(self.plan["index"]["unreachable"])
+        yield from self.press_install(lambda: states.current().state == "broken")
+        yield from shot("install_3_no_network", state=states.current().state, cause=states.current().failure.cause)
+        os.environ.update(self.plan["index"]["reachable"])
+        running = self.part("backend.installation").state
+        yield from self.press_install(lambda: not running.running or bool(running.running.standing.get("done")))
+        self.expect("installing", states.current())
+        yield from shot("install_4_downloading", state=states.current().state)
+        with self.context():
+            bpy.ops.dreamzoom.cancel_install()
+        yield from shot("install_5_stopped", state=states.current().state)
+        yield from self.press_install(lambda: running.running is None)
+        self.expect("ready", states.current())
+        yield from shot("install_6_ready", state=states.current().state)
+        self.preferences.server_python = str(Path(self.plan["zip"]))
+        yield lambda: states.current().state == "wrong_python"
+        yield from shot("install_7_wrong_python", state=states.current().state)
+        yield from self.preferences_shot("install_8_wrong_python_preferences")
+        self.preferences.server_python = ""
+
+    @staticmethod
+    def expect(state: str, found) -> None:
+        """Raise RuntimeError unless the machine is in this state."""
+        if found.state != state:
+            raise RuntimeError(f"{found.state} in place of {state}: {found.failure or found.error}")
+
+    def press_install(self, until) -> driver.Steps:
+        """Press Install, and wait."""
+        with self.context():
+            bpy.ops.dreamzoom.install_server("INVOKE_DEFAULT")
+        yield until
+
+    def flight(self) -> driver.Steps:
+        """From prompts to a rendered frame."""
+        shot, jobs = self.driver.shot, self.part("backend.current_job")
+        self.preferences.server_python = self.plan["server"]
+        yield self.part("backend.readiness").is_ready
+        with self.context():
+            bpy.ops.dreamzoom.test_server()
+        yield lambda: not self.part("backend.machine_report").report.is_running
+        yield from self.preferences_shot("flight_0_test", found=self.part("backend.machine_report").report.lines)
+        root = bpy.context.scene.dreamzoom.rig
+        settings = root.dreamzoom
+        for level, prompt in zip(settings.levels, PROMPTS):
+            level.prompt = prompt
+        settings.quality, settings.size = "draft", 192
+        settings.job_folder = str(self.driver.out / "job")
+        scene = bpy.context.scene
+        scene.render.resolution_x, scene.render.resolution_y = 192, 108
+        yield from shot("flight_1_prompts")
+        yield from self.generate("flight_2_generating")
+        yield from shot("flight_3_imported", status=self.last(jobs).status)
+        self.look_through_the_camera()
+        self.driver.box = None
+        yield from shot("flight_4_camera")
+        settings.levels[3].prompt = "a crystal on a rock"
+        yield from shot("flight_5_changed_prompt")
+        yield from self.generate("flight_6_generating_again")
+        yield from shot("flight_7_imported_again", status=self.last(jobs).status)
+        with self.context():
+            bpy.ops.dreamzoom.render_settings(samples=4)
+        scene.render.filepath = str(self.driver.out / "rendered.png")
+        with self.context():
+            bpy.ops.render.render(write_still=True)
+        self.driver.note("rendered", size=(self.driver.out / "rendered.png").stat().st_size)
+        yield from shot("flight_8_rendered")
+
+    def generate(self, name: str) -> driver.Steps:
+        """Press Generate, save a screenshot on the way, and wait for the imported result."""
+        jobs = self.part("backend.current_job")
+        with self.context():
+            bpy.ops.dreamzoom.generate("INVOKE_DEFAULT")
+        yield lambda: not jobs.is_busy() or bool(self.last(jobs).preview)
+        yield from self.driver.shot(name, status=self.last(jobs).status)
+        yield lambda: not jobs.is_busy()
+        if self.last(jobs).status != "done":
+            raise RuntimeError(f"the job {self.last(jobs).status}: {self.last(jobs).error}")
+        yield 0.5
+
+    @staticmethod
+    def last(jobs):
+        """The current job."""
+        return jobs.get()
+
+    def look_through_the_camera(self) -> None:
+        """Show the viewport through the camera, in the colours of the materials."""
+        space = driver.viewport()[1].spaces.active
+        space.region_3d.view_perspective = "CAMERA"
+        space.shading.type = "MATERIAL"
+
+    def preferences_shot(self, name: str, **findings) -> driver.Steps:
+        """A screenshot of the add-on's page in the preferences, in the place of the viewport."""
+        area = driver.one_area("PREFERENCES")
+        bpy.context.preferences.active_section = "ADDONS"
+        bpy.context.window_manager.addon_search = "Dreamzoom"
+        with self.context():
+            bpy.ops.preferences.addon_expand(module=NAME)
+        box, self.driver.box = self.driver.box, None
+        yield from self.driver.shot(name, **findings)
+        self.driver.box = box
+        with self.context():
+            bpy.ops.preferences.addon_expand(module=NAME)
+        area.type = "VIEW_3D"
+        yield None
+        yield from driver.show_tab("Dreamzoom")
+
+    def context(self):
+        """The window and viewport, as operators see them when a button of the sidebar is pressed."""
+        window = bpy.context.window_manager.windows[0]
+        areas = [area for area in window.screen.areas if area.type in ("VIEW_3D", "PREFERENCES")]
+        area = max(areas, key=lambda found: found.width * found.height)
+        region = next(region for region in area.regions if region.type == "WINDOW")
+        return bpy.context.temp_override(window=window, screen=window.screen, area=area, region=region)
+
+    @property
+    def preferences(self):
+        """The add-on's preferences."""
+        return bpy.context.preferences.addons[NAME].preferences
+
+    def part(self, name: str):
+        """One of the add-on's modules."""
+        return importlib.import_module(f"{NAME}.{name}")
+
+
+def main() -> None:
+    """Begin the tour of the plan that the last argument names."""
+    plan = json.loads(Path(sys.argv[-1]).read_text(encoding="utf-8"))
+    bpy.context.preferences.view.show_splash = False  # it would take all events
+    tour = Tour(plan)
+    tour.driver.run(tour.steps())
+
+
+main()

@@ -1,0 +1,118 @@
+"""How long the steps of jobs take on this machine: measured by the server, read by both sides for their estimates.
+
+A file in the user's cache folder holds, for each kind of step at each size, the mean of the latest measurements. Where
+it is missing, damaged or can't be written, estimates are less exact, and nothing else changes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from .atomic_files import replacing
+from .errors import RefusedFile
+from .safety import bounded_json, limits
+
+VARIABLE = "DREAMZOOM_STEP_TIMES"
+"""Environment variable that names another file."""
+
+NEWEST = 0.3
+"""Weight of the newest measurement in the mean."""
+
+TRUSTED, OUTLIER = 3, 3.0
+"""After so many measurements a new one counts as at most so many times, and at least so small a part of, the mean."""
+
+BY_PIXELS = 0.8
+"""A step's time grows with so high a power of the count of pixels, where only another size has been measured."""
+
+MAX_ENTRIES = 2000
+
+USUAL = {"draft": 12.0, "preview": 45.0, "final": 220.0}
+"""Seconds for a level of 384 × 216 pixels by the procedural engine on two cores: taken where nothing was measured."""
+
+USUAL_PIXELS = 384 * 216
+
+Times = dict[str, list[float]]
+"""By `key`: [mean seconds, count of measurements]."""
+
+
+def path() -> Path:
+    """The file."""
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        home = Path(os.environ.get("LOCALAPPDATA") or Path.home())
+    elif sys.platform == "darwin":
+        home = Path.home() / "Library" / "Caches"
+    else:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "dreamzoom" / "step_times.json"
+
+
+def key(engine: str, quality: str, stage: str, pixels: int) -> str:
+    """Names a kind of step; sizes within a quarter of an octave of pixels are the same."""
+    return f"{engine}/{quality}/{stage}/{round(4 * math.log2(max(pixels, 1)))}"
+
+
+def read() -> Times:
+    """All measurements; none where the file is missing or damaged."""
+    try:
+        found = bounded_json.read_json(path(), limits.RECORD_BYTES)
+    except (OSError, RefusedFile):
+        return {}
+    return {name: entry for name, entry in found.items() if _is_entry(entry)} if isinstance(found, dict) else {}
+
+
+def add(times: Times, name: str, seconds: float) -> None:
+    """Add a measurement to the mean of its kind."""
+    if math.isfinite(seconds) and seconds >= 0:
+        mean, count = times.get(name, [seconds, 0.0])
+        if count >= TRUSTED:  # one that is far off was held up by something else
+            seconds = min(max(seconds, mean / OUTLIER), mean * OUTLIER)
+        share = max(NEWEST, 1 / (count + 1))
+        times[name] = [round(mean + share * (seconds - mean), 4), count + 1]
+
+
+def write(times: Times) -> None:
+    """Write the file; failing to do so is no error."""
+    kept = dict(list(times.items())[-MAX_ENTRIES:])
+    try:
+        path().parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path()) as file:
+            file.write(json.dumps(kept, indent=0).encode())
+    except OSError:
+        pass
+
+
+def expected(times: Times, engine: str, quality: str, stage: str, pixels: int) -> float | None:
+    """Seconds for a step, from measurements of the same size or else of the nearest; None where there are none."""
+    exact = times.get(key(engine, quality, stage, pixels))
+    if exact is not None:
+        return exact[0]
+    start = f"{engine}/{quality}/{stage}/"
+    here = 4 * math.log2(max(pixels, 1))
+    sizes = [(abs(int(name[len(start) :]) - here), name) for name in times if name.startswith(start)]
+    if not sizes:
+        return None
+    _, name = min(sizes)
+    return times[name][0] * 2 ** ((here - int(name[len(start) :])) / 4 * BY_PIXELS)
+
+
+def of_level(times: Times, engine: str, quality: str, pixels: int) -> tuple[float, bool]:
+    """Seconds for a whole level, and whether that is measured."""
+    start = f"{engine}/{quality}/"
+    stages = {name.split("/")[2] for name in times if name.startswith(start)}
+    found = [expected(times, engine, quality, stage, pixels) or 0.0 for stage in stages]
+    if found:
+        return sum(found), True
+    return USUAL.get(quality, USUAL["preview"]) * (pixels / USUAL_PIXELS) ** BY_PIXELS, False
+
+
+def _is_entry(entry: Any) -> bool:
+    numbers = isinstance(entry, list) and len(entry) == 2 and all(isinstance(value, int | float) for value in entry)
+    return numbers and all(math.isfinite(value) and value >= 0 for value in entry)

@@ -1,0 +1,224 @@
+"""A worker: a process that runs steps of jobs, one at a time, and says what happens in messages.
+
+    python -m dreamzoom.cluster.worker
+
+Messages are JSON objects, one per line. From the pool: {"run": STEP, "ticket": T, "job": FOLDER, "store": ...},
+{"command": ARGUMENTS, "ticket": T} to run a program, and {"cancel": T}. To the pool: {"ticket": T, "event": ...} with
+progress, log, preview, and at the end done, cancelled or failed. The worker ends when its input ends.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, explained
+from dreamzoom.engines import registry
+from dreamzoom.engines.base import Engine
+from dreamzoom.pipeline.executors import InProcess
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import read_request
+from dreamzoom.pipeline.input_copies import kept
+from dreamzoom.pipeline.steps import Step, build
+from dreamzoom.progress import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
+from dreamzoom.request.schema import Request
+from dreamzoom.stages.base import layout
+
+Emit = Callable[[dict[str, Any]], None]
+"""Receives an event: a dictionary that JSON can store."""
+
+KINDS: tuple[type[DreamzoomError], ...] = (EngineUnavailable, DreamzoomError)
+"""The errors that keep their kind on the way to the pool; BadRequest does too, with its field."""
+
+
+KEPT = 2
+"""A worker keeps the engines of so many jobs."""
+
+
+class Worker:
+    """Runs steps; keeps the engines of the last jobs, so that loaded models serve the next step."""
+
+    def __init__(self):
+        self._jobs: dict[tuple[str, str], dict[str, Step]] = {}
+        self._engines: dict[str, Engine] = {}
+        self._cancels: dict[int, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    def run(self, order: dict[str, Any], emit: Emit) -> None:
+        """Run one step or program. All that happens goes to `emit`; the last event is done, cancelled or failed."""
+        ticket = int(order["ticket"])
+        with self._lock:
+            cancel = self._cancels.setdefault(ticket, threading.Event())
+        try:
+            if "command" in order:
+                emit({"event": "done"} | _commanded(order["command"], cancel))
+                return
+            with self._opened(order) as folder:
+                step = self._step(folder, order["run"])
+                InProcess().execute(step, folder, _Told(emit, cancel))
+                done: dict[str, Any] = {"event": "done"}
+                if order.get("store"):
+                    done["outputs"] = self._sent(order, folder, step)
+            emit(done)
+        except Cancelled:
+            emit({"event": "cancelled"})
+        except BaseException as error:  # whatever it is, the pool is told; the worker goes on
+            emit({"event": "failed", "error": described(error)})
+        finally:
+            with self._lock:
+                self._cancels.pop(ticket, None)
+
+    def cancel(self, ticket: int) -> None:
+        """Cancel a step, also one that arrives later."""
+        with self._lock:
+            self._cancels.setdefault(ticket, threading.Event()).set()
+
+    @contextlib.contextmanager
+    def _opened(self, order: dict[str, Any]):
+        """The job's folder: as it is, or a copy of what the step reads, from the store."""
+        if not order.get("store"):
+            yield Folder(Path(order["job"]))
+            return
+        from dreamzoom.cluster.store import Store, scratch_folder
+
+        with scratch_folder(Store(order["store"]), order["files"]) as folder:
+            yield folder
+
+    def _sent(self, order: dict[str, Any], folder: Folder, step: Step) -> dict[str, str]:
+        """Put what the step wrote into the store; returns the SHA-256 of each file, by name."""
+        from dreamzoom.cluster.store import Store
+
+        store = Store(order["store"])
+        return {file.name: store.put(folder.path(file.name)) for file in step.files}
+
+    def _step(self, folder: Folder, name: str) -> Step:
+        """The step of this name of the job in a folder that was prepared for its request."""
+        request = read_request(folder)
+        request_bytes = folder.read(layout.REQUEST)
+        index = folder.read(layout.INPUT_INDEX) if folder.exists(layout.INPUT_INDEX) else b""
+        key = str(folder.root), hashlib.sha256(request_bytes + index).hexdigest()
+        steps = self._jobs.pop(key, None)
+        if steps is None:
+            engine = self._engine(request, hashlib.sha256(request_bytes).hexdigest())
+            steps = {step.name: step for step in build(request, engine, kept(folder, request))}
+        _add_newest(self._jobs, key, steps)
+        return steps[name]
+
+    def _engine(self, request: Request, digest: str) -> Engine:
+        """The engine of a request, kept by the request's digest: in a store's scratch folders the paths change."""
+        engine = self._engines.pop(digest, None) or registry.make(request)
+        _add_newest(self._engines, digest, engine)
+        return engine
+
+
+def _commanded(arguments: list[str], cancel: threading.Event) -> dict[str, Any]:
+    """Run a program to its end; returns its exit code and its last words. Raises Cancelled, after it was killed."""
+    with tempfile.TemporaryFile() as written:
+        child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT)
+        while child.poll() is None:
+            if cancel.wait(0.05):
+                child.kill()
+                child.wait()
+                raise Cancelled
+        written.seek(max(0, written.tell() - 4000))
+        return {"code": child.returncode, "tail": written.read().decode(errors="replace")}
+
+
+def _add_newest(kept_ones: dict[Any, Any], key: Any, value: Any) -> None:
+    """Put a value behind the others, and drop the oldest ones."""
+    kept_ones[key] = value
+    while len(kept_ones) > KEPT:
+        kept_ones.pop(next(iter(kept_ones)))
+
+
+class _Told(Report):
+    """Turns a step's reports into events."""
+
+    def __init__(self, emit: Emit, cancel: threading.Event):
+        self._emit, self._cancel, self._shown = emit, cancel, 0.0
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        self.check()
+        self._emit({"event": "progress", "fraction": float(fraction), "message": message})
+
+    def check(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled
+
+    def log(self, message: str, *, level: str = "info") -> None:
+        self._emit({"event": "log", "message": message, "level": level})
+
+    def preview(self, rgb: np.ndarray) -> None:
+        now = time.monotonic()
+        if now - self._shown < PREVIEW_INTERVAL:
+            return
+        self._shown = now
+        stride = -(-max(rgb.shape[:2]) // PREVIEW_SIDE)
+        small = (rgb[::stride, ::stride].clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        data = base64.b64encode(small.tobytes()).decode()
+        self._emit({"event": "preview", "shape": list(small.shape), "data": data})
+
+
+def picture_of(event: dict[str, Any]) -> np.ndarray:
+    """The picture (H, W, 3) float32 of a preview event. Raises ValueError for a shape that does not fit its data."""
+    data = np.frombuffer(base64.b64decode(event["data"]), np.uint8)
+    return data.reshape(event["shape"]).astype(np.float32) / np.float32(255)
+
+
+def described(error: BaseException) -> dict[str, str]:
+    """An error in words that a message can carry; `raised` is the inverse."""
+    message, remedy = explained(error)
+    if isinstance(error, BadRequest):
+        return {"kind": "BadRequest", "field": error.field, "message": message.removeprefix(f"{error.field}: ")}
+    kind = next((one.__name__ for one in KINDS if isinstance(error, one)), "DreamzoomError")
+    return {"kind": kind, "message": message, "remedy": remedy}
+
+
+def raised(words: dict[str, str]) -> DreamzoomError:
+    """The error that a message describes."""
+    if words.get("kind") == "BadRequest":
+        return BadRequest(words.get("field", "request"), words["message"])
+    kind = next((one for one in KINDS if one.__name__ == words.get("kind")), DreamzoomError)
+    return kind(words["message"], words.get("remedy", ""))
+
+
+def main() -> None:
+    """Serve standard input until it ends."""
+    source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what other code prints is no message
+    lock = threading.Lock()
+    worker = Worker()
+
+    def emit_for(ticket: int) -> Emit:
+        def emit(event: dict[str, Any]) -> None:
+            with lock, contextlib.suppress(BrokenPipeError):
+                target.write(json.dumps({"ticket": ticket} | event).encode() + b"\n")
+                target.flush()
+
+        return emit
+
+    emit_for(0)({"event": "ready", "slots": 1})
+    for line in source:
+        order = json.loads(line)
+        if "cancel" in order:
+            worker.cancel(int(order["cancel"]))
+        else:
+            threading.Thread(target=worker.run, args=(order, emit_for(int(order["ticket"]))), daemon=True).start()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+"""Steps in worker processes: the same bytes, shares, cancellation, deaths, stores; batches and farms."""
+
+import json
+import os
+import signal
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from small_stages import Listener, stage, steps
+
+from core.errors import BadRequest, Cancelled, DreamzoomError
+from dreamzoom import cluster
+from dreamzoom.cluster import batch, farm
+from dreamzoom.cluster.fair_slots import FairSlots
+from dreamzoom.cluster.pool import WorkerPool
+from dreamzoom.pipeline import journal
+from dreamzoom.pipeline.executors import InProcess
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.pipeline.runner import run
+from dreamzoom.progress import Report
+from dreamzoom.request.example import example
+from dreamzoom.request.validation import convert_request
+
+
+def small(levels=1, **changes):
+    return example(levels, (48, 32)) | {"quality": "draft"} | changes
+
+
+def contents(root):
+    """The bytes of all files but journal and records, which tell of time."""
+    names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    return {name: (root / name).read_bytes() for name in names if not name.startswith(("stages/", "journal", ".lock"))}
+
+
+class Side(InProcess):
+    """Runs steps in this process, but several at once."""
+
+    slots = 3
+
+
+@pytest.fixture(scope="module")
+def local_job(tmp_path_factory):
+    folder = Folder(tmp_path_factory.mktemp("local") / "job")
+    generate(convert_request(small()), folder)
+    return folder
+
+
+def test_steps_run_side_by_side_when_what_they_read_is_done(tmp_path):
+    together, most, lock = [], [], threading.Lock()
+
+    def work(inputs, parameters, report):
+        with lock:
+            together.append(1)
+            most.append(len(together))
+        time.sleep(0.2)
+        with lock:
+            together.pop()
+        return {"text": "x"}
+
+    made = steps(*[stage(name, work=work) for name in "abc"], stage("d", ["a", "b", "c"]))
+    summary = run(made, Folder(tmp_path), executor=Side())
+    assert max(most) == 3
+    assert summary.ran[-1] == "d"
+    assert run(made, Folder(tmp_path), executor=Side()).ran == ()
+
+
+def test_a_step_that_fails_ends_the_others_and_is_the_one_that_is_told(tmp_path):
+    ended = []
+
+    def waits(inputs, parameters, report):
+        try:
+            for _ in range(100):
+                report.check()
+                time.sleep(0.05)
+        finally:
+            ended.append(True)
+
+    def fails(inputs, parameters, report):
+        time.sleep(0.2)
+        raise DreamzoomError("no")
+
+    with pytest.raises(DreamzoomError, match="^no$"):
+        run(steps(stage("a", work=waits), stage("b", work=fails)), Folder(tmp_path), executor=Side())
+    assert ended
+    assert {"cancelled", "failed"} <= {event["event"] for event in journal.read(Folder(tmp_path))}
+
+
+def test_cancelling_ends_all_that_run(tmp_path):
+    cancel = threading.Event()
+
+    def waits(inputs, parameters, report):
+        cancel.set()
+        while True:
+            report.check()
+            time.sleep(0.02)
+
+    with pytest.raises(Cancelled):
+        run(steps(stage("a", work=waits), stage("b", work=waits)), Folder(tmp_path), None, cancel, executor=Side())
+
+
+def test_worker_processes_give_the_same_bytes(tmp_path, local_job):
+    listener = Listener()
+    with closing(cluster.make("local:2")) as executor:
+        generate(convert_request(small()), Folder(tmp_path / "job"), listener, executor=executor)
+    assert contents(tmp_path / "job") == contents(local_job.root)
+    fractions = [told.fraction for told in listener.told]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+
+
+def test_a_store_gives_the_same_bytes_to_workers_that_do_not_see_the_folder(tmp_path, local_job, monkeypatch):
+    pytest.importorskip("fsspec", reason="fsspec is not installed (pip install fsspec)")
+    monkeypatch.setenv("DREAMZOOM_CACHE", str(tmp_path / "cache"))
+    with closing(cluster.make("local:1", f"file://{tmp_path}/store")) as executor:
+        generate(convert_request(small()), Folder(tmp_path / "job"), executor=executor)
+    assert contents(tmp_path / "job") == contents(local_job.root)
+    assert any((tmp_path / "cache").rglob("*"))
+
+
+class Killer(Listener):
+    """Kills a worker process when a stage begins, so often."""
+
+    def __init__(self, pool, stage, times):
+        super().__init__()
+        self.pool, self.stage, self.times = pool, stage, times
+
+    def progress(self, progress):
+        super().progress(progress)
+        if self.times and progress.stage == self.stage and progress.message != "done":
+            for channel in list(self.pool._all):
+                if channel.alive:
+                    self.times -= 1
+                    os.kill(channel.pid, signal.SIGTERM)
+                    return
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_only_the_step_of_a_killed_worker_is_begun_again(tmp_path, local_job):
+    with closing(cluster.make("local:1")) as pool:
+        listener = Killer(pool, "splat", 1)
+        generate(convert_request(small()), Folder(tmp_path / "job"), listener, executor=pool)
+    assert listener.times == 0
+    assert any("begun again" in message for _, message in listener.logged)
+    assert contents(tmp_path / "job") == contents(local_job.root)
+    done = [event["step"] for event in journal.read(Folder(tmp_path / "job")) if event["event"] == "done"]
+    assert len(done) == len(set(done))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_step_whose_workers_always_die_fails_and_says_so(tmp_path):
+    with closing(cluster.make("local:1")) as pool, pytest.raises(DreamzoomError, match="3 times") as failure:
+        generate(convert_request(small()), Folder(tmp_path), Killer(pool, "splat", 99), executor=pool)
+    assert "memory" in failure.value.remedy
+
+
+def test_cancel_is_heard_by_a_worker(tmp_path):
+    cancel, heard = threading.Event(), []
+
+    class AtFirst(Listener):
+        def progress(self, progress):
+            if progress.stage == "dream" and not heard:
+                heard.append(time.monotonic())
+                cancel.set()
+
+    with closing(cluster.make("local:1")) as pool:
+        with pytest.raises(Cancelled):
+            generate(convert_request(small()), Folder(tmp_path), AtFirst(), cancel, executor=pool)
+        assert time.monotonic() - heard[0] < 10  # 2 s on an idle machine
+
+
+def test_errors_of_workers_keep_their_kind(tmp_path):
+    with closing(cluster.make("local:1")) as pool:
+        made = steps(stage("a"))
+        with pytest.raises(DreamzoomError, match="contains no job"):
+            run(made, Folder(tmp_path), executor=pool)
+
+
+@pytest.mark.parametrize("name", ["", "cloud", "local:0", "local:x", "local:9999", "ray:/x", "ray://"])
+def test_unknown_executors_are_refused(name):
+    with pytest.raises(BadRequest, match="executor"):
+        cluster.make(name)
+
+
+def test_a_free_slot_goes_to_the_highest_priority_and_then_to_the_job_that_holds_fewest():
+    slots, order, began = FairSlots(1), [], []
+
+    def hold(job):
+        began.append(job)
+        with slots.held(job):
+            order.append(job)
+
+    slots.priorities["urgent"] = 5
+    with slots.held("a"):
+        threads = []
+        for job in ("a", "b", "urgent"):
+            threads.append(threading.Thread(target=hold, args=(job,)))
+            threads[-1].start()
+            while job not in began:
+                time.sleep(0.001)
+            time.sleep(0.05)
+    for thread in threads:
+        thread.join()
+    assert order[0] == "urgent"
+    assert sorted(order) == ["a", "b", "urgent"]
+
+
+def test_waiting_for_a_slot_hears_of_cancellation():
+    slots = FairSlots(1)
+
+    def cancelled():
+        raise Cancelled
+
+    with slots.held("a"), pytest.raises(Cancelled), slots.held("b", cancelled):
+        pass
+    with slots.held("c"):
+        pass
+
+
+def test_a_batch_runs_all_and_names_the_one_that_fails(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(small()))
+    (tmp_path / "bad.json").write_text("{}")
+    (tmp_path / "list.txt").write_text("one.json\n# a comment\nbad.json\n\ntwo.json\n")
+    jobs = batch.read_list(tmp_path / "list.txt", tmp_path / "out")
+    batch.run_batch(jobs, InProcess(), 2, threading.Event(), lambda: None)
+    assert [job.state for job in jobs] == ["done", "failed", "done"]
+    assert "is required" in jobs[1].stage or "must" in jobs[1].stage
+    assert contents(tmp_path / "out/one") == contents(tmp_path / "out/two")
+    assert batch.summary(jobs)[-1] == "2 done, 0 running, 0 waiting, 1 failed"
+
+
+@pytest.mark.parametrize(
+    ("entries", "field"),
+    [
+        ([], "list"),
+        ([1], r"list\[0\].request"),
+        ([{"request": "a", "colour": 1}], r"list\[0\].colour"),
+        ([{"request": "a", "priority": "high"}], r"list\[0\].priority"),
+        ([{"request": "a", "out": 3}], r"list\[0\].out"),
+        ([{"request": "a", "out": "x"}, {"request": "b", "out": "x"}], r"list\[1\].out"),
+    ],
+)
+def test_bad_lists_are_refused_by_name(tmp_path, entries, field):
+    (tmp_path / "list.json").write_text(json.dumps(entries))
+    with pytest.raises(BadRequest, match=field):
+        batch.read_list(tmp_path / "list.json", tmp_path)
+
+
+STAND_IN = """
+import json, sys, os
+from PIL import Image
+plan = json.loads(sys.argv[-1])
+for frame, target in plan["frames"]:
+    fault = os.path.join(os.path.dirname(target), f"fault-{frame}")
+    if os.path.exists(fault):
+        os.unlink(fault)
+        open(target, "wb").write(b"half")
+        sys.exit("killed half way")
+    Image.new("RGB", (8, 6), (frame, 0, 0)).save(target)
+"""
+
+
+class StandIn(farm.Film):
+    """Renders pictures of one colour, in place of Blender."""
+
+    def command(self, frames):
+        import sys
+
+        return [sys.executable, "-c", STAND_IN, super().command(frames)[-1]]
+
+
+def test_a_farm_renders_missing_and_damaged_frames_again(tmp_path):
+    film = StandIn(tmp_path / "scene.blend", range(1, 13), tmp_path, "python3")
+    (tmp_path / "fault-3").touch()
+    (tmp_path / "fault-9").touch()
+    with closing(WorkerPool(2, None, print)) as pool:
+        farm.render(film, pool, Report())
+        assert all(farm.is_whole(film.picture(frame)) for frame in film.frames)
+        before = film.picture(4).stat().st_mtime_ns
+        farm.render(film, pool, Report())
+        assert film.picture(4).stat().st_mtime_ns == before
+
+
+def test_a_farm_that_can_not_render_says_what_blender_said(tmp_path):
+    class Broken(farm.Film):
+        def command(self, frames):
+            import sys
+
+            return [sys.executable, "-c", "raise SystemExit('no scene here')"]
+
+    with (
+        closing(WorkerPool(1, None, print)) as pool,
+        pytest.raises(DreamzoomError, match="2 of 2 frames.*no scene here"),
+    ):
+        farm.render(Broken(tmp_path / "x.blend", range(1, 3), tmp_path, "blender"), pool, Report())
