@@ -26,8 +26,8 @@ def main() -> int:
         sys.stderr.write(f"dreamzoom: unknown section {name}; choose one of {', '.join(sorted(sections))}\n")
         return 2
     variables = environments.server_variables()
-    python = str(environments.need("server"))
-    variables["DREAMZOOM_SERVER_PYTHON"] = python
+    python = str(environments.need("cluster" if name == "cluster" else "server"))
+    variables["DREAMZOOM_SERVER_PYTHON"] = str(environments.need("server"))
     # after the server's folder, because scripts/dreamzoom.py is not the server's package
     variables["PYTHONPATH"] = os.pathsep.join([variables["PYTHONPATH"], str(SECTIONS.parent)])
     command = [python, "-m", f"{SECTIONS.name}.{name}", *sys.argv[2:]]

@@ -1,8 +1,8 @@
 """The Python environments of a clone, created at first use: the server's, and Blender as a Python module.
 
-    python scripts/environments.py [server] [bpy45] [bpy50] [bpy52] [bpy53]
+    python scripts/environments.py [server] [bpy45] [bpy50] [bpy52] [bpy53] [cluster]
 
-Without names, all are created except Blender 5.0, which is only needed for its own optional tests.
+Without names, all are created except Blender 5.0 and the cluster's, which are only needed for their own optional tests.
 
 They are stored in `.envs/`, or in the folder given by the environment variable DREAMZOOM_ENVS.
 """
@@ -10,6 +10,7 @@ They are stored in `.envs/`, or in the folder given by the environment variable 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,8 +31,9 @@ NAMES = {
     "bpy50": "Blender 5.0",
     "bpy52": "Blender 5.2 LTS",
     "bpy53": "Blender 5.3",
+    "cluster": "Ray and stores, beside the server",
 }
-OPTIONAL = ("bpy50",)
+OPTIONAL = ("bpy50", "cluster")
 BLENDERS = {"bpy45": ("3.11", "4.5"), "bpy50": ("3.11", "5.0"), "bpy52": ("3.13", "5.2"), "bpy53": ("3.13", "5.3")}
 """The versions of Python and Blender in each environment with `bpy`."""
 
@@ -55,9 +57,23 @@ def ensure(name: str) -> Path:
     if name == "server":
         requirements = [*install.SERVER_REQUIREMENTS, TESTS / "requirements.txt"]
         return install.make(folder, install.SERVER_PYTHON, requirements, install.SERVER_CHECK, True, tools, say)
+    if name == "cluster":
+        return _beside_server(folder, tools)
     version, blender = BLENDERS[name]
     requirements = [TESTS / f"requirements-blender-{blender}.txt"]
     return install.make(folder, version, requirements, "import bpy", False, tools, say)
+
+
+def _beside_server(folder: Path, tools: Path) -> Path:
+    """An environment with the packages of clusters, which finds all others in the server's environment."""
+    server = ensure("server")
+    requirements = [TESTS / "requirements-cluster.txt"]
+    python = install.make(folder, install.SERVER_PYTHON, requirements, "import ray, s3fs", False, tools, say)
+    asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    own = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
+    shared = subprocess.run([server, *asked[1:]], capture_output=True, text=True, check=True).stdout
+    (own / "server.pth").write_text(shared, encoding="utf-8")
+    return python
 
 
 def need(name: str) -> Path:

@@ -2,7 +2,8 @@
 
     python scripts/test.py [--quick] [--only NAME,NAME] [PYTEST ARGUMENTS]
 
-Creates the environments that it needs. The add-on's tests in Blender 5.0 run only if named: `--only addon-5.0`. Paths
+Creates the environments that it needs. The add-on's tests in Blender 5.0 and those on a Ray
+cluster run only if named: `--only addon-5.0,cluster`. Paths
 in the arguments select the suites that contain them; all other arguments are passed to pytest (`-k words`, `-x`).
 `--quick` checks style, types and the server without the tests marked slow, and takes about a minute.
 Prints the counts at the end; the exit code is 0 only if nothing failed.
@@ -42,6 +43,7 @@ class Suite:
 SUITES = (
     Suite("lint", "server", quick=True),
     Suite("server", "server", ("tests/server", "tests/core"), ("-n", "2", "--dist", "loadfile"), quick=True),
+    Suite("cluster", "cluster", ("tests/cluster",), only_named=True),
     Suite("addon-4.5", "bpy45", ("tests/addon", "tests/core")),
     Suite("addon-5.0", "bpy50", ("tests/addon", "tests/core"), only_named=True),
     Suite("addon-5.2", "bpy52", ("tests/addon", "tests/core")),

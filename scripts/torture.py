@@ -57,8 +57,9 @@ def run_apart(name: str, seed: int, rounds: int | None) -> int:
     import environments
 
     python = environments.need(environment_of(name))
-    path = os.pathsep.join([environments.server_variables()["PYTHONPATH"], str(HERE)])  # `dreamzoom` is the server's
-    command = [str(python), "-c", _CODE, name, str(seed), "" if rounds is None else str(rounds)]
+    # the server's package before this folder, in which dreamzoom.py is its command
+    path = os.pathsep.join([environments.server_variables()["PYTHONPATH"], str(HERE)])
+    command = [str(python), "-P", "-c", _CODE, name, str(seed), "" if rounds is None else str(rounds)]
     code = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode
     if code not in (0, 1):
         print(f"FAILED  {name}: its process ended with code {code}", flush=True)

@@ -1,27 +1,44 @@
 """The server's process and its messages, without Blender; no call here waits for the server.
 
-The messages are those of `core.protocol`, over the process's standard input and output. Three threads do all waiting:
-one reads messages into a queue, one writes, one copies standard error into a log file of limited size.
+The messages are those of `core.protocol`, over the process's standard input and output. Four threads do all waiting:
+one reads messages into a queue, one writes, one copies standard error into a log file of limited size, and one sends
+pings, by whose answers a hung server is noticed.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
-import json
 import os
 import queue
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..core.protocol import messages
 from ..core.protocol.framing import FrameError, Reader, encode
+from ..core.safety import limits
+from .process_group import ProcessGroup
+from .server_messages import parse
 
 MAX_LOG = 1 << 20
 LAST_LINES = 20
+LONGEST_LINE = 1 << 16
+"""Bytes of standard error that are taken for one line."""
+
+MOST_WAITING = 2000
+"""Messages that may wait to be taken; further notifications are dropped."""
+
+PING = "ping"
+"""The id of pings. One at a time is under way."""
+PING_SECONDS = 2.0
+"""Seconds between two pings."""
+START_SECONDS = 60.0
+"""Seconds that a server may take for its first message: its first start reads much from disk."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +49,13 @@ class Ended:
         code: Exit code, negative for a signal; None where it could not be started.
         reason: What happened, in one line.
         lines: The last lines of its standard error.
+        is_wanted: Whether the add-on or the artist ended it.
     """
 
     code: int | None
     reason: str
-    lines: tuple[str, ...]
+    lines: tuple[str, ...] = ()
+    is_wanted: bool = False
 
 
 class Client:
@@ -46,6 +65,9 @@ class Client:
         command: Program and arguments.
         environment: All environment variables of the process.
         log: File that receives its standard error, of a megabyte at the most.
+
+    Attributes:
+        is_working: Whether the server worked on a request when it last answered a ping, also on one that was cancelled.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path):
@@ -54,21 +76,39 @@ class Client:
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._last_lines: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
         self._next_id = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._silence, self._pinged = -START_SECONDS, False
+        self.is_working = False
+        self._group: ProcessGroup | None = None
+        self._closed = threading.Event()
         try:
-            self._process = _start(command, environment)
-        except OSError as error:
+            self._group = ProcessGroup(command, {**environment, messages.CLIENT_VARIABLE: str(os.getpid())})
+        except (OSError, ValueError) as error:
             program = command[0] if command else "an empty command"
-            self._messages.put(Ended(None, f"{program} can't be started: {error.strerror or error}", ()))
+            reason = error.strerror if isinstance(error, OSError) else None
+            self._messages.put(Ended(None, f"{program} can't be started: {reason or error}"))
             return
-        self._log_thread = self._thread(self._keep_log, self._process.stderr)
-        self._thread(self._read, self._process.stdout)
-        self._thread(self._write, self._process.stdin)
+        process = self._group.process
+        self._log_thread = self._thread(self._keep_log, process.stderr)
+        self._thread(self._read, process.stdout)
+        self._thread(self._write, process.stdin)
+        self._thread(self._ping)
 
     @property
     def is_alive(self) -> bool:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def silence(self) -> float:
+        """Seconds for which the server has left a ping unanswered and sent nothing else; 0 for one that is well.
+
+        Time during which this process itself did not run does not count.
+        """
+        return max(0.0, self._silence)
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes] | None:
+        return self._group.process if self._group else None
 
     @property
     def pid(self) -> int | None:
@@ -106,21 +146,30 @@ class Client:
         Args:
             patience: Seconds to wait for it; with 0 a thread does the waiting.
         """
+        self._closed.set()
         self._outgoing.put(None)
-        if self._process is None:
+        if self._group is None:
             return
         if patience:
             self._end(patience)
         else:
             threading.Thread(target=self._end, args=(1.5,), name="dreamzoom-end").start()
 
+    def kill(self) -> None:
+        """End the server and what it has started at once, even if it is hung."""
+        self._closed.set()
+        self._outgoing.put(None)
+        if self._group is not None:
+            self._group.kill()
+
     def _end(self, patience: float) -> None:
-        assert self._process is not None
+        assert self._group is not None
         try:
-            self._process.wait(patience)
+            self._group.process.wait(patience)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
+            self._group.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a process in the kernel ends when that lets it
+                self._group.process.wait(5)
 
     def _thread(self, work, *arguments) -> threading.Thread:
         thread = threading.Thread(target=work, args=arguments, name=f"dreamzoom{work.__name__}", daemon=True)
@@ -134,23 +183,47 @@ class Client:
                 stream.flush()
 
     def _read(self, stream: BinaryIO) -> None:
-        reader, reason = Reader(stream.fileno()), ""
+        reader, reason = Reader(stream.fileno(), limits.ANSWER_BYTES), ""
         try:
             while (body := reader.read()) is not None:
-                self._messages.put(_parsed(body))
+                self._take(parse(body))
         except (FrameError, ValueError, OSError) as error:
             reason = f"the server sent something that can't be read: {error}"
-            self._process.kill()
+            self._group.kill()
         code = self._process.wait()
+        self._closed.set()
         self._log_thread.join(1.0)
         cut_off = " in the middle of a message" if reader.is_cut_off else ""
         self._messages.put(Ended(code, reason or _reason(code) + cut_off, tuple(self._last_lines)))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        """Queue a message, but for answers to pings, and notifications where too many wait already."""
+        self._silence = 0.0
+        is_answer = "method" not in message
+        if is_answer and message.get("id") == PING:
+            self._pinged = False
+            self.is_working = (message.get("result") or {}).get("working") is True
+        elif is_answer or self._messages.qsize() < MOST_WAITING:
+            self._messages.put(message)
+
+    def _ping(self) -> None:
+        """Send a ping every two seconds, and count the time in which a ping is not answered."""
+        interval, before, waited = PING_SECONDS / 4, time.monotonic(), 0.0
+        while not self._closed.wait(interval):
+            now = time.monotonic()
+            passed, before = min(now - before, 2 * interval), now
+            waited += passed
+            if self._pinged:
+                self._silence += passed
+            elif waited >= PING_SECONDS:
+                waited, self._pinged = 0.0, True
+                self._outgoing.put(encode({"id": PING, "method": messages.PING, "params": {}}))
 
     def _keep_log(self, stream: BinaryIO) -> None:
         """Copy standard error to the log file; a file that has grown too large starts again from empty."""
         file = _open_log(self.log)
         try:
-            for line in stream:
+            while line := stream.readline(LONGEST_LINE):
                 self._last_lines.append(line.decode("utf-8", "replace").rstrip())
                 if file and file.tell() > MAX_LOG:
                     file.seek(0)
@@ -164,24 +237,6 @@ class Client:
         finally:
             if file:
                 file.close()
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    """A message of the server. Raises ValueError for what is none."""
-    message = json.loads(body)
-    if not isinstance(message, dict):
-        raise ValueError(f"a message that is no object: {body[:60]!r}")
-    return message
-
-
-def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start the process in a group of its own, so that Ctrl-C in Blender's terminal does not reach it."""
-    options: dict[str, Any] = {"start_new_session": True}
-    if os.name == "nt":
-        options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    options |= {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": False}
-    started: Any = subprocess.Popen(list(command), env=dict(environment), **options)
-    return started
 
 
 def _open_log(path: Path) -> BinaryIO | None:

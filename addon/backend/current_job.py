@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..core.errors import DreamzoomError
+from ..core.protocol import messages
 from . import main_loop
 
 ON_SERVER = ("starting", "running", "cancelling")
@@ -45,13 +46,16 @@ class Job:
         ends_at: When the server expects to be done, by `time.monotonic`; None where it has no estimate.
         seconds: How long the server worked; 0 where all was finished before.
         preview: Path of the latest picture, empty where there is none.
+        preview_count: How many pictures have come.
         note: The latest message that the server logged, for example how much memory its models take.
         warning: The latest warning that it logged.
         error: What went wrong, where the job failed.
         kept: Names of objects that the artist had changed and that the import has kept in a hidden collection.
         made_ready: What the import has changed in the scene's render settings, in words.
         request_id: The server's request.
-        request: What is sent to the server; None before the scene has been captured.
+        request: What the server is asked for; None before the scene has been captured.
+        method: The server's method.
+        resumes: Whether the server goes on with the request that the folder holds, instead of getting one.
         work: The running capture or import on the main thread, None where there is none.
         importing: The task that imports finished levels while the job is running.
     """
@@ -73,6 +77,7 @@ class Job:
     ends_at: float | None = None
     seconds: float = 0.0
     preview: str = ""
+    preview_count: int = 0
     note: str = ""
     warning: str = ""
     error: DreamzoomError | None = None
@@ -80,6 +85,8 @@ class Job:
     made_ready: list[str] = field(default_factory=list)
     request_id: int = -1
     request: dict | None = None
+    method: str = messages.GENERATE
+    resumes: bool = False
     work: Work | None = None
     importing: main_loop.Task | None = None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import threading
 import time
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import bpy
@@ -14,6 +16,7 @@ import bpy
 from ..core.errors import DreamzoomError, RefusedFile
 from ..core.protocol import result
 from ..core.safety import bounded_json, limits
+from ..core.safety.contained import ContainedFolder
 from . import launch, preferences
 
 NONE = Path()
@@ -51,6 +54,104 @@ def of_rig(root: bpy.types.Object) -> Path | None:
     return Path(bpy.path.abspath(stored)).absolute() if stored else None
 
 
+class FolderState:
+    """What lies in a job folder, as far as it is known: looked up by a thread, seldom, since it may be on a network.
+
+    Attributes:
+        has_job, has_result: Whether a job is there, and its result; True until that is known.
+        can_import: Whether there is a result, or an earlier one; True until that is known.
+        is_known: Whether all this is known.
+    """
+
+    INTERVAL = 3.0
+    """Seconds between two looks."""
+
+    def __init__(self, folder: Path):
+        self.has_job = self.has_result = self.can_import = True
+        self.is_known = False
+        self._folder, self._looked, self._thread = folder, -1e9, None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a job was begun here and not finished."""
+        return self.has_job and not self.has_result
+
+    def refresh(self) -> None:
+        """Look again, if the last look was long ago; never waits."""
+        now = time.monotonic()
+        if now - self._looked >= self.INTERVAL and (self._thread is None or not self._thread.is_alive()):
+            self._looked = now
+            self._thread = threading.Thread(target=self._look, name="dreamzoom-folder", daemon=True)
+            self._thread.start()
+
+    def note_finished(self) -> None:
+        """A job has just been finished here."""
+        self.has_job = self.has_result = self.can_import = self.is_known = True
+
+    def _look(self) -> None:
+        folder = ContainedFolder(self._folder)
+        with contextlib.suppress(OSError, ValueError):
+            self.has_job = folder.exists(REQUEST)
+            self.has_result = folder.exists(result.NAME)
+            self.can_import = ContainedFolder(result.newest(self._folder)).exists(result.NAME)
+            self.is_known = True
+
+
+_states: dict[Path, FolderState] = {}
+
+
+def state(folder: Path) -> FolderState:
+    """What is known of a job folder. Fast enough to be asked at every redraw."""
+    found = _states.get(folder)
+    if found is None:
+        while len(_states) >= 100:
+            _states.pop(next(iter(_states)))
+        found = _states[folder] = FolderState(folder)
+    if is_trusted_place(folder):
+        found.refresh()
+    return found
+
+
+def is_trusted_place(folder: Path) -> bool:
+    r"""Whether a path that a .blend file names may be looked at.
+
+    A path of another machine (`\\server\share`) may only be on the share of the .blend file itself, or of the folder
+    in the preferences: Windows sends the user's name and a hash of the password to any machine that it is told of.
+    """
+    share = PureWindowsPath(folder).drive if os.name == "nt" else ""
+    if not share.startswith(("\\\\", "//")):
+        return True
+    own = bpy.data.filepath, bpy.path.abspath(preferences.get("jobs_folder"))
+    return any(PureWindowsPath(path).drive.lower() == share.lower() for path in own if path)
+
+
+def check_can_open(folder: Path) -> None:
+    """Check that a folder may be handed to the system's file manager: that it is a job's folder, and nothing else.
+
+    Raises:
+        DreamzoomError: It is not; the message says why.
+    """
+    choose = "Choose the job's folder in the Result panel"
+    if not is_trusted_place(folder):
+        raise DreamzoomError(f"{folder} lies on another machine than this file", choose)
+    try:
+        if not folder.is_dir() or not ContainedFolder(folder).exists(REQUEST):
+            raise DreamzoomError(f"There is no job in {folder}", "Press Generate, or choose the folder of a job")
+        if folder.suffix.lower() == ".app" or (folder / "Contents").exists():
+            raise DreamzoomError(f"{folder} is a program, not a job's folder", choose)
+    except (OSError, ValueError) as error:
+        raise DreamzoomError(f"{folder} can't be opened: {error}", choose) from None
+
+
+def state_of(root: bpy.types.Object) -> FolderState | None:
+    """What is known of the folder that `find` would look for; None where there can be none."""
+    folder = of_rig(root)
+    if folder is None and bpy.data.filepath:
+        folder = _new_folder(root)
+        folder = None if folder in _of_other_rigs(root) else folder
+    return None if folder is None else state(folder)
+
+
 def ensure(root: bpy.types.Object) -> Path:
     """The rig's job folder, which is created if need be. A rig without one, or with that of the rig it was copied from,
     gets a new one.
@@ -66,12 +167,18 @@ def ensure(root: bpy.types.Object) -> Path:
             folder = folder.with_name(folder.name + "_copy")
         _store(root, folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         raise DreamzoomError(
             f"The job folder can't be created: {error}", "Choose another folder in the Result panel"
         ) from error
     return folder
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder, if it does not exist, for its user alone: it will hold pictures. Raises OSError."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(0o700, exist_ok=True)
 
 
 def find(root: bpy.types.Object) -> Path | None:
@@ -125,6 +232,7 @@ def share(root: bpy.types.Object, copy: bpy.types.Object) -> None:
     try:
         for file in files:
             link = target / file.relative_to(source)
+            make_private(target)
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(file, link)
     except OSError:

@@ -5,6 +5,7 @@ Where there is a window a timer of Blender runs the tasks; scripts call `pump` i
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 
 import bpy
@@ -66,9 +67,18 @@ def _run() -> float | None:
     """Call every task once; the seconds until the next call, None where no task is left."""
     delays = {}
     for task in list(_tasks):
-        delay = task() if task in _tasks else None
+        delay = _call(task) if task in _tasks else None
         if delay is not None:
             delays[task] = delay
         elif task in _tasks:
             _tasks.remove(task)
     return min((delays.get(task, TICK) for task in _tasks), default=None)
+
+
+def _call(task: Task) -> float | None:
+    """Call a task. One that fails ends, and the others go on: an exception would end Blender's timer."""
+    try:
+        return task()
+    except Exception:
+        traceback.print_exc()
+        return None

@@ -137,7 +137,9 @@ def _request(method: str, params: dict[str, Any], activity: str) -> None:
 
 def _receive(message: dict[str, Any] | Ended) -> None:
     """Take a message of the server for the last request."""
-    if isinstance(message, Ended):
+    if isinstance(message, Ended) and message.is_wanted:
+        library.activity = ""
+    elif isinstance(message, Ended):
         library.activity, library.error = "", error_messages.of_end(message, launch.log_file())
     elif "method" in message:
         if message["method"] == messages.PROGRESS:

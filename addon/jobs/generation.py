@@ -57,6 +57,22 @@ def generate(
     return job
 
 
+def repair(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
+    """Have the server check all files of a rig's job and make again what is damaged; then import it.
+
+    Raises:
+        DreamzoomError: There is no job, or no server.
+    """
+    current_job.check_free(root.session_uid)
+    readiness.check()
+    folder = job_folders.adopt(root)
+    job = _new_job(root, scene)
+    job.folder, job.import_when_done, job.method = folder, True, messages.VERIFY
+    current_job.add(job)
+    _wait(job)
+    return job
+
+
 def go_on(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
     """Go on with a rig's job that was stopped, as it was sent: the scene is not captured again.
 
@@ -68,7 +84,7 @@ def go_on(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
     folder = job_folders.adopt(root)
     request = job_folders.read_request(folder)
     job = _new_job(root, scene)
-    job.folder, job.request, job.levels = folder, request, len(request["levels"])
+    job.folder, job.request, job.levels, job.resumes = folder, request, len(request["levels"]), True
     prompt_changes.note_resumed(root.dreamzoom, request)
     current_job.add(job)
     _wait(job)
@@ -158,15 +174,21 @@ def _serve_next() -> float | None:
 def _send(job: Job) -> None:
     """Send a job's request to the server."""
     job.status = "starting"
-    params = {"request": job.request, "out": str(job.folder)}
-    job.request_id = connection.request(messages.GENERATE, params, partial(_receive, job))
+    out = {"out": str(job.folder)}
+    if job.method == messages.VERIFY:
+        params = out | {"repair": True}
+    else:
+        params = out | ({"resume": True} if job.resumes else {"request": job.request})
+    job.request_id = connection.request(job.method, params, partial(_receive, job))
 
 
 def _receive(job: Job, message: dict[str, Any] | Ended) -> None:
     """Take a message of the server for a job."""
     if not job.is_active:
         return
-    if isinstance(message, Ended):
+    if isinstance(message, Ended) and job.status == "cancelling":
+        job.finish("cancelled")
+    elif isinstance(message, Ended):
         job.finish("failed", error_messages.of_end(message, launch.log_file()))
     elif "method" in message:
         _take_notification(job, message["method"], message.get("params") or {})
@@ -219,10 +241,11 @@ def _take_error(job: Job, error: dict[str, Any]) -> None:
 def _take_result(job: Job, result: dict[str, Any]) -> None:
     """The server has finished: store the prompts with the rig, and import the result if the artist wants it."""
     job.seconds = float(result.get("seconds") or 0.0)
+    job_folders.state(job.folder).note_finished()
     root = importing.rig_of(job)
     if root is not None and job.request is not None:
         prompt_changes.note_dreamed(root.dreamzoom, job.request, result.get("level_seconds") or [])
     if root is not None and job.import_when_done and job.status != "cancelling":
-        importing.import_result(job, root)
+        importing.import_result(job)
     else:
         job.finish("done")

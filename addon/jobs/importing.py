@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import traceback
 from collections.abc import Iterator
 from functools import partial
 
@@ -11,7 +13,6 @@ from .. import rig
 from ..backend import current_job, job_folders, main_loop
 from ..backend.current_job import DREAMED, Job
 from ..core.errors import DreamzoomError
-from ..core.protocol import result
 from ..results import importer, render_settings
 from ..scene.time_slicing import is_scene_in_use
 
@@ -24,20 +25,19 @@ def start_import(root: bpy.types.Object) -> Job:
     """
     current_job.check_free(root.session_uid)
     folder = job_folders.adopt(root)
-    importer.read_result(result.newest(folder))
     job = Job(root.session_uid, folder, True, rig_name=root.name, levels=len(root.dreamzoom.levels))
     current_job.add(job)
-    import_result(job, root)
+    import_result(job)
     return job
 
 
-def import_result(job: Job, root: bpy.types.Object) -> None:
-    """Begin to import a job's result under a rig, in the background."""
+def import_result(job: Job) -> None:
+    """Begin to import a job's result under its rig, in the background."""
     job.status, job.stage, job.ends_at = "importing", "import", None
     job.advance(0.0, DREAMED, 1.0)
-    levels = importer.import_levels(root, job.folder, job.kept)
-    job.work = levels
-    main_loop.start(partial(_step, job, levels))
+    reader = importer.ResultReader(job.folder)
+    job.work = reader
+    main_loop.start(partial(_await, job, reader))
 
 
 def import_while_running(job: Job) -> None:
@@ -86,35 +86,77 @@ def _import_finished(job: Job) -> float | None:
     return None
 
 
+def _await(job: Job, reader: importer.ResultReader) -> float | None:
+    """Wait for the result; then import its levels."""
+    if job.work is not reader:
+        return None  # cancelled
+    if not reader.is_done:
+        return main_loop.TICK
+    with _failing(job):
+        folder, found = reader.found()
+        levels = importer.import_levels(_present_rig(job), folder, job.kept, found)
+        job.work = levels
+        main_loop.start(partial(_step, job, levels))
+    return None
+
+
 def _step(job: Job, levels: Iterator[tuple[int, int]]) -> float | None:
     """Import one level."""
     if job.work is not levels:
         return None  # cancelled
-    try:
-        if rig_of(job) is None:
-            raise DreamzoomError("The rig of this job is gone", "Undo its removal, then press Import")
-        done, count = next(levels)
+    with _failing(job):
+        root = _present_rig(job)
+        done, count = next(levels, (0, 0))
+        if not done:
+            _make_ready(job, root)
+            job.finish("done")
+            _push_undo("Import Dreamzoom")
+            if job.play_when_done:
+                _play()
+            return None
         job.level, job.levels = done - 1, count
         job.advance(done / count, DREAMED, 1.0)
-    except StopIteration:
-        _make_ready(job, rig_of(job))
-        job.finish("done")
-        _push_undo("Import Dreamzoom")
-        if job.play_when_done:
-            _play()
-        return None
+    main_loop.redraw()
+    return main_loop.TICK if job.is_active else None
+
+
+@contextlib.contextmanager
+def _failing(job: Job) -> Iterator[None]:
+    """Any error in the block fails the job, and the panel shows it."""
+    try:
+        yield
     except DreamzoomError as error:
         job.finish("failed", error)
-        return None
-    main_loop.redraw()
-    return main_loop.TICK
+    except Exception as error:
+        traceback.print_exc()
+        message = f"The result in {job.folder} can't be imported: {type(error).__name__}: {error}"
+        job.finish("failed", DreamzoomError(message, "Press Generate again; Blender's console has the details"))
+
+
+def _present_rig(job: Job) -> bpy.types.Object:
+    """The root of a job's rig. Raises DreamzoomError if it was removed."""
+    root = rig_of(job)
+    if root is None:
+        raise DreamzoomError("The rig of this job is gone", "Undo its removal, then press Import")
+    return root
 
 
 def _make_ready(job: Job, root: bpy.types.Object | None) -> None:
     """Make the scenes that show a rig ready to render it; what was changed is shown with the job."""
     for scene in bpy.data.scenes if root is not None else ():
         if root.name in scene.objects:
-            job.made_ready = render_settings.make_ready(scene, root) or job.made_ready
+            changed = render_settings.make_ready(scene, root)
+            if changed:
+                job.made_ready = changed
+                _show_colours(scene)
+
+
+def _show_colours(scene: bpy.types.Scene) -> None:
+    """Let the 3D viewports that show a scene in grey show colours: splats have no shape that Solid could show."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas if window.scene == scene else ():
+            if area.type == "VIEW_3D" and area.spaces.active.shading.type in ("SOLID", "WIREFRAME"):
+                area.spaces.active.shading.type = "MATERIAL"
 
 
 def _play() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import bpy
 
 from .. import rig, splats
-from ..core.errors import DreamzoomError
+from ..core.errors import DamagedJob, DreamzoomError
 from ..core.protocol import result
+from ..core.safety.contained import ContainedFolder
 from ..rig import coverage
 
 CLOUD, SPLATS = "cloud", "splats"
@@ -22,35 +25,101 @@ SOURCE, PARTS = "dreamzoom_source", "dreamzoom_parts"
 
 
 def read_result(folder: Path) -> result.Result:
-    """The job's result.
+    """The job's result, all of whose files are there. Needs no Blender, so it may run in any thread.
 
     Raises:
-        DreamzoomError: The job has no result yet, or one that can't be read or is damaged.
+        DreamzoomError: The job has no result yet, or one that can't be read.
+        DamagedJob: The result is damaged, or lacks a file; the error offers the repair.
     """
+    name = result.NAME
     try:
-        return result.read(folder)
+        found = result.read(folder)
+        inside = ContainedFolder(folder)
+        for entry in found["levels"]:
+            for name in (entry["cloud"], entry["splats"]):
+                inside.stat(name)
     except FileNotFoundError:
-        raise DreamzoomError(f"There is no result in {folder}", "Press Generate first") from None
-    except (OSError, ValueError) as error:
+        if name == result.NAME:
+            raise DreamzoomError(f"There is no result in {folder}", "Press Generate first") from None
+        raise DamagedJob(f"The result in {folder} lacks {name}", "Repair", (name,)) from None
+    except result.NewerResult:
+        raise
+    except ValueError as error:
+        raise DamagedJob(f"The result in {folder} is damaged: {error}", "Repair", (name,)) from None
+    except OSError as error:
         raise DreamzoomError(f"The result in {folder} can't be read: {error}", "Press Generate again") from None
+    return found
 
 
-def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None = None) -> Iterator[tuple[int, int]]:
+def read_newest(folder: Path) -> tuple[Path, result.Result]:
+    """The folder of a job's newest result, and that result: an earlier one while a new one is not whole.
+
+    Raises:
+        DreamzoomError: As by `read_result`.
+    """
+    newest = result.newest(folder)
+    return newest, read_result(newest)
+
+
+class ResultReader:
+    """Reads a job's newest result in a thread, so that Blender can draw meanwhile.
+
+    Args:
+        folder: The job's folder.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._outcome: tuple[Path, result.Result] | DreamzoomError | None = None
+        self._thread = threading.Thread(target=self._read, name="dreamzoom-result", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the result, or an error, is there."""
+        return not self._thread.is_alive()
+
+    def found(self) -> tuple[Path, result.Result]:
+        """The folder of the result, and the result. Raises DreamzoomError as `read_newest` does."""
+        self._thread.join()
+        if isinstance(self._outcome, DreamzoomError):
+            raise self._outcome
+        assert self._outcome is not None
+        return self._outcome
+
+    def close(self) -> None:
+        """Nothing to stop: reading ends by itself."""
+
+    def _read(self) -> None:
+        try:
+            self._outcome = read_newest(self._folder)
+        except DreamzoomError as error:
+            self._outcome = error
+        except Exception as error:
+            traceback.print_exc()
+            self._outcome = DreamzoomError(f"The result in {self._folder} can't be read: {error!r}")
+
+
+def import_levels(
+    root: bpy.types.Object, folder: Path, kept: list[str] | None = None, found: result.Result | None = None
+) -> Iterator[tuple[int, int]]:
     """Import points and splats of every level, in place of those of an earlier import.
 
     Args:
         root: The rig.
-        folder: The job folder.
+        folder: The job folder, or the one that holds `found`.
         kept: Gets the names of objects that the artist had changed, and that are kept in a hidden collection.
+        found: The result, where it has been read already.
 
     Yields:
         After each level: how many levels are done, and how many there are.
 
     Raises:
-        DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_result`.
+        DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_newest`.
+        DamagedJob: A file is not as the job made it; the error offers the repair.
     """
-    folder = result.newest(folder)  # an earlier result while a new one is not whole
-    found = read_result(folder)
+    if found is None:
+        folder, found = read_newest(folder)
     rows = _rows(root, len(found["levels"]))
     if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
@@ -59,11 +128,20 @@ def import_levels(root: bpy.types.Object, folder: Path, kept: list[str] | None =
     coverage.remember(root, found.get("cameras") or [])
     entries = [entry for entry in found["levels"] if entry["index"] in rows]
     for count, entry in enumerate(entries):
+        result.check_level(folder, found, entry["index"])
         root = _resolve(rig_uid, done)
         objects = _import_level(root, folder, entry, rows[entry["index"]], kept)
         done |= {obj.session_uid for obj in objects}
         yield count + 1, len(entries)
     _resolve(rig_uid, done)
+
+
+def check_version(folder: Path, index: int) -> None:
+    """Check the files of level `index` of an earlier result. Raises DreamzoomError if one is damaged."""
+    try:
+        result.check_level(folder, read_result(folder), index)
+    except DamagedJob as error:
+        raise DreamzoomError(str(error), "Use another version") from None
 
 
 def import_one(root: bpy.types.Object, folder: Path, index: int, level: int) -> list[str]:
@@ -131,12 +209,13 @@ def _import_level(
     if present and root.dreamzoom.levels[level].lock:
         return present
     before = {kind: [obj for obj in present if kind_of(obj) == kind] for kind in (CLOUD, SPLATS)}
-    found = []
+    found, inside = [], ContainedFolder(folder)
     for kind, home in ((CLOUD, points), (SPLATS, surfels)):
-        path, old = _inside(folder, entry[kind]), before[kind]
+        old = before[kind]
         try:
+            path = inside.path(entry[kind])
             found += old if _is_current(old, path) else _import_kind(root, path, kind, level, home, old, kept)
-        except (OSError, splats.SplatFileError) as error:
+        except (OSError, ValueError, splats.SplatFileError) as error:
             raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
     return found
 
@@ -171,14 +250,6 @@ def _stamp(path: Path) -> str:
     """Tells a file from an earlier one at its place."""
     found = path.stat()
     return f"{found.st_size} {found.st_mtime_ns}"
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """The path of a file in the job folder. Raises DreamzoomError for a path that leads out of the folder."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise DreamzoomError(f"The result names a file outside its folder: {name}", "Do not use this job folder")
-    return path
 
 
 def _collection(root: bpy.types.Object, attribute: str, name: str) -> bpy.types.Collection:

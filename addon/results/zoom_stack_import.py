@@ -7,7 +7,6 @@ camera it looks the same, and the plane of a finer level is always in front.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ from mathutils import Matrix, Vector
 
 from .. import rig
 from ..core.errors import DreamzoomError
+from ..core.safety import limits
+from ..core.safety.bounded_json import read_json
 from ..splats.node_builder import NodeBuilder
 
 STACK = "dreamzoom_stack"
@@ -70,7 +71,7 @@ def read_stack(path: Path) -> Stack:
     """
     file = path / NAME if path.is_dir() else path
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = read_json(file, limits.RECORD_BYTES, links=True)
     except FileNotFoundError:
         raise DreamzoomError(f"There is no {NAME} in {file.parent}", AGAIN) from None
     except (OSError, ValueError) as error:

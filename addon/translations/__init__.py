@@ -68,6 +68,11 @@ def into(text: str, language: str) -> str:
         found = pattern.fullmatch(text)
         if found:
             return _filled(target, names, found.groups(), language)
+    for word in (" must ", " is "):  # a field's name, and what it must be
+        name, found_word, rest = text.partition(word)
+        told = into(found_word.strip() + " " + rest, language) if found_word else rest
+        if found_word and told != found_word.strip() + " " + rest:
+            return f"{into(name, language)} {told}"
     parts = _sentences(text)
     between = "" if language.startswith(("zh", "ja")) else " "
     return between.join(into(part, language) for part in parts) if len(parts) > 1 else text
@@ -96,7 +101,8 @@ def _patterns(language: str) -> tuple[tuple[re.Pattern[str], tuple[str, ...], st
     for text, target in catalogue(language).items():
         fixed = PLACE.sub("", text)
         if fixed != text:
-            value = r"[\d.,]+" if len(re.sub(r"\W", "", fixed)) < 3 else ".+?"  # a short form fits numbers alone
+            counts = len(re.sub(r"\W", "", fixed)) < 3 or re.fullmatch(r"\{\w+\} \w+", text)
+            value = r"[\d.,]+" if counts else ".+?"  # "{0} s" and "{0} objects" fit numbers alone
             found.append((len(fixed), _pattern(text, value), tuple(PLACE.findall(text)), target))
     found.sort(key=lambda entry: -entry[0])
     return tuple(entry[1:] for entry in found)

@@ -89,6 +89,7 @@ def run(program: str, plan: dict, seconds: float, variables: dict | None = None,
         command += ["--online-mode", "--enable-event-simulate", "--python", str(TOUR)]
         log = out / "blender.log"
         environment = {**os.environ, "BLENDER_USER_RESOURCES": user, **(variables or {})}
+        environment.pop("DREAMZOOM_SERVER_PYTHON", None)  # the tour chooses the server in the preferences
         if virtual is not None:
             environment["DISPLAY"] = virtual.display
         with log.open("w", encoding="utf-8") as output:

@@ -119,10 +119,13 @@ class Tour:
         scene = bpy.context.scene
         scene.render.resolution_x, scene.render.resolution_y = 192, 108
         yield from shot("flight_1_prompts")
+        with self.context():
+            bpy.ops.dreamzoom.hide_in_the_way()
         yield from self.generate("flight_2_generating")
         yield from shot("flight_3_imported", status=self.last(jobs).status)
         self.look_through_the_camera()
         self.driver.box = None
+        yield 15.0  # EEVEE compiles its shaders
         yield from shot("flight_4_camera")
         settings.levels[3].prompt = "a crystal on a rock"
         yield from shot("flight_5_changed_prompt")

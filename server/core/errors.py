@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+from pathlib import Path
+
+from .disk import FULL, why_not_written
 
 
 class DreamzoomError(Exception):
@@ -55,6 +59,37 @@ class RefusedFile(DreamzoomError, ValueError):
     """
 
 
+class NotWritten(DreamzoomError, OSError):
+    """A file could not be written: the disk is full, read-only or gone (see `disk`).
+
+    Args:
+        message, remedy: As in DreamzoomError.
+        code: The system's error number; 0 if unknown.
+        path: The file.
+        needed: The size in bytes that it was to have at least; 0 if unknown.
+    """
+
+    def __init__(self, message: str, remedy: str, code: int, path: str, needed: int = 0):
+        super().__init__(message, remedy)
+        self.errno, self.filename, self.needed = code or None, path, needed
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class DamagedJob(DreamzoomError):
+    """A file of a job is not as the job made it.
+
+    Args:
+        message, remedy: As in DreamzoomError.
+        files: The damaged files, relative to the job's folder.
+    """
+
+    def __init__(self, message: str, remedy: str, files: tuple[str, ...] = ()):
+        super().__init__(message, remedy, operator="dreamzoom.repair")
+        self.files = files
+
+
 class CameraFileError(DreamzoomError):
     """A file of cameras that can't be read."""
 
@@ -67,15 +102,21 @@ def explained(error: BaseException) -> tuple[str, str]:
     """Describe any exception for the user: one line with what is wrong, one with what to do (empty if unknown)."""
     remedy = error.remedy if isinstance(error, DreamzoomError) else ""
     message = str(error)
-    if isinstance(error, OSError):
-        message = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or message
-        if error.errno == errno.ENOSPC:
-            remedy = "free some space on that disk, then generate again: it goes on from where it stopped"
-        elif isinstance(error, PermissionError):
-            remedy = "choose a place that may be written and read"
+    if isinstance(error, OSError) and not isinstance(error, DreamzoomError):
+        message, remedy = _of_system(error, message)
     elif isinstance(error, MemoryError):
         message, remedy = "out of memory", "choose a smaller picture size or a lower quality"
     elif not isinstance(error, DreamzoomError):
         message = f"{type(error).__name__}: {message}"
         remedy = "set the environment variable DREAMZOOM_DEBUG=1 and run it again to see where it comes from"
     return " ".join(message.split()), remedy
+
+
+def _of_system(error: OSError, message: str) -> tuple[str, str]:
+    """The line and the remedy for an error of the operating system."""
+    if isinstance(error.filename, (str, bytes)) and error.errno in (*FULL, errno.EROFS):
+        return why_not_written(Path(os.fsdecode(error.filename)), error)
+    message = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or message
+    if error.errno in FULL:
+        return message, "free some space on that disk, then generate again: it goes on from where it stopped"
+    return message, "choose a place that may be written and read" if isinstance(error, PermissionError) else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -39,14 +40,14 @@ def sources_digest(package: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         text = file.read_bytes()
-        if b"numba" in text or b"njit" in text:
+        if b"njit" in text or re.search(rb"import numba\b", text):
             digest.update(text)
     return digest.hexdigest()
 
 
 def home() -> Path:
     """The folder with the cache folders of all versions."""
-    return _cache_home() / "dreamzoom" / "kernels"
+    return cache_home() / "dreamzoom" / "kernels"
 
 
 def is_first_start() -> bool:
@@ -78,7 +79,7 @@ def take_messages() -> list[str]:
     return taken
 
 
-def _cache_home() -> Path:
+def cache_home() -> Path:
     """The user's cache folder on this operating system."""
     if os.name == "nt":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home())

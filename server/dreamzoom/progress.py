@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
 import numpy as np
 
 PREVIEW_INTERVAL = 0.5
@@ -29,3 +33,29 @@ class Report:
         """Show an unfinished picture, (H, W, 3) float32 sRGB in 0..1. The caller must not modify the array afterwards,
         and limits the rate of calls to one per `PREVIEW_INTERVAL`.
         """
+
+
+_current: ContextVar[Report | None] = ContextVar("report", default=None)
+
+
+@contextlib.contextmanager
+def reporting_to(report: Report) -> Iterator[None]:
+    """Make this the report that `check` asks, for the work of this thread within the block."""
+    token = _current.set(report)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def check() -> None:
+    """Check for cancellation in code that is given no report, such as a loop over parts of a picture.
+
+    Does nothing in a thread without a report: threads that such a loop starts are stopped by the loop.
+
+    Raises:
+        errors.Cancelled: The job was cancelled.
+    """
+    report = _current.get()
+    if report is not None:
+        report.check()

@@ -14,7 +14,7 @@ SHARES = {
     "install": (0.62, 0.95),
     "try": (0.95, 1.0),
 }
-"""The part of the bar that each step covers, by the time that it takes with a line of 50 Mbit/s."""
+"""The part of the bar that each step covers, while the packages are not known."""
 
 PAUSE = 0.1
 """Seconds between two reports of the same step, at least."""
@@ -41,6 +41,13 @@ class Standing:
     seconds: float = 0.0
 
 
+def shares(download: float, install: float) -> dict[str, tuple[float, float]]:
+    """The parts of the bar if downloading and installing take these seconds."""
+    begin, end = SHARES["plan"][1], SHARES["try"][0]
+    middle = begin + (end - begin) * download / max(download + install, 1e-6)
+    return {**SHARES, "download": (begin, middle), "install": (middle, end)}
+
+
 class Progress:
     """Follows an installation.
 
@@ -52,11 +59,16 @@ class Progress:
         self._tell = tell
         self._began = time.monotonic()
         self._last = -PAUSE
+        self._shares = SHARES
         self.standing = Standing("check", 0.0)
+
+    def expect(self, download: float, install: float) -> None:
+        """Divide what is left of the bar by the seconds that downloading and installing will take."""
+        self._shares = shares(download, install)
 
     def at(self, step: str, share: float, text: str = "", done: int = 0, total: int = 0) -> None:
         """The step is done to `share`, 0 to 1."""
-        begin, end = SHARES[step]
+        begin, end = self._shares[step]
         fraction = begin + (end - begin) * min(max(share, 0.0), 1.0)
         before, now = self.standing, time.monotonic()
         seconds = round(now - self._began, 1)

@@ -78,6 +78,34 @@ class TestReader:
         os.close(sink)
 
 
+class TestCraftedInput:
+    """A megabyte of each, which would take minutes if time grew with the square of the size."""
+
+    @pytest.mark.parametrize(
+        "piece",
+        [
+            b"Content-Length: 1\r\n",
+            b"Content-Length: 1\n",
+            b"Content-Length:",
+            b"Content-Length: 1\nA: content-length: 1\nB:\n",
+            b"Content-Length: 1\n" + b"a:\n" * 50,
+            b"Content-Length: 1\n" + b"a" * 300,
+            b"a:\n",
+            b"\r",
+            b" ",
+            b"\n",
+        ],
+    )
+    def test_takes_time_in_proportion_to_its_size(self, piece):
+        began = time.monotonic()
+        found = read_all(piece * (1_000_000 // len(piece)) + frame(b"one"))
+        assert time.monotonic() - began < 2
+        assert found[-1] == b"one" and len(found) <= 2
+
+    def test_a_second_length_begins_another_header(self):
+        assert read_all(b"Content-Length: 9\r\nX: y\r\n" + frame(b"one")) == [error_codes.PARSE_ERROR, b"one"]
+
+
 class TestEncode:
     def test_a_reader_finds_what_was_encoded_whatever_the_text(self):
         message = {"id": 3, "method": "log", "params": {"text": "é\ud83d\n"}}

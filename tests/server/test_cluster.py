@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 
 import pytest
+from small_jobs import contents, done_steps, small, small_request
 from small_stages import Listener, stage, steps
 
 from core.errors import BadRequest, Cancelled, DreamzoomError
@@ -21,18 +22,6 @@ from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.runner import run
 from dreamzoom.progress import Report
-from dreamzoom.request.example import example
-from dreamzoom.request.validation import convert_request
-
-
-def small(levels=1, **changes):
-    return example(levels, (48, 32)) | {"quality": "draft"} | changes
-
-
-def contents(root):
-    """The bytes of all files but journal and records, which tell of time."""
-    names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    return {name: (root / name).read_bytes() for name in names if not name.startswith(("stages/", "journal", ".lock"))}
 
 
 class Side(InProcess):
@@ -44,7 +33,7 @@ class Side(InProcess):
 @pytest.fixture(scope="module")
 def local_job(tmp_path_factory):
     folder = Folder(tmp_path_factory.mktemp("local") / "job")
-    generate(convert_request(small()), folder)
+    generate(small_request(), folder)
     return folder
 
 
@@ -104,7 +93,7 @@ def test_cancelling_ends_all_that_run(tmp_path):
 def test_worker_processes_give_the_same_bytes(tmp_path, local_job):
     listener = Listener()
     with closing(cluster.make("local:2")) as executor:
-        generate(convert_request(small()), Folder(tmp_path / "job"), listener, executor=executor)
+        generate(small_request(), Folder(tmp_path / "job"), listener, executor=executor)
     assert contents(tmp_path / "job") == contents(local_job.root)
     fractions = [told.fraction for told in listener.told]
     assert fractions == sorted(fractions)
@@ -115,7 +104,7 @@ def test_a_store_gives_the_same_bytes_to_workers_that_do_not_see_the_folder(tmp_
     pytest.importorskip("fsspec", reason="fsspec is not installed (pip install fsspec)")
     monkeypatch.setenv("DREAMZOOM_CACHE", str(tmp_path / "cache"))
     with closing(cluster.make("local:1", f"file://{tmp_path}/store")) as executor:
-        generate(convert_request(small()), Folder(tmp_path / "job"), executor=executor)
+        generate(small_request(), Folder(tmp_path / "job"), executor=executor)
     assert contents(tmp_path / "job") == contents(local_job.root)
     assert any((tmp_path / "cache").rglob("*"))
 
@@ -141,18 +130,18 @@ class Killer(Listener):
 def test_only_the_step_of_a_killed_worker_is_begun_again(tmp_path, local_job):
     with closing(cluster.make("local:1")) as pool:
         listener = Killer(pool, "splat", 1)
-        generate(convert_request(small()), Folder(tmp_path / "job"), listener, executor=pool)
+        generate(small_request(), Folder(tmp_path / "job"), listener, executor=pool)
     assert listener.times == 0
     assert any("begun again" in message for _, message in listener.logged)
     assert contents(tmp_path / "job") == contents(local_job.root)
-    done = [event["step"] for event in journal.read(Folder(tmp_path / "job")) if event["event"] == "done"]
+    done = done_steps(tmp_path / "job")
     assert len(done) == len(set(done))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_step_whose_workers_always_die_fails_and_says_so(tmp_path):
     with closing(cluster.make("local:1")) as pool, pytest.raises(DreamzoomError, match="3 times") as failure:
-        generate(convert_request(small()), Folder(tmp_path), Killer(pool, "splat", 99), executor=pool)
+        generate(small_request(), Folder(tmp_path), Killer(pool, "splat", 99), executor=pool)
     assert "memory" in failure.value.remedy
 
 
@@ -167,7 +156,7 @@ def test_cancel_is_heard_by_a_worker(tmp_path):
 
     with closing(cluster.make("local:1")) as pool:
         with pytest.raises(Cancelled):
-            generate(convert_request(small()), Folder(tmp_path), AtFirst(), cancel, executor=pool)
+            generate(small_request(), Folder(tmp_path), AtFirst(), cancel, executor=pool)
         assert time.monotonic() - heard[0] < 10  # 2 s on an idle machine
 
 

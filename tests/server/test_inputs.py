@@ -198,7 +198,7 @@ class TestKeeping:
         changed = {name for name, digest in digests(request, folder).items() if digest != before[name]}
         assert {name for name in changed if name.startswith("levels/000")} == set()
         assert {"levels/001/image", "levels/001/dream", "levels/002/dream", "result"} <= changed
-        assert len(list(folder.path("inputs").glob("*/*"))) == 1, "the old copy is gone"
+        assert len(list((folder.root / "inputs").glob("*/*"))) == 1, "the old copy is gone"
 
     def test_a_changed_depth_leaves_the_picture(self, tmp_path):
         image, depth = photo(tmp_path / "a.png", 120, 80), write_depth(tmp_path / "d.npy", wedge())
@@ -230,7 +230,7 @@ class TestKeeping:
         (folder.path("inputs.json") if damage == "index" else first["levels[0].image"].path).write_bytes(b"{")
         assert keep(folder, request, quiet) == first
         assert first["levels[0].image"].path.read_bytes() == (tmp_path / "a.png").read_bytes()
-        assert "levels[0].image" in json.loads(folder.read("inputs.json"))
+        assert "levels[0].image" in json.loads(folder.read("inputs.json"))["files"]
 
     def test_a_damaged_copy_of_a_picture_that_is_gone_is_not_used(self, tmp_path):
         request, folder = job(tmp_path, image0=photo(tmp_path / "a.png", 60, 40))

@@ -53,6 +53,7 @@ def failure_of(requirements):
     return caught.value.failure
 
 
+@pytest.mark.slow
 class TestNetwork:
     def test_no_network(self, index, requirements):
         index().close()
@@ -102,6 +103,7 @@ class TestDisk:
         assert found.bytes == disk.NEEDED["cpu"] * disk.GB + disk.RESERVE - 1e9
         assert not folder.exists()
 
+    @pytest.mark.slow
     @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="a small disk needs root and Linux")
     def test_a_disk_that_fills_up_meanwhile(self, tmp_path, requirements, monkeypatch):
         monkeypatch.setenv("DREAMZOOM_FREE_BYTES", str(10**12))
@@ -234,7 +236,28 @@ class TestState:
         assert installation.state(tmp_path, "a", "cuda") == "ready"
 
 
+class TestPace:
+    def test_packages_count_as_they_are_unpacked_and_the_next_by_the_time_it_had(self):
+        pace = packages.Pace({"a": 1.0, "b": 1.0, "torch": 8.0})
+        assert pace.share(set(), 100.0) == 0.0
+        assert pace.share({"a"}, 101.0) == pytest.approx(0.1)
+        assert pace.share({"a", "b"}, 102.0) == pytest.approx(0.2)
+        assert pace.share({"a", "b"}, 106.0) == pytest.approx(0.6)
+        assert pace.share({"a", "b"}, 999.0) == pytest.approx(0.2 + 0.9 * 0.8)
+        assert pace.share({"a", "b", "torch"}, 1000.0) == 1.0
+
+
 class TestProgress:
+    def test_the_bar_is_divided_by_the_work_that_is_left(self):
+        told = []
+        progress = Progress(told.append)
+        progress.at("plan", 1)
+        progress.expect(0.0, 10.0)
+        progress.at("download", 1)
+        assert told[-1]["fraction"] == pytest.approx(0.12, abs=0.001)
+        progress.at("install", 1)
+        assert told[-1]["fraction"] == pytest.approx(0.95)
+
     def test_the_bar_never_goes_back(self):
         told = []
         progress = Progress(told.append)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_jobs import contents
 
 from core.errors import BadRequest, DreamzoomError
 from dreamzoom import cli
@@ -23,12 +24,6 @@ SERVER = Path(__file__).parents[2] / "server"
 
 def request(levels=2, **changes):
     return example(levels, (64, 48)) | {"quality": "draft"} | changes
-
-
-def contents(root):
-    """The bytes of all files but journal and records, which tell of time."""
-    names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    return {name: (root / name).read_bytes() for name in names if not name.startswith(("stages/", "journal", ".lock"))}
 
 
 def command(*arguments):

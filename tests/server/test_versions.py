@@ -104,7 +104,7 @@ class TestKeeping:
         folder = finished(tmp_path, "a")
         monkeypatch.setattr("os.link", full)
         monkeypatch.setattr("shutil.copy2", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(OSError, match="can't be written"):
             versions.keep_result(folder)
         assert not result.versions(tmp_path) and not list((tmp_path / "versions").iterdir())
         assert folder.exists("result.json")

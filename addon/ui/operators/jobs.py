@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import bpy
 from bpy.props import BoolProperty, StringProperty
@@ -10,8 +11,8 @@ from bpy.types import Operator
 
 from ... import rig
 from ...backend import current_job, job_folders, model_library
+from ...backend.connection import connection
 from ...core.errors import DreamzoomError
-from ...core.protocol import result
 from ...jobs import generation, importing
 from ...scene.time_slicing import SLICE_SECONDS
 from .common import Result, can_change, can_use_server, has_rig, report
@@ -71,8 +72,8 @@ class DREAMZOOM_OT_go_on(Operator):
     def poll(cls, context):
         if not can_change(cls, context) or is_busy(cls, context):
             return False
-        folder = job_folders.find(rig.active_rig(context))
-        if folder is None or not job_folders.is_unfinished(folder):
+        known = job_folders.state_of(rig.active_rig(context))
+        if known is None or (known.is_known and not known.is_unfinished):
             cls.poll_message_set("This flight has no job that was stopped")
             return False
         return can_use_server(cls)
@@ -124,8 +125,8 @@ class DREAMZOOM_OT_import_job(Operator):
             return False
         if is_busy(cls, context):
             return False
-        folder = job_folders.find(rig.active_rig(context))
-        if folder is None or not (result.newest(folder) / result.NAME).is_file():
+        known = job_folders.state_of(rig.active_rig(context))
+        if known is None or not known.can_import:
             cls.poll_message_set("There is no finished job yet: press Generate")
             return False
         return True
@@ -135,6 +136,32 @@ class DREAMZOOM_OT_import_job(Operator):
             importing.start_import(rig.active_rig(context))
         except DreamzoomError as error:
             return _refuse(self, error, rig.active_rig(context))
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_repair(Operator):
+    """Check every file of this rig's job, make again just what is damaged, and import it"""
+
+    bl_idname = "dreamzoom.repair"
+    bl_label = "Check and Repair"
+
+    @classmethod
+    def poll(cls, context):
+        if not can_change(cls, context):
+            return False
+        if current_job.is_busy():
+            cls.poll_message_set("A job is running")
+            return False
+        if job_folders.of_rig(rig.active_rig(context)) is None:
+            cls.poll_message_set("There is no job yet: press Generate")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        try:
+            generation.repair(rig.active_rig(context), context.scene)
+        except DreamzoomError as error:
+            return _refuse(self, error)
         return {"FINISHED"}
 
 
@@ -149,13 +176,19 @@ class DREAMZOOM_OT_open_job_folder(Operator):
         if not has_rig(cls, context):
             return False
         folder = job_folders.of_rig(rig.active_rig(context))
-        if folder is None or not folder.is_dir():
+        if folder is None or not job_folders.state(folder).has_job:
             cls.poll_message_set("There is no job folder yet: press Generate")
             return False
         return True
 
     def execute(self, context) -> Result:
-        bpy.ops.wm.path_open(filepath=str(job_folders.of_rig(rig.active_rig(context))))
+        folder = job_folders.of_rig(rig.active_rig(context))
+        try:
+            job_folders.check_can_open(folder)
+        except DreamzoomError as error:
+            return report(self, error)
+        # with a separator at the end, Windows does not take it for a program of the same name
+        bpy.ops.wm.path_open(filepath=f"{folder}{os.sep}")
         return {"FINISHED"}
 
 
@@ -189,6 +222,28 @@ def _missing_model(root: bpy.types.Object) -> str:
     return model_library.missing(settings.diffusion.model, settings.diffusion.depth_model)
 
 
+class DREAMZOOM_OT_restart_server(Operator):
+    """End a server that does not answer"""
+
+    bl_idname = "dreamzoom.restart_server"
+    bl_label = "Restart Server"
+    bl_description = (
+        "End the server, which does not answer, and all that it runs. Finished steps are kept, and the next job or "
+        "download starts another server"
+    )
+
+    @classmethod
+    def poll(cls, context):
+        if connection.client is None:
+            cls.poll_message_set("The server is not running")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        connection.kill()
+        return {"FINISHED"}
+
+
 def _refuse(operator: Operator, error: DreamzoomError, root: bpy.types.Object) -> Result:
     """Show the error in the panel and in the status bar."""
     current_job.refuse(error, root.session_uid)
@@ -200,8 +255,10 @@ CLASSES = (
     DREAMZOOM_OT_go_on,
     DREAMZOOM_OT_cancel,
     DREAMZOOM_OT_import_job,
+    DREAMZOOM_OT_repair,
     DREAMZOOM_OT_open_job_folder,
     DREAMZOOM_OT_dismiss,
+    DREAMZOOM_OT_restart_server,
 )
 
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -81,6 +81,7 @@ class DREAMZOOM_OT_level_version(Operator):
         index = item.dreamed_as if item.dreamed_as >= 0 else self.level
         item.lock = False
         try:
+            importer.check_version(found.folder, index)
             kept = importer.import_one(root, found.folder, index, self.level)
         except DreamzoomError as error:
             return report(self, error)

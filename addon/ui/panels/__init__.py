@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import diffusion, dream, jobs, levels, result, rig
+from . import diffusion, dream, jobs, levels, menu, result, rig
 
-MODULES = (rig, levels, dream, diffusion, result, jobs)
+MODULES = (rig, levels, dream, diffusion, result, jobs, menu)
 
 
 def register() -> None:

@@ -9,6 +9,7 @@ from ... import rig
 from ...backend import current_job, model_library, readiness
 from ...translations import translated
 from .. import labels
+from .dream import draw_hung
 from .layout import RigPanel, draw_error, optional, paragraph, split
 
 
@@ -67,6 +68,8 @@ def _draw_library(layout: UILayout) -> None:
     library = model_library.library
     if library.error is not None:
         draw_error(layout, str(library.error), library.error.remedy, library.error.operator, "dreamzoom.cancel_models")
+    if library.activity and not current_job.is_server_busy():
+        draw_hung(layout)
     if library.activity == "downloading":
         _draw_download(layout)
         return

@@ -8,6 +8,7 @@ from bpy.types import Panel, UILayout
 
 from ... import rig
 from ...backend import current_job, error_messages, job_folders, model_library, readiness
+from ...backend.connection import connection
 from ...backend.current_job import Job
 from ...scene import estimate, prompt_changes
 from .. import labels, preview
@@ -43,6 +44,7 @@ def draw_job(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -
     current = current_job.of_rig(root.session_uid)
     if current is not None and current.is_active:
         _draw_progress(layout, current)
+        draw_hung(layout)
         return
     _draw_stopped(layout, root)
     notice = prompt_changes.notice(settings)
@@ -82,8 +84,8 @@ def _draw_estimate(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Sc
 
 def _draw_stopped(layout: UILayout, root: bpy.types.Object) -> None:
     """Offer to go on with a job that was stopped, by a crash for example, in this or an earlier session."""
-    folder = job_folders.find(root)
-    if folder is None or not job_folders.is_unfinished(folder):
+    known = job_folders.state_of(root)
+    if known is None or not known.is_unfinished:
         return
     box = layout.box()
     paragraph(
@@ -102,12 +104,23 @@ def _draw_outcome(layout: UILayout, current: Job) -> None:
         done = iface_("Done in {time}.").format(time=labels.of_seconds(current.seconds))
         _draw_note(layout, "CHECKMARK", done if is_new else iface_("Done: nothing had changed."))
     if current.kept:
-        told = iface_("{count} objects that you had changed were kept, hidden, in the rig's collection “Kept”.")
+        told = iface_("Kept, hidden, in the rig's collection “Kept”, since you had changed them: {count}.")
         paragraph(layout, told.format(count=len(current.kept)), icon="OBJECT_DATA")
     if current.made_ready:
         told = iface_("The file is ready to render: {changes}.")
         paragraph(layout, told.format(changes=", ".join(map(iface_, current.made_ready))), icon="RENDER_STILL")
     _draw_warning(layout, current)
+
+
+def draw_hung(layout: UILayout) -> None:
+    """A warning where the server does not answer, with the button that restarts it."""
+    seconds = connection.hung_seconds
+    if not seconds:
+        return
+    told = iface_("The server has not answered for {count} seconds. It may be loading, or hung.")
+    box = layout.box()
+    paragraph(box, told.format(count=int(seconds)), icon="ERROR")
+    box.operator("dreamzoom.restart_server", icon="FILE_REFRESH")
 
 
 def _draw_progress(layout: UILayout, current: Job) -> None:

@@ -7,7 +7,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.types import Panel
 
 from ... import rig
-from ...backend import current_job
+from ...backend import current_job, installation
 from ...backend.current_job import Job
 from ...jobs import importing
 from .. import labels
@@ -82,9 +82,10 @@ def time_left(job: Job) -> str:
 
 
 def draw_in_header(header, _context) -> None:
-    """The running job, in one line, where it is seen outside the sidebar."""
+    """The running job, or installation, in one line, where it is seen outside the sidebar."""
     running = [job for job in current_job.all_jobs() if job.is_active]
     if not running:
+        _draw_installation(header.layout)
         return
     job = current_job.get() or running[0]
     row = header.layout.row(align=True)
@@ -94,6 +95,18 @@ def draw_in_header(header, _context) -> None:
     parts.append(iface_("{count} waiting").format(count=len(running) - 1) if len(running) > 1 else "")
     row.progress(factor=job.total, text="  ".join(part for part in parts if part))
     row.operator("dreamzoom.cancel", text="", icon="CANCEL").rig_uid = str(job.rig_uid)
+
+
+def _draw_installation(layout) -> None:
+    running = installation.state.running
+    if running is not None:
+        row = layout.row(align=True)
+        row.ui_units_x = 10
+        fraction = running.standing.get("fraction", 0.0)
+        row.progress(
+            factor=fraction, text=iface_("Installing Dreamzoom {percent:.0f} %").format(percent=fraction * 100)
+        )
+        row.operator("dreamzoom.cancel_install", text="", icon="CANCEL")
 
 
 CLASSES = (DREAMZOOM_PT_jobs,)

@@ -1,4 +1,4 @@
-"""The installation of the server, as the Dream panel and the preferences draw it."""
+"""The installation of the server and its state, as the panels and the preferences draw them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What several tortures use, or what would make one too long."""
+"""What several tortures share, or what would make one too long."""

@@ -13,12 +13,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..safety import limits
 from .error_codes import INVALID_REQUEST, PARSE_ERROR
 
-MAX_FRAME = 65 << 20
 MAX_HEADER = 8192
-HEADER = re.compile(rb"Content-Length: *(\d{1,18}) *\r?\n(?:[A-Za-z-]+:[^\r\n]*\r?\n)*\r?\n", re.IGNORECASE)
-BEGINNING = re.compile(rb"Content-Length: *(\d{1,18}) *\r?\n(?:[A-Za-z-]+:[^\r\n]*\r?\n)*[^\r\n]*\r?", re.IGNORECASE)
+LENGTH = rb"Content-Length: *+(\d{1,18}) *+\r?\n"
+OTHERS = rb"(?:(?![^\r\n]*Content-Length:)[A-Za-z-]++:[^\r\n]*+\r?\n)*+"
+# No line of OTHERS holds "Content-Length:", so two attempts to match never look at the same line, and no quantifier
+# gives back what it took: the search takes time in proportion to the bytes, whatever they are.
+HEADER = re.compile(LENGTH + OTHERS + rb"\r?\n", re.IGNORECASE)
+BEGINNING = re.compile(LENGTH + OTHERS + rb"[^\r\n]*+\r?", re.IGNORECASE)
 FIRST = b"content-length:"
 
 
@@ -52,7 +56,7 @@ class Reader:
         limit: The largest allowed body in bytes.
     """
 
-    def __init__(self, descriptor: int, limit: int = MAX_FRAME):
+    def __init__(self, descriptor: int, limit: int = limits.MESSAGE_BYTES):
         self._descriptor, self._limit = descriptor, limit
         self._buffer = bytearray()
         self._garbage_reported = False  # so that consecutive garbage gives one error

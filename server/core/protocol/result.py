@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path, PurePosixPath
+import contextlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from ..errors import DamagedJob, DreamzoomError, RefusedFile
+from ..safety import limits
+from ..safety.bounded_json import decode_json
+from ..safety.contained import ContainedFolder, is_contained
+from ..safety.regular_files import is_link
+from ..safety.seal import CHECK, check_seal, sha256_of
+
 NAME = "result.json"
-VERSION = 1
+VERSION = 2
+"""Since version 2 it carries a check of itself (see `seal`); version 1 is read too."""
+
+
+class NewerResult(DreamzoomError, ValueError):
+    """A result.json of a version that this Dreamzoom does not know."""
+
+
+MAX_LEVELS, MAX_FACTOR = 64, 16.0
+"""Limits of the request."""
 
 VERSIONS = "versions"
 """The folder within a job's that holds its earlier results, each a job folder named by a number."""
@@ -46,6 +64,7 @@ class Result(TypedDict):
         engine: The models that made the pictures, with digests of their weights.
         levels: All levels, in order.
         files: SHA-256 of each result file, by its path.
+        check: Of all else (see `safety.seal`).
     """
 
     version: int
@@ -59,13 +78,17 @@ class Result(TypedDict):
     levels: list[LevelResult]
     cameras: list[dict[str, Any]]
     files: dict[str, str]
+    check: str
 
 
 def versions(folder: Path) -> list[Path]:
-    """The folders of a job's earlier results, oldest first."""
-    home = Path(folder) / VERSIONS
-    found = [path for path in home.iterdir() if path.name.isdigit()] if home.is_dir() else []
-    return sorted((path for path in found if (path / NAME).is_file()), key=lambda path: int(path.name))
+    """The folders of a job's earlier results, oldest first. Links are left out."""
+    home, found = Path(folder) / VERSIONS, []
+    with contextlib.suppress(RefusedFile, OSError):
+        for name, state in ContainedFolder(folder).names(VERSIONS):
+            if re.fullmatch("[0-9]{1,9}", name) and not is_link(state) and (home / name / NAME).is_file():
+                found.append(home / name)
+    return sorted(found, key=lambda path: int(path.name))
 
 
 def newest(folder: Path) -> Path:
@@ -82,41 +105,130 @@ def read(folder: Path) -> Result:
     Raises:
         FileNotFoundError: There is none: the job is not finished.
         OSError: It can't be read.
-        ValueError: It is damaged, or names a file outside the folder; the message says which part.
+        NewerResult: Its version is not known here. Also a ValueError.
+        ValueError: It is damaged, above a limit, or names a file outside the folder; the message says which part.
     """
-    try:
-        found = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError(str(error)) from None
-    return checked(found)
+    return checked(decode_json(ContainedFolder(folder).read(NAME, limits.RESULT_BYTES), NAME, limits.RESULT_BYTES))
 
 
 def checked(found: Any) -> Result:
-    """Validate what the display of the levels needs: their order, their files and the zoom factor.
+    """Validate what both sides rely on: version and check, the levels' order, their files and the zoom factor.
 
     Returns:
         `found` itself.
 
     Raises:
-        ValueError: Something is missing, or a file lies outside the folder.
+        NewerResult: Its version is not known here.
+        ValueError: Something is missing or damaged, or a file lies outside the folder.
     """
+    _check_newer(found)
     levels = found.get("levels") if isinstance(found, dict) else None
     if not isinstance(levels, list) or not levels:
         raise ValueError("it lists no levels")
+    if len(levels) > MAX_LEVELS:
+        raise ValueError(f"it lists more than {MAX_LEVELS} levels")
     for index, level in enumerate(levels):
-        if not isinstance(level, dict) or level.get("index") != index:
+        if not isinstance(level, dict) or level.get("index") != index or isinstance(level["index"], bool):
             raise ValueError(f"level {index} is missing")
         for name in ("cloud", "splats"):
             if not isinstance(level.get(name), str):
                 raise ValueError(f"level {index} names no {name}")
-            if not is_inside(level[name]):
-                raise ValueError(f"level {index} names a file outside its folder: {level[name]}")
-    if isinstance(found.get("zoom_factor"), bool) or not isinstance(found.get("zoom_factor"), (int, float)):
-        raise ValueError("it has no zoom factor")
+        for name in ("cloud", "splats", "image", "preview"):
+            if name in level and not is_contained(level[name]):
+                raise ValueError(f"level {index} names a file outside its folder: {level[name]!r:.80}")
+        _check_kinds(level, _LEVEL_KINDS, f" of level {index}")
+    files = found.get("files", {})
+    if not isinstance(files, dict) or not all(is_contained(n) and isinstance(h, str) for n, h in files.items()):
+        raise ValueError("its list of files is damaged")
+    factor = found.get("zoom_factor")
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 < factor <= MAX_FACTOR:
+        raise ValueError("it has no zoom factor that can be")
+    _check_kinds(found, _KINDS, "")
+    version = found.get("version")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ValueError("it has no version")
+    if version >= 2 or CHECK in found:
+        check_seal(found, NAME)
     return cast("Result", found)
+
+
+_LEVEL_KINDS = {"prompt": str, "negative_prompt": str, "seed": int, "focus": list, "points": int, "splat_count": int}
+_KINDS = {
+    "request_digest": str,
+    "seed": int,
+    "quality": str,
+    "engine": dict,
+    "width": int,
+    "height": int,
+    "cameras": list,
+}
+
+
+def _check_kinds(found: dict[str, Any], kinds: dict[str, type], where: str) -> None:
+    """Raise ValueError for a field of another kind; numbers must not be negative, elements be what cameras and focuses
+    are.
+    """
+    for name, kind in kinds.items():
+        value = found.get(name, kind())
+        fits = isinstance(value, kind) and not isinstance(value, bool) and (kind is not int or value >= 0)
+        if fits and name == "focus":
+            fits = len(value) in (0, 3) and all(isinstance(number, (int, float)) for number in value)
+        if fits and name == "cameras":
+            fits = all(isinstance(camera, dict) for camera in value)
+        if not fits:
+            raise ValueError(f"the field {name}{where} is not valid")
+
+
+def _check_newer(found: Any) -> None:
+    """Raise NewerResult before anything else is looked at: it may be otherwise there."""
+    version = found.get("version") if isinstance(found, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise NewerResult(
+            f"{NAME} was made by a newer Dreamzoom: its version is {str(version)[:20]}, this one reads {VERSION}",
+            "Update Dreamzoom, or generate the job again in a new folder",
+        )
+
+
+def damaged_files(folder: Path, found: Result, names: Iterable[str] | None = None) -> list[str]:
+    """The files of a result that do not have the hash that it tells of them, or are no regular files in the folder.
+
+    Args:
+        folder: The job's folder.
+        found: Its result.
+        names: The files to look at; all that the result lists if None.
+    """
+    contained = ContainedFolder(folder)
+    damaged = []
+    for name in found["files"] if names is None else names:
+        try:
+            with contained.open(name) as file:
+                is_right = sha256_of(file) == found["files"].get(name)
+        except (OSError, RefusedFile):
+            is_right = False
+        if not is_right:
+            damaged.append(name)
+    return damaged
+
+
+def check_level(folder: Path, found: Result, level: int) -> None:
+    """Check the files of one level against the hashes in the result.
+
+    Raises:
+        DamagedJob: One is damaged or missing; the error names it, and offers the repair.
+    """
+    if not level < len(found["levels"]):
+        raise DamagedJob(f"The result in {folder} has no level {level}", "Repair", (NAME,))
+    entry = found["levels"][level]
+    listed = [entry[name] for name in ("cloud", "splats", "image", "preview") if name in entry]
+    beside = [name for name in found.get("files", {}) if name.startswith(entry["splats"].rpartition("/")[0] + "/")]
+    if "files" not in found:
+        return  # of a version before hashes were listed
+    damaged = damaged_files(folder, found, dict.fromkeys([*listed, *beside]))
+    if damaged:
+        others = f" and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+        raise DamagedJob(f"{damaged[0]}{others} in {folder} was damaged or changed", "Repair", tuple(damaged))
 
 
 def is_inside(name: str) -> bool:
     """Whether a relative path stays inside its folder on every operating system."""
-    parts = PurePosixPath(name).parts
-    return bool(parts) and not name.startswith("/") and not any(p == ".." or ":" in p or "\\" in p for p in parts)
+    return is_contained(name)

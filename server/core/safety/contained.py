@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from ..atomic_files import sync_directory
 from ..errors import RefusedFile
 from . import limits
 from .regular_files import check_regular, is_link, kind_of, open_regular
@@ -54,8 +55,8 @@ def is_contained(name: object) -> bool:
 
 def plain_name(name: str) -> str:
     """A file name (without folders) that is allowed on every operating system and keeps its suffix."""
-    name = re.sub(r'[\x00-\x1f<>:"|?*\\/]', "_", name)[-120:].rstrip(". ") or "file"
     name = name.encode("utf-8", "replace").decode("utf-8")
+    name = re.sub(r'[\x00-\x1f<>:"|?*\\/]', "_", name)[-120:].rstrip(". ") or "file"
     return f"_{name}" if _is_bad(name) else name
 
 
@@ -121,6 +122,7 @@ class ContainedFolder:
     def append_to(self, name: str) -> BinaryIO:
         """Open a file, unbuffered, to append to it; it is created for this user alone. Raises OSError."""
         path = self.path(name)
+        is_new = _lstat(path) is None
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOINHERIT", 0)
         if _RELATIVE:
@@ -130,18 +132,24 @@ class ContainedFolder:
             descriptor = os.open(path, flags, _PRIVATE_FILE)
         try:
             check_regular(path, os.fstat(descriptor))
+            if is_new:
+                sync_directory(path.parent)
             return os.fdopen(descriptor, "ab", buffering=0)
         except BaseException:
             os.close(descriptor)
             raise
 
     def make_parents(self, name: str) -> Path:
-        """Create the folders above a file, for this user alone; returns the file's path. The root must exist."""
+        """Create the folders above a file, durably and for this user alone; returns the file's path.
+
+        The root must exist. Raises OSError.
+        """
         place = self.root
         for part in parts_of(name)[:-1]:
             place = place / part
             with contextlib.suppress(FileExistsError):
                 place.mkdir(_PRIVATE_FOLDER)
+                sync_directory(place.parent)
             self._check_folder(place)
         return self.path(name)
 

@@ -19,6 +19,12 @@ RESULT_BYTES = 96 * MIB
 """result.json, which repeats the request's cameras."""
 RECORD_BYTES = 4 * MIB
 """A step's record (stages/*.json), the index of copied inputs, level.json and plan.json."""
+MESSAGE_BYTES = REQUEST_BYTES + 1 * MIB
+"""A message to the server: a request, and what is around it."""
+ANSWER_BYTES = 4 * MIB
+"""A message of the server to the add-on."""
+PARAMETER_BYTES = 64 * KIB
+"""A parameter of a message other than the request of a job."""
 JOURNAL_BYTES = 256 * MIB
 """A job's journal."""
 JOURNAL_LINE_BYTES = 64 * KIB
@@ -68,6 +74,10 @@ PROFILE_BYTES = 16 * MIB
 
 ARRAY_BYTES = 4 * GIB
 """One array of an npy or npz file, unpacked."""
+ARRAYS_BYTES = 512 * MIB
+"""All arrays of an npz file, unpacked, or `ARRAYS_RATIO` times the file's size if that is more."""
+ARRAYS_RATIO = 100
+"""How many times larger than itself a large npz file may unpack."""
 ARRAY_COUNT = 20_000
 """Arrays in an npz file."""
 ARRAY_DIMENSIONS = 8
@@ -84,6 +94,7 @@ SPLAT_COLUMNS = 1000
 SPLAT_UNPACKED_BYTES = 16 * GIB
 """What a compressed file of splats (SPZ, SOG) unpacks to."""
 SPLAT_UNPACKED_FREE = 64 * MIB
+"""What any packed file of splats may unpack to, however small it is."""
 SPLAT_UNPACKED_RATIO = 30
 """A packed file of splats may unpack to SPLAT_UNPACKED_FREE bytes and so many times its size; real ones reach 20."""
 SPLAT_LIST_ROWS = 500_000
@@ -99,6 +110,7 @@ GLB_INSTANCED_RATIO = 8
 GLB_NODES = 10_000
 """Nodes of a GLB file that show splats."""
 SOG_PIXELS_FREE = 4 << 20
+"""Pixels that the pictures of any SOG file may have, however small it is."""
 SOG_PIXELS_PER_BYTE = 8
 """The pictures of a SOG file may have SOG_PIXELS_FREE pixels and so many for each of its bytes; real ones have 1."""
 ZIP_ENTRIES = 1000

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import BadRequest
-from dreamzoom.cli.output import print_json, print_text
+from core.errors import BadRequest, RefusedFile
+from core.safety import limits
+from core.safety.regular_files import read_regular
+from dreamzoom.cli.output import DONE, FAILED, print_json, print_text
 
 if TYPE_CHECKING:
     from dreamzoom.pipeline.folder import Folder
@@ -87,6 +89,27 @@ def inspect(options: argparse.Namespace) -> None:
         print_text(inspection.table(found) + "\n")
 
 
+def verify(options: argparse.Namespace) -> int:
+    """Check every file of a job against its hash; with --repair, make again what is damaged."""
+    from dreamzoom.cli.terminal import Terminal, cancel_on_interrupt
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.integrity import repair, verify
+
+    folder = Folder(options.job)
+    with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
+        if options.repair:
+            done = repair.repair(folder, terminal, cancel)
+            found = done.after
+            sys.stderr.write(f"{len(done.before.damaged)} damaged files, {len(done.summary.ran)} steps done again\n")
+        else:
+            found = verify.verify(folder, terminal.report("verify").progress)
+    if options.json:
+        print_json(verify.as_json(found))
+    else:
+        print_text(verify.table(found) + "\n")
+    return FAILED if found.damaged else DONE
+
+
 def read_request(name: str) -> Request:
     """Read the request from a file, or from standard input for "-". Paths in it are relative to the file's folder."""
     from dreamzoom.request import validation
@@ -96,10 +119,10 @@ def read_request(name: str) -> Request:
         data, base = sys.stdin.buffer.read(validation.MAX_REQUEST_BYTES + 1), Path.cwd()
     else:
         try:
-            with Path(name).open("rb") as file:
-                data, base = file.read(validation.MAX_REQUEST_BYTES + 1), Path(name).parent
-        except OSError as error:
-            raise BadRequest("request", f"must be a file that can be read: {name}: {error.strerror}") from None
+            data, base = read_regular(Path(name), limits.REQUEST_BYTES, links=True), Path(name).parent
+        except (OSError, RefusedFile) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise BadRequest("request", f"must be a file that can be read: {name}: {reason}") from None
     return located(validation.decode_request(data), base)
 
 

@@ -73,6 +73,11 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("job", type=Path)
     command.add_argument("--json", action="store_true")
 
+    command = add("verify", jobs.verify, "check every file of a job against its hash")
+    command.add_argument("job", type=Path)
+    command.add_argument("--repair", action="store_true", help="make again what is damaged, and nothing else")
+    command.add_argument("--json", action="store_true")
+
     command = add("render", pictures.render, "render the flight along a finished job as pictures")
     command.add_argument("job", type=Path)
     _add_frames(command)

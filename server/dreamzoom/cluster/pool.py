@@ -19,6 +19,7 @@ from dreamzoom.cluster.fair_slots import FairSlots
 from dreamzoom.cluster.store import Store
 from dreamzoom.cluster.worker import picture_of, raised
 from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.input_copies import known_paths, read_index
 from dreamzoom.pipeline.steps import Step
 from dreamzoom.progress import Report
 from dreamzoom.stages.base import layout
@@ -119,6 +120,7 @@ class WorkerPool:
     def _once(self, step: Step, folder: Folder, report: Report, files: dict[str, str]) -> None:
         """Run a step on one worker. Raises WorkerDied."""
         order: dict[str, Any] = {"run": step.name, "job": str(folder.root), "gpu": uses_gpu(step)}
+        order["paths"] = known_paths(folder)  # of models and LoRAs, which the job's folder does not tell
         if self._store is not None:
             order |= {"store": self._store.url, "files": files}
         done = self._ordered(order, report)
@@ -187,7 +189,7 @@ class WorkerPool:
             return {}
         names = {source.file.name for found in step.sources.values() for source in found}
         names |= {name for name in (layout.REQUEST, layout.INPUT_INDEX) if folder.exists(name)}
-        names |= set(folder.names_below(layout.INPUTS))
+        names |= {entry["file"] for entry in read_index(folder).values()}
         return {name: self._store.put(folder.path(name)) for name in sorted(names)}
 
 

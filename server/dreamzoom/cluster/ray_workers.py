@@ -13,6 +13,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -125,6 +126,12 @@ class Driver:
         return _actors().options(num_cpus=0 if gpu else 1, num_gpus=1 if gpu else 0, runtime_env=variables).remote()
 
 
+def _knock(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT; Ray itself would try for a minute."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=5).close()
+
+
 def main() -> None:
     """Connect, then serve standard input until it ends."""
     source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
@@ -138,6 +145,8 @@ def main() -> None:
 
     address = sys.argv[1] if len(sys.argv) > 1 else None
     try:
+        if address:
+            _knock(address)
         ray.init(
             address=address,
             namespace="dreamzoom",
@@ -145,7 +154,7 @@ def main() -> None:
             logging_level=logging.ERROR,
             include_dashboard=None if address else False,
         )
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         if address is None:
             emit(0, {"event": "failed", "error": described(DreamzoomError(f"Ray does not start: {error}"))})
             return

@@ -31,7 +31,7 @@ from dreamzoom.engines.base import Engine
 from dreamzoom.pipeline.executors import InProcess
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request
-from dreamzoom.pipeline.input_copies import kept
+from dreamzoom.pipeline.input_copies import kept, with_known_models
 from dreamzoom.pipeline.steps import Step, build
 from dreamzoom.progress import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
 from dreamzoom.request.schema import Request
@@ -67,7 +67,7 @@ class Worker:
                 emit({"event": "done"} | _commanded(order["command"], cancel))
                 return
             with self._opened(order) as folder:
-                step = self._step(folder, order["run"])
+                step = self._step(folder, order["run"], order.get("paths") or {})
                 InProcess().execute(step, folder, _Told(emit, cancel))
                 done: dict[str, Any] = {"event": "done"}
                 if order.get("store"):
@@ -104,15 +104,18 @@ class Worker:
         store = Store(order["store"])
         return {file.name: store.put(folder.path(file.name)) for file in step.files}
 
-    def _step(self, folder: Folder, name: str) -> Step:
-        """The step of this name of the job in a folder that was prepared for its request."""
+    def _step(self, folder: Folder, name: str, paths: dict[str, str]) -> Step:
+        """The step of this name of the job in a folder that was prepared for its request; `paths` are those of its
+        models and LoRAs, by field.
+        """
         request = read_request(folder)
         request_bytes = folder.read(layout.REQUEST)
         index = folder.read(layout.INPUT_INDEX) if folder.exists(layout.INPUT_INDEX) else b""
         key = str(folder.root), hashlib.sha256(request_bytes + index).hexdigest()
         steps = self._jobs.pop(key, None)
         if steps is None:
-            engine = self._engine(request, hashlib.sha256(request_bytes).hexdigest())
+            located = with_known_models(request, paths)
+            engine = self._engine(located, hashlib.sha256(request_bytes).hexdigest())
             steps = {step.name: step for step in build(request, engine, kept(folder, request))}
         _add_newest(self._jobs, key, steps)
         return steps[name]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.steps import File, Source, Step
-from dreamzoom.progress import Report
+from dreamzoom.progress import Report, reporting_to
 
 
 class Executor(Protocol):
@@ -49,11 +49,12 @@ class InProcess:
 
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """See `Executor.execute`."""
-        found = step.stage.run(StoredInputs(step, folder), step.parameters, report)
-        for level, values in [(step.level, found)] if isinstance(found, Mapping) else found:
-            for name, value in values.items():
-                file = _output(step, name, level)
-                folder.save(file.entry.format, file.name, value)
+        with reporting_to(report):
+            found = step.stage.run(StoredInputs(step, folder), step.parameters, report)
+            for level, values in [(step.level, found)] if isinstance(found, Mapping) else found:
+                for name, value in values.items():
+                    file = _output(step, name, level)
+                    folder.save(file.entry.format, file.name, value)
 
 
 def _output(step: Step, name: str, level: int | None) -> File:

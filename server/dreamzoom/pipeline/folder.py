@@ -1,22 +1,35 @@
-"""A job's folder. Files are written atomically, so that the process may be killed at any moment."""
+"""A job's folder. Files are written atomically, so that the process may be killed at any moment.
+
+Everything goes through `core.safety.contained`: no name and no link leads out of the folder.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from core.atomic_files import TEMPORARY, beside
-from core.errors import DreamzoomError
+from core.atomic_files import beside, is_temporary, not_written, sync_directory
+from core.errors import DreamzoomError, RefusedFile
+from core.safety import limits
+from core.safety.bounded_json import decode_json
+from core.safety.contained import ContainedFolder
+from core.safety.regular_files import is_link
+from core.safety.seal import CHECK, check_seal, sealed, sha256_of, stamp
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.files import Format
 
 T = TypeVar("T")
+
+LITTER = {"desktop.ini", "thumbs.db", "@eadir", "#recycle", "icon\r", "lost+found", "__macosx"}
+"""What file managers, sync tools and operating systems create in any folder; in lower case."""
 
 
 class FolderBusy(DreamzoomError):
@@ -26,31 +39,71 @@ class FolderBusy(DreamzoomError):
 class Folder:
     """A job's folder. File names are relative to it, with "/" on every system.
 
+    Methods raise `RefusedFile` (a ValueError) for names that lead out, and for links, pipes and devices in the folder.
+
     Args:
-        root: The folder's path; it is created when the first file is written.
+        root: The folder's path; it is created when the first file is written. A folder that is removed after that, for
+            example while a job runs, does not come back: writing then fails.
     """
 
     def __init__(self, root: Path):
-        self.root = Path(root).absolute()
+        self._files = ContainedFolder(root)
+        self.root = self._files.root
+        self._was_there = False
 
     def path(self, name: str) -> Path:
-        """The file's full path. Raises ValueError for a name that is outside the folder."""
-        parts = PurePosixPath(name).parts
-        if not parts or ".." in parts or any(":" in part or "\\" in part for part in parts) or name.startswith("/"):
-            raise ValueError(f"not a file name inside the job folder: {name!r}")
-        return self.root.joinpath(*parts)
+        """The file's full path."""
+        return self._files.path(name)
 
     def exists(self, name: str) -> bool:
-        """Whether this file exists."""
-        return self.path(name).is_file()
+        """Whether this file exists; False for anything that is no regular file inside the folder."""
+        return self._files.exists(name)
 
-    def read(self, name: str) -> bytes:
-        """The file's bytes. Raises FileNotFoundError."""
-        return self.path(name).read_bytes()
+    def read(self, name: str, most_bytes: int = limits.RESULT_BYTES) -> bytes:
+        """The file's bytes. Raises FileNotFoundError, and RefusedFile if it is larger."""
+        return self._files.read(name, most_bytes)
 
-    def read_json(self, name: str) -> Any:
-        """The file's JSON value. Raises FileNotFoundError, and ValueError for invalid JSON."""
-        return json.loads(self.read(name))
+    def read_json(self, name: str, most_bytes: int = limits.RESULT_BYTES) -> Any:
+        """The file's JSON value. Raises FileNotFoundError, and RefusedFile for invalid, too large or too deep JSON."""
+        return decode_json(self.read(name, most_bytes), name, most_bytes)
+
+    def read_sealed(self, name: str, most_bytes: int, is_old_key: Callable[[str], bool]) -> dict[str, Any]:
+        """The object in a JSON file that carries its own check (see `seal`), as `write_sealed` wrote it.
+
+        Args:
+            name: The file.
+            most_bytes: Its largest size.
+            is_old_key: Whether this is a key of older versions, whose objects have no check.
+
+        Raises:
+            FileNotFoundError, RefusedFile: As `read_json`; also if it does not fit its check.
+        """
+        data = self.read(name, most_bytes)
+        value = decode_json(data, name, most_bytes)
+        if not isinstance(value, dict):
+            raise RefusedFile(f"{name} is damaged: it is no object")
+        if CHECK in value or not all(map(is_old_key, value)):
+            check_seal(value, name)
+            if not data.endswith(b"}\n"):
+                raise RefusedFile(f"{name} is damaged: its end is cut off")
+        return value
+
+    def write_sealed(self, name: str, value: dict[str, Any]) -> None:
+        """Write an object as indented JSON with its own check."""
+        self.write_json(name, sealed(value))
+
+    def create(self) -> None:
+        """Create the folder, for this user alone, if it was not there before. Raises NotWritten."""
+        if self._was_there:
+            return
+        try:
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            if not self.root.is_dir():
+                self.root.mkdir(0o700, exist_ok=True)
+                sync_directory(self.root.parent)
+        except OSError as error:
+            raise not_written(self.root, error) from error
+        self._was_there = True
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file atomically and durably."""
@@ -61,9 +114,16 @@ class Folder:
         self.write(name, (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
 
     def write_with(self, name: str, writer: Callable[[Path], Any]) -> None:
-        """Write a file, atomically and durably, by calling `writer` with a temporary path of the same suffix."""
-        target = self.path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        """Write a file, atomically and durably, by calling `writer` with a temporary path of the same suffix.
+
+        Raises:
+            NotWritten: The disk is full or read-only, or the folder is gone.
+        """
+        self.create()
+        try:
+            target = self._files.make_parents(name)
+        except OSError as error:
+            raise not_written(self.root / name, error) from error
         with beside(target) as temporary:
             writer(temporary)
 
@@ -75,41 +135,87 @@ class Folder:
         """Write a value atomically and durably."""
         self.write_with(name, lambda path: format_.write(path, value))
 
-    def remove(self, name: str) -> None:
-        """Remove a file if it exists."""
-        self.path(name).unlink(missing_ok=True)
+    def append_to(self, name: str):
+        """Open a file, unbuffered, to append to it. Raises NotWritten."""
+        self.create()
+        try:
+            return self._files.append_to(name)
+        except RefusedFile:
+            raise
+        except OSError as error:
+            raise not_written(self.root / name, error) from error
 
-    def names_below(self, name: str) -> list[str]:
-        """The names of all files in a folder of this job and below; empty if there is no such folder."""
-        place = self.path(name)
-        return sorted(path.relative_to(self.root).as_posix() for path in place.rglob("*") if path.is_file())
+    def remove(self, name: str) -> None:
+        """Remove a regular file if it exists."""
+        self._files.remove(name)
+
+    def link(self, name: str, other: str) -> None:
+        """Give a file a second name, in place of what has that name; a copy where the file system has no hard links.
+
+        Raises NotWritten, and FileNotFoundError if there is no such file.
+        """
+        source = self.path(name)
+        target = self._files.make_parents(other)
+        self.remove(other)
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            with beside(target) as temporary:
+                shutil.copy2(source, temporary)
+
+    def rename_folder(self, name: str, other: str) -> None:
+        """Give a folder of the job another name, durably. Raises OSError."""
+        source, target = self.path(f"{name}/x").parent, self.path(f"{other}/x").parent
+        source.rename(target)
+        sync_directory(target.parent)
+
+    def sync(self, folders: Iterable[str]) -> None:
+        """Make new names in these folders durable."""
+        for folder in folders:
+            sync_directory(self.path(f"{folder}/x").parent)
+
+    def remove_empty(self, name: str) -> None:
+        """Remove a folder if it is empty."""
+        with contextlib.suppress(OSError):
+            (self.path(name + "/x").parent).rmdir()
 
     def digest(self, name: str) -> str:
         """SHA-256 of a file, in hex."""
-        with self.path(name).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with self._files.open(name) as file:
+            return sha256_of(file)
 
     def size(self, name: str) -> int:
         """Size of a file in bytes."""
-        return self.path(name).stat().st_size
+        return self._files.stat(name).st_size
+
+    def stamp(self, name: str) -> list[int]:
+        """Size and time of change of a file (see `seal.stamp`)."""
+        return stamp(self._files.stat(name))
+
+    def names(self, folder: str) -> list[str]:
+        """The names of what lies directly in a folder of the job, sorted; empty if it does not exist."""
+        return sorted(name for name, _ in self._files.names(folder))
 
     def is_job(self) -> bool:
         """Whether the folder contains a job's request."""
-        return self.exists(layout.REQUEST)
+        return any(self._is_there(name) for name in (layout.REQUEST, layout.REQUEST_COPY))
 
     def is_free(self) -> bool:
-        """Whether a new job may be started here: the folder is empty except for hidden files and files that file
-        managers create.
+        """Whether a new job may be started here: the folder is empty except for hidden files, files that file managers
+        create, and what a job that was ended at its very beginning left.
         """
-        if not self.root.exists():
-            return True
-        litter = {"desktop.ini", "thumbs.db"}
-        return all(entry.name.startswith(".") or entry.name.lower() in litter for entry in self.root.iterdir())
+        begun = {layout.INPUTS, layout.INPUT_INDEX} if self.exists(layout.INPUT_INDEX) else set()
+        return all(name.startswith(".") or name.lower() in LITTER or name in begun for name, _ in self._files.names())
 
     def sweep(self) -> None:
         """Remove partially written files that a killed process left behind. The caller holds the lock."""
-        for temporary in self.root.rglob(TEMPORARY + "*"):
-            temporary.unlink(missing_ok=True)
+        for folder in self._own_folders():
+            for name in self.names(folder):
+                if is_temporary(name):
+                    with contextlib.suppress(RefusedFile):  # a link or folder of such a name is not ours
+                        self.remove(f"{folder}/{name}" if folder else name)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -118,17 +224,40 @@ class Folder:
 
         Raises:
             FolderBusy: Another process, or another job of this process, holds the lock.
+            NotWritten: The folder can't be created or written.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.create()
         # a soft lock, which filelock takes where the file system has no other, would outlive a killed process
-        lock = FileLock(self.root / layout.LOCK, blocking=False, fallback_to_soft=False)
+        lock = FileLock(self.path(layout.LOCK), blocking=False, fallback_to_soft=False)
         try:
             lock.acquire()
         except Timeout:
             raise FolderBusy(
                 f"another process works in {self.root}", "wait for it, cancel it, or choose another folder"
             ) from None
+        except OSError as error:
+            raise not_written(self.root / layout.LOCK, error) from error
         try:
             yield
         finally:
             lock.release()
+
+    def _is_there(self, name: str) -> bool:
+        """Whether there is anything of this name, be it a link or a pipe."""
+        try:
+            self._files.stat(name)
+        except FileNotFoundError:
+            return False
+        except RefusedFile:
+            return True
+        return True
+
+    def _own_folders(self) -> Iterator[str]:
+        """The folders in which a job writes, but no links to folders."""
+        yield from ("", layout.RECORDS)
+        for top in (layout.LEVELS, layout.INPUTS):
+            with contextlib.suppress(RefusedFile):
+                for name, found in list(self._files.names(top)):
+                    if stat.S_ISDIR(found.st_mode) and not is_link(found):
+                        yield f"{top}/{name}"
+                        yield f"{top}/{name}/{layout.PARTS}"

@@ -7,24 +7,23 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from core.errors import DreamzoomError
+from core.errors import DamagedJob, DreamzoomError
 from core.protocol import prompt_weights, result
 from core.protocol.result import Result
 from dreamzoom import numba_cache
 from dreamzoom.pipeline.eta import StepTimer
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.integrity import origins
+from dreamzoom.pipeline.integrity.request_file import read_request, write_request
 from dreamzoom.pipeline.runner import Summary, run
-from dreamzoom.pipeline.versions import keep_result
-from dreamzoom.request import schema, validation
-from dreamzoom.stages.base import layout
-from dreamzoom.stages.base.digest import digest_of
+from dreamzoom.request import schema
 
 if TYPE_CHECKING:
     from dreamzoom.pipeline.executors import Executor
     from dreamzoom.pipeline.steps import Step
+
+__all__ = ["begin", "check_place", "generate", "read_request", "read_result"]
 
 
 def generate(
@@ -61,45 +60,37 @@ def begin(request: schema.Request, folder: Folder, sink: Sink) -> Iterator[list[
     """Lock a folder for a request, write the request, and return the steps of its job. Raises the same errors as
     `generate`.
     """
-    check_place(folder)
-    with folder.lock():
-        from dreamzoom.engines import registry
-        from dreamzoom.pipeline.input_copies import keep
-        from dreamzoom.pipeline.steps import build
+    from dreamzoom.engines import registry
+    from dreamzoom.pipeline import input_copies
+    from dreamzoom.pipeline.steps import build
 
-        engine = registry.make(request)  # an engine that can't run leaves the folder as it is
-        _write_request(folder, request)
+    check_place(folder)
+    sources = input_copies.find(folder, request, lambda message: sink.log(message, "warning"))
+    located = input_copies.with_known_models(request, input_copies.known_paths(folder))
+    own = input_copies.portable(request, sources)
+    # what can't run is refused here, and leaves the folder as it is
+    steps = build(own, registry.make(located), input_copies.planned(folder, sources))
+    with folder.lock():
+        input_copies.copy(folder, sources)
+        digest = write_request(folder, own)
+        input_copies.discard(folder)
+        origins.save(digest, input_copies.outside_paths(located, sources))
         for note in prompt_weights.notes([level.prompt for level in request.levels]):
             sink.log(note, "warning")
-        inputs = keep(folder, request, lambda message: sink.log(message, "warning"))
-        steps = build(request, engine, inputs)
         if numba_cache.is_first_start():
             told = "the first job after installation takes a minute longer, because code is compiled for this machine"
             sink.log(told, "info")
         yield steps
 
 
-def read_request(folder: Folder) -> schema.Request:
-    """Read the request of a job folder.
-
-    Raises:
-        DreamzoomError: The folder contains no job.
-        BadRequest: The request file is damaged.
-    """
-    if not folder.is_job():
-        raise DreamzoomError(
-            f"{folder.root} contains no job", "choose a folder that was passed to `dreamzoom generate` as --out"
-        )
-    return validation.decode_request(folder.read(layout.REQUEST))
-
-
 def read_result(folder: Folder) -> Result:
     """The content of a finished job's result.json.
 
     Raises:
-        DreamzoomError: The folder contains no finished job, or its result is damaged.
+        DreamzoomError: The folder contains no finished job, or its result or request is damaged, or of a newer version.
     """
     remedy = f'run "dreamzoom resume" on {folder.root}'
+    path = folder.root / result.NAME
     try:
         found = result.read(folder.root)
     except FileNotFoundError:
@@ -107,10 +98,12 @@ def read_result(folder: Folder) -> Result:
         if earlier != folder.root:
             remedy += f"; its earlier result is {earlier}"
         raise DreamzoomError(f"{folder.root} holds no finished job", remedy) from None
-    except ValueError:
-        found = None
-    if found is None or len(found["levels"]) != len(read_request(folder).levels):
-        raise DreamzoomError(f"{folder.path(result.NAME)} is damaged", remedy)
+    except result.NewerResult:
+        raise
+    except ValueError as error:
+        raise DamagedJob(f"{path} is damaged: {error}", remedy, (result.NAME,)) from None
+    if len(found["levels"]) != len(read_request(folder).levels):
+        raise DamagedJob(f"{path} is damaged: it has another number of levels than the request", remedy, (result.NAME,))
     return found
 
 
@@ -121,20 +114,3 @@ def check_place(folder: Folder) -> None:
         raise DreamzoomError(f"{folder.root} is a file, not a folder", remedy)
     if not folder.is_job() and not folder.is_free():
         raise DreamzoomError(f"{folder.root} contains other files and no job", remedy)
-
-
-def _write_request(folder: Folder, request: schema.Request) -> None:
-    """Write the request. The result of another request becomes a version first, so that result and request always agree
-    and a job that fails takes nothing away.
-    """
-    data = validation.encode_request(request)
-    if folder.is_job() and folder.read(layout.REQUEST) == data:
-        return
-    try:
-        stale = folder.read_json(layout.RESULT.path())["request_digest"] != digest_of(msgspec.to_builtins(request))
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
-        stale = True
-    if stale:
-        keep_result(folder)
-        folder.remove(layout.RESULT.path())
-    folder.write(layout.REQUEST, data)

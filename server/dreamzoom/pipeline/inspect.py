@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from core.errors import RefusedFile
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request, read_result
+from dreamzoom.pipeline.integrity.verify import as_json, verify
 from dreamzoom.pipeline.records import records
 from dreamzoom.stages.base import layout
 
@@ -18,7 +21,7 @@ def inspect(folder: Folder) -> dict[str, Any]:
         "finished", "engine", "quality", "seed", "size", "zoom_factor"; "levels": per level its prompt, names of its
         finished steps, numbers of points and splats (None if not finished), bytes; "refined": per group of levels of
         the second pass "first", "last", "links", "before_db", "after_db"; "stages": seconds by stage; "seconds" and
-        "bytes" of the whole job.
+        "bytes" of the whole job; "damaged": the files that are not as they were made, as `verify` finds quickly.
 
     Raises:
         DreamzoomError: The folder contains no job.
@@ -57,6 +60,7 @@ def inspect(folder: Folder) -> dict[str, Any]:
         "stages": stages,
         "seconds": round(sum(stages.values()), 3),
         "bytes": _bytes(done),
+        "damaged": as_json(verify(folder, quick=True))["damaged"],
     }
 
 
@@ -88,6 +92,9 @@ def table(found: dict[str, Any]) -> str:
     lines += ["", "stage      seconds"]
     lines += [f"{stage:10}{seconds:8.1f}" for stage, seconds in found["stages"].items()]
     lines += [f"{'all':10}{found['seconds']:8.1f}", "", f"{found['bytes'] / 1e6:.1f} MB"]
+    if found["damaged"]:
+        lines += ["", f'damaged; "dreamzoom verify --repair {found["folder"]}" makes them as they were:']
+        lines += [f"  {one['file']}: {one['what']}" for one in found["damaged"]]
     return "\n".join(lines)
 
 
@@ -101,7 +108,11 @@ def _counts(folder: Folder) -> dict[int, Mapping[str, object]]:
 def _refined(folder: Folder, count: int) -> list[dict[str, Any]]:
     """The gain in consistency of each group of levels in the second pass, read from the group's first level."""
     names = [layout.AGREEMENT.path(level) for level in range(count)]
-    return [folder.read_json(name) for name in names if folder.exists(name)]
+    found = []
+    for name in names:
+        with contextlib.suppress(FileNotFoundError, RefusedFile):  # a damaged one is listed as such
+            found.append(folder.read_json(name))
+    return found
 
 
 def _bytes(done: list[dict[str, Any]]) -> int:

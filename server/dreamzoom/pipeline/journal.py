@@ -1,51 +1,117 @@
-"""The journal: an append-only file with one JSON line per event of a job."""
+"""The journal: an append-only file with one JSON line per event of a job. Each line carries its own check."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import threading
 from datetime import UTC, datetime
 from typing import Any
 
+from core.atomic_files import not_written
+from core.errors import RefusedFile
+from core.safety import limits
+from core.safety.bounded_json import decode_json
+from core.safety.seal import CHECK, line_fits, sealed_line
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.stages.base import layout
 
+_OLD_KEYS = {"ts", "event", "step", "digest", "seconds", "error"}
+"""The keys of lines without a check, which older versions wrote."""
+
 
 class Journal:
-    """Appends to a job's journal. The caller holds the folder's lock."""
+    """Appends to a job's journal. The caller holds the folder's lock. Raises NotWritten where it can't be written."""
 
     def __init__(self, folder: Folder):
         self._lock = threading.Lock()
-        path = folder.path(layout.JOURNAL)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
-        if path.stat().st_size and not folder.read(layout.JOURNAL).endswith(b"\n"):
-            self._file.write(b"\n")  # a line truncated by a crash stays on its own line, which `read` skips
+        self._path = folder.root / layout.JOURNAL
+        _cut_torn_line(folder)
+        self._file = folder.append_to(layout.JOURNAL)
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; it is on disk when this returns."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"ts": now, "event": event} | fields, ensure_ascii=False)
-        with self._lock:
-            self._file.write(line.encode() + b"\n")
-            os.fsync(self._file.fileno())
+        line = memoryview(sealed_line({"ts": now, "event": event} | fields))
+        try:
+            with self._lock:
+                while line:
+                    line = line[self._file.write(line) :]
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise not_written(self._path, error, 4096) from error
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
 
+def note(folder: Folder, event: str, **fields: Any) -> None:
+    """Append one event to the journal of a job that does not run. The caller holds the folder's lock."""
+    with contextlib.closing(Journal(folder)) as journal:
+        journal.write(event, **fields)
+
+
 def read(folder: Folder) -> list[dict[str, Any]]:
-    """All events, oldest first; lines truncated by a crash are skipped."""
-    if not folder.exists(layout.JOURNAL):
-        return []
-    events = []
-    for line in folder.read(layout.JOURNAL).splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
+    """All events, oldest first; damaged lines are left out. Raises RefusedFile for a link, a pipe or the like."""
+    return read_checked(folder)[0]
+
+
+def read_checked(folder: Folder) -> tuple[list[dict[str, Any]], int]:
+    """All events, oldest first, and the number of damaged lines, among them one that a crash cut off."""
+    try:
+        data = folder.read(layout.JOURNAL, limits.JOURNAL_BYTES)
+    except FileNotFoundError:
+        return [], 0
+    events, damaged = [], 0
+    for line in data.splitlines(keepends=True):
+        event = _event(line)
+        if event is None:
+            damaged += 1
+        else:
             events.append(event)
-    return events
+    return events, damaged
+
+
+def request_digest(events: list[dict[str, Any]]) -> str | None:
+    """SHA-256 of the request that the job was last begun with; None in journals of older versions."""
+    return next((event.get("digest") for event in reversed(events) if event["event"] == "request"), None)
+
+
+def last_events(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The last event of each step, by the step's name. That a run was cancelled before a step is no event of it."""
+    last: dict[str, dict[str, Any]] = {}
+    for event in events:
+        step = event.get("step")
+        if isinstance(step, str) and (event["event"] != "cancelled" or last.get(step, {}).get("event") == "start"):
+            last[step] = event
+    return last
+
+
+def rewrite(folder: Folder, events: list[dict[str, Any]]) -> None:
+    """Replace the journal by these events. The caller holds the folder's lock."""
+    lines = [sealed_line({key: value for key, value in event.items() if key != CHECK}) for event in events]
+    folder.write(layout.JOURNAL, b"".join(lines))
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    fits = line_fits(line)
+    if fits is False or not line.endswith(b"\n") or len(line) > limits.JOURNAL_LINE_BYTES:
+        return None
+    try:
+        event = decode_json(line, layout.JOURNAL, limits.JOURNAL_LINE_BYTES)
+    except RefusedFile:
+        return None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None
+    return None if fits is None and not event.keys() <= _OLD_KEYS else event
+
+
+def _cut_torn_line(folder: Folder) -> None:
+    """Remove the line that a crash cut off from the journal's end: what it told was never relied on."""
+    try:
+        data = folder.read(layout.JOURNAL, limits.JOURNAL_BYTES)
+    except FileNotFoundError:
+        return
+    if data and not data.endswith(b"\n"):
+        folder.write(layout.JOURNAL, data[: data.rfind(b"\n") + 1])

@@ -8,15 +8,21 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from core.errors import RefusedFile
+from core.safety import limits
+from core.safety.contained import is_contained
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.steps import Step
 from dreamzoom.stages.base import layout
+
+_OLD_KEYS = {"step", "stage", "level", "version", "digest", "outputs", "seconds", "finished"}
+"""The keys of records without a check, which older versions wrote."""
 
 
 def is_done(folder: Folder, step: Step) -> bool:
     """Whether a step was finished and its outputs still have the recorded sizes and hashes."""
     try:
-        outputs = folder.read_json(layout.record(step.digest))["outputs"]
+        outputs = read_record(folder, step.digest)["outputs"]
         return all(
             folder.exists(name) and folder.size(name) == entry["bytes"] and folder.digest(name) == entry["sha256"]
             for name, entry in outputs.items()
@@ -26,29 +32,67 @@ def is_done(folder: Folder, step: Step) -> bool:
 
 
 def write_record(folder: Folder, step: Step, seconds: float) -> None:
-    """Record that a step is finished, with the current sizes and hashes of its outputs."""
-    outputs = {file.name: {"bytes": folder.size(file.name), "sha256": folder.digest(file.name)} for file in step.files}
+    """Record that a step is finished, with the current sizes, times and hashes of its outputs."""
+    outputs = {}
+    for file in step.files:
+        size, changed = folder.stamp(file.name)
+        outputs[file.name] = {"bytes": size, "mtime_ns": changed, "sha256": folder.digest(file.name)}
     record = {"step": step.name, "stage": step.stage.shown_as, "level": step.level, "version": step.stage.version}
     record |= {"digest": step.digest, "outputs": outputs, "seconds": round(seconds, 3), "finished": time.time()}
-    folder.write_json(layout.record(step.digest), record)
+    folder.write_sealed(layout.record(step.digest), record)
+
+
+def read_record(folder: Folder, digest: str) -> dict[str, Any]:
+    """The record of the step with this digest.
+
+    Raises:
+        FileNotFoundError: There is none.
+        RefusedFile: It is damaged.
+    """
+    name = layout.record(digest)
+    record = folder.read_sealed(name, limits.RECORD_BYTES, _OLD_KEYS.__contains__)
+    if record.get("digest") != digest:
+        raise RefusedFile(f"{name} is damaged: it is not the record of its step")
+    numbers = (record.get("seconds"), record.get("finished"))
+    good = isinstance(record.get("step"), str) and isinstance(record.get("stage"), str) and "level" in record
+    if not good or not all(isinstance(number, (int, float)) for number in numbers) or not _are_outputs(record):
+        raise RefusedFile(f"{name} is damaged: something is missing")
+    return record
 
 
 def records(folder: Folder) -> list[dict[str, Any]]:
     """The records of finished steps, ordered by the time they finished; invalid records are skipped."""
     found = []
-    for path in folder.path(layout.RECORDS).glob("*.json"):
-        with contextlib.suppress(ValueError):
-            record = folder.read_json(layout.record(path.stem))
-            if isinstance(record, dict) and {"step", "digest", "finished"} <= record.keys():
-                found.append(record)
+    for name in folder.names(layout.RECORDS):
+        digest = layout.record_digest(name)
+        with contextlib.suppress(RefusedFile, FileNotFoundError):
+            if digest is not None:
+                found.append(read_record(folder, digest))
     return sorted(found, key=lambda record: record["finished"])
 
 
-def forget(folder: Folder, step: Step, known: Sequence[dict[str, Any]]) -> None:
-    """Remove the records whose outputs this step has just overwritten."""
-    for record in known:
-        if record["step"] == step.name and record["digest"] != step.digest:
-            folder.remove(layout.record(record["digest"]))
+def forget(folder: Folder, step: Step, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Remove the records whose outputs this step has just overwritten, and return them."""
+    written = {file.name for file in step.files}
+    forgotten = [
+        record
+        for record in known
+        if record["digest"] != step.digest and (record["step"] == step.name or written & record["outputs"].keys())
+    ]
+    for record in forgotten:
+        folder.remove(layout.record(record["digest"]))
+    return forgotten
+
+
+def _are_outputs(record: dict[str, Any]) -> bool:
+    outputs = record.get("outputs")
+    return isinstance(outputs, dict) and all(
+        is_contained(name)
+        and isinstance(entry, dict)
+        and isinstance(entry.get("bytes"), int)
+        and isinstance(entry.get("sha256"), str)
+        for name, entry in outputs.items()
+    )
 
 
 def level_seconds(folder: Folder, count: int) -> list[float]:

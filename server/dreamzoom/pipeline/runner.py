@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from core.errors import Cancelled
+from core.errors import Cancelled, DreamzoomError, NotWritten
 from dreamzoom import numba_cache
 from dreamzoom.pipeline.eta import Eta
 from dreamzoom.pipeline.events import Progress, Sink
@@ -68,6 +69,7 @@ def run(
         Exception: Any exception of a step; it is also written to the journal.
     """
     sink, cancel, executor = sink or Sink(), cancel or threading.Event(), executor or InProcess()
+    check_places(folder, steps)
     folder.sweep()
     ran: dict[str, float] = {}
     eta, skipped = Eta(steps, measured=measured, lanes=executor.slots), []
@@ -86,7 +88,9 @@ def run(
             else:
                 _run_step(step, folder, journal, executor, _StepReport(step, eta, sink, (cancel, stop), live))
                 live.wait_written()
-                forget(folder, step, known)
+                for record in forget(folder, step, known):
+                    if record["step"] != step.name:
+                        journal.write("forgotten", step=record["step"], digest=record["digest"])
                 ran[step.name] = eta.finish(step)
             _show(step, sink)
             _tell_of_compiled_code(sink)
@@ -98,6 +102,15 @@ def run(
             _run_side_by_side(steps, one, lambda: executor.slots, stop)
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
     return Summary(tuple(ran), tuple(skipped), eta.seconds, ran)
+
+
+def check_places(folder: Folder, steps: Sequence[Step]) -> None:
+    """Raise RefusedFile if a link, pipe or the like stands where the job writes, before any work is done."""
+    for step in steps:
+        for name in (layout.record(step.digest), *(file.name for file in step.files)):
+            folder.path(name)
+    for name in (layout.JOURNAL, layout.LIVE_PREVIEW):
+        folder.path(name)
 
 
 @contextlib.contextmanager
@@ -128,11 +141,23 @@ def _run_step(step: Step, folder: Folder, journal: Journal, executor: Executor, 
         journal.write("cancelled", step=step.name, digest=step.digest)
         raise
     except BaseException as error:
-        journal.write("failed", step=step.name, digest=step.digest, error=f"{type(error).__name__}: {error}")
+        with contextlib.suppress(NotWritten):  # the disk may be full, which `error` says
+            journal.write("failed", step=step.name, digest=step.digest, error=_told(error, folder))
+        if isinstance(error, FileNotFoundError) and not folder.root.is_dir():
+            raise DreamzoomError(
+                f"the folder {folder.root} is no longer there: it was moved or removed while its job ran",
+                "resume the job where it is now, or generate again",
+            ) from error
         raise
     seconds = time.monotonic() - began
     write_record(folder, step, seconds)
     journal.write("done", step=step.name, digest=step.digest, seconds=round(seconds, 3))
+
+
+def _told(error: BaseException, folder: Folder) -> str:
+    """An error as the journal tells it: without the paths of this machine, since a job's folder may be shared."""
+    text = f"{type(error).__name__}: {error}".replace(str(folder.root), ".")
+    return text.replace(str(Path.home()), "~")[:2000]
 
 
 def _tell_of_compiled_code(sink: Sink) -> None:

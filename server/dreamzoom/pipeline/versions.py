@@ -7,11 +7,10 @@ The files are hard links where the file system has them, so that a version needs
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from core.errors import RefusedFile
 from core.protocol import result
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.stages.base import layout
@@ -29,7 +28,7 @@ def keep_result(folder: Folder) -> Path | None:
         The version's folder; None where there is no whole result to keep.
 
     Raises:
-        OSError: The disk is full, or the folder can't be written; nothing was changed.
+        NotWritten: The disk is full, or the folder can't be written; nothing was changed.
     """
     try:
         found = result.read(folder.root)
@@ -39,41 +38,38 @@ def keep_result(folder: Folder) -> Path | None:
             return None
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    home = folder.root / result.VERSIONS
-    unfinished = home / UNFINISHED
-    _remove(unfinished)
+    unfinished = f"{result.VERSIONS}/{UNFINISHED}"
+    _remove(folder, unfinished)
+    earlier = result.versions(folder.root)
+    target = f"{result.VERSIONS}/{int(earlier[-1].name) + 1 if earlier else 1:04d}"
     try:
-        _link(folder, dict.fromkeys(names), unfinished)
-        target = home / f"{_last(home) + 1:04d}"
-        unfinished.rename(target)
+        for name in dict.fromkeys(names):
+            folder.link(name, f"{unfinished}/{name}")
+        folder.sync({f"{unfinished}/{name}".rpartition("/")[0] for name in names})
+        folder.rename_folder(unfinished, target)
     except OSError:
-        _remove(unfinished)
+        _remove(folder, unfinished, names)
         raise
     prune(folder)
-    return target
+    return folder.root / target
 
 
 def prune(folder: Folder, keep: int = KEPT) -> None:
     """Remove all but the newest versions."""
-    for old in result.versions(folder.root)[:-keep] if keep else result.versions(folder.root):
-        _remove(old)
+    earlier = result.versions(folder.root)
+    for old in earlier[:-keep] if keep else earlier:
+        _remove(folder, f"{result.VERSIONS}/{old.name}")
 
 
-def _link(folder: Folder, names: Sequence[str] | dict[str, None], target: Path) -> None:
-    """Link or copy files of a job folder into another folder, under the same names."""
-    for name in names:
-        source, link = folder.path(name), target.joinpath(*name.split("/"))
-        link.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, link)
-        except OSError:  # a file system without hard links
-            shutil.copy2(source, link)
-
-
-def _last(home: Path) -> int:
-    return max((int(path.name) for path in home.iterdir() if path.name.isdigit()), default=0) if home.is_dir() else 0
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        shutil.rmtree(path)
+def _remove(folder: Folder, version: str, known: Sequence[str] = ()) -> None:
+    """Remove the files of a version, which its result or `known` lists, and folders that are then empty."""
+    names = [layout.REQUEST, layout.PLAN.path(), *known]
+    with contextlib.suppress(OSError, ValueError):
+        names += result.read(folder.root / version)["files"]
+    for name in [*names, result.NAME]:
+        with contextlib.suppress(RefusedFile, FileNotFoundError):
+            folder.remove(f"{version}/{name}")
+    parents = {parent.as_posix() for name in names for parent in PurePosixPath(version, name).parents}
+    for parent in sorted((one for one in parents if one.startswith(version)), reverse=True):
+        with contextlib.suppress(RefusedFile):
+            folder.remove_empty(parent)

@@ -73,7 +73,7 @@ def evaluate(root: Path, report: Report) -> dict[str, Any]:
         EngineUnavailable: The job's engine has no ground truth.
         DreamzoomError: The folder contains no finished job.
     """
-    flight = open_flight(root)
+    flight = open_flight(root, report, layout.VIEWS.path)
     truth = TrueFlight(truthful(flight.request), flight.path, _size(flight.request.width, flight.request.height))
     zooms = quarters(flight.path)
     steps = len(zooms) + flight.path.levels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from dreamzoom.engines import registry
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request, read_result
+from dreamzoom.pipeline.integrity.verify import require
 from dreamzoom.progress import Report
 from dreamzoom.render.passes import Passes, passes, write_passes
 from dreamzoom.request import schema
@@ -99,14 +100,22 @@ def _shear(key: Key, camera: Camera) -> np.ndarray:
     return pose @ shear @ np.linalg.inv(pose)
 
 
-def open_flight(root: Path) -> Flight:
+def open_flight(root: Path, report: Report | None = None, also: Callable[[int], str] | None = None) -> Flight:
     """Load a finished job.
 
+    Args:
+        root: The job's folder.
+        report: Receives a warning for each damaged file that is not needed.
+        also: Gives a further file of each level that the caller will read.
+
     Raises:
-        DreamzoomError: The folder contains no finished job, or its result is damaged.
+        DreamzoomError: The folder contains no finished job, or what is needed of it is damaged.
     """
     folder = Folder(root)
     request, result = read_request(folder), read_result(folder)
+    needed = [level["splats"] for level in result["levels"]]
+    needed += [also(level) for level in range(len(needed))] if also else []
+    require(folder, needed, lambda line: (report or Report()).log(line, level="warning"))
     levels = [read_splats(folder.path(level["splats"])) for level in result["levels"]]
     return Flight(request, request.path(), levels)
 
@@ -121,7 +130,7 @@ def render(
     with_passes: bool = False,
 ) -> int:
     """Write the job's flight as frame_00001.png, ..., with passes also as .exr; returns the number of pictures."""
-    flight = open_flight(root)
+    flight = open_flight(root, report)
     chosen = chosen_frames(flight.frames(), frames)
     target = Folder(out)
     for index, frame in enumerate(chosen):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from core.errors import BadRequest, SplatFileError
+from core.errors import BadRequest, RefusedFile, SplatFileError
+from core.safety import limits
+from core.safety.regular_files import check_regular, open_regular
+from core.safety.seal import sha256_of
 from dreamzoom.request import images, schema
 from dreamzoom.request.schema import Request
 
@@ -49,20 +51,71 @@ def asset_fields(request: Request, level: int) -> list[str]:
     return [f"levels[{level}].assets[{number}]" for number in range(len(request.levels[level].assets))]
 
 
+def with_files(request: Request, change: Callable[[str, str], str]) -> Request:
+    """The request with each file's name replaced by `change(field, name)`; the fields are those of `named_files`."""
+
+    def changed(field: str, name: str | None) -> str | None:
+        return None if name is None else change(field, name)
+
+    levels = [
+        msgspec.structs.replace(
+            level,
+            image=changed(f"levels[{index}].image", level.image),
+            depth=changed(f"levels[{index}].depth", level.depth),
+            assets=list(map(change, asset_fields(request, index), level.assets)),
+        )
+        for index, level in enumerate(request.levels)
+    ]
+    return msgspec.structs.replace(request, levels=levels)
+
+
+def with_models(request: Request, change: Callable[[str, str], str]) -> Request:
+    """The request with the name of each model folder and LoRA replaced by `change(field, name)`."""
+    engine = request.engine
+    if not isinstance(engine, schema.DiffusionEngine):
+        return request
+    loras = [
+        msgspec.structs.replace(lora, file=change(f"engine.loras[{index}].file", lora.file))
+        for index, lora in enumerate(engine.loras)
+    ]
+    model, depth = change("engine.model", engine.model), change("engine.depth_model", engine.depth_model)
+    return msgspec.structs.replace(
+        request, engine=msgspec.structs.replace(engine, model=model, depth_model=depth, loras=loras)
+    )
+
+
 def in_place(request: Request) -> dict[str, Input]:
     """The files at their original paths, by field. Raises BadRequest if one can't be read."""
     return {field: Input(Path(name), digest_of_file(field, Path(name))) for field, name in named_files(request).items()}
 
 
+def most_bytes(field: str) -> int:
+    """The largest size of a file that this field names."""
+    return limits.SPLAT_FILE_BYTES if ".assets[" in field else limits.PICTURE_BYTES
+
+
+def size_of_file(field: str, path: Path) -> int:
+    """The size of a file in bytes. Raises BadRequest, which names the field, if it is no regular file or too large."""
+    try:
+        found = path.stat()
+        check_regular(path, found, most_bytes(field))
+        return found.st_size
+    except RefusedFile as error:
+        raise BadRequest(field, f"must be the path of a file; {error}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadRequest(field, f"must be a file that can be read: {path} ({reason or error})") from None
+
+
 def digest_of_file(field: str, path: Path) -> str:
     """SHA-256 of a file in hex. Raises BadRequest, which names the field, if it is not a file or can't be read."""
-    if path.exists() and not path.is_file():
-        raise BadRequest(field, f"must be the path of a file; {path} is none")
+    size_of_file(field, path)
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadRequest(field, f"must be a file that can be read: {path} ({error.strerror or error})") from None
+        with open_regular(path, most_bytes(field), links=True) as file:
+            return sha256_of(file)
+    except (OSError, RefusedFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadRequest(field, f"must be a file that can be read: {path} ({reason})") from None
 
 
 def check(inputs: Mapping[str, Input]) -> None:
@@ -103,34 +156,17 @@ def _ignore(message: str) -> None:
 
 
 def located(request: Request, base: Path) -> Request:
-    """The request with all paths made absolute; relative paths are resolved against `base`."""
-    levels = [
-        msgspec.structs.replace(
-            level,
-            image=_absolute(level.image, base),
-            depth=_absolute(level.depth, base),
-            assets=[_absolute(name, base) for name in level.assets],
-        )
-        for level in request.levels
-    ]
-    return msgspec.structs.replace(request, levels=levels, engine=_engine_located(request.engine, base))
-
-
-def _engine_located(engine: schema.Engine, base: Path) -> schema.Engine:
-    """The engine's options with model folders and LoRA files made absolute. A model name that is not a folder in `base`
-    is not changed.
+    """The request with all paths made absolute; relative paths are resolved against `base`. A model name that is not a
+    folder in `base` is not changed.
     """
-    if not isinstance(engine, schema.DiffusionEngine):
-        return engine
 
-    def found(name: str) -> str:
-        return _absolute(name, base) or name if name and (base / name).is_dir() else name
+    def model(field: str, name: str) -> str:
+        if field.endswith(".file"):
+            return _absolute(name, base)
+        return _absolute(name, base) if name and (base / name).is_dir() else name
 
-    loras = [msgspec.structs.replace(lora, file=_absolute(lora.file, base)) for lora in engine.loras]
-    return msgspec.structs.replace(
-        engine, model=found(engine.model), depth_model=found(engine.depth_model), loras=loras
-    )
+    return with_models(with_files(request, lambda field, name: _absolute(name, base)), model)
 
 
-def _absolute(name: str | None, base: Path) -> str | None:
-    return None if name is None else os.path.normpath(base.absolute() / name)
+def _absolute(name: str, base: Path) -> str:
+    return os.path.normpath(base.absolute() / name)

@@ -10,10 +10,14 @@ import msgspec
 import numpy as np
 
 from core.errors import BadRequest
+from core.safety import limits
 from dreamzoom.request.schema import Request
 from dreamzoom.request.validation_errors import got, refusal, spoken
 
-MAX_REQUEST_BYTES = 64 << 20
+MAX_REQUEST_BYTES = limits.REQUEST_BYTES
+
+VERSION = 1
+"""The version of requests that is read here."""
 
 
 def decode_request(data: bytes) -> Request:
@@ -24,8 +28,21 @@ def decode_request(data: bytes) -> Request:
     """
     if len(data) > MAX_REQUEST_BYTES:
         raise BadRequest("request", f"must be at most {MAX_REQUEST_BYTES >> 20} MB of JSON, got {len(data) >> 20} MB")
+    if sum(map(data.count, (b",", b"[", b"{"))) > limits.JSON_VALUES:  # no fewer than there are values
+        raise BadRequest("request", f"must hold at most {limits.JSON_VALUES:,} values")
     try:
-        raw = json.loads(data)  # accepts NaN and Infinity, so that the check below can name the field
+        request = msgspec.json.decode(data, type=Request)  # in a fifth of the time and memory of what follows
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return convert_request(_untyped(data))
+    _check(request)
+    _check_cameras(request)
+    return request
+
+
+def _untyped(data: bytes) -> Any:
+    """The JSON value, NaN and Infinity included, so that an error can name the field. Raises BadRequest."""
+    try:
+        return json.loads(data)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise BadRequest("request", f"must be valid JSON; {error.msg} at {place} of {len(data)} bytes") from None
@@ -33,11 +50,16 @@ def decode_request(data: bytes) -> Request:
         raise BadRequest("request", "must be valid JSON; it is nested too deeply") from None
     except ValueError as error:
         raise BadRequest("request", f"must be valid JSON in UTF-8; {error}") from None
-    return convert_request(raw)
 
 
 def convert_request(raw: Any) -> Request:
     """Check a request that is already decoded from JSON. Raises BadRequest."""
+    version = raw.get("version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise BadRequest(
+            "version",
+            f"is {str(version)[:20]}: it was made by a newer Dreamzoom; update this one, which reads {VERSION}",
+        )
     _check_values(raw)
     try:
         request = msgspec.convert(raw, Request)

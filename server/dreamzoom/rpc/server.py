@@ -1,271 +1,268 @@
 """The server: JSON-RPC over standard input and output; one job or download at a time, in a separate thread.
 
-The process exits within a second when its input ends, so that a crashed Blender leaves no server behind. Large modules
-are imported only when needed, so that `initialize` is answered at once.
+Four threads, none of which can keep another waiting: the main thread reads frames and notices the end of input; one
+handles requests; one writes; one watches the client's process. The process exits within a second when its input ends
+or its client dies, so that a crashed Blender leaves no server behind. Large modules are imported only when needed, so
+that `initialize` is answered at once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
+import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, ModelMissing, explained
+import msgspec
+
+from core.errors import Cancelled
 from core.protocol import error_codes, framing, messages
 from dreamzoom import __version__
-from dreamzoom.progress import Report
-from dreamzoom.rpc import streams
+from dreamzoom.rpc import parent_watch
+from dreamzoom.rpc.intake import Intake
+from dreamzoom.rpc.job import Job, error_response
+from dreamzoom.rpc.methods import CONCURRENT, WORK
+from dreamzoom.rpc.requests import Call, Identity, Refused, identity_in, parameters, parse
+from dreamzoom.rpc.streams import Writer
 
-if TYPE_CHECKING:
-    from dreamzoom.pipeline.events import Sink
+MOST_CONCURRENT = 4
+"""Requests of `CONCURRENT` that run at the same time; further ones are refused."""
 
-PROGRESS_INTERVAL = 0.1
+ABANDONED = 1800.0
+"""Seconds after the last frame of a client that used to send pings, upon which a server without a job exits."""
+
+CANCEL_PATIENCE = 0.3
+"""Seconds after which a cancelled request is answered even if its work still runs: a call into a library, or one
+denoising step. The next job waits until it has stopped.
+"""
+
+LONGEST_STOP = 600.0
+"""Seconds after which the server exits if cancelled work still runs, so that it does not go on for ever. The first
+compilation of a large kernel takes a minute, several on a busy machine.
+"""
+
+PATIENCE = 0.5
+"""Seconds that answers may take to be written after the end of input."""
+
+
+_leaving = threading.Event()
 
 
 def serve() -> int:
     """Handle requests until the input ends or `shutdown` is received, then exit the process, even if a job runs."""
     source, target = _take_descriptors()
-    reader, server = framing.Reader(source), Server(streams.Writer(target))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: None if _leaving.is_set() else leave())
+    writer = Writer(target, leave)
+    server, intake = Server(writer), Intake()
+    parent_watch.start(leave)
+    threading.Thread(target=server.handle_all, args=(intake,), name="dreamzoom-requests", daemon=True).start()
+    reader = framing.Reader(source)
     try:
         while True:
             try:
                 body = reader.read()
                 if body is None:
                     break
-                server.handle(body)
+                intake.put(body)
             except framing.FrameError as error:
-                server.writer.error(None, error.code, str(error))
+                intake.put(error)
+        until = time.monotonic() + PATIENCE
+        if intake.wait_empty(PATIENCE):
+            writer.flush(until - time.monotonic())
     except (OSError, KeyboardInterrupt):
         pass  # the client has exited
-    # Not sys.exit, which would wait for a job's thread. The job's folder is valid at any moment.
-    sys.stderr.flush()
+    leave()
+    return 0
+
+
+def leave() -> None:
+    """Exit at once, from any thread. The job's folder is valid at any moment.
+
+    Not by sys.exit, which would wait for a job's thread. Standard error is not flushed: if nobody reads it, another
+    thread may hold it for ever.
+    """
+    _leaving.set()
+    if os.name != "nt" and os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGTERM)  # programs that this one started; this process has a handler
     os._exit(0)
 
 
-class Server:
-    """Handles requests. `handle` is called from one thread only."""
+class _Cancel(msgspec.Struct):
+    id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
-    def __init__(self, writer: streams.Writer):
+
+class Server:
+    """Handles requests, in one thread."""
+
+    def __init__(self, writer: Writer):
         self.writer = writer
-        self._job: _Job | None = None
-        self._lock = threading.Lock()
+        self._running: dict[Identity, Job] = {}
+        self._left: list[Job] = []  # cancelled and answered, but still running
+        self._changed = threading.Condition()
+        self._heard, self._pinged = time.monotonic(), False
+
+    def handle_all(self, intake: Intake) -> None:
+        """Handle frames as they come, for ever."""
+        while True:
+            with intake.next(1.0) as item:
+                self._leave_if_useless()
+                if item is None:
+                    continue
+                self._heard = time.monotonic()
+                if isinstance(item, framing.FrameError):
+                    self.writer.error(None, item.code, str(item))
+                else:
+                    self._handle_safely(item)
+
+    def _handle_safely(self, body: bytes) -> None:
+        try:
+            self.handle(body)
+        except Exception as error:  # the next request is handled all the same
+            code, message, data = error_response(error)
+            self.writer.error(None, code, message, data)
 
     def handle(self, body: bytes) -> None:
-        """Handle one message. Raises FrameError for an invalid request."""
-        identity, method, params = streams.parse(body)
-        if method == messages.INITIALIZE:
-            self.writer.result(identity, self._initialize())
-        elif method in _WORK:
-            self._begin(identity, method, params)
-        elif method == messages.CANCEL:
-            self.writer.result(identity, {"cancelled": self._cancel(params.get("id"))})
-        elif method == messages.SHUTDOWN:
-            self._cancel(self._job.identity if self._job else None)
-            self.writer.result(identity, {})
-            sys.stderr.flush()
-            os._exit(0)
-        elif identity is not None:
-            known = ", ".join([messages.INITIALIZE, *_WORK, messages.CANCEL, messages.SHUTDOWN])
-            self.writer.error(identity, error_codes.UNKNOWN_METHOD, f"no method {method[:60]!r}; there are: {known}")
+        """Handle one message."""
+        try:
+            call = parse(body)
+        except Refused as refused:
+            self.writer.error(refused.identity, refused.code, str(refused))
+            return
+        if call.identity is not None and call.identity in self._running:
+            # an answer with the id of a running request would be taken for that request's own
+            why = f"the id {call.identity!r} belongs to a request that is still running; use another"
+            self.writer.error(None, error_codes.INVALID_REQUEST, why, {"id": call.identity})
+        elif call.method in WORK:
+            self._begin(call)
+        else:
+            self._answer(call)
+
+    def _answer(self, call: Call) -> None:
+        """Answer a request that takes no time."""
+        result: dict[str, Any] = {}
+        match call.method:
+            case messages.INITIALIZE:
+                result = self._initialize()
+            case messages.PING:
+                self._pinged = True
+                result = {"working": bool(self._running or self._left)}
+            case messages.CANCEL:
+                result = {"cancelled": self._cancel(identity_in(parameters(call, _Cancel).id))}
+            case messages.SHUTDOWN:
+                for job in list(self._running.values()):
+                    job.cancel.set()
+            case _:
+                if not call.is_notification:
+                    known = ", ".join([messages.INITIALIZE, *WORK, messages.PING, messages.CANCEL, messages.SHUTDOWN])
+                    unknown = f"no method {call.method[:60]!r}; there are: {known}"
+                    self.writer.error(call.identity, error_codes.UNKNOWN_METHOD, unknown)
+                return
+        if not call.is_notification:
+            self.writer.result(call.identity, result)
+        if call.method == messages.SHUTDOWN:
+            self.writer.flush(PATIENCE)
+            leave()
 
     def _initialize(self) -> dict[str, Any]:
         from dreamzoom.engines import registry
 
         return {"name": "dreamzoom", "version": __version__, "engines": registry.available(), "pid": os.getpid()}
 
-    def _cancel(self, identity: Any) -> bool:
-        job = self._job
-        if job is None or identity is None or job.identity != identity:
+    def _cancel(self, identity: Identity) -> bool:
+        with self._changed:
+            job = self._running.get(identity)
+        if job is None:
             return False
-        job.cancel.set()
+        if not job.cancel.is_set():
+            job.cancel.set()
+            cancelled = threading.Timer(CANCEL_PATIENCE, self._answer_job, (job, None))
+            cancelled.daemon = True
+            cancelled.start()
         return True
 
-    def _begin(self, identity: Any, method: str, params: dict[str, Any]) -> None:
-        if identity is None:
-            return  # a notification has no id, so a job could be neither answered nor cancelled
-        job = _Job(identity, method, self.writer)
-        if method not in _CONCURRENT:
-            with self._lock:
-                if self._job is not None:
-                    doing = (
-                        "a download is running" if self._job.method == messages.MODELS_GET else "another job is running"
-                    )
-                    self.writer.error(identity, error_codes.BUSY, doing, {"remedy": "wait for it, or cancel it"})
-                    return
-                self._job = job
-        threading.Thread(target=self._run, args=(job, _WORK[method], params), name=method, daemon=True).start()
-
-    def _run(self, job: _Job, work: Callable[[_Job, dict[str, Any]], dict[str, Any]], params: dict[str, Any]) -> None:
-        answer = job.run(work, params)
-        with self._lock:
-            if self._job is job:
-                self._job = None  # before the answer: the client may send the next job as soon as it has received it
-        with contextlib.suppress(OSError):  # the client has exited; the main thread detects this
-            answer()
-
-
-class _Job:
-    """One long-running request, and the sink of its run."""
-
-    def __init__(self, identity: Any, method: str, writer: streams.Writer):
-        self.identity, self.method, self.writer = identity, method, writer
-        self.cancel = threading.Event()
-        self.levels = 0
-        self._told = 0.0
-
-    def run(self, work: Callable[[_Job, dict[str, Any]], dict[str, Any]], params: dict[str, Any]):
-        """Run the work; returns a function that sends the answer."""
-        try:
-            result = work(self, params)
-            return lambda: self.writer.result(self.identity, result)
-        except BaseException as error:  # any error is sent as the answer; the server keeps running
-            code, message, data = _error_response(error)
-            return lambda: self.writer.error(self.identity, code, message, data)
-
-    def progress(self, progress) -> None:
-        """Send progress, at most ten times per second."""
-        now = time.monotonic()
-        if now - self._told < PROGRESS_INTERVAL and progress.fraction < 1:
+    def _begin(self, call: Call) -> None:
+        """Start a request's thread, or refuse it."""
+        if call.is_notification:
+            return  # a job without an id could be neither answered nor cancelled
+        if call.identity is None:
+            self.writer.error(None, error_codes.INVALID_REQUEST, f"{call.method} needs an id that is not null")
             return
-        self._told = now
-        left = progress.seconds_left
-        self._notify(
-            messages.PROGRESS,
-            stage=progress.stage,
-            level=progress.level,
-            levels=self.levels,
-            fraction=round(progress.fraction, 4),
-            seconds_left=None if left is None else round(left, 1),
-            message=progress.message,
-        )
+        job = Job(call, self.writer)
+        with self._changed:
+            why = self._why_busy(call.method)
+            if not why:
+                self._running[call.identity] = job
+        if why:
+            self.writer.error(call.identity, error_codes.BUSY, why, {"remedy": "wait for it, or cancel it"})
+        else:
+            threading.Thread(target=self._run, args=(job,), name=call.method, daemon=True).start()
 
-    def log(self, message: str, level: str) -> None:
-        """Tell a line."""
-        self._notify(messages.LOG, level=level, message=message)
+    def _why_busy(self, method: str) -> str:
+        """Why a request has to wait; empty if it can start."""
+        concurrent = method in CONCURRENT
+        others = [job.method for job in self._running.values() if (job.method in CONCURRENT) == concurrent]
+        if concurrent:
+            left = sum(job.method in CONCURRENT for job in self._left)
+            return "too many requests are running" if len(others) + left >= MOST_CONCURRENT else ""
+        if messages.MODELS_GET in others:
+            return "a download is running"
+        return "another job is running" if others else ""
 
-    def artifact(self, kind: str, level: int | None, name: str) -> None:
-        """Announce a file; its path is relative to the job's folder."""
-        self._notify(messages.ARTIFACT, kind=kind, level=level, path=name)
+    def _run(self, job: Job) -> None:
+        """The thread of a request."""
+        answer = job.run(self._work)
+        if not self._answer_job(job, answer):
+            with self._changed:
+                self._left.remove(job)
+                self._changed.notify_all()
 
-    def _notify(self, method: str, **params: Any) -> None:
-        self.writer.notify(method, {"id": self.identity} | params)
+    def _work(self, job: Job) -> dict[str, Any]:
+        if job.method not in CONCURRENT:
+            with self._changed:
+                if self._has_left_job():
+                    job.log("waiting until the cancelled job has stopped", "info")
+                while self._has_left_job():
+                    self._changed.wait(0.1)
+                    if job.cancel.is_set():
+                        raise Cancelled
+        return WORK[job.method](job)
 
+    def _has_left_job(self) -> bool:
+        return any(job.method not in CONCURRENT for job in self._left)
 
-def _generate(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
-    from dreamzoom.pipeline.folder import Folder
-    from dreamzoom.pipeline.generate import generate
-    from dreamzoom.pipeline.records import level_seconds
-    from dreamzoom.request import validation
-    from dreamzoom.request.inputs import located
-    from dreamzoom.stages.base import layout
+    def _answer_job(self, job: Job, answer: Callable[[], None] | None) -> bool:
+        """Answer a request, unless that was done before; returns whether it was not.
 
-    _only(params, messages.GENERATE, "request", "out")
-    out = params.get("out")
-    if not isinstance(out, str) or not out or "\0" in out:
-        raise BadRequest("out", "is required and must be the path of the job's folder")
-    if "request" not in params:
-        raise BadRequest("request", "is required and must be an object")
-    request = located(validation.convert_request(params["request"]), Path.cwd())
-    job.levels = len(request.levels)
-    folder = Folder(Path(out))
-    summary = generate(request, folder, cast("Sink", job), job.cancel)
-    found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
-    return found | {"level_seconds": level_seconds(folder, job.levels)}
+        Args:
+            job: The request.
+            answer: Sends the answer of its work; None if it was cancelled and its work still runs.
+        """
+        with self._changed:
+            if job.answered is not None:
+                return False
+            job.answered = time.monotonic()
+            del self._running[job.identity]  # before the answer, upon which the client may send the next job
+            if answer is None:
+                self._left.append(job)
+        if answer is None:
+            code, message, data = error_response(Cancelled())
+            self.writer.error(job.identity, code, message, data)
+        else:
+            answer()
+        return True
 
-
-def _models(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
-    from dreamzoom.rpc import model_rpc
-
-    _only(params, messages.MODELS)
-    return model_rpc.listed()
-
-
-def _models_offer(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
-    from dreamzoom.rpc import model_rpc
-
-    _only(params, messages.MODELS_OFFER, "name")
-    return model_rpc.offered(params.get("name"))
-
-
-def _models_get(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
-    from dreamzoom.rpc import model_rpc
-
-    _only(params, messages.MODELS_GET, "offers")
-    return model_rpc.fetched(params.get("offers"), _Download(job))
-
-
-def _machine(job: _Job, params: dict[str, Any]) -> dict[str, Any]:
-    from dreamzoom.machine import facts
-
-    _only(params, messages.MACHINE)
-    return facts.facts()
-
-
-_WORK = {
-    messages.GENERATE: _generate,
-    messages.MODELS: _models,
-    messages.MODELS_OFFER: _models_offer,
-    messages.MODELS_GET: _models_get,
-    messages.MACHINE: _machine,
-}
-"""Methods that run in a separate thread. All but `_CONCURRENT` run one at a time and can be cancelled."""
-
-_CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE}
-"""Methods that take seconds and may run at the same time as a job."""
-
-
-def _only(params: dict[str, Any], method: str, *names: str) -> None:
-    unknown = params.keys() - set(names)
-    if unknown:
-        raise BadRequest(min(unknown)[:60], f"is not a parameter of {method}; remove it")
-
-
-class _Download(Report):
-    """Progress of a download."""
-
-    def __init__(self, job: _Job):
-        self._job = job
-        self._began, self._first = time.monotonic(), None
-
-    def progress(self, fraction: float, message: str = "") -> None:
-        from dreamzoom.pipeline.events import Progress
-
-        self.check()
-        if self._first is None:
-            self._first = fraction  # already downloaded parts took no time
-        done, spent = fraction - self._first, time.monotonic() - self._began
-        left = spent * (1 - fraction) / done if done > 0.001 and spent > 2 else None
-        self._job.progress(Progress(messages.DOWNLOAD, None, fraction, left, message))
-
-    def check(self) -> None:
-        if self._job.cancel.is_set():
-            raise Cancelled
-
-    def log(self, message: str, *, level: str = "info") -> None:
-        self._job.log(message, level)
-
-
-def _error_response(error: BaseException) -> tuple[int, str, dict[str, Any] | None]:
-    """Convert an exception to JSON-RPC's code, message and data."""
-    message, remedy = explained(error)
-    match error:
-        case BadRequest():
-            told = message.removeprefix(f"{error.field}: ")
-            return error_codes.BAD_REQUEST, message, {"field": error.field, "message": told}
-        case Cancelled():
-            return error_codes.CANCELLED, message, {"remedy": remedy}
-        case EngineUnavailable():
-            missing = {"missing": "model"} if isinstance(error, ModelMissing) else {}
-            return error_codes.NOT_AVAILABLE, message, {"remedy": remedy} | missing
-    if not isinstance(error, DreamzoomError):
-        traceback.print_exception(error)  # to stderr, which the add-on writes to a log file
-    return error_codes.OTHER, message, {"remedy": remedy}
+    def _leave_if_useless(self) -> None:
+        """Exit if cancelled work does not stop, or nothing runs for a client that used to be heard but is no more."""
+        now = time.monotonic()
+        if any(now - (job.answered or now) > LONGEST_STOP for job in self._left):
+            sys.stderr.write(f"a cancelled job did not stop within {LONGEST_STOP:.0f} seconds\n")
+            leave()
+        if self._pinged and not self._running and now - self._heard > ABANDONED:
+            leave()
 
 
 def _take_descriptors() -> tuple[int, int]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
+from typing import Any
+
+from dreamzoom.progress import check
 
 CHUNKS = 16
 """Number of parts that work is divided into, the same on every machine, so that results don't depend on its cores."""
@@ -35,10 +38,31 @@ def parts(size: int) -> list[tuple[int, int]]:
 
 
 def run_all(kernel: Callable, calls: list[tuple]) -> list:
-    """Call `kernel(*arguments)` for each tuple of arguments, on all cores; returns the results in order."""
+    """Call `kernel(*arguments)` for each tuple of arguments, on all cores; returns the results in order.
+
+    Raises:
+        Cancelled: The job was cancelled; calls that had not begun are left out.
+    """
     if count() == 1 or len(calls) < 2:
-        return [kernel(*arguments) for arguments in calls]
-    return [future.result() for future in [_pool().submit(kernel, *arguments) for arguments in calls]]
+        return [_checked(kernel, arguments) for arguments in calls]
+    futures = [_pool().submit(kernel, *arguments) for arguments in calls]
+    try:
+        return [_result(future) for future in futures]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        wait(futures)  # the kernels write to arrays of the caller
+        raise
+
+
+def _checked(kernel: Callable, arguments: tuple) -> Any:
+    check()
+    return kernel(*arguments)
+
+
+def _result(future: Future) -> Any:
+    check()
+    return future.result()
 
 
 def run_chunks(kernel: Callable, size: int, *arguments) -> list:

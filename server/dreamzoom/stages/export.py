@@ -11,7 +11,8 @@ import numpy as np
 
 from core.camera import Camera, Similarity
 from core.gaussians import Gaussians, moved
-from core.protocol.result import VERSION, Result
+from core.protocol.result import VERSION
+from core.safety.seal import sealed
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.progress import Report
 from dreamzoom.splats.rasterize import rasterize
@@ -159,7 +160,7 @@ def _result_parameters(context: Context, scope: Scope) -> dict[str, Any]:
 
 def _result(inputs: Inputs, parameters: dict[str, Any], report: Report) -> Outputs:
     request = parameters["request"]
-    result: Result = {
+    result: dict[str, Any] = {
         "version": VERSION,
         "request_digest": digest_of(request),
         "seed": request["seed"],
@@ -172,12 +173,12 @@ def _result(inputs: Inputs, parameters: dict[str, Any], report: Report) -> Outpu
         "cameras": request["cameras"],
         "files": inputs["files"],
     }
-    return {"result": result}
+    return {"result": sealed(result)}
 
 
 RESULT = Stage(
     name="result",
-    version=1,
+    version=2,
     reads={"engine": ENGINE, "counts": each(layout.COUNTS, _every_level), "files": EXPORTS},
     writes={"result": layout.RESULT},
     parameters=_result_parameters,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from addon import core
-from addon.backend import client, launch
+from addon.backend import client, launch, process_group, server_messages
 
 SERVER = launch.code_folder()
 
@@ -99,11 +99,11 @@ class TestServer:
             "c = Client(sys.argv[2:], os.environ | {'PYTHONPATH': sys.argv[1] + '/server'}, Path('x.log'))\n"
             "c.request('initialize', {}); c.wait_for_message(30); print(c.pid, flush=True); time.sleep(60)"
         )
-        # The module alone and what it shares with the server: the packages that it lies in need bpy
-        for module in (client, core):
+        # The modules alone and what they share with the server: the packages that they lie in need bpy
+        for module in (client, process_group, server_messages, core):
             file = Path(module.__file__)
             copy = tmp_path / "addon" / file.parent.name / file.name
-            copy.parent.mkdir(parents=True)
+            copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(file.read_bytes())
         (tmp_path / "server").symlink_to(SERVER, target_is_directory=True)
         parent = subprocess.Popen(

@@ -78,6 +78,20 @@ class TestGenerate:
         assert pump_to_the_end().status == "done"
         assert (len(bpy.data.objects), len(bpy.data.meshes)) == before
 
+    def test_a_damaged_file_is_not_imported_and_a_button_repairs_it(self, finished, tmp_path):
+        path = tmp_path / "job/levels/001/splats.ply"
+        before = path.read_bytes()
+        path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        bpy.ops.dreamzoom.import_job()
+        failed = pump_to_the_end()
+        assert (failed.status, failed.error.operator) == ("failed", "dreamzoom.repair")
+        assert "levels/001/splats.ply" in str(failed.error)
+        assert bpy.ops.dreamzoom.repair() == {"FINISHED"}
+        repaired = pump_to_the_end()
+        assert (repaired.status, repaired.error) == ("done", None)
+        assert path.read_bytes() == before
+        assert {obj.type for obj in rig.contents(rig.level_empties(finished)[1])} == {"POINTCLOUD", "MESH"}
+
     def test_import_can_be_left_to_the_button(self, finished):
         finished.dreamzoom.import_when_done = False
         bpy.ops.dreamzoom.generate()

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 from dreamzoom.engines.procedural import kernels
+from dreamzoom.progress import check
 
 BLOCKS, EXTENT = (16, 4), 1.7
 """Sides of the blocks used by the ray march, in cells; half the side of a level's own ring, in its frame's units."""
@@ -108,11 +109,21 @@ def _openness(grid: np.ndarray, cell: float) -> np.ndarray:
 
 
 def in_parts(work, count: int, size: int) -> None:
-    """Run `work(start, stop)` over 0..count on all cores. The parts are independent, so the result is deterministic."""
+    """Run `work(start, stop)` over 0..count on all cores. The parts are independent, so the result is deterministic.
+
+    Raises:
+        Cancelled: The job was cancelled; parts that had not begun are left out.
+    """
     spans = [(a, min(a + size, count)) for a in range(0, count, size)]
     with ThreadPoolExecutor(_threads()) as pool:
-        for future in [pool.submit(work, *span) for span in spans]:
-            future.result()
+        futures = [pool.submit(work, *span) for span in spans]
+        try:
+            for future in futures:
+                check()
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _threads() -> int:

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from core.camera import Camera
 from core.colour import to_bytes
+from core.errors import RefusedFile
 from core.formats.splat_ply import read_splats, write_splats
+from core.safety import bounded_json, limits
+from core.safety.bounded_arrays import read_npz
+from core.safety.regular_files import open_regular
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.cloud_ply import read_cloud, write_cloud
 from dreamzoom.geometry.view import View
@@ -44,9 +48,18 @@ def write_picture(path: Path, rgb: np.ndarray) -> None:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """Read what `write_picture` wrote: (H, W, 3) float32 sRGB in 0..1."""
-    with Image.open(path) as picture:
-        return _unit(np.asarray(picture.convert("RGB")))
+    """Read what `write_picture` wrote: (H, W, 3) float32 sRGB in 0..1. Raises RefusedFile for anything else."""
+    try:
+        with open_regular(path, limits.PICTURE_BYTES) as file, Image.open(file, formats=("PNG",)) as picture:
+            if picture.width * picture.height > limits.PICTURE_PIXELS or picture.mode != "RGB":
+                raise RefusedFile(
+                    f"{path.name} is no picture of a job: {picture.width}×{picture.height} {picture.mode}"
+                )
+            return _unit(np.asarray(picture))
+    except RefusedFile:
+        raise
+    except (Image.DecompressionBombError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        raise RefusedFile(f"{path.name} is damaged: {error}") from None
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], *, compress: bool = True) -> None:
@@ -56,9 +69,8 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], *, compress: bool = 
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an npz; never unpickles."""
-    with np.load(path, allow_pickle=False) as stored:
-        return {key: stored[key] for key in stored.files}
+    """Read an npz; never unpickles. Raises RefusedFile for what is damaged or unpacks to more than is allowed."""
+    return read_npz(path)
 
 
 def write_points(path: Path, cloud: Cloud) -> None:
@@ -128,7 +140,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read what `write_json` wrote. Raises ValueError for invalid JSON."""
-    return json.loads(path.read_bytes())
+    return bounded_json.read_json(path, limits.RESULT_BYTES)
 
 
 PICTURES: Format[np.ndarray] = Format(read_picture, write_picture)

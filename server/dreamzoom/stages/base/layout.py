@@ -3,6 +3,7 @@
     request.json  result.json  plan.json  journal.jsonl  inputs.json
     inputs/<digest>/      copies of the artist's files
     stages/<digest>.json  the records of finished steps
+    stages/request.json   a second copy of the request, should the first be damaged
     versions/0001/        an earlier result: a job folder of its own
     levels/000/           the exported files of a level; in parts/ the intermediate files passed between steps
 
@@ -12,11 +13,13 @@ the last version written by a stage before it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Generic, TypeVar
 
 from core.protocol import result
+from core.safety.contained import is_contained, plain_name
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.stages.base import files
 from dreamzoom.stages.base.files import Format
@@ -29,8 +32,10 @@ REQUEST = "request.json"
 JOURNAL = "journal.jsonl"
 LIVE_PREVIEW = "live.png"
 RECORDS = "stages"
+REQUEST_COPY = f"{RECORDS}/{REQUEST}"
 INPUTS = "inputs"
 INPUT_INDEX = "inputs.json"
+LEVELS, PARTS = "levels", "parts"
 
 
 @dataclass(frozen=True)
@@ -101,3 +106,19 @@ FITTED_SPLATS = Entry("fitted splats", "levels/{level:03d}/parts/fit.ply", files
 def record(digest: str) -> str:
     """The path of a finished step's record."""
     return f"{RECORDS}/{digest}.json"
+
+
+def record_digest(name: str) -> str | None:
+    """The digest of the step whose record has this file name; None if it is no record's."""
+    return name[:-5] if re.fullmatch(r"[0-9a-f]{64}\.json", name) else None
+
+
+def input_copy(digest: str, name: str) -> str:
+    """The path of the copy of an artist's file with this SHA-256 and name."""
+    return f"{INPUTS}/{digest[:16]}/{plain_name(name)}"
+
+
+def copied_digest(path: str) -> str | None:
+    """The beginning of the SHA-256 of an artist's file, as the path of its copy tells; None for any other path."""
+    found = re.fullmatch(rf"{INPUTS}/([0-9a-f]{{16}})/[^/]+", path)
+    return found[1] if found and is_contained(path) else None

@@ -1,0 +1,1 @@
+from ....server.core.safety.bounded_arrays import *

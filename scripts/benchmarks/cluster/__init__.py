@@ -1,0 +1,1 @@
+"""The section `cluster` of the benchmark: steps on a Ray cluster, and a simulation of a large one."""

@@ -1,0 +1,239 @@
+"""Cluster: steps on two nodes against one, deaths, cancellation, what Ray costs, and a simulation of a large cluster.
+
+    python scripts/benchmark.py cluster [--only PART ...] [--size WxH] [--json]
+
+Parts: bytes, waits (steps that only wait), steps (real ones), overhead, deaths, cancel, simulation. The nodes are
+processes on this machine with one core each, so it should do nothing else meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cluster.nodes import executor_of, nodes
+from benchmarks.cluster.simulation import bottleneck, simulate
+from benchmarks.cluster.timeline import draw_timeline
+from benchmarks.shared.table import Table
+from core.errors import Cancelled
+from dreamzoom.cluster.pool import WorkerPool
+from dreamzoom.pipeline import journal
+from dreamzoom.pipeline.events import Sink
+from dreamzoom.pipeline.folder import Folder
+from dreamzoom.pipeline.generate import generate
+from dreamzoom.pipeline.records import records
+from dreamzoom.pipeline.runner import run
+from dreamzoom.pipeline.steps import Step, build
+from dreamzoom.progress import Report
+from dreamzoom.request.example import example
+from dreamzoom.request.schema import Request
+from dreamzoom.request.validation import convert_request
+
+ROOT = Path(__file__).resolve().parents[3]
+PARTS = ("bytes", "waits", "steps", "overhead", "deaths", "cancel", "simulation")
+WAIT = 1.0
+"""Seconds of a step that only waits."""
+
+
+def request_of(levels: int, size: tuple[int, int]) -> Request:
+    """The example's flight at the demo's factor."""
+    return convert_request(example(levels, size, 2.5) | {"quality": "draft"})
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """The bytes of all files of a job but journal and records, which tell of time."""
+    names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    return {name: (root / name).read_bytes() for name in names if not name.startswith(("stages/", "journal", ".lock"))}
+
+
+class Waiting:
+    """An executor whose steps wait on a worker, as for an engine elsewhere, and write nothing but their files."""
+
+    def __init__(self, pool: WorkerPool):
+        self._pool = pool
+
+    @property
+    def slots(self) -> int:
+        """As the pool."""
+        return self._pool.slots
+
+    def execute(self, step: Step, folder: Folder, report: Report) -> None:
+        """Wait."""
+        self._pool.command(step.name, [sys.executable, "-S", "-c", f"import time; time.sleep({WAIT})"], report)
+        for file in step.files:
+            folder.write(file.name, b"")
+
+    def close(self) -> None:
+        """Nothing: the pool is closed by its owner."""
+
+
+def measure_waits(table: Table, scratch: Path) -> None:
+    """Eight levels whose steps wait, on one node and on two."""
+    from dreamzoom.engines import registry
+
+    request, took = request_of(8, (96, 64)), {}
+    for count in (1, 2):
+        folder = Folder(scratch / f"waits{count}")
+        with nodes(count) as found, executor_of(found) as pool:
+            pool.command("first", [sys.executable, "-c", ""], Report())  # the actors have started
+            began = time.monotonic()
+            run(build(request, registry.make(request)), folder, executor=Waiting(pool))
+            took[count] = time.monotonic() - began
+    ratio = took[1] / took[2]
+    table.add("steps that wait, 8 levels: two nodes against one", ratio, ">= 1.7", ratio >= 1.7, waits_speedup=ratio)
+    draw_timeline(Folder(scratch / "waits2"), ROOT / "out" / "cluster" / "waits.png")
+    table.add("  its timeline", "out/cluster/waits.png")
+
+
+def on_nodes(count: int, request: Request, folder: Folder, sink: Sink | None = None) -> float:
+    """Generate on `count` nodes; returns the seconds, without the cluster's start."""
+    with nodes(count) as found, executor_of(found) as pool:
+        began = time.monotonic()
+        generate(request, folder, sink, executor=pool)
+        return time.monotonic() - began
+
+
+def alone(size: tuple[int, int], folder: Path) -> float:
+    """Generate in one process with one thread, without a cluster; returns the seconds."""
+    code = (
+        "import sys, time; from pathlib import Path; from benchmarks.cluster.__main__ import *\n"
+        f"began = time.monotonic(); generate(request_of(6, {size}), Folder(Path({str(folder)!r})))\n"
+        "print(time.monotonic() - began)"
+    )
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | threads, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return float(done.stdout.split()[-1])
+
+
+def measure_steps(table: Table, scratch: Path, size: tuple[int, int], only: list[str]) -> None:
+    """The demo's kind of job with real steps: on two nodes, on one, and without Ray."""
+    request = request_of(6, size)
+    two = on_nodes(2, request, Folder(scratch / "two")) if {"steps", "bytes"} & set(only) else 0.0
+    one = on_nodes(1, request, Folder(scratch / "one")) if {"steps", "overhead"} & set(only) else 0.0
+    if "steps" in only:
+        ratio = one / two
+        table.add("real steps: two nodes of one core against one", ratio, ">= 1.5", ratio >= 1.5, steps_speedup=ratio)
+        draw_timeline(Folder(scratch / "two"), ROOT / "out" / "cluster" / "steps.png")
+        table.add("  its timeline", "out/cluster/steps.png")
+    local = alone(size, scratch / "alone")
+    if "overhead" in only:
+        share = one / local - 1
+        table.add(
+            "Ray on one node against one process with one thread", share, "<= 0.05", share <= 0.05, overhead=share
+        )
+    if "bytes" in only:
+        same = contents(scratch / "two") == contents(scratch / "alone")
+        table.add("the same bytes as the local executor", "yes" if same else "no", "yes", same, same_bytes=same)
+
+
+class At(Sink):
+    """Does something once, when a stage begins."""
+
+    def __init__(self, stage: str, action: Any):
+        self.stage, self.action, self.when = stage, action, 0.0
+
+    def progress(self, progress) -> None:
+        """Look for the stage."""
+        if not self.when and progress.stage == self.stage and progress.message != "done":
+            self.when = time.monotonic()
+            self.action()
+
+
+def measure_deaths(table: Table, scratch: Path) -> None:
+    """A killed worker, a killed node, a dead head that comes back."""
+    request = request_of(3, (96, 64))
+    generate(request, Folder(scratch / "whole"))
+    wanted = contents(scratch / "whole")
+
+    def kill_worker(found) -> None:
+        threading.Timer(0.3, lambda: subprocess.run(["pkill", "-9", "-o", "-f", "ray::Actor.run"], check=False)).start()
+
+    deaths = {
+        "a killed worker": kill_worker,
+        "a killed node": lambda found: found.kill(found.nodes[-1]),
+        "a dead head that comes back": lambda found: threading.Thread(target=found.restart).start(),
+    }
+    for name, action in deaths.items():
+        folder = Folder(scratch / name.replace(" ", "_"))
+        with nodes(2) as found, executor_of(found) as pool:
+            generate(request, folder, At("splat", lambda found=found, action=action: action(found)), executor=pool)
+        events = journal.read(folder)
+        done = [event["step"] for event in events if event["event"] == "done"]
+        met = contents(folder.root) == wanted and len(done) == len(set(done))
+        table.add(f"{name}: same bytes, no finished step twice", "yes" if met else "no", "yes", met)
+    table.figures["deaths_survived"] = all(row["met"] for row in table.rows[-3:])
+
+
+def measure_cancel(table: Table, scratch: Path) -> None:
+    """From the cancellation until the cluster's cores are free."""
+    import ray  # pyright: ignore[reportMissingImports]
+
+    request, cancel = request_of(3, (192, 108)), threading.Event()
+    with nodes(2) as found, executor_of(found) as pool:
+        ray.init(address=found.cluster.address, log_to_driver=False, logging_level=40)
+        sink = At("splat", cancel.set)
+        with contextlib.suppress(Cancelled):
+            generate(request, Folder(scratch / "cancelled"), sink, cancel, executor=pool)
+        pool.close()
+        while ray.available_resources().get("CPU", 0) < 2:
+            time.sleep(0.02)
+        took = time.monotonic() - sink.when
+        ray.shutdown()
+    table.add("cancel: everything freed after, s", took, "<= 2", took <= 2, cancel_seconds=took)
+
+
+def measure_simulation(table: Table, scratch: Path) -> None:
+    """1,000 jobs on 64 GPUs, from the seconds of a measured job."""
+    from dreamzoom.engines import registry
+
+    request, folder = request_of(6, (96, 64)), Folder(scratch / "measured")
+    generate(request, folder)
+    steps = build(request, registry.make(request))
+    seconds = {record["step"]: record["seconds"] for record in records(folder)}
+    found = simulate(steps, seconds, 1000, 64, 0.02)
+    table.add(
+        "simulated, 1,000 jobs, 64 GPUs, 2 % of steps fail: utilisation", found.utilisation, ">= 0.9",
+        found.utilisation >= 0.9, utilisation=found.utilisation,
+    )  # fmt: skip
+    table.add("  lost to failures / idle", f"{found.lost:.3f} / {found.idle:.3f}")
+    moved = 1000 * sum(path.stat().st_size for path in folder.root.rglob("*") if path.is_file()) * 3
+    table.add("  what would limit more GPUs next", bottleneck(found, moved, 1e9))
+
+
+def main() -> int:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--size", default="384x216", help="WIDTHxHEIGHT of the job with real steps")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    width, height = map(int, options.size.split("x"))
+    table = Table()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        scratch = Path(name)
+        if "waits" in options.only:
+            measure_waits(table, scratch)
+        if {"bytes", "steps", "overhead"} & set(options.only):
+            measure_steps(table, scratch, (width, height), options.only)
+        if "deaths" in options.only:
+            measure_deaths(table, scratch)
+        if "cancel" in options.only:
+            measure_cancel(table, scratch)
+        if "simulation" in options.only:
+            measure_simulation(table, scratch)
+    print(table.json() if options.json else table.text())
+    return 0 if all(row["met"] is not False for row in table.rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

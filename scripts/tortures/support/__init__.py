@@ -1,0 +1,1 @@
+"""What several tortures use; no torture itself."""

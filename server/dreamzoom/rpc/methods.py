@@ -1,0 +1,125 @@
+"""The methods that take long and run in a thread of their own. Large modules are imported only when one is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.errors import BadRequest, RefusedFile
+from core.protocol import messages
+from core.safety import limits
+from core.safety.bounded_json import decode_json
+from dreamzoom.rpc.job import Download, Job
+from dreamzoom.rpc.requests import parameters
+
+Text = msgspec.Raw | msgspec.UnsetType
+"""A parameter's value as JSON text."""
+
+
+class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class _Generate(msgspec.Struct, forbid_unknown_fields=True):
+    request: Text = msgspec.UNSET
+    out: Text = msgspec.UNSET
+    resume: Text = msgspec.UNSET
+
+
+class _Verify(msgspec.Struct, forbid_unknown_fields=True):
+    out: Text = msgspec.UNSET
+    repair: Text = msgspec.UNSET
+
+
+class _Name(msgspec.Struct, forbid_unknown_fields=True):
+    name: Text = msgspec.UNSET
+
+
+class _Offers(msgspec.Struct, forbid_unknown_fields=True):
+    offers: Text = msgspec.UNSET
+
+
+def _generate(job: Job) -> dict[str, Any]:
+    params = parameters(job.call, _Generate)
+    out = _decoded(params.out)
+    if not isinstance(out, str) or not out or "\0" in out:
+        raise BadRequest("out", "is required and must be the path of the job's folder")
+    is_resumed = _decoded(params.resume) is True
+    if is_resumed and params.request is not msgspec.UNSET:
+        raise BadRequest("request", "must be left out where a job is resumed")
+    if not is_resumed and params.request is msgspec.UNSET:
+        raise BadRequest("request", "is required and must be an object")
+    from dreamzoom.pipeline.folder import Folder
+    from dreamzoom.pipeline.generate import generate, read_request
+    from dreamzoom.pipeline.records import level_seconds
+    from dreamzoom.request import validation
+    from dreamzoom.request.inputs import located
+    from dreamzoom.stages.base import layout
+
+    folder = Folder(Path(out))
+    if params.request is msgspec.UNSET:
+        request = read_request(folder)
+    else:
+        request = located(validation.decode_request(bytes(params.request)), Path.cwd())
+    job.levels = len(request.levels)
+    summary = generate(request, folder, job, job.cancel)
+    found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
+    return found | {"level_seconds": level_seconds(folder, job.levels)}
+
+
+def _verify(job: Job) -> dict[str, Any]:
+    from dreamzoom.rpc.verify_rpc import verified
+
+    params = parameters(job.call, _Verify)
+    return verified(_decoded(params.out), _decoded(params.repair), job, job.cancel)
+
+
+def _models(job: Job) -> dict[str, Any]:
+    from dreamzoom.rpc import model_rpc
+
+    parameters(job.call, _Nothing)
+    return model_rpc.listed()
+
+
+def _models_offer(job: Job) -> dict[str, Any]:
+    from dreamzoom.rpc import model_rpc
+
+    return model_rpc.offered(_decoded(parameters(job.call, _Name).name))
+
+
+def _models_get(job: Job) -> dict[str, Any]:
+    from dreamzoom.rpc import model_rpc
+
+    return model_rpc.fetched(_decoded(parameters(job.call, _Offers).offers), Download(job))
+
+
+def _machine(job: Job) -> dict[str, Any]:
+    from dreamzoom.machine import facts
+
+    parameters(job.call, _Nothing)
+    return facts.facts()
+
+
+WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
+    messages.GENERATE: _generate,
+    messages.VERIFY: _verify,
+    messages.MODELS: _models,
+    messages.MODELS_OFFER: _models_offer,
+    messages.MODELS_GET: _models_get,
+    messages.MACHINE: _machine,
+}
+"""The methods. All but `CONCURRENT` run one at a time and can be cancelled."""
+
+CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE}
+"""Methods that take seconds and may run at the same time as a job."""
+
+
+def _decoded(text: Text) -> Any:
+    """The value of a small parameter; None for what is missing, not JSON or large."""
+    try:
+        return None if text is msgspec.UNSET else decode_json(bytes(text), "it", limits.PARAMETER_BYTES)
+    except RefusedFile:
+        return None

@@ -1,0 +1,63 @@
+"""Notices the death of the client by itself: the end of input does not tell if another process holds the pipe."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from core.protocol.messages import CLIENT_VARIABLE
+
+INTERVAL = 0.25
+"""Seconds between two looks."""
+
+
+def start(leave: Callable[[], None]) -> None:
+    """Watch the client from a thread; when it has ended, call `leave`.
+
+    The client is the process that the variable CLIENT_VARIABLE names, else the parent of this process, as it is now.
+    """
+    client = os.environ.get(CLIENT_VARIABLE, "")
+    watched = int(client) if client.isdigit() and 0 < int(client) < 2**31 else os.getppid()
+    watch = _wait_for_process if os.name == "nt" else _poll
+    threading.Thread(target=watch, args=(watched, leave), name="dreamzoom-parent", daemon=True).start()
+
+
+def _poll(pid: int, leave: Callable[[], None]) -> None:
+    """Look whether a process lives, on POSIX. A parent's death gives this process another parent at once."""
+    is_parent = pid == os.getppid()
+    if is_parent and pid <= 1:
+        return  # started by the system itself, or the parent ended before this process looked: the end of input counts
+    while os.getppid() == pid if is_parent else _lives(pid):
+        time.sleep(INTERVAL)
+    leave()
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process exists and has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return True
+
+
+def _wait_for_process(pid: int, leave: Callable[[], None]) -> None:
+    """Wait for the end of a process on Windows, by a handle, which stays that of this process for ever."""
+    import ctypes
+
+    synchronize, forever = 0x00100000, 0xFFFFFFFF
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # pyright: ignore[reportAttributeAccessIssue]
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    kernel.OpenProcess.argtypes = (ctypes.c_uint32, ctypes.c_int, ctypes.c_uint32)
+    kernel.WaitForSingleObject.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
+    handle = kernel.OpenProcess(synchronize, False, pid)
+    if handle and kernel.WaitForSingleObject(handle, forever) == 0:
+        leave()
