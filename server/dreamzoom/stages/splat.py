@@ -16,7 +16,7 @@ from dreamzoom.geometry.point_rendering import project
 from dreamzoom.geometry.view import UNKNOWN
 from dreamzoom.geometry.view_planning import bridges, support_cameras
 from dreamzoom.progress import Report
-from dreamzoom.splats.fitting.fit import fit
+from dreamzoom.splats.fitting.fit import fit, fit_colours
 from dreamzoom.splats.fitting.initial import initial
 from dreamzoom.splats.fitting.target import Target
 from dreamzoom.stages.base import layout
@@ -137,8 +137,8 @@ def _single_surface(item: DreamedView) -> np.ndarray:
 
 
 def _shows_given(cloud: Cloud, camera: Camera) -> np.ndarray:
-    """The mask (H, W) of a side view's pixels that show the artist's own picture. They do not supervise: the anchor
-    view has the picture itself, a side view has only its points drawn again.
+    """The mask (H, W) of a view's pixels that show the artist's own picture. In side views they do not supervise: the
+    anchor view has the picture itself, a side view has only its points drawn again.
     """
     if not cloud.given.any():
         return np.zeros((camera.height, camera.width), bool)
@@ -166,7 +166,7 @@ def level_splats(
     report: Report,
     hidden: Sequence[np.ndarray] = (),
 ) -> Gaussians:
-    """Fit a level's splats.
+    """Fit a level's splats. The artist's own picture is fitted once more on its own, so that it is shown exactly.
 
     Args:
         cloud: The level's own points.
@@ -191,7 +191,7 @@ def level_splats(
         supports = supports + [camera for pair in pairs for camera in bridges(pair)]
     for camera in supports:
         targets.append(cover(cloud, camera))
-    return fit(
+    found = fit(
         initial(cloud, [item.view.camera for item in dreamed]),
         targets,
         background=around,
@@ -200,3 +200,8 @@ def level_splats(
         seed=limits.seed,
         report=report,
     )
+    if limits.sharpening or not cloud.given.any():
+        return found
+    anchor = dreamed[0].view.camera
+    given = Target(anchor, dreamed[0].rgb, plain[0] & _shows_given(cloud, anchor))
+    return fit_colours(found, given, around, report)
