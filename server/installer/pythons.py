@@ -89,8 +89,8 @@ def make_environment(base: Found, folder: Path, version: str, newest: Path | Non
     if not base.has_pip and wheel is None:
         package = f"python{version}-venv"
         text = f"{base.path} can't make environments: it lacks ensurepip, which the package {package} brings"
-        command = f"sudo apt install {package}"
-        raise InstallError(text, Failure(installation.NO_ENSUREPIP, text, command=command))
+        remedy = f"sudo apt install {package}"
+        raise InstallError(text, Failure(installation.NO_ENSUREPIP, text, command=remedy))
     processes.run([base.path, "-m", "venv", "--clear", "--without-pip", folder], f"can't make {folder}")
     if wheel is None:
         command: list = [python, "-I", "-m", "ensurepip", "--default-pip"]  # venv itself would hide what this prints

@@ -81,9 +81,12 @@ class TestRequest:
     def test_any_format_stands_upright(self, tmp_path, suffix):
         made = scan(20)
         path = tmp_path / f"scan{suffix}"
-        turn = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]) if suffix == ".spz" else None  # z up to y up
-        shown = made if turn is None else _turned(made, turn)
-        write(path, shown if suffix == ".spz" else _turned(made, np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])))
+        turns = {
+            ".spz": [[1.0, 0, 0], [0, 0, 1], [0, -1, 0]],  # z up to y up
+            ".splat": [[1.0, 0, 0], [0, 0, -1], [0, 1, 0]],  # to -y up
+            ".ply": np.eye(3),  # says nothing of its axes: the level's
+        }
+        write(path, _turned(made, np.array(turns[suffix])))
         found = SceneFile(Input(path, suffix), Similarity(1.0, np.zeros(3)), 0).splats()
         assert np.abs(np.sort(found.means[:, 2]) - np.sort(made.means[:, 2])).max() < 0.01
 

@@ -150,17 +150,13 @@ def check(inputs: Mapping[str, Input]) -> None:
 
 def _check_splats(field: str, path: Path) -> None:
     from core import formats
-    from core.formats.splat_ply import read_splats
 
-    scene = field.endswith(".splats")
     try:
-        if scene and not len(formats.read(path).splats):
-            raise SplatFileError(f"{path.name} holds no splats")
-        if not scene:
-            read_splats(path)
+        splats, _ = formats.read_upright(path)
     except SplatFileError as error:
-        kind = "a file" if scene else "a PLY"
-        raise BadRequest(field, f"must be {kind} of Gaussian splats; {error}") from None
+        raise BadRequest(field, f"must be a file of Gaussian splats; {error}") from None
+    if not len(splats):
+        raise BadRequest(field, f"must be a file of Gaussian splats; {path.name} holds none that can be shown")
 
 
 def _ignore(message: str) -> None:

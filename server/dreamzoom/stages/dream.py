@@ -137,7 +137,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
         later = level_image(engine, parameters.later, nothing, parameters.prompt, None, report)
         others.append(Picture(parameters.later.camera, later))
     seen, scene, direct = parents_seen(known, view, parameters.factor), parameters.scene, None
-    assets = around = parameters.assets.load()
+    assets = around = parameters.assets.load(report)
     if scene is not None:
         around = scene.around(view.camera, assets)
         if scene.level:

@@ -15,7 +15,7 @@ import numpy as np
 from core import formats
 from core.camera import Camera, Similarity
 from core.colour import linear_to_srgb
-from core.gaussians import Gaussians, moved, transformed
+from core.gaussians import Gaussians, moved
 from core.spherical_harmonics import SH_C0
 from dreamzoom.geometry.point_rendering import Projection
 from dreamzoom.geometry.view import COARSE, KNOWN
@@ -142,11 +142,8 @@ def first_level_scene(context: Context, level: int) -> SceneFile | None:
 
 @lru_cache(maxsize=1)
 def _upright(file: Input) -> Gaussians:
-    read = formats.read(file.path)
-    turn = np.eye(4)
-    turn[:3, :3] = read.axes.matrix
-    turned = read.splats if np.array_equal(turn, np.eye(4)) else transformed(read.splats, turn)
-    return replace(turned, extra={})
+    splats, _ = formats.read_upright(file.path)
+    return replace(splats, extra={})
 
 
 def _with_sizes(splats: Gaussians) -> Gaussians:
