@@ -141,7 +141,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
         given=parameters.given.photo_mask(),
         given_depth=depth,
         side_views=lambda cloud: _side_views(parameters, cloud),
-        assets=parameters.assets.load(),
+        assets=parameters.assets.load(report),
         others=others,
         report=report,
     )
