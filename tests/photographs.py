@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -33,9 +34,11 @@ def photograph(path: Path, size=(96, 64), seed: int = 0) -> Path:
     return path
 
 
-def photo_request(photo: Path, level: int = 0, levels: int = 2, size=(48, 32), *, engine=None, still=True, **changes):
+def photo_request(
+    photo: Path | str, level: int = 0, levels: int = 2, size=(48, 32), *, engine=None, still=True, **changes
+):
     """A request whose `level` has the photo. With a still camera, which faces the focus, the zoom is an exact crop."""
-    request = example(levels=levels, size=size) | {"quality": "draft"} | changes
+    request: dict[str, Any] = example(levels=levels, size=size) | {"quality": "draft"} | changes
     if engine is not None:
         request["engine"] = engine
     request["levels"][level]["image"] = str(photo)

@@ -42,7 +42,13 @@ def _measure(table: Table, folder: Path, engine: str, quality: str, size) -> Non
     name = f"{engine}, {quality}"
     figures = {f"first_{engine}_{quality}_db": round(first, 2)}
     target = "reported" if wanted is None else f"≥ {wanted:g}"
-    table.add(f"{name}: first frame, dB ({seconds:.0f} s)", first, target, wanted and first >= wanted, **figures)
+    table.add(
+        f"{name}: first frame, dB ({seconds:.0f} s)",
+        first,
+        target,
+        None if wanted is None else first >= wanted,
+        **figures,
+    )
     deeper = min(shown_db(flight, given, 0, zoom) for zoom in (0.25, 0.5, 1.0))
     figures = {f"deeper_{engine}_{quality}_db": round(deeper, 2)}
     table.add(f"{name}: deeper frames at the photo's pixels, worst, dB", deeper, **figures)

@@ -116,8 +116,8 @@ class CardFit:
             report.progress(step / passes, "fitting colours")
             total, shown_by = PULL * (start - colours), torch.full_like(start[:, 0], PULL)
             own = Parameters(own.means, own.log_scales, own.quaternions, own.opacities, colours.contiguous())
-            for (at, view), rays in product(enumerate(self.views), samples):
-                seen = self._seen(view, own, rays)
+            for at, rays in product(range(len(self.views)), samples):
+                seen = self._seen(self.views[at], own, rays)
                 residual = (goals[at] - averaged(seen.rgb, rays)) * weights[at][..., None]
                 sums = seen.spread(len(own), repeated(residual, rays), repeated(weights[at], rays))
                 total = total + sums[:, :3]
