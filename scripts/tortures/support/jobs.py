@@ -154,6 +154,13 @@ class FileCalls:
         sys.setprofile(None)
 
     def _profile(self, frame, event: str, what) -> None:
-        if event == "c_call" and what.__name__ in self.NAMES and not isinstance(what.__self__, io.BytesIO):
+        if event == "c_call" and what.__name__ in self.NAMES and _touches_files(what):
             number, self.count = self.count, self.count + 1
             self._at(number, what.__name__)
+
+
+def _touches_files(what: Any) -> bool:
+    """Whether a function in C is one of the system or of an open file: texts, too, have a `replace`."""
+    if isinstance(what.__self__, io.IOBase):
+        return not isinstance(what.__self__, io.BytesIO)
+    return what.__module__ in ("posix", "nt", "io", "_io")
