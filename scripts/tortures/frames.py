@@ -11,9 +11,9 @@ import random
 import time
 from pathlib import Path
 
-from tortures.shared.speaker import Speaker
+from tortures.support.speaker import Speaker
 
-SHORT = 300
+SHORT = 200
 FULL = 20_000
 FILLER = b"\r\n" * 6000
 """Fills up any body that a damaged frame has begun: they announce four digits at most."""

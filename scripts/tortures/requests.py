@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamzoom.request.example import example
-from tortures.shared.speaker import Speaker
+from tortures.support.speaker import Speaker
 
 SHORT = 120
 FULL = 5000
