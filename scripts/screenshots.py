@@ -21,9 +21,7 @@ from window import launch
 KEPT = {
     "flight_1_prompts": "prompts",
     "flight_2_generating": "generating",
-    "flight_3_imported": "imported",
     "flight_4_camera": "camera",
-    "flight_0_test": "test",
 }
 """The screenshots of the tour that the guide shows, and their names there."""
 

@@ -145,7 +145,18 @@ def _make_ready(job: Job, root: bpy.types.Object | None) -> None:
     """Make the scenes that show a rig ready to render it; what was changed is shown with the job."""
     for scene in bpy.data.scenes if root is not None else ():
         if root.name in scene.objects:
-            job.made_ready = render_settings.make_ready(scene, root) or job.made_ready
+            changed = render_settings.make_ready(scene, root)
+            if changed:
+                job.made_ready = changed
+                _show_colours(scene)
+
+
+def _show_colours(scene: bpy.types.Scene) -> None:
+    """Let the 3D viewports that show a scene in grey show colours: splats have no shape that Solid could show."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas if window.scene == scene else ():
+            if area.type == "VIEW_3D" and area.spaces.active.shading.type in ("SOLID", "WIREFRAME"):
+                area.spaces.active.shading.type = "MATERIAL"
 
 
 def _play() -> None:

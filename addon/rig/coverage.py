@@ -21,7 +21,9 @@ MAX_VIEWS = 240
 """So many views of a path are remembered, evenly chosen."""
 
 FAR = math.radians(15)
-"""So far about the focus the camera may leave the dreamed path before holes and tears are seen."""
+"""So far about the focus the camera may leave the dreamed path. Of a draft of six levels the holes cover nothing of the
+picture up to there, 0.2 % on the average at 20° (1.2 % at most) and 3.5 % at 25° (14 %).
+"""
 
 NEAR_SHARE = 1.35
 """By so much the distance from the focus may differ from that of the dreamed path."""

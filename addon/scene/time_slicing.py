@@ -12,8 +12,8 @@ import bpy
 
 from ..core.errors import DreamzoomError
 
-SLICE_SECONDS = 0.05
-"""How long a slice takes, unless its smallest piece of work takes longer."""
+SLICE_SECONDS = 0.012
+"""How long a slice takes, unless its smallest piece of work takes longer: less than a frame of a screen."""
 
 MOUSE_OPERATORS = ("TRANSFORM_OT_", "SCULPT_OT_", "PAINT_OT_")
 """Prefixes of the names of operators that follow the mouse."""

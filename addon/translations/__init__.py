@@ -96,7 +96,8 @@ def _patterns(language: str) -> tuple[tuple[re.Pattern[str], tuple[str, ...], st
     for text, target in catalogue(language).items():
         fixed = PLACE.sub("", text)
         if fixed != text:
-            value = r"[\d.,]+" if len(re.sub(r"\W", "", fixed)) < 3 else ".+?"  # a short form fits numbers alone
+            counts = len(re.sub(r"\W", "", fixed)) < 3 or re.fullmatch(r"\{\w+\} \w+", text)
+            value = r"[\d.,]+" if counts else ".+?"  # "{0} s" and "{0} objects" fit numbers alone
             found.append((len(fixed), _pattern(text, value), tuple(PLACE.findall(text)), target))
     found.sort(key=lambda entry: -entry[0])
     return tuple(entry[1:] for entry in found)

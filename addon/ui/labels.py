@@ -21,9 +21,9 @@ def of_stage(stage: str) -> str:
     return translated(STAGES.get(stage, stage.replace("_", " ").capitalize()))
 
 
-def counted(count: int, one: str, many: str) -> str:
-    """A number with its noun: `counted(1, "object", "objects")` is "1 object"."""
-    return f"{count:,} {one if count == 1 else many}"
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: 1 object, 1,000 objects."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def of_seconds(seconds: float) -> str:

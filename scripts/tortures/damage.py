@@ -20,8 +20,7 @@ HOWS = ("flipped", "truncated", "deleted")
 
 def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str]:
     """Do it to every file, or to as many as rounds are given."""
-    whole = folder / "whole"
-    jobs.make(folder, whole)
+    whole = jobs.whole()
     expected, faults, redone = jobs.contents(whole), [], 0
     files = [path.relative_to(whole).as_posix() for path in sorted(whole.rglob("*")) if path.is_file()]
     cases = [(name, how) for name in files if name != ".lock" for how in HOWS]

@@ -14,7 +14,7 @@ from pathlib import Path
 from core.errors import DreamzoomError, explained
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder, FolderBusy
-from dreamzoom.pipeline.generate import generate
+from dreamzoom.pipeline.generate import generate, read_request
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
@@ -24,9 +24,7 @@ WRITES = 20
 
 def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str]:
     """Let so many writes fail in each way, and do the rest once."""
-    whole = folder / "whole"
-    jobs.make(folder, whole)
-    torture = _Torture(rng, folder, whole, jobs.contents(whole))
+    torture = _Torture(rng, folder)
     count = WRITES if rounds is None else rounds
     codes = {"full": errno.ENOSPC, "over quota": errno.EDQUOT, "read-only": errno.EROFS}
     for name, code in codes.items():
@@ -44,18 +42,18 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
 
 
 class _Torture:
-    def __init__(self, rng: random.Random, folder: Path, whole: Path, expected: dict[str, bytes]):
-        self.rng, self.folder, self.whole, self.expected = rng, folder, whole, expected
-        self.request = jobs.request(folder)
+    def __init__(self, rng: random.Random, folder: Path):
+        self.rng, self.folder, self.whole = rng, folder, jobs.whole()
+        self.expected, self.request = jobs.contents(self.whole), jobs.request(self.whole.parent)
         self.faults: list[str] = []
 
     def failing_calls(self, name: str, code: int, count: int) -> None:
         """At a random call that writes, the system says no."""
-        with jobs.FileCalls(lambda number, call: None) as counted:
-            generate(self.request, Folder(self.folder / "counted"))
-        shutil.rmtree(self.folder / "counted")
         for _ in range(count):
-            root, first = self.folder / "failing", self.rng.randrange(counted.count)
+            begun = jobs.begun(self.rng, self.folder / "begun")
+            with jobs.FileCalls(lambda number, call: None) as counted:
+                jobs.resume(jobs.copied(begun, self.folder / "counted"))
+            root, first = jobs.copied(begun, self.folder / "failing"), self.rng.randrange(counted.count)
 
             def fail(number: int, call: str, first: int = first) -> None:
                 if number >= first and call in ("write", "fsync", "mkdir", "rename", "replace"):
@@ -63,32 +61,33 @@ class _Torture:
 
             def work(root: Path = root, fail=fail) -> None:
                 with jobs.FileCalls(fail):
-                    generate(self.request, Folder(root))
+                    jobs.resume(root)
 
             self._refused(f"{name}, call {first}", work, root, must=False)
             self._resumed(f"{name}, call {first}", root)
-            shutil.rmtree(root, ignore_errors=True)
 
     def small_disk(self, count: int) -> bool:
-        """A real disk that has room for a part of the job."""
-        size = sum(map(len, self.expected.values()))
+        """A real disk that has room for a part of what is missing."""
         for _ in range(count):
-            kilobytes = self.rng.randrange(64, size // 1024)
-            with _disk(self.folder / "disk", f"size={kilobytes}k") as disk:
+            begun = jobs.begun(self.rng, self.folder / "begun", 8)
+            used = sum(-(-path.stat().st_size // 4096) * 4 + 4 for path in begun.rglob("*"))
+            with _disk(self.folder / "disk", f"size={used + self.rng.randrange(4, 64)}k") as disk:
                 if disk is None:
                     return False
-                root = disk / "job"
-                self._refused(f"disk of {kilobytes} kB", lambda root=root: generate(self.request, Folder(root)), root)
-                self._continued_elsewhere(root, f"disk of {kilobytes} kB")
+                root = jobs.copied(begun, disk / "job")
+                self._refused("small disk", lambda root=root: jobs.resume(root), root, must=False)
+                self._continued_elsewhere(root, "small disk")
         return True
 
     def few_inodes(self) -> bool:
-        """A real disk that has room for few files."""
-        with _disk(self.folder / "disk", f"nr_inodes={self.rng.randrange(6, 30)}") as disk:
+        """A real disk that has room for few more files."""
+        begun = jobs.begun(self.rng, self.folder / "begun", 8)
+        used = sum(1 for _ in begun.rglob("*"))
+        with _disk(self.folder / "disk", f"nr_inodes={used + 2}") as disk:
             if disk is None:
                 return False
-            root = disk / "job"
-            self._refused("few inodes", lambda: generate(self.request, Folder(root)), root, word="inodes")
+            root = jobs.copied(begun, disk / "job")
+            self._refused("few inodes", lambda: jobs.resume(root), root, word="inodes")
             self._continued_elsewhere(root, "few inodes")
         return True
 
@@ -108,17 +107,12 @@ class _Torture:
     def moved(self) -> None:
         """The folder is moved or removed while its job runs: it does not come back, and goes on where it is."""
         for remove in (True, False):
-            root, moved, stage = self.folder / "moving", self.folder / "moved", self.rng.choice(["dream", "splat"])
+            root = jobs.begun(self.rng, self.folder / "moving", 12)
+            moved, began = self.folder / "moved", self.rng.randrange(1, 5)
 
-            class Moving(Sink):
-                def progress(self, progress, root=root, moved=moved, stage=stage, remove=remove):
-                    if progress.stage == stage and root.exists():
-                        root.rename(moved)
-                        if remove:
-                            shutil.rmtree(moved)
-
-            sink = Moving()
-            self._refused("moved", lambda root=root, sink=sink: generate(self.request, Folder(root), sink), root)
+            sink = _Moving(root, moved, remove, began)
+            request = read_request(Folder(root))
+            self._refused("moved", lambda r=root, s=sink, q=request: generate(q, Folder(r), s), root)
             if root.exists():
                 self.faults.append("a folder that was moved or removed came back")
             if not remove:
@@ -135,13 +129,12 @@ class _Torture:
         """Of three processes on one folder one works, and the others say so."""
         if not jobs.CAN_FORK:
             return
-        root = self.folder / "shared"
-        ends = self.folder / "ends"
+        root, ends = jobs.begun(self.rng, self.folder / "shared", 8), self.folder / "ends"
         ends.mkdir()
 
         def work() -> None:
             try:
-                generate(self.request, Folder(root))
+                jobs.resume(root)
                 (ends / str(os.getpid())).write_text("done")
             except FolderBusy:
                 (ends / str(os.getpid())).write_text("busy")
@@ -150,6 +143,7 @@ class _Torture:
         for _ in range(3):
             pid = os.fork()
             if not pid:
+                os.environ["NUMBA_NUM_THREADS"] = "1"  # the threads of the parent are not in the child
                 try:
                     work()
                 finally:
@@ -205,6 +199,20 @@ class _Torture:
             return
         self._resumed(when, jobs.copied(root, self.folder / "elsewhere"))
         shutil.rmtree(self.folder / "elsewhere")
+
+
+class _Moving(Sink):
+    """Moves a job's folder when its run has told of progress so many times, and may remove it."""
+
+    def __init__(self, root: Path, target: Path, remove: bool, after: int):
+        self._root, self._target, self._remove, self._left = root, target, remove, after
+
+    def progress(self, progress) -> None:
+        self._left -= 1
+        if not self._left:
+            self._root.rename(self._target)
+            if self._remove:
+                shutil.rmtree(self._target)
 
 
 @contextlib.contextmanager

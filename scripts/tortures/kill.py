@@ -19,8 +19,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
     """Kill at `rounds` random moments, and at every file call (at as many of them, if rounds are given)."""
     if not jobs.CAN_FORK:
         return True, jobs.NO_FORK
-    whole = folder / "whole"
-    jobs.make(folder, whole)
+    whole = jobs.whole()
     expected = jobs.contents(whole)
     began = time.monotonic()
     jobs.make(folder, folder / "timed")

@@ -36,8 +36,7 @@ KINDS = ("link", "pipe", "device") if hasattr(os, "mkfifo") else ()
 
 def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str]:
     """Try every place with every kind, and every forged file; or as many of each as rounds are given."""
-    whole = folder / "whole"
-    jobs.make(folder, whole)
+    whole = jobs.whole()
     torture = _Torture(folder, whole)
     places = sorted(path.relative_to(whole).as_posix() for path in whole.rglob("*"))
     cases = [(place, kind) for place in places for kind in KINDS]

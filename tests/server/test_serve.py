@@ -73,6 +73,18 @@ class TestVerify:
         assert server.ask(5, "verify", out=str(tmp_path), repair=1.5)["error"]["data"]["field"] == "repair"
         assert server.ask(6, "verify", out=str(tmp_path / "none"))["error"]["code"] == error_codes.OTHER
 
+    def test_a_job_is_resumed_with_the_request_that_it_was_begun_with_and_no_other(
+        self, server, tmp_path, small_request
+    ):
+        server.ask(1, "generate", request=small_request, out=str(tmp_path))
+        assert server.ask(2, "generate", out=str(tmp_path), resume=True)["result"]["out"] == str(tmp_path)
+        twice = server.ask(3, "generate", out=str(tmp_path), resume=True, request=small_request)
+        assert twice["error"]["data"]["field"] == "request"
+        path = tmp_path / "request.json"
+        path.write_bytes(path.read_bytes().replace(b"deep space", b"deer space"))
+        changed = server.ask(4, "generate", out=str(tmp_path), resume=True)["error"]
+        assert "request.json was damaged, or changed" in changed["message"] and "repair" in changed["data"]["remedy"]
+
 
 class TestGenerate:
     def test_a_job_with_progress_and_artifacts(self, server, tmp_path, small_request):

@@ -471,3 +471,11 @@ def test_a_result_without_what_it_was_made_from_is_whole_or_named(whole, tmp_pat
     flip(tmp_path / SPLATS)
     (tmp_path / "request.json").write_bytes((whole / "request.json").read_bytes().replace(b"deep space", b"deer space"))
     assert damaged(tmp_path) == [SPLATS, "request.json"]
+
+
+def test_a_job_that_begins_with_the_finished_steps_of_another_is_whole(whole, tmp_path):
+    """As a copied rig has it: all but the journal."""
+    shutil.copytree(whole, tmp_path / "job", ignore=shutil.ignore_patterns("journal.jsonl"))
+    raw = example(levels=1, size=(32, 24)) | {"quality": "draft"}
+    generate(convert_request(raw), Folder(tmp_path / "job"))
+    assert damaged(tmp_path / "job") == []

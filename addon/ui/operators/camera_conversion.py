@@ -13,7 +13,7 @@ from ...core.errors import DreamzoomError
 from ...results import render_settings
 from ...rig import camera_sampling, camera_to_rig
 from ...rig.camera_paths import markers as camera_markers
-from .. import properties
+from .. import labels, properties
 from .common import Result, as_dreamzoom_error, in_object_mode, report, scene_is_own, select_only
 
 AT_ONCE = 50
@@ -164,12 +164,14 @@ class DREAMZOOM_OT_from_camera(CameraSamplingOperator, Operator):
         root = camera_to_rig.rig_from_camera(scene, self._cameras[0], samples, self._focus, self.zoom_factor)
         count = camera_to_rig.parent_to_level_0(root, chosen, self._cameras)
         markers = render_settings.use_flight(root, scene)
-        along = f"; {count} objects are now parented to level 0" if count else ""
+        along = f"; parented to level 0: {labels.counted(count, 'object')}" if count else ""
         bound = f"; it shows {len(self._cameras)} cameras that markers bind" if self._follows else ""
         bound += f"; {markers}" if markers else ""
         deepest = rig.zoom_curve(root).evaluate(scene.frame_end)
         levels = len(root.dreamzoom.levels)
-        self.report({"INFO"}, f"{root.name}: {levels} levels, ends at zoom {deepest:.2f}{along}{bound}")
+        self.report(
+            {"INFO"}, f"{root.name}: {labels.counted(levels, 'level')}, ends at zoom {deepest:.2f}{along}{bound}"
+        )
         return root
 
 

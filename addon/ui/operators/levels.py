@@ -7,6 +7,7 @@ from bpy.props import EnumProperty
 from bpy.types import Operator
 
 from ... import rig
+from .. import labels
 from .common import Result, can_change
 
 MAX_LEVELS = 64
@@ -131,7 +132,7 @@ class DREAMZOOM_OT_level_place(Operator):
             obj.parent = home
             obj.matrix_parent_inverse = home.matrix_world.inverted_safe()
             obj.matrix_world = matrix
-        self.report({"INFO"}, f"{len(placed)} objects are now parented to level {level}")
+        self.report({"INFO"}, f"Parented to level {level}: {labels.counted(len(placed), 'object')}")
         return {"FINISHED"}
 
 

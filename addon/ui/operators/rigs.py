@@ -13,7 +13,7 @@ from ...backend import current_job
 from ...results import render_settings
 from ...rig import branch, duplicate
 from ...scene import occluders
-from .. import flight_properties, properties
+from .. import flight_properties, labels, properties
 from .common import Result, can_change, has_rig, in_object_mode, scene_is_own, select_only, use_flight
 
 
@@ -152,7 +152,7 @@ class DREAMZOOM_OT_delete_rig(Operator):
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         name, kept = root.name, duplicate.delete(root)
-        stay = f"; {len(kept)} objects of your own were kept" if kept else ""
+        stay = f"; kept of your own: {labels.counted(len(kept), 'object')}" if kept else ""
         self.report({"INFO"}, f"Deleted {name}{stay}")
         return {"FINISHED"}
 

@@ -18,6 +18,7 @@ from ...core import formats
 from ...core.formats.axes import UPRIGHT
 from ...results import render_settings
 from ...translations import translated
+from .. import labels
 from .common import Result, home_of, scene_is_own, select_only
 
 PATTERNS = ";".join([*(f"*{suffix}" for suffix in formats.SUFFIXES), "*.ply.gz", "*.zip", "*meta.json"])
@@ -156,7 +157,9 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
         select_only(context, *objects)
         axes = read.axes.told(read.form) if self.axes == "AUTO" else ""
         text = "; ".join(
-            part for part in (f"{len(values):,} splats{REPORTS.get(shown, '')}", axes, *read.changes) if part
+            part
+            for part in (f"{labels.counted(len(values), 'splat')}{REPORTS.get(shown, '')}", axes, *read.changes)
+            if part
         )
         self.report({"WARNING" if read.dropped else "INFO"}, f"{path.name}: {text}")
         return True
@@ -239,7 +242,7 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[rep
         except (OSError, splats.SplatFileError) as error:
             self.report({"ERROR"}, _message(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"{path.name}: " + "; ".join((f"{written.count:,} splats", *written.notes)))
+        self.report({"INFO"}, f"{path.name}: " + "; ".join((labels.counted(written.count, "splat"), *written.notes)))
         return {"FINISHED"}
 
 

@@ -13,6 +13,7 @@ from ... import rig
 from ...core.errors import DreamzoomError
 from ...results import zoom_stack_import
 from ...translations import translated
+from .. import labels
 from .common import Result, in_object_mode, report, select_only, use_flight
 
 
@@ -52,7 +53,7 @@ class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[repo
         select_only(context, root)
         count = len(root.dreamzoom.levels)
         note = "" if root == before else ", under a new rig"
-        self.report({"INFO"}, f"{count} pictures{note}")
+        self.report({"INFO"}, f"{labels.counted(count, 'picture')}{note}")
         return {"FINISHED"}
 
 

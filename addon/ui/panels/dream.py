@@ -104,7 +104,7 @@ def _draw_outcome(layout: UILayout, current: Job) -> None:
         done = iface_("Done in {time}.").format(time=labels.of_seconds(current.seconds))
         _draw_note(layout, "CHECKMARK", done if is_new else iface_("Done: nothing had changed."))
     if current.kept:
-        told = iface_("{count} objects that you had changed were kept, hidden, in the rig's collection “Kept”.")
+        told = iface_("Kept, hidden, in the rig's collection “Kept”, since you had changed them: {count}.")
         paragraph(layout, told.format(count=len(current.kept)), icon="OBJECT_DATA")
     if current.made_ready:
         told = iface_("The file is ready to render: {changes}.")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
+import random
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,8 @@ from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
 
 TELLS_OF_TIME = ("journal.jsonl", "inputs.json", ".lock")
+
+REQUEST = "request.json"
 
 CAN_FORK = hasattr(os, "fork")
 NO_FORK = "skipped: needs a system with fork"
@@ -42,6 +48,24 @@ def request(folder: Path, levels: int = 2, **changes: Any):
 def make(folder: Path, root: Path, levels: int = 2) -> Summary:
     """Generate such a job; also compiles or loads what a forked child then has."""
     return generate(request(folder, levels), Folder(root))
+
+
+@cache
+def whole() -> Path:
+    """A finished job of two levels, made once in this process, and not to be changed. Its picture lies beside it."""
+    folder = Path(tempfile.mkdtemp(prefix="torture-job-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    make(folder, folder / "job")
+    return folder / "job"
+
+
+def begun(rng: random.Random, target: Path, count: int = 3) -> Path:
+    """A copy of `whole` that lacks some files, so that the steps that make them run again."""
+    root = copied(whole(), target)
+    for name in rng.sample(sorted(contents(root)), count):
+        if name != REQUEST:
+            (root / name).unlink()
+    return root
 
 
 def resume(root: Path) -> Summary:

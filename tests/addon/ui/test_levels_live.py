@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from addon import rig
-from addon.backend import current_job, job_folders
+from addon.backend import current_job, job_folders, main_loop
 from addon.core import prompt_words
+from addon.jobs import generation
 from addon.results import importer, versions
 from addon.scene import prompt_changes
 from addon.ui import properties
@@ -232,6 +233,40 @@ class TestCoverage:
         assert len(path) == 37 and np.allclose(
             ring.mean(0) / np.linalg.norm(ring.mean(0)), camera.normalized(), atol=0.01
         )
+
+
+class TestWhileRunning:
+    def running(self, root, folder):
+        """A job whose levels 0 and 2 are finished."""
+        prompt_changes.note_sent(root.dreamzoom)
+        job = current_job.Job(root.session_uid, folder, True, status="running", levels=4)
+        current_job.add(job)
+        for level in (0, 2):
+            params = {"kind": "splats", "level": level, "path": f"levels/{level:03d}/splats.ply"}
+            generation._take_artifact(job, params)
+        while main_loop.pump() and job.imported_levels != {0, 2}:
+            pass
+        return job
+
+    def test_each_level_appears_as_soon_as_it_is_done(self, root, tmp_path):
+        dream(tmp_path / "job")
+        job = self.running(root, tmp_path / "job")
+        shown = [bool(rig.contents(empty)) for empty in rig.level_empties(root)]
+        assert shown == [True, False, True, False] and job.imported_levels == {0, 2}
+        assert prompt_changes.states(root.dreamzoom, job) == ["dreamed", "waiting", "dreamed", "waiting"]
+        assert bpy.context.scene.view_settings.view_transform == "Standard"
+
+    def test_an_earlier_result_stays_until_the_new_one_is_whole(self, dreamed, tmp_path):
+        before = {obj.session_uid for obj in bpy.data.objects}
+        dream(tmp_path / "job", seed=30)
+        self.running(dreamed, tmp_path / "job")
+        assert {obj.session_uid for obj in bpy.data.objects} == before
+
+    def test_a_damaged_file_is_left_to_the_whole_import(self, root, tmp_path):
+        dream(tmp_path / "job")
+        (tmp_path / "job/levels/002/splats.ply").write_bytes(b"ply")
+        job = self.running(root, tmp_path / "job")
+        assert job.is_active and "Level 2" in job.warning and rig.contents(rig.level_empties(root)[0])
 
 
 class TestExample:

@@ -79,6 +79,8 @@ class TestTranslated:
             ("46 s so far. Blender stays usable", "已用 46 秒。Blender 可照常使用"),
             ("The packages could not be found", "找不到软件包"),
             ("No model is called x", "没有名为 x 的模型"),
+            ("Parented to level 2: 1 object", "已绑定到层级 2：1 个物体"),
+            ("what holds objects", "what holds objects"),
             ("Done: nothing had changed.", "完成：没有任何变化。"),
             ("A job is running already. Wait for it, or cancel it", "已有任务在运行。请等待其完成，或取消它"),
             ("nothing that is known here", "nothing that is known here"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -174,13 +175,14 @@ def _outputs(folder: Folder, events: list[dict[str, Any]], found: Verification) 
             found.damaged.append(Damage(name, "missing", finished.get(str(digest), "")))
         except RefusedFile as error:
             found.damaged.append(Damage(name, _words(error), finished.get(str(digest), "")))
-    if any(_lacks_event(record, last) for record in records):
+    since = min((_time(event) for event in events), default=0.0)
+    if any(_lacks_event(record, last, since) for record in records):
         found.damaged.append(Damage(layout.JOURNAL, "events of finished steps are missing"))
     expected: _Expected = {}
     for record in sorted(records, key=lambda record: record["finished"]):
         for name, entry in record["outputs"].items():
             expected.pop(name, None)
-            if record["digest"] in finished or _lacks_event(record, last):
+            if record["digest"] in finished or record["step"] not in last or _lacks_event(record, last, since):
                 expected[name] = (
                     entry["bytes"],
                     entry["sha256"],
@@ -190,15 +192,23 @@ def _outputs(folder: Folder, events: list[dict[str, Any]], found: Verification) 
     return expected
 
 
-def _lacks_event(record: Mapping[str, Any], last: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether the journal should tell that this record's step is done, and does not."""
+def _lacks_event(record: Mapping[str, Any], last: Mapping[str, Mapping[str, Any]], since: float) -> bool:
+    """Whether the journal, which begins at a time, should tell that this record's step is done, and does not. Records
+    from before that are of a folder from which this one was copied.
+    """
     event = last.get(record["step"])
     if event is None:
-        return True
+        return record["finished"] >= since
     begun = event["event"] == "start" and event.get("digest") == record["digest"]
-    with contextlib.suppress(ValueError, TypeError):
-        return begun and datetime.fromisoformat(str(event.get("ts"))).timestamp() <= record["finished"]
-    return False
+    return begun and _time(event) <= record["finished"]
+
+
+def _time(event: Mapping[str, Any]) -> float:
+    """When an event was written, in seconds since 1970; infinite if it does not say."""
+    try:
+        return datetime.fromisoformat(str(event.get("ts"))).timestamp()
+    except ValueError:
+        return math.inf
 
 
 def _inputs(folder: Folder, found: Verification) -> _Expected:
