@@ -16,6 +16,7 @@ from core.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 from dreamzoom.jit import njit
+from dreamzoom.progress import check
 
 REACH = 3
 """A gap within one surface is filled if points lie on both sides within this many pixels."""
@@ -48,6 +49,7 @@ def project(cloud: Cloud, camera: Camera, *, coarse_above: float = 1.5) -> Proje
         camera: Gives size and pose of the rendering.
         coarse_above: A pixel is COARSE if its point's footprint is larger than this many pixels.
     """
+    check()
     size = (camera.height, camera.width)
     intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
     rows, points = _transform(

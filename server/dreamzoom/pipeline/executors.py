@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.steps import File, Source, Step
-from dreamzoom.progress import Report, reporting_to
+from dreamzoom.progress import Report, check, reporting_to
 
 
 class Executor(Protocol):
@@ -109,4 +109,5 @@ class StoredLevels(Mapping[int, Any]):
 
 
 def _value(source: Source, folder: Folder) -> Any:
+    check()
     return folder.load(source.file.entry.format, source.file.name)
