@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.errors import DreamzoomError
 from ..core.protocol.error_codes import BAD_REQUEST, BUSY, NOT_AVAILABLE
+from . import readiness
 from .client import Ended
 
 FIELDS = {
@@ -46,6 +47,9 @@ def of_end(ended: Ended, log: Path) -> DreamzoomError:
     if ended.is_wanted:
         return DreamzoomError(sentence(ended.reason), "Press Generate to continue from there")
     if ended.code is None:
+        wrong = readiness.current().error  # one answer about a Python, wherever it is asked for
+        if wrong is not None:
+            return wrong
         return DreamzoomError(
             sentence(ended.reason),
             "Check the server's Python in the preferences",

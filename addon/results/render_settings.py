@@ -109,9 +109,8 @@ def make_ready(scene: bpy.types.Scene, root: bpy.types.Object) -> list[str]:
         _set_colours(scene)
         told.append("view transform Standard")
     if hasattr(scene, "cycles") and scene.cycles.samples == DEFAULT_SAMPLES:
-        denoise = _has_lit_objects(scene)
-        _set_cycles(scene.cycles, SAMPLES["CYCLES"], denoise)
-        told.append("16 samples in Cycles, denoised" if denoise else "16 samples in Cycles")
+        _set_cycles(scene.cycles, SAMPLES["CYCLES"], _has_lit_objects(scene))
+        told.append("16 samples in Cycles, denoised" if scene.cycles.use_denoising else "16 samples in Cycles")
     if scene.world is None or _is_untouched(scene.world):
         scene.world = _black_world()
         told.append("a black world")
@@ -163,11 +162,18 @@ def _set_colours(scene: bpy.types.Scene) -> None:
 def _set_cycles(cycles, samples: int, denoise: bool) -> None:
     cycles.samples = cycles.preview_samples = samples
     cycles.use_adaptive_sampling = False
-    cycles.use_denoising = denoise
-    if denoise:
-        cycles.denoiser = "OPENIMAGEDENOISE"
-        cycles.denoising_input_passes = DENOISING_PASSES
+    cycles.use_denoising = denoise and _choose_denoiser(cycles)
     _let_rays_pass(cycles)
+
+
+def _choose_denoiser(cycles) -> bool:
+    """Choose Open Image Denoise, by colours; whether this Blender has it, since some are built without."""
+    try:
+        cycles.denoiser = "OPENIMAGEDENOISE"
+    except TypeError:
+        return False
+    cycles.denoising_input_passes = DENOISING_PASSES
+    return True
 
 
 def _let_rays_pass(cycles) -> None:

@@ -1,18 +1,23 @@
 """The artist's own objects are seen by the dream: known pixels with depth, nothing dreamed over them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core import formats
+from core.camera import Similarity
 from core.errors import BadRequest
+from core.formats.axes import UPRIGHT
 from core.formats.splat_ply import read_splats, write_splats
-from core.gaussians import Gaussians
+from core.gaussians import Gaussians, transformed
 from core.spherical_harmonics import SH_C0
 from dreamzoom.geometry.point_rendering import project
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
 from dreamzoom.pipeline.steps import build
+from dreamzoom.progress import Report
 from dreamzoom.request.example import example
 from dreamzoom.request.inputs import Input, located
 from dreamzoom.request.validation import convert_request
@@ -24,6 +29,7 @@ from dreamzoom.stages.plan import anchor
 
 pytestmark = pytest.mark.slow
 
+FIELD = Path(__file__).resolve().parents[1] / "data" / "field"
 COLOUR = np.array([1.0, 0.1, 0.9])
 MIDDLE = np.array([0.25, 0.0, 0.45])
 """Where the square hangs in the frame of level 1, above the ground and beside the focus."""
@@ -170,3 +176,52 @@ class TestRequest:
         with pytest.raises(BadRequest) as caught:
             generate(convert_request(json.loads(json.dumps(raw))), Folder(tmp_path / "job"))
         assert caught.value.field == "levels[1].assets[0]"
+
+
+class TestFormats:
+    """Files of any format are placed in the level's frame, and the log says what they say of themselves."""
+
+    class Lines(Report):
+        def __init__(self):
+            self.lines = []
+
+        def log(self, message, *, level="info"):
+            self.lines.append(message)
+
+    def load(self, path):
+        report = self.Lines()
+        one = assets.PlacedFile(Input(path, ""), Similarity(1.0, np.zeros(3)))
+        return assets.AssetFiles((one,), "procedural").load(report).splats, report.lines
+
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("axes_comment_z.ply", "Z up, as the file says"),
+            ("axes_rdf.spz", "axes RDF, as the file says"),
+            ("v1.spz", "Y up, as is usual for SPZ"),
+            ("cut.splat", "its last 12 bytes are no whole splat"),
+        ],
+    )
+    def test_people_s_files_stand_upright_in_the_level(self, name, says):
+        splats, lines = self.load(FIELD / name)
+        red = splats.rgb.argmax(1) == 0
+        assert splats.means[red, 2].max() == pytest.approx(2, abs=0.05)
+        assert len(lines) == 1
+        assert lines[0].startswith(f"{name}: ")
+        assert says in lines[0]
+
+    @pytest.mark.parametrize("suffix", [".glb", ".sog"])
+    def test_glb_and_sog_too(self, tmp_path, suffix):
+        upright = formats.read(FIELD / "axes_comment_z.ply").splats
+        form = formats.format_of(tmp_path / f"a{suffix}")
+        matrix = np.eye(4)
+        matrix[:3, :3] = UPRIGHT[form.up].T
+        form.write(tmp_path / f"a{suffix}", transformed(upright, matrix), formats.About())
+        splats, lines = self.load(tmp_path / f"a{suffix}")
+        assert splats.means.max(0) == pytest.approx(upright.means.max(0), abs=1e-3)
+        assert len(lines) == 1
+
+    def test_a_ply_that_says_nothing_is_in_the_levels_frame_already(self):
+        splats, lines = self.load(FIELD / "both.ply")
+        assert lines == []
+        assert np.array_equal(splats.means, formats.read(FIELD / "both.ply").splats.means)

@@ -12,10 +12,22 @@ from pathlib import Path
 from ..errors import SplatFileError
 from ..gaussians import Gaussians
 from . import compressed_ply, dot_splat, gltf, sog, splat_ply, spz
+from .axes import usual
 from .format import About, Format, SplatFile
 from .source import GZIP, Inflater, Source
 
-__all__ = ["FORMATS", "OTHER_SUFFIXES", "SUFFIXES", "About", "Format", "SplatFile", "format_of", "read", "write"]
+__all__ = [
+    "FORMATS",
+    "OTHER_SUFFIXES",
+    "SUFFIXES",
+    "About",
+    "Format",
+    "SplatFile",
+    "format_of",
+    "read",
+    "read_upright",
+    "write",
+]
 
 FORMATS: tuple[Format, ...] = (
     compressed_ply.FORMAT,
@@ -29,9 +41,6 @@ FORMATS: tuple[Format, ...] = (
 
 SUFFIXES = tuple(dict.fromkeys(f".{form.suffix.rpartition('.')[2]}" for form in FORMATS))
 """The last file name suffix of each format, for file dialogs."""
-
-OTHER_SUFFIXES = (".gz", ".zip", ".json")
-"""The last suffixes of further files that are read: PLY packed by gzip, SOG as a zip or by its meta.json."""
 
 
 def read(path: Path) -> SplatFile:
@@ -54,6 +63,30 @@ def read(path: Path) -> SplatFile:
             f"{source.name}: not a file of splats that is known", f"files that can be read end in {_listed()}"
         )
     return replace(form.read(source).usable(), form=form.name)
+
+
+def read_upright(path: Path) -> tuple[Gaussians, str]:
+    """Read splats for a frame with z up (x right, y ahead), at the places that the file gives them.
+
+    They are turned as the file or its format demands; a PLY that says nothing of its axes is in that frame already.
+
+    Returns:
+        The splats, and one line about what the file says and what was changed; "" if there is nothing to say.
+
+    Raises:
+        SplatFileError, OSError: As `read` does.
+    """
+    file = read(path)
+    name = Path(path).name
+    if file.axes.said or not format_named(file.form).keeps_axes:
+        return file.upright(), f"{name}: {file.report}"
+    placed = replace(file, axes=usual("Z")).upright()
+    return placed, f"{name}: {'; '.join(file.changes)}" if file.changes else ""
+
+
+def format_named(name: str) -> Format:
+    """The format of this name. Raises StopIteration if there is none."""
+    return next(form for form in FORMATS if form.name == name)
 
 
 def write(path: Path, splats: Gaussians, about: About = About()) -> None:  # noqa: B008

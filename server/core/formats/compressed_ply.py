@@ -81,7 +81,7 @@ def read(path: Path | Source) -> SplatFile:
         found,
         axes=axes.declared(file.comments) or found.axes,
         antialiased=is_antialiased(file.comments),
-        notes=(flat_note(flat),) if flat else (),
+        notes=tuple(note for note in (flat_note(flat), file.misfit()) if note),
     )
 
 

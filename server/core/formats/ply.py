@@ -34,6 +34,9 @@ TYPES = {
 
 NAMES = {np.dtype(code).str: name for name, code in TYPES.items() if not name[-1].isdigit()}
 MAGIC = b"ply"
+SLACK = 8
+"""Bytes that a file may have behind its last table without being said to be too long."""
+
 FORMATS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": ""}
 """The byte order of a format; "" for text."""
 
@@ -191,10 +194,24 @@ class Ply:
             raise SplatFileError(f"{self.source.name}: the file became shorter while it was read")
         return rows.astype(table.dtype) if self.order == ">" else rows
 
-    def rest_after(self, table: Table) -> int:
-        """The number of bytes behind a table, if it is the last one of a binary file and has no lists; else 0."""
-        last = self.order and self.tables[-1] is table and not any(counted for _, _, counted in table.fields)
-        return max(0, self.source.size - self.place_of(table) - len(table) * table.dtype.itemsize) if last else 0
+    def misfit(self) -> str:
+        """The phrase about a file that is not as long as its header claims; "" if it is, up to a line's end."""
+        try:
+            if not self.order:
+                expected = sum(table.count for table in self.tables if table.fields)
+                surplus, unit = ply_rows.lines_in(self.source, self._start, expected) - expected, "lines"
+            else:
+                last = self.tables[-1]
+                last.check()
+                listed = any(counted for _, _, counted in last.fields)
+                end = self._load(last)[1] if listed else self.place_of(last) + last.count * last.dtype.itemsize
+                surplus, unit = self.source.size - end, "bytes"
+        except SplatFileError:
+            return "the file is damaged behind its splats"
+        if surplus < 0:
+            return "the file ends before its header says"
+        slack = 0 if unit == "lines" else SLACK
+        return f"the file has {surplus:,} {unit} more than its header claims" if surplus > slack else ""
 
     def _load(self, table: Table) -> tuple[np.ndarray, int]:
         """All rows of a table of lists or of a text, and the byte offset behind it."""

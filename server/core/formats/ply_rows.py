@@ -175,10 +175,16 @@ def of_text(
     return rows
 
 
+def lines_in(source: Source, start: int, expected: int) -> int:
+    """The number of lines of a text that are not empty; at most one more than expected."""
+    return sum(1 for _ in itertools.islice(_lines(source, start), expected + 1))
+
+
 def _check_range(source: Source, name: str, values: np.ndarray, kind: np.dtype) -> None:
     if kind.kind in "iu":
         bounds = np.iinfo(kind)
-        if not ((values >= bounds.min) & (values <= bounds.max)).all():
+        whole = np.floor(values) == values  # a fraction means that the columns are not in the header's order
+        if not ((values >= bounds.min) & (values <= bounds.max) & whole).all():
             raise SplatFileError(f"{source.name}: the PLY's column {name!r} holds numbers that its type can't")
 
 

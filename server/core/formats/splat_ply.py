@@ -145,7 +145,11 @@ class _Layout:
         file = without(out, finite)
         code = reference_system(comments)
         ours = OURS if "superseded" in self.extra else None
-        notes = (flat_note(sum(flat)), code and f"coordinates in EPSG:{code}", self._note_of_rest(last))
+        notes = (
+            flat_note(sum(flat)),
+            code and f"coordinates in EPSG:{code}",
+            self.file.misfit() if last == len(self.table) else "",
+        )
         return replace(
             file,
             axes=axes.declared(comments) or ours or axes.of_map(code, self.origin) or file.axes,
@@ -153,10 +157,6 @@ class _Layout:
             antialiased=is_antialiased(comments),
             notes=tuple(note for note in notes if note),
         )
-
-    def _note_of_rest(self, last: int) -> str:
-        rest = self.file.rest_after(self.table) if last == len(self.table) else 0
-        return f"{rest:,} bytes after the last of its splats were ignored" if rest >= self.table.dtype.itemsize else ""
 
 
 def _splat_table(file: ply.Ply) -> ply.Table:

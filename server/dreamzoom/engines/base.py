@@ -81,6 +81,15 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class FreesMemory(Protocol):
+    """Additional interface of engines that hold models in memory."""
+
+    def free_memory(self) -> str:
+        """Unload what can be loaded again, and use less memory from now on; returns the measures, for the log."""
+        ...
+
+
+@runtime_checkable
 class Denoises(Protocol):
     """Additional interface of engines whose pictures can be sampled jointly over all levels (`sampling.sampler`)."""
 

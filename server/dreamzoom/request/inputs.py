@@ -143,12 +143,14 @@ def check(inputs: Mapping[str, Input]) -> None:
 
 
 def _check_splats(field: str, path: Path) -> None:
-    from core.formats.splat_ply import read_splats
+    from core import formats
 
     try:
-        read_splats(path)
+        splats, _ = formats.read_upright(path)
     except SplatFileError as error:
-        raise BadRequest(field, f"must be a PLY of Gaussian splats; {error}") from None
+        raise BadRequest(field, f"must be a file of Gaussian splats; {error}") from None
+    if not len(splats):
+        raise BadRequest(field, f"must be a file of Gaussian splats; {path.name} holds none that can be shown")
 
 
 def _ignore(message: str) -> None:

@@ -37,7 +37,7 @@ class Level(Struct, forbid_unknown_fields=True, omit_defaults=True):
     seed: Seed | None = None
     assets: Annotated[
         list[Annotated[str, Meta(min_length=1, max_length=4096)]],
-        Meta(max_length=16, description="Paths of 3DGS PLYs of the artist's own objects, in this level's frame."),
+        Meta(max_length=16, description="Paths of files of splats of the artist's own objects, in this level's frame."),
     ] = []
     focus: Annotated[Row3, Meta(description="The next level's centre, in this level's frame.")] | None = None
 

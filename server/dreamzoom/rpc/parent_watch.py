@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,9 @@ from core.protocol.messages import CLIENT_VARIABLE
 
 INTERVAL = 0.25
 """Seconds between two looks."""
+
+NOTE_PATIENCE = 0.3
+"""Seconds that the note of an exit in the journal may take."""
 
 
 _started, _leaving = threading.Event(), threading.Event()
@@ -37,11 +41,23 @@ def leave() -> None:
     Not by sys.exit, which would wait for a job's thread. Standard error is not flushed: if nobody reads it, another
     thread may hold it for ever.
     """
-    if os.name != "nt" and os.getpgrp() == os.getpid() and not _leaving.is_set():
-        _leaving.set()
-        if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:  # this process has a handler, which it does not wait for
+    is_first = not _leaving.is_set()
+    _leaving.set()
+    if is_first:
+        _note_exit()
+        leads_group = os.name != "nt" and os.getpgrp() == os.getpid()
+        if leads_group and signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:  # its handler does not wait either
             os.killpg(os.getpgrp(), signal.SIGTERM)  # programs that this one started
     os._exit(0)
+
+
+def _note_exit() -> None:
+    """Tell the journal that a running step has not crashed; in a thread, for a disk that does not answer."""
+    journal = sys.modules.get("dreamzoom.pipeline.journal")
+    if journal is not None:
+        thread = threading.Thread(target=journal.note_exit, daemon=True)
+        thread.start()
+        thread.join(NOTE_PATIENCE)
 
 
 def _poll(pid: int) -> None:

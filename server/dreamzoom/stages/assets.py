@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from core import formats
 from core.camera import Camera, Similarity
 from core.colour import linear_to_srgb
-from core.formats.splat_ply import read_splats, third_axes
 from core.gaussians import Gaussians, joined
+from core.quaternions import third_axes
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.point_rendering import Projection
 from dreamzoom.geometry.view import KNOWN, UNKNOWN
+from dreamzoom.progress import Report
 from dreamzoom.request.inputs import Input
 from dreamzoom.splats.rasterize import rasterize
 
@@ -102,7 +104,7 @@ NONE = Assets()
 
 @dataclass(frozen=True)
 class PlacedFile:
-    """One of the artist's 3DGS PLY files.
+    """One of the artist's files of splats.
 
     Attributes:
         file: The file.
@@ -125,9 +127,18 @@ class AssetFiles:
     placed: tuple[PlacedFile, ...] = ()
     engine: str = ""
 
-    def load(self) -> Assets:
-        """Read the files into the level's frame. Raises SplatFileError for a file that is not a PLY of splats."""
-        parts = [_moved(read_splats(one.file.path), one.to_level) for one in self.placed]
+    def load(self, report: Report | None = None) -> Assets:
+        """Read the files into the level's frame. Raises SplatFileError for a file that holds no splats.
+
+        Args:
+            report: Logs what each file says of its axes, and what was changed.
+        """
+        parts = []
+        for one in self.placed:
+            splats, said = formats.read_upright(one.file.path)
+            parts.append(_moved(splats, one.to_level))
+            if said and report is not None:
+                report.log(said)
         found = joined(parts) if len(parts) > 1 else parts[0] if parts else None
         return Assets(found if found is not None and len(found) else None, self.engine not in ENGINES_WITHOUT_ASSETS)
 

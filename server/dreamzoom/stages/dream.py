@@ -130,7 +130,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
         prompt=parameters.prompt,
         given_depth=depth,
         side_views=lambda cloud: _side_views(parameters, cloud),
-        assets=parameters.assets.load(),
+        assets=parameters.assets.load(report),
         others=others,
         report=report,
     )

@@ -209,6 +209,8 @@ class TestUndo:
             ("to_camera", {}),
             ("from_camera", {"camera": "plain", "target": "own"}),
             ("level_place", {}),
+            ("zoom_here", {"point": (0.2, 0.1, 0.0)}),
+            ("branch", {"offset": (4, 0, 0)}),
         ],
     )
     def test_every_operator(self, filled, name, options):

@@ -333,6 +333,19 @@ class TestReadyToRender:
         render_settings.set_up(scene)
         assert not scene.cycles.use_denoising
 
+    def test_a_blender_without_denoiser_is_no_error(self):
+        from addon.results import render_settings
+
+        class Cycles:
+            """The settings of a Blender that was built without Open Image Denoise refuse its name."""
+
+            __slots__ = ("denoising_input_passes",)
+
+            def __setattr__(self, name, value):
+                raise TypeError(f'enum "{value}" not found in ()')
+
+        assert render_settings._choose_denoiser(Cycles()) is False
+
     def test_settings_of_the_artist_are_not_touched(self, dreamed):
         from addon.results import render_settings
 

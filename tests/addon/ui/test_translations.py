@@ -81,8 +81,12 @@ class TestTranslated:
             ("No model is called x", "没有名为 x 的模型"),
             ("Parented to level 2: 1 object", "已绑定到层级 2：1 个物体"),
             ("what holds objects", "what holds objects"),
+            ("Level 3: the prompt must be a whole number", "层级 3 的提示词 必须是整数"),
             ("Done: nothing had changed.", "完成：没有任何变化。"),
-            ("A job is running already. Wait for it, or cancel it", "已有任务在运行。请等待其完成，或取消它"),
+            (
+                "The job of this flight is running already. Wait for it, or cancel it",
+                "此飞行的任务已在运行。请等待其完成，或取消它",
+            ),
             ("nothing that is known here", "nothing that is known here"),
             ("", ""),
         ],

@@ -121,7 +121,7 @@ def _begin(
     report: Report,
 ) -> AbstractContextManager[FitState]:
     """Create the state of a fit on the GPU or the CPU; a GPU that can't be used is explained."""
-    if backend == "cpu":
+    if backend == "cpu" or (backend == "auto" and report.less_memory):
         return contextlib.nullcontext(CpuFit(splats, shown, covers, background))
     card, obstacle = probe.card(), probe.obstacle()
     if card is not None:
