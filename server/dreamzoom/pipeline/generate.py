@@ -100,7 +100,7 @@ def read_result(folder: Folder) -> Result:
         earlier = result.newest(folder.root)
         if earlier != folder.root:
             remedy += f"; its earlier result is {earlier}"
-        raise DreamzoomError(f"{folder.root} holds no finished job", remedy) from None
+        raise DreamzoomError(f"{folder.root} holds no finished job: it has no {result.NAME}", remedy) from None
     except result.NewerResult:
         raise
     except ValueError as error:
