@@ -1,7 +1,7 @@
 """Frames that are no frames, and requests that are wrong: does the server go on, answer at once and keep its memory?
 
-Random damage of good frames, crafted input that takes time or memory in careless readers, and a quarter as many requests
-that are well-formed but wrong.
+Random damage of good frames, crafted input that takes time or memory in careless readers, and a quarter as many
+requests that are well-formed but wrong.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
 
 
 def _frames(rng: random.Random, count: int, share: int, folder: Path) -> tuple[bool, str]:
-    """Ask for an answer after each few damaged frames and each crafted one, which have their size divided by `share`."""
+    """Ask for an answer after each few damaged frames, and each crafted one, whose size is divided by `share`."""
     speaker = Speaker(folder)
     asker = _Asker(speaker)
     speaker.ask("started", "ping")
