@@ -15,6 +15,7 @@ from ..core.errors import DamagedJob, DreamzoomError
 from ..core.protocol import result
 from ..core.safety.contained import ContainedFolder
 from ..rig import coverage
+from ..scene import splat_scene
 
 CLOUD, SPLATS = "cloud", "splats"
 KIND = "dreamzoom_kind"
@@ -133,7 +134,9 @@ def import_levels(
         objects = _import_level(root, folder, entry, rows[entry["index"]], kept)
         done |= {obj.session_uid for obj in objects}
         yield count + 1, len(entries)
-    _resolve(rig_uid, done)
+    root = _resolve(rig_uid, done)
+    if 0 in rows.values():
+        splat_scene.hide_imported(root)
 
 
 def check_version(folder: Path, index: int) -> None:

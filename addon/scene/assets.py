@@ -24,7 +24,7 @@ from ..core.gaussians import Gaussians
 from ..core.spherical_harmonics import SH_C0
 from ..splats import evaluation
 from ..splats.export import are_splats, deferred_splats_of
-from . import surface_sampling
+from . import splat_scene, surface_sampling
 from .meshes import MeshCopies
 from .time_slicing import RigReference, SlicedWork, TimeSlice, run_to_end
 
@@ -51,7 +51,8 @@ COLUMNS = (
 def of_level(root: bpy.types.Object, level: int) -> list[bpy.types.Object]:
     """The artist's objects under a level, at any depth, that a render shows."""
     empties = [empty for empty in rig.level_empties(root) if empty[rig.LEVEL] == level]
-    return [obj for empty in empties for obj in _own(empty) if not obj.hide_render]
+    scene = root.dreamzoom.splat_scene
+    return [obj for empty in empties for obj in _own(empty) if not obj.hide_render and obj != scene]
 
 
 def _own(parent: bpy.types.Object) -> Iterator[bpy.types.Object]:
@@ -108,6 +109,10 @@ def capture(
                     while not time_slice.is_unlimited and not writing.done():
                         yield (index + 0.5) / count
                     names = writing.result()
+                scene = _write_scene(reference, home) if index == 0 else None
+                if scene is not None:
+                    kept.add(scene)
+                    level = level | {"splats": str(scene)}
                 kept |= set(names)
                 levels.append(level | {"assets": [str(name) for name in names]} if names else level)
                 yield (index + 1) / count
@@ -168,6 +173,13 @@ class _LevelCopies:
             names.append(home / f"level_{level:03d}_surfaces.ply")
             _write_ply(names[-1], _surfel_rows(surface_sampling.sample(faces, spacing, MAX_SURFELS)))
         return names
+
+
+def _write_scene(reference: RigReference, home: Path) -> Path | None:
+    """The file of the splats that are level 0; None if there are none."""
+    root, _, view_layer = reference.resolve()
+    with zoom_override(root, view_layer) as set_zoom:
+        return splat_scene.write(root, view_layer, home, set_zoom)
 
 
 def _copy_level(

@@ -68,14 +68,16 @@ def into(text: str, language: str) -> str:
         found = pattern.fullmatch(text)
         if found:
             return _filled(target, names, found.groups(), language)
+    parts = _sentences(text)
+    if len(parts) > 1:
+        between = "" if language.startswith(("zh", "ja")) else " "
+        return between.join(into(part, language) for part in parts)
     for word in (" must ", " is "):  # a field's name, and what it must be
         name, found_word, rest = text.partition(word)
         told = into(found_word.strip() + " " + rest, language) if found_word else rest
         if found_word and told != found_word.strip() + " " + rest:
             return f"{into(name, language)} {told}"
-    parts = _sentences(text)
-    between = "" if language.startswith(("zh", "ja")) else " "
-    return between.join(into(part, language) for part in parts) if len(parts) > 1 else text
+    return text
 
 
 def _other_case(text: str) -> str:

@@ -15,7 +15,7 @@ from bpy.props import (
 )
 from bpy.types import PropertyGroup
 
-from .. import rig
+from .. import rig, splats
 from ..backend import model_library
 from ..core import prompt_words
 from .diffusion_properties import CLASSES as DIFFUSION_CLASSES
@@ -125,6 +125,10 @@ def _is_camera(settings: RigSettings, obj: bpy.types.Object) -> bool:
     return obj.type == "CAMERA"
 
 
+def _shows_splats(settings: RigSettings, obj: bpy.types.Object) -> bool:
+    return splats.holds_splats(obj)
+
+
 class LevelSettings(PropertyGroup):
     """One level of the zoom: its prompt and options."""
 
@@ -217,6 +221,12 @@ class RigSettings(FlightSettings, PropertyGroup):
         description="The camera along whose path the scene is dreamed",
         type=bpy.types.Object,
         poll=_is_camera,
+    )
+    splat_scene: PointerProperty(
+        name="Scene of Splats",
+        description="The splats that are level 0: they are kept, and the finer levels are dreamed into them",
+        type=bpy.types.Object,
+        poll=_shows_splats,
     )
     engine: EnumProperty(
         name="Engine", description="What generates the pictures", items=ENGINES, update=_engine_changed

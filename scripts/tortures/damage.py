@@ -14,7 +14,7 @@ from dreamzoom.render import flight
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
-SHORT = 3
+SHORT = 2
 HOWS = ("flipped", "truncated", "deleted")
 
 
@@ -33,9 +33,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
         if done.after.damaged or jobs.contents(root) != expected:
             faults.append(f"{name} {how}: not repaired: {done.after.damaged[:1]}")
     count = len(cases) if rounds is None else rounds
-    told = (
-        "all named by verify, inspect, render and import, all repaired to the same bytes" if not faults else faults[0]
-    )
+    told = jobs.told(faults, "all named by verify, inspect, render and import, all repaired to the same bytes")
     return not faults, f"{count} damages to {len(files) - 1} files, {redone} steps redone: {told}"
 
 

@@ -18,7 +18,7 @@ from dreamzoom.pipeline.generate import generate, read_request
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
-SHORT = 2
+SHORT = 1
 WRITES = 20
 
 
@@ -37,7 +37,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
         f"{count} writes each on a disk that is {', '.join(codes)}; real disks: {', '.join(real) or 'none allowed'}; "
     )
     line += "folder moved, removed, copied; 3 processes; other versions: "
-    told = torture.faults[0] if torture.faults else "one clear line each, resumed to the same bytes"
+    told = jobs.told(torture.faults, "one clear line each, resumed to the same bytes")
     return not torture.faults, line + told
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
-SHORT = 3
+SHORT = 2
 MOMENTS = 200
 PAGE = 4096
 
@@ -43,7 +43,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
         if jobs.contents(lost) != expected:
             faults.append(f"moment {moment}: other bytes")
         jobs.shutil.rmtree(lost)
-    told = faults[0] if faults else "same bytes, no torn file, no finished step twice"
+    told = jobs.told(faults, "same bytes, no torn file, no finished step twice")
     return not faults, f"power lost at {count} of {len(log)} moments, {torn} files torn: {told}"
 
 

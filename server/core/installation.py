@@ -16,6 +16,8 @@ from typing import Any
 SERVER = Path(__file__).resolve().parents[1]
 SERVER_PYTHON = "3.11"
 SERVER_REQUIREMENTS = (SERVER / "requirements.txt",)
+LOCK, UV_LOCK = SERVER / "requirements.lock.txt", SERVER / "uv.lock.txt"
+"""What the server needs, and the program uv, with the hashes of all their files; made by scripts/renew_pins.py."""
 SERVER_CHECK = "import av, msgspec, numba, scipy, torch"
 SERVER_PACKAGES = ("av", "msgspec", "numba", "numpy", "scipy", "torch")
 """Packages that a Python of the artist's own must hold at least."""
@@ -73,6 +75,17 @@ def environment_python(folder: Path) -> Path:
     return Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
+def of_torch(name: str) -> bool:
+    """Whether a package is PyTorch or comes with one of its builds, which have indexes of their own."""
+    return name == "torch" or name.startswith(("nvidia-", "cuda-", "triton", "pytorch-triton"))
+
+
+def lock_of(requirements: Path) -> Path | None:
+    """The file with the hashes of what a requirement file names, and of all that this needs; None if there is none."""
+    lock = Path(requirements).with_suffix(".lock.txt")
+    return lock if lock.is_file() else None
+
+
 def digest(version: str, requirements: Sequence[Path]) -> str:
     """SHA-256 of all that decides what the environment holds.
 
@@ -84,6 +97,9 @@ def digest(version: str, requirements: Sequence[Path]) -> str:
     for file in requirements:
         text = Path(file).read_text(encoding="utf-8")
         found.update(text.encode())
+        lock = lock_of(file)
+        if lock is not None:
+            found.update(lock.read_bytes())
         for line in text.splitlines():
             if line.startswith("-c "):
                 found.update((Path(file).parent / line[3:].strip()).read_bytes())

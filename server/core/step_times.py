@@ -31,6 +31,9 @@ BY_PIXELS = 0.8
 
 MAX_ENTRIES = 2000
 
+DEEP = 2
+"""From this level on, the steps of a stage take about as long."""
+
 USUAL = {"draft": 12.0, "preview": 45.0, "final": 220.0}
 """Seconds for a level of 384 × 216 pixels by the procedural engine on two cores: taken where nothing was measured."""
 
@@ -52,6 +55,11 @@ def path() -> Path:
     else:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "dreamzoom" / "step_times.json"
+
+
+def kind(stage: str, level: int | None) -> str:
+    """Names the steps of a stage that take about as long: of the first level, the second, and all finer ones."""
+    return stage if level is None else f"{stage}.{min(level, DEEP)}"
 
 
 def key(engine: str, quality: str, stage: str, pixels: int) -> str:
@@ -104,10 +112,12 @@ def expected(times: Times, engine: str, quality: str, stage: str, pixels: int) -
 
 
 def of_level(times: Times, engine: str, quality: str, pixels: int) -> tuple[float, bool]:
-    """Seconds for a whole level, and whether that is measured."""
+    """Seconds for a whole level, one of the finer ones, and whether that is measured."""
     start = f"{engine}/{quality}/"
-    stages = {name.split("/")[2] for name in times if name.startswith(start)}
-    found = [expected(times, engine, quality, stage, pixels) or 0.0 for stage in stages]
+    deepest: dict[str, str] = {}
+    for name in sorted(name.split("/")[2] for name in times if name.startswith(start)):
+        deepest[name.partition(".")[0]] = name
+    found = [expected(times, engine, quality, stage, pixels) or 0.0 for stage in deepest.values()]
     if found:
         return sum(found), True
     return USUAL.get(quality, USUAL["preview"]) * (pixels / USUAL_PIXELS) ** BY_PIXELS, False

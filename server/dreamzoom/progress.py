@@ -18,13 +18,26 @@ class Report:
     """Receives progress, log lines and previews; this base class ignores them. The job's runner passes a subclass.
 
     A stage calls `progress` at least once per half second of work, because the same call checks for cancellation.
+
+    Attributes:
+        less_memory: Whether the work failed before for lack of memory: where there is a choice, less is to be used.
     """
+
+    less_memory = False
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Report that `fraction` (0 to 1) of this step is done. Raises `errors.Cancelled` if the job was cancelled."""
 
     def check(self) -> None:
         """Check for cancellation without reporting progress. Raises `errors.Cancelled` if the job was cancelled."""
+
+    def before_writing(self) -> None:
+        """Called when work is computed and its files are about to be written; may wait until there is space.
+
+        Raises:
+            Cancelled: The job was cancelled.
+            DreamzoomError: There is no space for them.
+        """
 
     def log(self, message: str, *, level: str = "info") -> None:
         """Log one line; level is "info", "warning" or "error"."""

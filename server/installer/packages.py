@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -16,7 +17,9 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from core import installation
 from installer import disk, processes, torch_builds
 from installer.progress import Progress
 
@@ -101,8 +104,7 @@ class Installation:
             builds = [Package(**{**entry, "name": normal(entry["name"])}) for entry in found or []]
         if builds:
             theirs = {package.name for package in builds}
-            nvidia = ("nvidia-", "cuda-", "triton")  # what the other build of PyTorch would have needed
-            rest = [one for one in wanted if one.name not in theirs and not one.name.startswith(nvidia)]
+            rest = [one for one in wanted if one.name not in theirs and not installation.of_torch(one.name)]
             wanted = builds + rest
         wanted = self._sized(wanted)
         total = sum(package.size for package in wanted)
@@ -110,10 +112,15 @@ class Installation:
         fetched = sum(package.size for package in wanted if not package.is_local)
         self.progress.expect(fetched / DOWNLOAD_RATE, total / INSTALL_RATE)
         follower = _Follower(wanted, self.python, self.progress)
-        if builds:
-            urls = [f"{one.name} @ {one.url}" + (f"#sha256={one.sha256}" if one.sha256 else "") for one in builds]
-            self._run_pip(["--no-deps", *urls], follower)
-        self._run_pip(files, follower)
+        locks = [item for file in requirements if (lock := installation.lock_of(file)) for item in ("-r", str(lock))]
+        if locks:
+            torch = builds or [package for package in wanted if installation.of_torch(package.name)]
+            self._run_pip(["--no-deps", "--require-hashes", *map(_with_hash, torch), *locks], follower)
+            files = [item for file in requirements if not installation.lock_of(file) for item in ("-r", str(file))]
+        elif builds:
+            self._run_pip(["--no-deps", *map(_with_hash, builds)], follower)
+        if files:
+            self._run_pip(files, follower)
 
     def _plan(self, files: list[str]) -> list[Package]:
         """What pip would install now; what is installed already is not in it."""
@@ -247,6 +254,23 @@ def size_of(url: str) -> int:
             return int(answer.headers.get("Content-Length") or 0)
     except (OSError, ValueError, urllib.error.URLError):
         return 0
+
+
+def _with_hash(package: Package) -> str:
+    """A package as pip takes it, by the place of its file and the file's hash."""
+    digest = package.sha256
+    if not digest and package.is_local:
+        path = Path(urllib.request.url2pathname(urllib.parse.urlsplit(package.url).path))
+        with path.open("rb") as file:
+            digest = _sha256(file)
+    return f"{package.name} @ {package.url}" + (f"#sha256={digest}" if digest else "")
+
+
+def _sha256(file: BinaryIO) -> str:
+    found = hashlib.sha256()
+    while data := file.read(1 << 20):
+        found.update(data)
+    return found.hexdigest()
 
 
 def normal(name: str) -> str:

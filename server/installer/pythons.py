@@ -89,12 +89,12 @@ def make_environment(base: Found, folder: Path, version: str, newest: Path | Non
     if not base.has_pip and wheel is None:
         package = f"python{version}-venv"
         text = f"{base.path} can't make environments: it lacks ensurepip, which the package {package} brings"
-        command = f"sudo apt install {package}"
-        raise InstallError(text, Failure(installation.NO_ENSUREPIP, text, command=command))
+        remedy = f"sudo apt install {package}"
+        raise InstallError(text, Failure(installation.NO_ENSUREPIP, text, command=remedy))
     processes.run([base.path, "-m", "venv", "--clear", "--without-pip", folder], f"can't make {folder}")
     if wheel is None:
-        command: list = [python, "-I", "-m", "ensurepip", "--default-pip"]  # venv itself would hide what this prints
-        processes.run(command, "can't install pip")
+        ensure = [python, "-I", "-m", "ensurepip", "--default-pip"]  # venv itself would hide what this prints
+        processes.run(ensure, "can't install pip")
         pip: list = [python, "-I", "-m", "pip"]
     else:
         pip = [python, "-I", f"{wheel}/pip"]
@@ -153,7 +153,8 @@ def uv(tools: Path, say: Callable[[str], None]) -> Path:
         if own is None:
             raise InstallError(f"can't install uv: {sys.executable} makes no environments")
         python = make_environment(own, tools, f"{sys.version_info.major}.{sys.version_info.minor}")
-        processes.run([python, "-m", "pip", "install", "--no-input", "uv"], "can't install uv")
+        lock = ["--require-hashes", "-r", installation.UV_LOCK] if installation.UV_LOCK.is_file() else ["uv"]
+        processes.run([python, "-m", "pip", "install", "--no-input", *lock], "can't install uv")
     return program
 
 

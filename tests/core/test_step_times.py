@@ -39,6 +39,13 @@ def test_another_size_is_scaled_and_other_kinds_are_not_mixed(times):
     assert times.of_level({}, "procedural", "draft", times.USUAL_PIXELS) == (12.0, False)
 
 
+def test_a_level_is_as_long_as_the_finer_ones(times):
+    known = {}
+    for stage, level, seconds in (("fit", 0, 1.0), ("fit", 1, 2.0), ("fit", 9, 5.0), ("plan", None, 0.5)):
+        times.add(known, times.key("procedural", "draft", times.kind(stage, level), 1 << 16), seconds)
+    assert times.of_level(known, "procedural", "draft", 1 << 16) == (5.5, True)
+
+
 def test_what_is_written_is_read_again(times):
     known = {times.key("a", "draft", "fit", 5): [1.5, 2.0]}
     times.write(known)

@@ -42,13 +42,15 @@ class TestReadPicture:
         assert got[:12].min() > 0.9
         assert got[20:].max() < 0.1
 
-    def test_transparency_lies_over_black(self, tmp_path):
+    def test_what_is_transparent_is_unknown_and_it_is_said(self, tmp_path):
         pixels = np.full((4, 4, 4), 255, np.uint8)
         pixels[:2, :, 3] = 0
         Image.fromarray(pixels).save(tmp_path / "a.png")
-        got = images.read_picture(tmp_path / "a.png", (4, 4), quiet)
-        assert got[:2].max() == 0
+        said = []
+        got = images.read_picture(tmp_path / "a.png", (4, 4), said.append)
+        assert np.isnan(got[:2]).all()
         assert got[2:].min() > 0.999
+        assert "50 % of it is transparent" in said[0]
 
     def test_exr_is_linear_light(self, tmp_path):
         write_exr(tmp_path / "a.exr", {"RGB": np.full((8, 8, 3), 0.5, np.float32)})

@@ -55,6 +55,18 @@ class TestFolder:
         (tmp_path / "holiday.jpg").touch()
         assert not Folder(tmp_path).is_free()
 
+    def test_what_a_job_that_was_ended_at_its_beginning_left_is_free(self, tmp_path):
+        (tmp_path / "stages").mkdir()
+        assert Folder(tmp_path).is_free()
+        (tmp_path / "stages/.writing-12-0a1b2c3d-request.json").touch()
+        assert Folder(tmp_path).is_free()
+        (tmp_path / "inputs").mkdir()
+        assert not Folder(tmp_path).is_free(), "inputs of a job are listed"
+        (tmp_path / "inputs.json").touch()
+        assert Folder(tmp_path).is_free()
+        (tmp_path / "stages/my notes.txt").touch()
+        assert not Folder(tmp_path).is_free()
+
     def test_any_language(self, tmp_path):
         folder = Folder(tmp_path / "Отпуск 山の夢 é")
         folder.write_json("request.json", {"prompt": "葉っぱ"})

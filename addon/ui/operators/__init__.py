@@ -19,6 +19,7 @@ from . import (
     rigs,
     setup,
     splat_files,
+    zoom_into,
     zoom_stack,
 )
 from .common import reports_errors
@@ -27,6 +28,7 @@ MODULES = (
     rigs,
     example,
     flight_check,
+    zoom_into,
     camera_conversion,
     camera_files,
     levels,

@@ -161,7 +161,7 @@ class DREAMZOOM_OT_repair(Operator):
         try:
             generation.repair(rig.active_rig(context), context.scene)
         except DreamzoomError as error:
-            return _refuse(self, error)
+            return _refuse(self, error, rig.active_rig(context))
         return {"FINISHED"}
 
 

@@ -39,6 +39,7 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
         column = split(layout)
         column.prop(root, rig.ZOOM, text="Zoom", slider=True)
         draw_occluders(layout, root, context.scene)
+        draw_coverage(layout, root)
 
 
 class DREAMZOOM_PT_flight(RigPanel, Panel):
@@ -52,6 +53,7 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         settings = root.dreamzoom
         column = split(layout)
         column.prop(settings, "camera")
+        column.prop(settings, "splat_scene")
         column.prop(root, rig.ORBIT, text="Orbit per Level")
         column.separator()
         column.prop(settings, "zoom_factor")
@@ -63,7 +65,10 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         if rig.is_keyed_by_artist(root):
             text = "The zoom's keys are yours: these settings do not change them. Key Flight replaces them."
             paragraph(layout, text, icon="KEYFRAME_HLT")
-        draw_coverage(layout, root)
+        if len(coverage.dreamed_path(root)):
+            row = layout.row(align=True)
+            row.operator("dreamzoom.check_flight", icon="VIEWZOOM")
+            row.prop(settings, "show_guide", text="", icon="HIDE_OFF" if settings.show_guide else "HIDE_ON")
         column = layout.column(align=True)
         column.operator("dreamzoom.key_flight", icon="KEYFRAME")
         column.operator("dreamzoom.to_camera", icon="OUTLINER_DATA_CAMERA")
@@ -71,7 +76,7 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
 
 
 def draw_coverage(layout: UILayout, root: bpy.types.Object) -> None:
-    """Whether the camera is where the levels were dreamed, and what to do if it is not."""
+    """What to do where the camera is not where the levels were dreamed, now or on other frames."""
     camera = root.dreamzoom.camera
     found = coverage.deviation(root, camera) if camera is not None else None
     if found is None:
@@ -87,9 +92,6 @@ def draw_coverage(layout: UILayout, root: bpy.types.Object) -> None:
         box = layout.box()
         paragraph(box, told, icon="ERROR")
         box.operator("dreamzoom.generate", text="Dream What Is Missing", icon="PLAY")
-    row = layout.row(align=True)
-    row.operator("dreamzoom.check_flight", icon="VIEWZOOM")
-    row.prop(root.dreamzoom, "show_guide", text="", icon="HIDE_OFF" if root.dreamzoom.show_guide else "HIDE_ON")
 
 
 def _draw_timing(column: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
@@ -148,6 +150,7 @@ def draw_new_rig(new, layout: UILayout) -> None:
     button = layout.operator("dreamzoom.from_camera", icon="OUTLINER_OB_CAMERA")
     button.camera = ""
     button.target, button.zoom_factor = new.target.name if new.target else "", new.zoom_factor
+    layout.operator("dreamzoom.zoom_into", icon="VIEW_ZOOM")
     layout.operator("dreamzoom.import_cameras", icon="IMPORT")
 
 

@@ -1,1 +1,1 @@
-"""What several tortures share."""
+"""What several tortures share, or what would make one too long."""

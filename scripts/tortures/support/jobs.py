@@ -99,6 +99,11 @@ def finished(root: Path) -> Counter[str]:
     return Counter(event["step"] for event in journal.read(Folder(root)) if event["event"] == "done")
 
 
+def told(faults: list[str], good: str) -> str:
+    """What a summary line says: the first fault and how many there are, or that all was good."""
+    return f"{faults[0]}; {len(faults)} faults in all" if faults else good
+
+
 def forked(work: Callable[[], Any], kill_after: float | None = None) -> int:
     """Run work in a forked child, and return how it ended: its exit code, or minus the signal.
 

@@ -55,8 +55,20 @@ PICTURE_PIXELS = 200_000_000
 """Width times height of a picture or depth map, as its header claims."""
 PICTURE_SIDE = 65_535
 """Width or height of a picture."""
-PICTURE_CHANNELS = 64
-"""Channels of an EXR file that are read of."""
+PICTURE_FLOAT_PIXELS = 64_000_000
+"""Width times height of a depth map or of a picture in floating point, which are held unpacked."""
+PICTURE_BOMB_PIXELS = 16_000_000
+"""Pictures of at most this many pixels may be packed as well as they can."""
+PICTURE_BOMB_RATIO = 200
+"""How many times larger than its file a picture of more pixels may unpack: photographs reach 50, a flat one 1000."""
+PICTURE_CHANNELS = 1024
+"""Channels in all parts of an EXR file. Only those of one layer are read."""
+PICTURE_PARTS = 256
+"""Parts of an EXR file."""
+PICTURE_HEADER_BYTES = 4 * MIB
+"""The header of an EXR, HDR or TIFF file."""
+PICTURE_SCANS = 100
+"""Scans of a progressive JPEG, each a pass over all pixels; encoders write about ten."""
 PROFILE_BYTES = 16 * MIB
 """A picture's colour profile."""
 

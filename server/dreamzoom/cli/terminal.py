@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from dreamzoom.pipeline.events import Progress, Sink
+from dreamzoom.pipeline.journal import note_exit
 from dreamzoom.progress import Report
 
 BAR = 24  # characters
@@ -102,6 +103,7 @@ def cancel_on_interrupt() -> Iterator[threading.Event]:
 
     def interrupt(number, frame) -> None:
         if cancel.is_set():
+            note_exit()
             os._exit(3)
         cancel.set()
 

@@ -18,8 +18,9 @@ from collections.abc import Callable
 
 from core.errors import BadRequest
 from dreamzoom.cluster.pool import RayPool, WorkerPool
+from dreamzoom.cluster.quarantine import Local
 from dreamzoom.cluster.store import Store
-from dreamzoom.pipeline.executors import Executor, InProcess
+from dreamzoom.pipeline.executors import Executor
 
 MOST_WORKERS = 256
 
@@ -42,7 +43,7 @@ def make(name: str, storage: str = "", log: Callable[[str], None] = lambda messa
     if name == "local":
         if storage:
             raise BadRequest("storage", "is used by workers alone; choose the executor local:N or ray, or leave it out")
-        return InProcess()
+        return Local()
     store = Store(storage) if storage else None
     if name.startswith("ray"):
         return RayPool(found[2] or "", store, log)

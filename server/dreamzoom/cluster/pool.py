@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -43,11 +43,21 @@ class WorkerPool:
         count: The number of processes; each is started when it is first needed.
         store: Where the workers read and write; None if in the job's folder.
         log: Receives a line when a worker dies.
+        words: Further words of each order to run a step.
+        variables: Environment variables of the workers; None for their share of the cores.
     """
 
-    def __init__(self, count: int, store: Store | None, log: Log):
-        self._store, self._log = store, log
-        self._threads = max(1, (os.cpu_count() or 1) // count)
+    def __init__(
+        self,
+        count: int,
+        store: Store | None,
+        log: Log,
+        words: Mapping[str, Any] = {},
+        variables: Mapping[str, str] | None = None,
+    ):
+        self._store, self._log, self._words = store, log, dict(words)
+        threads = str(max(1, (os.cpu_count() or 1) // count))
+        self._variables = variables or dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), threads)
         self._idle: list[Channel] = []
         self._all: list[Channel] = []
         self._lock = threading.Lock()
@@ -83,8 +93,7 @@ class WorkerPool:
             channel.close()
 
     def _open(self) -> Channel:
-        variables = {name: str(self._threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
-        return Channel("dreamzoom.cluster.worker", variables=variables)
+        return Channel("dreamzoom.cluster.worker", variables=self._variables)
 
     @contextmanager
     def _channel(self) -> Iterator[Channel]:
@@ -119,7 +128,7 @@ class WorkerPool:
 
     def _once(self, step: Step, folder: Folder, report: Report, files: dict[str, str]) -> None:
         """Run a step on one worker. Raises WorkerDied."""
-        order: dict[str, Any] = {"run": step.name, "job": str(folder.root), "gpu": uses_gpu(step)}
+        order: dict[str, Any] = {"run": step.name, "job": str(folder.root), "gpu": uses_gpu(step)} | self._words
         order["paths"] = known_paths(folder)  # of models and LoRAs, which the job's folder does not tell
         if self._store is not None:
             order |= {"store": self._store.url, "files": files}

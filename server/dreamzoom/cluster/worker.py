@@ -32,6 +32,7 @@ from dreamzoom.pipeline.executors import InProcess
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request
 from dreamzoom.pipeline.input_copies import kept, with_known_models
+from dreamzoom.pipeline.recovery.attempts import use_less_memory
 from dreamzoom.pipeline.steps import Step, build
 from dreamzoom.progress import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
 from dreamzoom.request.schema import Request
@@ -68,7 +69,10 @@ class Worker:
                 return
             with self._opened(order) as folder:
                 step = self._step(folder, order["run"], order.get("paths") or {})
-                InProcess().execute(step, folder, _Told(emit, cancel))
+                report = _Told(emit, cancel)
+                if order.get("less_memory"):
+                    report.log(f"{step.name} runs with {use_less_memory(step.engine, report)}")
+                InProcess().execute(step, folder, report)
                 done: dict[str, Any] = {"event": "done"}
                 if order.get("store"):
                     done["outputs"] = self._sent(order, folder, step)

@@ -11,8 +11,9 @@ resolution. Engines fulfil the contract in one of three ways:
 - All others only paint: D of the finer picture is pasted into the middle of the coarser one, and a ring around it is
   painted again (`stages.agree`).
 
-Pixels given by the artist are never changed. The finer levels' pictures are adapted to them, except for
-multiview-consistent engines, which show their own world around the given pixels.
+Pixels given by the artist are never changed, and no view paints over what shows them. The coarser levels show them
+reduced, and the finer levels' pictures are adapted to them: they add detail below the given resolution. An engine whose
+own world is multiview-consistent is no longer so where the artist gives pictures.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Engine(Protocol):
     Attributes:
         name: The engine's name in requests.
         multiview_consistent: Whether the pictures of any two views show the same 3D scene by construction, as the
-            procedural engine's do. The stages then neither paste nor resample, and may align depths by comparing
-            pictures.
+            procedural engine's do if the artist gives no pictures. The stages then neither paste nor resample, and may
+            align depths by comparing pictures.
     """
 
     name: str
@@ -77,6 +78,15 @@ class Engine(Protocol):
 
     def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
         """Estimate the z-depth of a picture `rgb`, (H, W, 3) float32 sRGB; the map has the same size."""
+        ...
+
+
+@runtime_checkable
+class FreesMemory(Protocol):
+    """Additional interface of engines that hold models in memory."""
+
+    def free_memory(self) -> str:
+        """Unload what can be loaded again, and use less memory from now on; returns the measures, for the log."""
         ...
 
 

@@ -42,6 +42,8 @@ def _make_procedural(request: Request) -> Engine:
 
     count, path, own = len(request.levels), request.path(), request.engine
     assert isinstance(own, schema.ProceduralEngine)
+    with_photo = [index for index, level in enumerate(request.levels) if (level.image or level.splats) is not None]
+    photo_plane = path.camera(float(with_photo[0]), with_photo[0]).rotation[:, 2] if with_photo else None
     return ProceduralEngine(
         [level.prompt for level in request.levels],
         [request.level_seed(index) for index in range(count)],
@@ -50,6 +52,7 @@ def _make_procedural(request: Request) -> Engine:
         distortion=own.distortion,
         loop=path.loop,
         side=max(request.width, request.height),
+        photo_plane=photo_plane,
     )
 
 

@@ -20,6 +20,9 @@ class Cloud:
         view: (N,) int32, the index of the source view in the plan.
         confidence: (N,) float32 in 0..1.
         superseded: (N,) bool: a finer level covers this part of the surface.
+        given: (N,) bool: the colour is that of the artist's own picture of the level. Such points are never repainted
+            within their level, however coarse they appear. None in the constructor for no such points.
+        measured: (N,) bool: the depth is the artist's own, or follows it in a finer level. None as for `given`.
     """
 
     position: np.ndarray
@@ -29,6 +32,13 @@ class Cloud:
     view: np.ndarray
     confidence: np.ndarray
     superseded: np.ndarray
+    given: np.ndarray = None  # type: ignore[assignment]
+    measured: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self):
+        for name in ("given", "measured"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros(len(self.position), bool))
 
     def __len__(self) -> int:
         return len(self.position)

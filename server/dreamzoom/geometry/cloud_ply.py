@@ -11,7 +11,9 @@ from core.formats import points
 from dreamzoom.geometry.cloud import Cloud
 
 EXTRA = {"footprint": np.float32, "confidence": np.float32, "view": np.int32, "superseded": bool}
-"""The columns besides position, normal and colour, in the file's order, and their types."""
+"""The columns besides position, normal and colour, in the file's order, and their types. `given` and `measured`
+are not among them: they matter only while levels are made.
+"""
 
 
 def write_cloud(path: Path, cloud: Cloud) -> None:

@@ -46,7 +46,8 @@ def project(cloud: Cloud, camera: Camera, *, coarse_above: float = 1.5) -> Proje
     Args:
         cloud: In the frame that the camera is placed in.
         camera: Gives size and pose of the rendering.
-        coarse_above: A pixel is COARSE if its point's footprint is larger than this many pixels.
+        coarse_above: A pixel is COARSE if its point's footprint is larger than this many pixels, unless the artist's
+            own picture gives the point.
     """
     size = (camera.height, camera.width)
     intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
@@ -71,7 +72,9 @@ def project(cloud: Cloud, camera: Camera, *, coarse_above: float = 1.5) -> Proje
     span[~unknown] = points[ids[~unknown], FOOTPRINT] * focal / depth[~unknown]
     span[filled] = np.maximum(span[filled], 1.01 * coarse_above)
     ids[~unknown] = rows[ids[~unknown]]
-    mask = np.where(unknown, UNKNOWN, np.where(span > coarse_above, COARSE, KNOWN)).astype(np.uint8)
+    coarse = span > coarse_above
+    coarse[~unknown] &= ~cloud.given[ids[~unknown]]
+    mask = np.where(unknown, UNKNOWN, np.where(coarse, COARSE, KNOWN)).astype(np.uint8)
     return Projection(rgb, depth, mask, ids, span)
 
 

@@ -22,6 +22,8 @@ def lift(
     keep: np.ndarray | None = None,
     confidence: np.ndarray | None = None,
     edges: Edges | None = None,
+    given: np.ndarray | None = None,
+    measured: np.ndarray | None = None,
 ) -> Cloud:
     """Unproject pixel centres to points in the frame that the camera is placed in.
 
@@ -33,6 +35,8 @@ def lift(
         keep: (H, W) bool, the pixels to unproject; all if None. The others still contribute to normals and edges.
         confidence: (H, W) in 0..1; 1 if None.
         edges: The edges of this depth, if the caller has them already.
+        given: (H, W) bool, the pixels of the artist's own picture; none if None.
+        measured: (H, W) bool, the pixels whose depth is the artist's own or follows it; none if None.
 
     Returns:
         One point per pixel, in row-major order, without mixed pixels at discontinuities. Points directly behind a
@@ -58,6 +62,7 @@ def lift(
         np.full(len(chosen), view, np.int32),
         chosen_confidence.astype(np.float32),
         np.zeros(len(chosen), bool),
+        *(np.zeros(len(chosen), bool) if mask is None else mask.ravel()[chosen] for mask in (given, measured)),
     )
 
 

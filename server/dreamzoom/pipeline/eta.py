@@ -141,24 +141,22 @@ class StepTimer:
         """How long steps took in earlier jobs, by name; those that have not been measured are left out."""
         found = {}
         for step in steps:
-            seconds = step_times.expected(self._times, self._engine, self._quality, step.stage.name, self._pixels)
+            seconds = step_times.expected(self._times, self._engine, self._quality, _kind(step), self._pixels)
             if seconds is not None:
                 found[step.name] = seconds * (len(step.scope.levels) if step.level is None else 1)
         return found
 
     def add(self, seconds: Mapping[str, float], steps: Sequence[Step]) -> None:
-        """Add the seconds of the steps that have run, by name, and keep them for later jobs.
-
-        Of each stage the first step is left out where several ran: it loads code and models.
-        """
-        ran: dict[str, list[Step]] = {}
+        """Add the seconds of the steps that have run, by name, and keep them for later jobs."""
         for step in steps:
             if step.name in seconds:
-                ran.setdefault(step.stage.name, []).append(step)
-        for stage, found in ran.items():
-            for step in found[1:] or found:
                 each = seconds[step.name] / (len(step.scope.levels) if step.level is None else 1)
-                name = step_times.key(self._engine, self._quality, stage, self._pixels)
+                name = step_times.key(self._engine, self._quality, _kind(step), self._pixels)
                 step_times.add(self._times, name, each)
         if seconds:
             step_times.write(self._times)
+
+
+def _kind(step: Step) -> str:
+    """Steps of one kind take about as long. The first levels have fewer coarser ones to show: they take less."""
+    return step_times.kind(step.stage.name, step.level)

@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from core.errors import DreamzoomError
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.steps import File, Source, Step
 from dreamzoom.progress import Report, reporting_to
+
+
+class SetAside(DreamzoomError):
+    """A step ended its process again and again, and is left out of this run."""
 
 
 class Executor(Protocol):
@@ -47,10 +52,15 @@ class InProcess:
     def close(self) -> None:
         """Nothing to do."""
 
+    def execute_apart(self, step: Step, folder: Folder, report: Report) -> None:
+        """Run a step that has ended this process before; see `cluster.quarantine`."""
+        self.execute(step, folder, report)
+
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """See `Executor.execute`."""
         with reporting_to(report):
             found = step.stage.run(StoredInputs(step, folder), step.parameters, report)
+            report.before_writing()
             for level, values in [(step.level, found)] if isinstance(found, Mapping) else found:
                 for name, value in values.items():
                     file = _output(step, name, level)

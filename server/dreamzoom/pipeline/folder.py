@@ -206,8 +206,16 @@ class Folder:
         """Whether a new job may be started here: the folder is empty except for hidden files, files that file managers
         create, and what a job that was ended at its very beginning left.
         """
-        begun = {layout.INPUTS, layout.INPUT_INDEX} if self.exists(layout.INPUT_INDEX) else set()
-        return all(name.startswith(".") or name.lower() in LITTER or name in begun for name, _ in self._files.names())
+        return all(
+            name.startswith(".") or name.lower() in LITTER or self._is_beginning(name)
+            for name, _ in self._files.names()
+        )
+
+    def _is_beginning(self, name: str) -> bool:
+        """Whether this is what a job leaves that is ended before its request is written."""
+        if name == layout.RECORDS:
+            return all(map(is_temporary, self.names(name)))
+        return name in (layout.INPUTS, layout.INPUT_INDEX) and self.exists(layout.INPUT_INDEX)
 
     def sweep(self) -> None:
         """Remove partially written files that a killed process left behind. The caller holds the lock."""

@@ -13,14 +13,15 @@ from core.protocol.result import Result
 from dreamzoom import numba_cache
 from dreamzoom.pipeline.eta import StepTimer
 from dreamzoom.pipeline.events import Sink
+from dreamzoom.pipeline.executors import Executor, InProcess
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.integrity import origins
 from dreamzoom.pipeline.integrity.request_file import read_request, write_request
+from dreamzoom.pipeline.recovery.disk_space import Room
 from dreamzoom.pipeline.runner import Summary, run
 from dreamzoom.request import schema
 
 if TYPE_CHECKING:
-    from dreamzoom.pipeline.executors import Executor
     from dreamzoom.pipeline.steps import Step
 
 __all__ = ["begin", "check_place", "generate", "read_request", "read_result"]
@@ -45,11 +46,13 @@ def generate(
     """
     sink = sink or Sink()
     with begin(request, folder, sink) as steps:
-        if executor is not None:  # other machines, whose times say nothing of this one
-            return run(steps, folder, sink, cancel, executor=executor)
+        room = Room(folder, request)
+        room.check(steps)
+        if not isinstance(executor, InProcess | None):  # other machines, whose times say nothing of this one
+            return run(steps, folder, sink, cancel, executor=executor, room=room)
         compiles = numba_cache.is_first_start()
         timer = StepTimer(request)
-        summary = run(steps, folder, sink, cancel, measured=timer.measured(steps))
+        summary = run(steps, folder, sink, cancel, executor=executor, room=room, measured=timer.measured(steps))
         if not compiles:
             timer.add(summary.step_seconds, steps)
         return summary
@@ -97,7 +100,7 @@ def read_result(folder: Folder) -> Result:
         earlier = result.newest(folder.root)
         if earlier != folder.root:
             remedy += f"; its earlier result is {earlier}"
-        raise DreamzoomError(f"{folder.root} holds no finished job", remedy) from None
+        raise DreamzoomError(f"{folder.root} holds no finished job: it has no {result.NAME}", remedy) from None
     except result.NewerResult:
         raise
     except ValueError as error:

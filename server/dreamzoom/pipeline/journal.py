@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,18 +22,26 @@ from dreamzoom.stages.base import layout
 _OLD_KEYS = {"ts", "event", "step", "digest", "seconds", "error"}
 """The keys of lines without a check, which older versions wrote."""
 
+_open: weakref.WeakSet[Journal] = weakref.WeakSet()
+
 
 class Journal:
     """Appends to a job's journal. The caller holds the folder's lock. Raises NotWritten where it can't be written."""
 
     def __init__(self, folder: Folder):
         self._lock = threading.Lock()
+        self._running: dict[str, str] = {}  # names of the steps that have begun, by digest
         self._path = folder.root / layout.JOURNAL
         _cut_torn_line(folder)
         self._file = folder.append_to(layout.JOURNAL)
+        _open.add(self)
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; it is on disk when this returns."""
+        if "digest" in fields:
+            self._running.pop(fields["digest"], None)
+            if event == "start":
+                self._running[fields["digest"]] = fields["step"]
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = memoryview(sealed_line({"ts": now, "event": event} | fields))
         try:
@@ -43,6 +54,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
+        _open.discard(self)
         self._file.close()
 
 
@@ -50,6 +62,31 @@ def note(folder: Folder, event: str, **fields: Any) -> None:
     """Append one event to the journal of a job that does not run. The caller holds the folder's lock."""
     with contextlib.closing(Journal(folder)) as journal:
         journal.write(event, **fields)
+
+
+def note_exit() -> None:
+    """Write to all open journals that this process ends on purpose, so that the running steps count as no crash."""
+    for journal in list(_open):
+        for digest, step in list(journal._running.items()):
+            with contextlib.suppress(Exception):  # the process ends in any case
+                journal.write("interrupted", step=step, digest=digest)
+
+
+def crashes(events: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """How often in a row each step ended its process: it began, and nothing tells of its end. By the step's digest."""
+    found: Counter[str] = Counter()
+    begun: set[str] = set()
+    for event in events:
+        digest = event.get("digest")
+        if not isinstance(digest, str):
+            continue
+        if event.get("event") == "start":
+            found[digest] += digest in begun
+            begun.add(digest)
+        else:
+            begun.discard(digest)
+            found.pop(digest, None)
+    return dict(found + Counter(begun))
 
 
 def read(folder: Folder) -> list[dict[str, Any]]:

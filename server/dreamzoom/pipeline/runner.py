@@ -16,17 +16,21 @@ from core.errors import Cancelled, DreamzoomError, NotWritten
 from dreamzoom import numba_cache
 from dreamzoom.pipeline.eta import Eta
 from dreamzoom.pipeline.events import Progress, Sink
-from dreamzoom.pipeline.executors import Executor, InProcess
+from dreamzoom.pipeline.executors import Executor, InProcess, SetAside
 from dreamzoom.pipeline.folder import Folder
-from dreamzoom.pipeline.journal import Journal
+from dreamzoom.pipeline.journal import Journal, crashes, read
 from dreamzoom.pipeline.live_preview import LivePicture
 from dreamzoom.pipeline.records import forget, is_done, records, write_record
+from dreamzoom.pipeline.recovery.attempts import attempt
+from dreamzoom.pipeline.recovery.disk_space import Room
 from dreamzoom.pipeline.steps import Step
 from dreamzoom.progress import PREVIEW_INTERVAL, Report
 from dreamzoom.stages.base import layout
 
 PROGRESS_INTERVAL = 0.1  # seconds
 POLL = 0.1  # seconds
+CRASHES = 2
+"""A step that ended its process so often in a row runs in a process of its own."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def run(
     executor: Executor | None = None,
     again: bool = False,
     measured: Mapping[str, float] | None = None,
+    room: Room | None = None,
 ) -> Summary:
     """Run the steps that are not done yet, in order. The caller holds the folder's lock.
 
@@ -63,6 +68,7 @@ def run(
         executor: Runs the steps' work; None to run it in this process.
         again: Whether finished steps run again.
         measured: Seconds that steps took in earlier jobs, by name, for the estimate of the time left.
+        room: The space that the job needs; None if it is not watched.
 
     Raises:
         Cancelled: `cancel` was set. Finished steps are kept.
@@ -71,6 +77,8 @@ def run(
     sink, cancel, executor = sink or Sink(), cancel or threading.Event(), executor or InProcess()
     check_places(folder, steps)
     folder.sweep()
+    crashed = crashes(read(folder))
+    aside: dict[str, SetAside] = {}
     ran: dict[str, float] = {}
     eta, skipped = Eta(steps, measured=measured, lanes=executor.slots), []
     known = records(folder)
@@ -81,12 +89,22 @@ def run(
             if cancel.is_set() or stop.is_set():
                 journal.write("cancelled", step=step.name, digest=step.digest)
                 raise Cancelled
+            if before := next((aside[name] for name in step.needs if name in aside), None):
+                aside[step.name] = before
+                return
             if not again and is_done(folder, step):
                 journal.write("skipped", step=step.name, digest=step.digest)
                 eta.skip(step)
                 skipped.append(step.name)
             else:
-                _run_step(step, folder, journal, executor, _StepReport(step, eta, sink, (cancel, stop), live))
+                report = _StepReport(step, eta, sink, (cancel, stop), live, room)
+                report.before_writing()  # what can't be written is not computed
+                try:
+                    _run_step(step, folder, journal, executor, report, crashed.get(step.digest, 0))
+                except SetAside as error:
+                    aside[step.name] = error
+                    sink.log(f"{error}; the steps that don't need it go on", "warning")
+                    return
                 live.wait_written()
                 for record in forget(folder, step, known):
                     if record["step"] != step.name:
@@ -100,6 +118,8 @@ def run(
                 one(step)
         else:
             _run_side_by_side(steps, one, lambda: executor.slots, stop)
+        if aside:
+            raise next(iter(aside.values()))
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
     return Summary(tuple(ran), tuple(skipped), eta.seconds, ran)
 
@@ -128,12 +148,32 @@ def _live_preview(folder: Folder, sink: Sink):
             live.close()
 
 
-def _run_step(step: Step, folder: Folder, journal: Journal, executor: Executor, report: _StepReport) -> None:
+def _run_step(
+    step: Step, folder: Folder, journal: Journal, executor: Executor, report: _StepReport, crashed: int
+) -> None:
+    """Run one step.
+
+    Args:
+        step, folder, journal, executor, report: As in `run`.
+        crashed: How often the step ended its process before.
+    """
+    apart = crashed >= CRASHES and isinstance(executor, InProcess)
+    if apart:
+        told = f"{step.name} was begun {crashed} times and never ended, so it now runs in a process of its own"
+        report.log(f"{told}, with less memory", level="warning")
     journal.write("start", step=step.name, digest=step.digest)
     began = time.monotonic()
+
+    def failed(error: BaseException) -> None:
+        journal.write("failed", step=step.name, digest=step.digest, error=f"{type(error).__name__}: {error}")
+        journal.write("start", step=step.name, digest=step.digest)
+
     try:
         report.progress(0.0, _title(step))
-        executor.execute(step, folder, report)
+        if isinstance(executor, InProcess) and apart:
+            executor.execute_apart(step, folder, report)
+        else:
+            attempt(lambda: executor.execute(step, folder, report), _title(step), step.engine, report, failed)
         missing = [file.name for file in step.files if not folder.exists(file.name)]
         if missing:
             raise FileNotFoundError(f"step {step.name} did not write {', '.join(missing)}")
@@ -216,8 +256,16 @@ def _show(step: Step, sink: Sink) -> None:
 class _StepReport(Report):
     """Converts the reports of one step to the progress of the whole job."""
 
-    def __init__(self, step: Step, eta: Eta, sink: Sink, ends: Sequence[threading.Event], live: LivePicture):
-        self._step, self._eta, self._sink, self._ends, self._live = step, eta, sink, ends, live
+    def __init__(
+        self,
+        step: Step,
+        eta: Eta,
+        sink: Sink,
+        ends: Sequence[threading.Event],
+        live: LivePicture,
+        room: Room | None = None,
+    ):
+        self._step, self._eta, self._sink, self._ends, self._live, self._room = step, eta, sink, ends, live, room
         self._message = ""
         self._last_progress = self._last_preview = -1e9
 
@@ -237,6 +285,10 @@ class _StepReport(Report):
     def check(self) -> None:
         if any(end.is_set() for end in self._ends):
             raise Cancelled
+
+    def before_writing(self) -> None:
+        if self._room is not None:
+            self._room.wait(self._step, self)
 
     def log(self, message: str, *, level: str = "info") -> None:
         self._sink.log(message, level)

@@ -14,7 +14,7 @@ from core import fading
 from core.camera import Camera
 from core.errors import BadRequest, EngineUnavailable
 from core.formats.splat_ply import read_splats
-from core.gaussians import Gaussians, joined, moved, transformed
+from core.gaussians import Gaussians, moved, padded_join, transformed
 from dreamzoom.engines import registry
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.pipeline.folder import Folder
@@ -74,7 +74,7 @@ class Flight:
                 if share > 0 and part.any():
                     parts.append(moved(splats[part], to_gauge))
                     shares.append(np.full(len(parts[-1]), share, np.float32))
-        shown = joined(parts)
+        shown = padded_join(parts)
         if key.skew:
             shown = transformed(shown, _shear(key, camera))
         return shown, np.concatenate(shares)

@@ -38,12 +38,17 @@ def named_files(request: Request) -> dict[str, str]:
     found = {
         f"levels[{index}].{kind}": name
         for index, level in enumerate(request.levels)
-        for kind, name in (("image", level.image), ("depth", level.depth))
+        for kind, name in (("image", level.image), ("depth", level.depth), ("splats", level.splats))
         if name is not None
     }
     for index, level in enumerate(request.levels):
         found |= dict(zip(asset_fields(request, index), level.assets))
     return found
+
+
+def scene_field(level: int) -> str:
+    """The field of a level that names a scene of splats."""
+    return f"levels[{level}].splats"
 
 
 def asset_fields(request: Request, level: int) -> list[str]:
@@ -62,6 +67,7 @@ def with_files(request: Request, change: Callable[[str, str], str]) -> Request:
             level,
             image=changed(f"levels[{index}].image", level.image),
             depth=changed(f"levels[{index}].depth", level.depth),
+            splats=changed(scene_field(index), level.splats),
             assets=list(map(change, asset_fields(request, index), level.assets)),
         )
         for index, level in enumerate(request.levels)
@@ -91,7 +97,7 @@ def in_place(request: Request) -> dict[str, Input]:
 
 def most_bytes(field: str) -> int:
     """The largest size of a file that this field names."""
-    return limits.SPLAT_FILE_BYTES if ".assets[" in field else limits.PICTURE_BYTES
+    return limits.SPLAT_FILE_BYTES if ".assets[" in field or field.endswith(".splats") else limits.PICTURE_BYTES
 
 
 def size_of_file(field: str, path: Path) -> int:

@@ -34,6 +34,18 @@ class Level(Struct, forbid_unknown_fields=True, omit_defaults=True):
         ]
         | None
     ) = None
+    splats: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=4096,
+                description="Path of a scene of splats (PLY, SPZ, ...) in this level's frame, which is the level. "
+                "Level 0 only.",
+            ),
+        ]
+        | None
+    ) = None
     seed: Seed | None = None
     assets: Annotated[
         list[Annotated[str, Meta(min_length=1, max_length=4096)]],

@@ -118,6 +118,11 @@ def _check(request: Request) -> None:
     for index, level in enumerate(request.levels):
         if level.depth is not None and (index or level.image is None):
             raise BadRequest(f"levels[{index}].depth", "must be left out: it is only for level 0, beside its image")
+        if level.splats is not None and (index or level.image is not None or request.loop):
+            raise BadRequest(
+                f"levels[{index}].splats",
+                "must be left out: it is only for level 0, without an image, where the flight is no loop",
+            )
         if level.focus is not None and max(map(abs, level.focus)) > 1:
             raise BadRequest(
                 f"levels[{index}].focus",

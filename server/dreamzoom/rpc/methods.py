@@ -52,6 +52,7 @@ def _generate(job: Job) -> dict[str, Any]:
         raise BadRequest("request", "must be left out where a job is resumed")
     if not is_resumed and params.request is msgspec.UNSET:
         raise BadRequest("request", "is required and must be an object")
+    from dreamzoom.cluster.quarantine import Local
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.generate import generate, read_request
     from dreamzoom.pipeline.records import level_seconds
@@ -65,7 +66,7 @@ def _generate(job: Job) -> dict[str, Any]:
     else:
         request = located(validation.decode_request(bytes(params.request)), Path.cwd())
     job.levels = len(request.levels)
-    summary = generate(request, folder, job, job.cancel)
+    summary = generate(request, folder, job, job.cancel, executor=Local())
     found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
     return found | {"level_seconds": level_seconds(folder, job.levels)}
 

@@ -47,6 +47,8 @@ compilation of a large kernel takes a minute, several on a busy machine.
 PATIENCE = 0.5
 """Seconds that answers may take to be written after the end of input."""
 
+NOTE_PATIENCE = 0.3
+"""Seconds that the note of an exit in the journal may take."""
 
 _leaving = threading.Event()
 
@@ -86,9 +88,19 @@ def leave() -> None:
     thread may hold it for ever.
     """
     _leaving.set()
+    _note_exit()
     if os.name != "nt" and os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGTERM)  # programs that this one started; this process has a handler
     os._exit(0)
+
+
+def _note_exit() -> None:
+    """Tell the journal that a running step has not crashed; in a thread, for a disk that does not answer."""
+    journal = sys.modules.get("dreamzoom.pipeline.journal")
+    if journal is not None:
+        thread = threading.Thread(target=journal.note_exit, daemon=True)
+        thread.start()
+        thread.join(NOTE_PATIENCE)
 
 
 class _Cancel(msgspec.Struct):

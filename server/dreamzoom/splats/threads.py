@@ -6,8 +6,9 @@ not used: the one available on every platform terminates the process if two thre
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
@@ -17,6 +18,8 @@ from dreamzoom.progress import check
 CHUNKS = 16
 """Number of parts that work is divided into, the same on every machine, so that results don't depend on its cores."""
 
+_single = False
+
 
 def count() -> int:
     """Number of threads: NUMBA_NUM_THREADS if set, else the number of cores available to this process."""
@@ -24,6 +27,22 @@ def count() -> int:
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Run all calls one after another in the block, which needs less memory and gives the same results."""
+    global _single
+    before, _single = _single, True
+    try:
+        yield
+    finally:
+        _single = before
+
+
+def is_single() -> bool:
+    """Whether calls run one after another now."""
+    return _single
 
 
 @cache
@@ -43,7 +62,7 @@ def run_all(kernel: Callable, calls: list[tuple]) -> list:
     Raises:
         Cancelled: The job was cancelled; calls that had not begun are left out.
     """
-    if count() == 1 or len(calls) < 2:
+    if _single or count() == 1 or len(calls) < 2:
         return [_checked(kernel, arguments) for arguments in calls]
     futures = [_pool().submit(kernel, *arguments) for arguments in calls]
     try:

@@ -69,7 +69,7 @@ def _surround_parameters(context: Context, scope: Scope) -> SurroundParameters:
 
 def _surround(inputs: Inputs, parameters: SurroundParameters, report: Report) -> Outputs:
     coarse, fine = inputs["views"][0], inputs["finer"][parameters.after][0]
-    held = held_pixels(parameters.given, coarse, report)
+    held = held_pixels(parameters.given, coarse)
     middle = paste.middle_of(coarse, fine, parameters.move, held)
     rgb = paste.surroundings(inputs["engine"], coarse, fine.rgb, middle, parameters.factor, parameters.prompt, report)
     report.preview(rgb)
@@ -173,14 +173,14 @@ def _agree(inputs: Inputs, parameters: AgreeParameters, report: Report) -> Outpu
     change = np.zeros(rgb.shape, np.float32)
     if parameters.follows is not None:
         change = inputs["following"][parameters.follows]["change"].astype(np.float32)
-        change[held_pixels(parameters.given, views[0], report)] = 0
+        change[held_pixels(parameters.given, views[0])] = 0
     found = {}
     if parameters.leads:
         assert middle is not None and finer is not None and parameters.given_after is not None
         fine, move = inputs["finer"][parameters.shown[1]][0], parameters.move
         assert move is not None
         field = paste.gap(middle, rgb, finer, change * parameters.share)
-        held = held_pixels(parameters.given_after, fine, report)
+        held = held_pixels(parameters.given_after, fine)
         field = paste.lifted(field, middle, views[0], fine, move, held)
         found["following"] = {"change": field.astype(np.float16)}
     pictures = paste.all_pictures(cloud, views, np.clip(rgb + change, 0, 1))
@@ -227,9 +227,9 @@ AGREE = Stage(
 )
 
 
-def held_pixels(given: GivenPixels, item: DreamedView, report: Report) -> np.ndarray:
+def held_pixels(given: GivenPixels, item: DreamedView) -> np.ndarray:
     """The pixels of a level's anchor view that the artist gives: (H, W) bool."""
-    mask = given.mask(report)
+    mask = given.mask()
     return np.zeros(item.depth.shape, bool) if mask is None else mask
 
 

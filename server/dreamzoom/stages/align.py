@@ -22,6 +22,7 @@ from dreamzoom.stages.base.values import DreamedView, FittedLevel, FittedView
 from dreamzoom.stages.dream import behind_assets
 from dreamzoom.stages.given import asset_files
 from dreamzoom.stages.levels import CoarserLevel, coarser_levels, known_points, parents, shown_finer
+from dreamzoom.stages.own.scene import SceneFile, scene_of
 from dreamzoom.stages.view_depth import assign_mixed, fresh_pixels, lifted_points
 
 
@@ -33,12 +34,14 @@ class Parameters:
         anchor: The anchor view.
         coarser: Poses of the coarser levels whose points are visible.
         assets: The artist's own objects.
+        scene: The artist's own scene of splats, which is level 0.
         most: Maximum number of points; if there are more, the most confident points of each grid cell are kept.
     """
 
     anchor: View
     coarser: Mapping[int, CoarserLevel]
     assets: AssetFiles
+    scene: SceneFile | None
     most: int
 
 
@@ -48,6 +51,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
         plan.anchor(context.path, level, context.quality),
         coarser_levels(context, level, context.parents(level)),
         asset_files(context, level),
+        scene_of(context, level),
         context.quality.points,
     )
 
@@ -58,7 +62,10 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
         report.progress(0.0, "aligning the depths of all views")
         known = known_points(inputs["parents"], parameters.coarser)
         outside = known[~shown_finer(known.position, parameters.anchor.camera)]
-        cloud, level = merged(level, outside, parameters.assets.load())
+        assets = parameters.assets.load()
+        if parameters.scene is not None:
+            assets = parameters.scene.around(parameters.anchor.camera, assets)
+        cloud, level = merged(level, outside, assets)
     else:
         cloud = lifted_points(level.views[0].dreamed, level.views[0], 0)
     views = [without_assets(view) for view in level.views]
@@ -67,7 +74,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
 
 ALIGN = Stage(
     name="align",
-    version=1,
+    version=3,
     reads={"fitted": own(layout.FITTED_VIEWS), "parents": each(layout.POINTS, parents)},
     writes={"points": layout.POINTS, "views": layout.VIEWS, "depth": layout.DEPTH},
     parameters=_parameters,

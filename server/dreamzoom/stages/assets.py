@@ -83,6 +83,10 @@ class Assets:
         seen, covered = self.over(_empty_projection(camera), camera)
         return np.where(covered[..., None], seen.rgb, np.nan).astype(np.float32) if covered.any() else None
 
+    def with_more(self, splats: Gaussians) -> Assets:
+        """These objects and further splats, to which the engine's depth is aligned."""
+        return Assets(splats if self.splats is None else joined([self.splats, splats]), True)
+
     def cloud(self) -> Cloud:
         """The assets as points, for finding holes."""
         if self.splats is None:

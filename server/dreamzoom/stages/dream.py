@@ -27,7 +27,7 @@ from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.quality import LARGE_HOLE
 from dreamzoom.stages.base.stage import ENGINE, Inputs, Outputs, Scope, Stage, each, own
 from dreamzoom.stages.base.values import DreamedView, FittedLevel, FittedView
-from dreamzoom.stages.given import GivenFile, asset_files, centred, given_depth
+from dreamzoom.stages.given import GivenFile, GivenPixels, asset_files, centred, given_depth, given_pixels
 from dreamzoom.stages.levels import (
     CoarserLevel,
     LevelPrompt,
@@ -37,7 +37,16 @@ from dreamzoom.stages.levels import (
     parents,
     shown_finer,
 )
-from dreamzoom.stages.view_depth import align_by_pictures, align_view, fresh_pixels, lifted_points, with_given
+from dreamzoom.stages.own.scene import SceneFile, scene_of
+from dreamzoom.stages.view_depth import (
+    align_by_pictures,
+    align_view,
+    assign_mixed,
+    fresh_pixels,
+    lifted_points,
+    through_focus,
+    with_given,
+)
 from dreamzoom.stages.zoom import level_image, paint, parents_seen
 
 LATER_ZOOM = 0.4
@@ -52,7 +61,9 @@ class Parameters:
         anchor: The anchor view A_k.
         prompt: Prompts and seed of the level.
         factor: The zoom factor p.
+        given: The pixels of the level's picture that the artist gives.
         depth: The artist's own depth map.
+        scene: The artist's own scene of splats, which is level 0.
         assets: The artist's own objects.
         coarser: Poses of the coarser levels whose points are visible.
         compared: For multiview-consistent engines: the neighbouring levels' anchor cameras in this level's frame.
@@ -66,7 +77,9 @@ class Parameters:
     anchor: View
     prompt: LevelPrompt
     factor: float
+    given: GivenPixels
     depth: GivenFile | None
+    scene: SceneFile | None
     assets: AssetFiles
     coarser: Mapping[int, CoarserLevel]
     compared: Mapping[int, Camera]
@@ -83,7 +96,9 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
         plan.anchor(context.path, level, context.quality),
         level_prompt(context, level),
         context.path.factor,
+        given_pixels(context, level),
         given_depth(context, level),
+        scene_of(context, level),
         asset_files(context, level),
         coarser_levels(context, level, context.parents(level)),
         {k: plan.anchor_in(context, k, level) for k in _compared_levels(context, scope)},
@@ -121,16 +136,29 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
         nothing = parents_seen(Cloud.empty(), parameters.later, parameters.factor)
         later = level_image(engine, parameters.later, nothing, parameters.prompt, None, report)
         others.append(Picture(parameters.later.camera, later))
+    seen, scene, direct = parents_seen(known, view, parameters.factor), parameters.scene, None
+    assets = around = parameters.assets.load(report)
+    if scene is not None:
+        around = scene.around(view.camera, assets)
+        if scene.level:
+            seen, direct = scene.over(seen, view.camera)
+        else:
+            depth = scene.depth(view.camera)
+            depth = depth if np.isfinite(depth).any() else None
     level = dreamed_level(
         engine,
         view,
         rgb,
-        parents_seen(known, view, parameters.factor),
+        seen,
         known,
         prompt=parameters.prompt,
+        given=parameters.given.photo_mask(),
         given_depth=depth,
         side_views=lambda cloud: _side_views(parameters, cloud),
-        assets=parameters.assets.load(report),
+        assets=assets,
+        around=around,
+        direct=direct,
+        in_scene=scene is not None,
         others=others,
         report=report,
     )
@@ -150,7 +178,7 @@ def _side_views(parameters: Parameters, cloud: Cloud) -> list[View]:
 
 DREAM = Stage(
     name="dream",
-    version=11,
+    version=13,
     reads={
         "engine": ENGINE,
         "picture": own(layout.FIRST_PICTURE),
@@ -173,9 +201,13 @@ def dreamed_level(
     parents: Cloud,
     *,
     prompt: LevelPrompt,
+    given: np.ndarray | None = None,
     given_depth: np.ndarray | None,
     side_views: Callable[[Cloud], list[View]],
     assets: Assets,
+    around: Assets | None = None,
+    direct: np.ndarray | None = None,
+    in_scene: bool = False,
     others: Sequence[Picture],
     report: Report,
 ) -> FittedLevel:
@@ -188,21 +220,30 @@ def dreamed_level(
         seen: The coarser levels' points projected into the anchor view.
         parents: The coarser levels' points in this level's frame; they fill the surroundings of the side views.
         prompt: Prompts and seed of the level.
+        given: (H, W) bool, the anchor's pixels of the artist's own picture; no view paints over what they show.
         given_depth: (H, W) z-depth given by the artist, NaN where unknown; None to use the depth model.
         side_views: Returns the side views that are needed, given all points that will be visible.
         assets: The artist's own objects in the level's frame. Where they are visible, points are added only behind
             them.
+        around: What side views know besides: the same objects, and the artist's scene; None for the objects alone.
+        direct: (H, W) bool, the pixels of `seen` that show the artist's scene itself; None for none.
+        in_scene: Whether the first level is the artist's scene: then given depth is in the frame's unit.
         others: Multiview-consistent pictures from other anchors, in the level's frame, used to estimate the depth;
             empty if the pictures are not multiview-consistent.
         report: Receives progress and raises `Cancelled`.
     """
     report.progress(0.05, "depth")
-    first = _anchor_view(engine, view, rgb, seen, given_depth, assets, others, prompt, report)
+    around = assets if around is None else around
+    follow = (seen.ids >= 0) & parents.measured[np.maximum(seen.ids, 0)] if parents.measured.any() else None
+    if direct is not None:
+        follow = direct if follow is None else follow | direct
+    first = _anchor_view(engine, view, rgb, seen, given_depth, follow, in_scene, assets, others, prompt, report)
+    first = replace(first, given=given, measured=follow if given_depth is None else np.isfinite(given_depth))
     found, cloud = [first], lifted_points(first.dreamed, first, 0)
     outside = parents[~shown_finer(parents.position, view.camera)]  # what remains visible of them around this level
 
     def add_view(side: View, beyond: np.ndarray | None = None) -> Cloud:
-        fitted = _side_view(engine, side, Cloud.joined([cloud, outside]), assets, beyond, prompt, report)
+        fitted = _side_view(engine, side, Cloud.joined([cloud, outside]), around, beyond, prompt, report)
         found.append(fitted)
         return Cloud.joined([cloud, lifted_points(fitted.dreamed, fitted, len(found) - 1)])
 
@@ -210,11 +251,11 @@ def dreamed_level(
         report.progress(0.4, "painting what is behind your objects")
         behind = replace(view, name=view.name.replace("anchor", "behind"))
         cloud = add_view(behind, behind_assets(first))
-    wanted = side_views(Cloud.joined([cloud, outside, assets.cloud()]))
+    wanted = side_views(Cloud.joined([cloud, outside, around.cloud()]))
     for index, side in enumerate(wanted):
         report.progress(0.5 + 0.5 * index / len(wanted), f"side view {index + 1} of {len(wanted)}")
         cloud = add_view(side)
-    return FittedLevel(found, given_depth is not None or bool(others))
+    return FittedLevel(found, given_depth is not None or bool(others) or follow is not None)
 
 
 def behind_assets(anchor: FittedView) -> np.ndarray:
@@ -228,15 +269,23 @@ def _anchor_view(
     rgb: np.ndarray,
     seen: Projection,
     given_depth: np.ndarray | None,
+    follow: np.ndarray | None,
+    in_scene: bool,
     assets: Assets,
     others: Sequence[Picture],
     prompt: LevelPrompt,
     report: Report,
 ) -> FittedView:
-    """The anchor view with its depth. Arguments as in `dreamed_level`."""
+    """The anchor view with its depth.
+
+    Args:
+        follow: (H, W) bool, where the coarser levels' depth is kept because it follows the artist's; None for nowhere.
+        engine, view, rgb, seen, given_depth, in_scene, assets, others, prompt, report: As in `dreamed_level`.
+    """
     depth = engine.depth(view, rgb, prompt.seed, report)
     report.progress(0.3, "align")
     owned, covered = assets.over(seen, view.camera, in_front=True)
+    known = seen.depth
     if assets.align:
         seen = owned
     if given_depth is None and others:
@@ -244,10 +293,15 @@ def _anchor_view(
     elif given_depth is None:
         aligned = align_view(depth, seen, view.camera, pin=not _covers_focus(covered, view.camera))
     else:
-        seen = with_given(given_depth, seen, view.camera)
+        seen = with_given(given_depth, seen, view.camera, exact=in_scene)
         aligned = align_view(depth, seen, view.camera, pin=False)
         fixed = np.where(np.isfinite(given_depth), seen.depth, aligned.depth)
         aligned = replace(aligned, depth=fixed.astype(np.float32))
+    if given_depth is None and follow is not None:
+        if in_scene:
+            known = known * through_focus(np.where(follow, known, np.nan), view.camera)
+        assigned, edges = assign_mixed(np.where(follow, known, aligned.depth), view.camera)
+        aligned = replace(aligned, depth=assigned, edges=edges)
     dreamed = DreamedView(view, rgb, np.where(covered, owned.depth, aligned.depth), ~covered)
     first = _fitted(dreamed, aligned, covered)
     if not len(lifted_points(dreamed, first, 0)) and not covered.all():

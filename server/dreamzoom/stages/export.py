@@ -25,6 +25,7 @@ from dreamzoom.stages.base.stage import ENGINE, EXPORTS, Inputs, Outputs, Scope,
 from dreamzoom.stages.fill_gaps import filled
 from dreamzoom.stages.given import asset_files
 from dreamzoom.stages.levels import FEATHER, CoarserLevel, coarser_levels, finished_level, parents, shown_finer
+from dreamzoom.stages.own.scene import first_level_scene
 
 PREVIEW_SIDE = 384
 """Maximum length of a level preview's longer side, in pixels."""
@@ -44,6 +45,7 @@ class Parameters:
         before: For a loop's first level: poses of the last levels, which are visible before it is shown again.
         anchors_before: The anchor cameras of those levels, each in its own frame.
         assets: The artist's own objects.
+        in_scene: Whether the level is the artist's own scene of splats, whose sizes vary.
     """
 
     anchor: Camera
@@ -55,6 +57,7 @@ class Parameters:
     before: Mapping[int, CoarserLevel]
     anchors_before: Mapping[int, Camera]
     assets: AssetFiles
+    in_scene: bool
 
 
 def _before(context: Context, scope: Scope) -> range:
@@ -79,6 +82,7 @@ def _parameters(context: Context, scope: Scope) -> Parameters:
         coarser_levels(context, level, before),
         {k: plan.anchor_in(context, k, k) for k in before},
         asset_files(context, level),
+        first_level_scene(context, level) is not None,
     )
 
 
@@ -87,7 +91,7 @@ def _run(inputs: Inputs, parameters: Parameters, report: Report) -> Outputs:
     cloud, _ = finished_level(inputs)
     shown = feathered(fitted, parameters.anchor) if parameters.feathered else fitted
     shown = filled(shown, _around(inputs, parameters), parameters.flight, report)
-    splats, cloud = mark_superseded(shown, cloud, parameters.finer)
+    splats, cloud = mark_superseded(shown, cloud, parameters.finer, whole=parameters.in_scene)
     return {
         "splats": splats,
         "cloud": cloud,
@@ -211,7 +215,9 @@ def feathered(splats: Gaussians, anchor: Camera) -> Gaussians:
     return replace(splats, logit_opacities=logits.astype(np.float32))
 
 
-def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tuple[Gaussians, Cloud]:
+def mark_superseded(
+    splats: Gaussians, cloud: Cloud, finer: Camera | None, *, whole: bool = False
+) -> tuple[Gaussians, Cloud]:
     """Mark the splats and points that the next level shows in finer detail (column `superseded`).
 
     This depends only on the next anchor's camera, not on its picture, so a changed prompt of the next level leaves this
@@ -220,10 +226,12 @@ def mark_superseded(splats: Gaussians, cloud: Cloud, finer: Camera | None) -> tu
     Args:
         splats, cloud: Of one level, in its frame.
         finer: The camera of A_{k+1} in the same frame; None for the last level.
+        whole: Whether splats must lie inside that view as a whole, to two standard deviations; for large ones.
     """
     if finer is None:
         none = np.zeros(len(splats), np.uint8)
         return replace(splats, extra=splats.extra | {"superseded": none}), cloud
-    marks = shown_finer(splats.means, finer).astype(np.uint8)
+    reach = 2 * np.exp(splats.log_scales.max(1)) if whole and len(splats) else None
+    marks = shown_finer(splats.means, finer, reach).astype(np.uint8)
     marked = replace(splats, extra=splats.extra | {"superseded": marks})
     return marked, replace(cloud, superseded=shown_finer(cloud.position, finer))

@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt, label, maximum
 
 from core.camera import Camera
 from core.colour import linear_to_srgb
-from core.gaussians import Gaussians, joined
+from core.gaussians import Gaussians, joined, padded_join
 from core.spherical_harmonics import SH_C0
 from dreamzoom.jit import njit
 from dreamzoom.progress import Report
@@ -51,10 +51,10 @@ def filled(splats: Gaussians, around: list[Gaussians], cameras: Sequence[Camera]
         cameras: On the level's flight, in its frame.
         report: Receives progress and raises `Cancelled`.
     """
-    known, added = joined([splats, *around]), []
+    known, added = padded_join([splats, *around]), []
     for index, camera in enumerate(cameras):
         report.progress(index / len(cameras), f"filling gaps, camera {index + 1} of {len(cameras)}")
-        found = surfels_in_gaps(joined([known, *added]), _shifted(camera, index))
+        found = surfels_in_gaps(padded_join([known, *added]), _shifted(camera, index))
         if found is not None:
             added.append(found)
     if not added:
@@ -62,7 +62,7 @@ def filled(splats: Gaussians, around: list[Gaussians], cameras: Sequence[Camera]
     more = joined(added)
     columns = {name: np.zeros(len(more), column.dtype) for name, column in splats.extra.items()}
     extra = {name: np.concatenate([splats.extra[name], columns[name]]) for name in columns}
-    return replace(joined([splats, _with_terms(more, splats.sh.shape[1])]), extra=extra)
+    return replace(padded_join([splats, more]), extra=extra)
 
 
 def surfels_in_gaps(splats: Gaussians, camera: Camera) -> Gaussians | None:
@@ -158,10 +158,3 @@ def _surfels(camera: Camera, rows: np.ndarray, columns: np.ndarray, depth: np.nd
         np.full(len(depth), opacity, np.float32),
         ((rgb - 0.5) / SH_C0).astype(np.float32)[:, None, :],
     )
-
-
-def _with_terms(splats: Gaussians, terms: int) -> Gaussians:
-    """The same splats with `terms` spherical-harmonic coefficients per channel; new coefficients are 0."""
-    sh = np.zeros((len(splats), terms, 3), np.float32)
-    sh[:, : splats.sh.shape[1]] = splats.sh[:, :terms]
-    return replace(splats, sh=sh)

@@ -9,10 +9,11 @@ import numpy as np
 from core.camera import Camera
 from dreamzoom.progress import Report
 from dreamzoom.request import images
-from dreamzoom.request.inputs import Input, asset_fields
+from dreamzoom.request.inputs import Input, asset_fields, scene_field
 from dreamzoom.stages import plan
 from dreamzoom.stages.assets import AssetFiles, PlacedFile, in_reach
 from dreamzoom.stages.base.context import Context
+from dreamzoom.stages.own.scene import SceneFile, first_level_scene
 
 
 @dataclass(frozen=True)
@@ -50,26 +51,41 @@ class GivenPixels:
         picture: The artist's own picture, if there is one.
         assets: The artist's own objects that may be visible in it.
         camera: The camera of the anchor view.
+        scene: The artist's own scene of splats, if it is the level; then there is no picture.
     """
 
     picture: GivenFile | None
     assets: AssetFiles
     camera: Camera
+    scene: SceneFile | None = None
 
     def pixels(self, report: Report) -> np.ndarray | None:
         """The picture (h, w, 3), centred in the anchor view, with the objects composited over it. NaN where there is
         neither; None if there is nothing at all.
         """
-        own = self.picture and self.picture.picture(report)
+        own = self._own(report)
         objects = self.assets.load().photo(self.camera)
         if objects is None:
             return own
         around = np.nan if own is None else centred(own, objects.shape[:2])
         return np.where(np.isfinite(objects), objects, around).astype(np.float32)
 
-    def mask(self, report: Report) -> np.ndarray | None:
+    def mask(self) -> np.ndarray | None:
         """The given pixels of the anchor view, (H, W) bool; None if there are none."""
-        pixels = self.pixels(report)
+        return self._mask(self.pixels(Report()))
+
+    def photo_mask(self) -> np.ndarray | None:
+        """The pixels of the anchor view that the picture or the scene gives, without objects, (H, W) bool; None if
+        there is neither.
+        """
+        return self._mask(self._own(Report()))
+
+    def _own(self, report: Report) -> np.ndarray | None:
+        if self.scene is not None:
+            return self.scene.photo(self.camera)
+        return self.picture and self.picture.picture(report)
+
+    def _mask(self, pixels: np.ndarray | None) -> np.ndarray | None:
         if pixels is None:
             return None
         return np.isfinite(centred(pixels, (self.camera.height, self.camera.width))[..., 0])
@@ -78,7 +94,8 @@ class GivenPixels:
 def given_pixels(context: Context, level: int) -> GivenPixels:
     """The given pixels of a level's picture."""
     camera = plan.anchor(context.path, level, context.quality).camera
-    return GivenPixels(_file(context, level, "image"), asset_files(context, level), camera)
+    scene = first_level_scene(context, level)
+    return GivenPixels(_file(context, level, "image"), asset_files(context, level), camera, scene)
 
 
 def given_depth(context: Context, level: int) -> GivenFile | None:
@@ -97,8 +114,9 @@ def asset_files(context: Context, level: int) -> AssetFiles:
 
 
 def is_given(context: Context, level: int) -> bool:
-    """Whether the artist gives a picture of a level, or objects that may be visible in it."""
-    return f"levels[{level}].image" in context.inputs or bool(asset_files(context, level).placed)
+    """Whether the artist gives a picture of a level, a scene, or objects that may be visible in it."""
+    given = {f"levels[{level}].image", scene_field(level)}
+    return bool(given & context.inputs.keys()) or bool(asset_files(context, level).placed)
 
 
 def _file(context: Context, level: int, kind: str) -> GivenFile | None:

@@ -59,13 +59,16 @@ def coarser_levels(context: Context, level: int, others: Sequence[int]) -> dict[
 
 
 def known_points(clouds: Mapping[int, Cloud], coarser: Mapping[int, CoarserLevel]) -> Cloud:
-    """The coarser levels' points in the frame of the level, without superseded points except in the finest of them."""
+    """The coarser levels' points in the frame of the level, without superseded points except in the finest of them.
+
+    None counts as given by the artist: a picture of a coarser level is to gain detail in this one.
+    """
     found = [Cloud.empty()]
     for k, own in coarser.items():
         cloud = clouds[k]
         if k != max(coarser):
             cloud = cloud[~shown_finer(cloud.position, own.finer)]
-        found.append(cloud.moved(own.to_level))
+        found.append(replace(cloud.moved(own.to_level), given=np.zeros(len(cloud), bool)))
     return Cloud.joined(found)
 
 
@@ -78,14 +81,22 @@ def background(splats: Mapping[int, Gaussians], coarser: Mapping[int, CoarserLev
     return joined(parts) if parts else None
 
 
-def shown_finer(positions: np.ndarray, finer: Camera) -> np.ndarray:
+def shown_finer(positions: np.ndarray, finer: Camera, reach: np.ndarray | None = None) -> np.ndarray:
     """Which points (N, 3) lie inside the view `finer`, without its faded border: (N,) bool.
 
     Occluded points are included; if they were kept, they would float in front of the finer surface.
+
+    Args:
+        positions: The points.
+        finer: The finer level's anchor camera.
+        reach: (N,) radii of the points, which must lie inside too; 0 if None.
     """
     pixels, depth = finer.project(positions)
     size = np.array([finer.width, finer.height])
-    inside = (np.abs(2 * pixels / size - 1) < 1 - FEATHER).all(-1)
+    room = np.full((len(positions), 1), 1 - FEATHER)
+    if reach is not None:
+        room = room - 2 * (reach * max(finer.fx, finer.fy) / np.maximum(depth, 1e-6))[:, None] / size
+    inside = (np.abs(2 * pixels / size - 1) < room).all(-1)
     return inside & (depth > 0)
 
 

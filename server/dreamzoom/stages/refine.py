@@ -176,7 +176,7 @@ def _level_views(inputs: Inputs, item: LevelParameters, finished: bool, report: 
         pictures = inputs["pictures"][item.level].pictures
         views = [replace(view, rgb=picture) for view, picture in zip(views, pictures)]
     else:
-        held = item.given.mask(report)
+        held = item.given.mask()
     return LevelViews(item.level, views, item.prompt, item.negative, item.guidance, item.seed, held, finished)
 
 

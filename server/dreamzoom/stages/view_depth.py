@@ -82,18 +82,18 @@ def _scaled_to_focus(values: np.ndarray, camera: Camera) -> np.ndarray:
     return (values * unit).astype(np.float32)
 
 
-def with_given(depth: np.ndarray, seen: Projection, camera: Camera) -> Projection:
+def with_given(depth: np.ndarray, seen: Projection, camera: Camera, *, exact: bool = False) -> Projection:
     """Insert a depth map given by the artist (H, W; any unit, NaN where unknown) as known pixels of a view.
 
     It is scaled so that the surface passes through the focus; if no depth is given near the pixel of the focus, the
-    median of all given depths is used instead.
+    median of all given depths is used instead. An `exact` map has the frame's unit and is not scaled.
     """
     (x, y), distance = camera.project(np.zeros(3))
     height, width = depth.shape
     row, column = int(np.clip(y, 4, height - 5)), int(np.clip(x, 4, width - 5))
     near = depth[row - 4 : row + 5, column - 4 : column + 5]
     near = near[np.isfinite(near)] if np.isfinite(near).any() else depth[np.isfinite(depth)]
-    unit = max(float(distance), 1e-3) / float(np.median(near))
+    unit = 1.0 if exact else max(float(distance), 1e-3) / float(np.median(near))
     known = np.isfinite(depth)
     return replace(
         seen,
@@ -129,6 +129,14 @@ def _low_pass(field: np.ndarray) -> np.ndarray:
     return gaussian_filter(field, CORRECTION_SIGMA * max(field.shape), mode="nearest").astype(np.float32)
 
 
+def through_focus(depth: np.ndarray, camera: Camera) -> np.ndarray:
+    """`focus_correction` (H, W) of a depth map, NaN where unknown, for the level's focus; 1 if it is out of sight."""
+    (x, y), distance = camera.project(np.zeros(3))
+    row, column = int(np.floor(y)), int(np.floor(x))
+    inside = distance > 1e-6 and 0 <= row < camera.height and 0 <= column < camera.width
+    return focus_correction(depth, row, column, float(distance)) if inside else np.ones_like(depth)
+
+
 def focus_correction(depth: np.ndarray, row: int, column: int, distance: float) -> np.ndarray:
     """A smooth factor (H, W) that moves the surface at pixel (row, column) to z-depth `distance`.
 
@@ -162,6 +170,8 @@ def lifted_points(item: DreamedView, fitted: FittedView, number: int) -> Cloud:
         keep=item.fresh,
         confidence=fitted.confidence,
         edges=fitted.edges,
+        given=fitted.given,
+        measured=fitted.measured,
     )
 
 

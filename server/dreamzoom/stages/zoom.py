@@ -21,6 +21,7 @@ from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.stage import ENGINE, Inputs, Outputs, Scope, Stage, each, own, whole_job
 from dreamzoom.stages.given import GivenPixels, centred, given_pixels
 from dreamzoom.stages.levels import CoarserLevel, LevelPrompt, coarser_levels, known_points, level_prompt, parents
+from dreamzoom.stages.own.scene import SceneFile, scene_of
 
 
 def level_image(
@@ -69,13 +70,16 @@ def paint(
 
 @dataclass(frozen=True)
 class PaintParameters:
-    """What a level's picture depends on: its anchor view, prompts, zoom factor, given pixels and coarser levels."""
+    """What a level's picture depends on: its anchor view, prompts, zoom factor, given pixels and coarser levels; and
+    the artist's scene, if it is the first of these.
+    """
 
     view: View
     prompt: LevelPrompt
     factor: float
     given: GivenPixels
     coarser: Mapping[int, CoarserLevel]
+    scene: SceneFile | None
 
 
 def _paint_parameters(context: Context, scope: Scope) -> PaintParameters:
@@ -86,6 +90,7 @@ def _paint_parameters(context: Context, scope: Scope) -> PaintParameters:
         context.path.factor,
         given_pixels(context, level),
         coarser_levels(context, level, _painted_over(context, scope)),
+        scene_of(context, level) if level else None,
     )
 
 
@@ -98,6 +103,8 @@ def _paint(inputs: Inputs, parameters: PaintParameters, report: Report) -> Outpu
     given = parameters.given.pixels(report)
     known = known_points(inputs["parents"], parameters.coarser)
     seen = parents_seen(known, parameters.view, parameters.factor)
+    if parameters.scene is not None:
+        seen, _ = parameters.scene.over(seen, parameters.view.camera)
     rgb = level_image(inputs["engine"], parameters.view, seen, parameters.prompt, given, report)
     report.preview(rgb)
     return {"picture": rgb}

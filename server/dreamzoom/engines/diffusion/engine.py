@@ -81,6 +81,7 @@ class DiffusionEngine:
         self._painter: Any = None
         self._depth: Any = None
         self._offload = ""
+        self._saving = False  # whether memory ran out before
         self._identity: dict[str, Any] = {}
 
     def identity(self) -> dict[str, Any]:
@@ -165,10 +166,12 @@ class DiffusionEngine:
             family, own = self.model.family, self.options
             report.log(f"loading {model_cache.name_of(self.model.folder)[0]}")
             pipe = loading.painter(self.model, self.where, own.scheduler, self._loras, report)
-            planned = memory.plan(self.model, self.where, own.offload, self._pixels, own.batch)
+            planned = memory.plan(self.model, self.where, own.offload, self._pixels, self._batch())
+            if self._saving:
+                planned = memory.lower(planned, self.where.device)
             report.log(planned.line(model_cache.name_of(self.model.folder)[0], self.where))
             memory.place_pipeline(pipe, planned.offload, self.where.device)
-            if planned.peak > memory.SHARE * planned.free or planned.offload != "none":
+            if self._saving or planned.peak > memory.SHARE * planned.free or planned.offload != "none":
                 memory.save_memory(pipe)
             resting = planned.offload == "none" and planned.peak > memory.TIGHT * planned.free
             self._offload = planned.offload
@@ -177,6 +180,19 @@ class DiffusionEngine:
             settings = PaintSettings(self.steps, own.detail)
             self._painter = Painter(pipe, family, PromptEncoder(pipe, family, own.style, resting), settings, watch)
         return self._painter
+
+    def free_memory(self) -> str:
+        """See `engines.base.FreesMemory`."""
+        from dreamzoom.engines.diffusion import memory
+
+        self._painter = self._depth = None
+        self._offload, self._saving = "", True
+        memory.release()
+        return "models in smaller parts"
+
+    def _batch(self) -> int:
+        """Most latents in one call of the network."""
+        return 1 if self._saving else self.options.batch
 
     def _retry_with_less_memory(self, report: Report, work: Callable[[], Any]) -> Any:
         """Run `work`; if the device runs out of memory, reduce the memory use once and run it again.
@@ -280,7 +296,7 @@ class JointDiffusionEngine(DiffusionEngine):
 
         solver = SOLVERS[self.options.scheduler]
         own = self.options
-        usual = {"steps": self.steps, "guidance": self.guidance, "batch": own.batch, "blend_every": own.blend_every}
+        usual = {"steps": self.steps, "guidance": self.guidance, "batch": self._batch(), "blend_every": own.blend_every}
         return usual | solver
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
@@ -76,6 +76,13 @@ def plan(model: Model, where: Placement, wanted: str, pixels: int, batch: int) -
     if wanted != "auto":
         return next(one for one in plans if one.offload == wanted)
     return next((one for one in plans if one.peak <= SHARE * free), plans[-1])
+
+
+def lower(chosen: Plan, device: torch.device) -> Plan:
+    """The next plan that needs less memory, where the device is not main memory."""
+    if device.type == "cuda" and chosen.offload in STEPS_DOWN:
+        return replace(chosen, offload=STEPS_DOWN[chosen.offload])
+    return chosen
 
 
 def part_bytes(model: Model, dtype: torch.dtype) -> dict[str, int]:

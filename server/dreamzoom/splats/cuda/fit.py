@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import torch
 
@@ -86,7 +88,7 @@ class CardFit:
             self._frozen[key] = shaded(self.card, background, view.lenses[1].arrays[1], opacities)
         return self._frozen[key]
 
-    def solve(self, passes: int, report: Report, samples: int = 1) -> None:
+    def solve(self, passes: int, report: Report, *samples: int) -> None:
         """Solve for the colours as in `colour_solver.solve`; each view is rendered again in every pass."""
         if self._surfels is None:
             centre = self.views[0].lenses[1].arrays[1]
@@ -96,14 +98,14 @@ class CardFit:
         else:
             own = self._surfels.parameters()
             start = own.rgb
-        colours = self._solved(own, start, passes, report, samples)
+        colours = self._solved(own, start, passes, report, samples or (1,))
         rgb = linear_to_srgb(colours)
         if self._surfels is not None:
             self._surfels.values["rgb"] = rgb
         else:
             self.splats = terms.recoloured(self.splats, rgb.cpu().numpy())
 
-    def _solved(self, own: Parameters, start: torch.Tensor, passes: int, report: Report, samples: int) -> torch.Tensor:
+    def _solved(self, own: Parameters, start: torch.Tensor, passes: int, report: Report, samples) -> torch.Tensor:
         """The solution, linear colours (N, 3), starting from `start` (N, 3)."""
         weights, goals = {}, {}
         for at, view in enumerate(self.views):
@@ -114,10 +116,10 @@ class CardFit:
             report.progress(step / passes, "fitting colours")
             total, shown_by = PULL * (start - colours), torch.full_like(start[:, 0], PULL)
             own = Parameters(own.means, own.log_scales, own.quaternions, own.opacities, colours.contiguous())
-            for at, view in enumerate(self.views):
-                seen = self._seen(view, own, samples)
-                residual = (goals[at] - averaged(seen.rgb, samples)) * weights[at][..., None]
-                sums = seen.spread(len(own), repeated(residual, samples), repeated(weights[at], samples))
+            for at, rays in product(range(len(self.views)), samples):
+                seen = self._seen(self.views[at], own, rays)
+                residual = (goals[at] - averaged(seen.rgb, rays)) * weights[at][..., None]
+                sums = seen.spread(len(own), repeated(residual, rays), repeated(weights[at], rays))
                 total = total + sums[:, :3]
                 shown_by = shown_by + sums[:, 3]
             norm = shown_by if norm is None else norm

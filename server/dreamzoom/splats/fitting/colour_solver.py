@@ -15,10 +15,9 @@ PULL = 0.1
 
 def solve(
     rgb: np.ndarray,
-    views: list[tuple[cpu_rasterizer.Hits, np.ndarray, np.ndarray]],
+    views: list[tuple[cpu_rasterizer.Hits, np.ndarray, np.ndarray, int]],
     passes: int,
     report: Report,
-    samples: int = 1,
 ) -> np.ndarray:
     """Simultaneous algebraic reconstruction (Andersen and Kak 1984) in linear light.
 
@@ -26,10 +25,10 @@ def solve(
 
     Args:
         rgb: (N, 3) float32 initial sRGB colours of the first N rows of every view's table; further rows are fixed.
-        views: Per view the hits, target (H, W, 3) float32 sRGB and mask (H, W) bool.
+        views: Per view the hits, target (H, W, 3) float32 sRGB, mask (H, W) bool, and the samples per pixel side of the
+            hits, which are averaged.
         passes: Number of passes over all views.
         report: Progress and cancellation.
-        samples: The hits are of pictures with this many samples per pixel side, which are averaged.
 
     Returns:
         (N, 3) float32 sRGB in 0..1.
@@ -37,17 +36,17 @@ def solve(
     count = len(rgb)
     start = srgb_to_linear(np.clip(rgb, 0, 1).astype(np.float32))
     colours, norm, ready = start.copy(), np.full(count, PULL, np.float32), []
-    for hits, picture, mask in views:
+    for hits, picture, mask, samples in views:
         goal = srgb_to_linear(picture)
         weight = (mask / (0.05 + goal.mean(-1))).astype(np.float32)
         blank = np.zeros((hits.height, hits.width, 3), np.float32)
         norm += cpu_rasterizer.spread_colour(hits, blank, repeated(weight, samples), len(hits.table))[1][:count]
-        ready.append((hits, goal, weight))
+        ready.append((hits, goal, weight, samples))
     black = np.zeros(3, np.float32)
     for step in range(passes):
         report.progress(step / passes, "fitting colours")
         total = PULL * (start - colours)
-        for hits, goal, weight in ready:
+        for hits, goal, weight, samples in ready:
             hits.table[:count, 12:15] = colours
             shown = averaged(cpu_rasterizer.blend_hits(hits, black)[0], samples)
             residual = repeated((goal - shown) * weight[..., None], samples)

@@ -77,11 +77,11 @@ class CpuFit:
         self._surfels: Surfels | None = None
         self._floor = np.zeros(0, np.float32)
 
-    def solve(self, passes: int, report: Report, samples: int = 1) -> None:
-        """Solve for the colours with fixed shapes and opacities, with samples² rays per pixel."""
-        splats = self.gaussians()
-        ready = [(view.hits(splats, samples), view.goal.rgb, view.goal.mask) for view in self.views]
-        self.splats = recoloured(splats, colour_solver.solve(splats.rgb, ready, passes, report, samples))
+    def solve(self, passes: int, report: Report, *samples: int) -> None:
+        """Solve for the colours with fixed shapes and opacities, with n² rays per pixel for each n of `samples` (1)."""
+        splats, each = self.gaussians(), samples or (1,)
+        ready = [(view.hits(splats, n), view.goal.rgb, view.goal.mask, n) for view in self.views for n in each]
+        self.splats = recoloured(splats, colour_solver.solve(splats.rgb, ready, passes, report))
         self._surfels = None
 
     def start(self) -> None:

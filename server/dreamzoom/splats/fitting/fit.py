@@ -25,6 +25,8 @@ from dreamzoom.splats.fitting.target import Target
 from dreamzoom.splats.fitting.terms import FINE
 
 COLOUR_PASSES, LAST_PASSES = 10, 4
+EXACT_PASSES = 40
+"""Passes of `fit_colours`."""
 LAST_RATE = 0.2
 """Step size of the last iteration relative to the first."""
 FINE_SHARE = 0.25
@@ -47,8 +49,8 @@ class FitState(Protocol):
         """The prepared targets without colours, which only require opacity."""
         ...
 
-    def solve(self, passes: int, report: Report, samples: int = 1) -> None:
-        """Solve for the colours with fixed shapes and opacities, with samples² rays per pixel."""
+    def solve(self, passes: int, report: Report, *samples: int) -> None:
+        """Solve for the colours with fixed shapes and opacities, with n² rays per pixel for each n of `samples` (1)."""
         ...
 
     def start(self) -> None:
@@ -111,6 +113,26 @@ def fit(
         return state.gaussians()
 
 
+def fit_colours(splats: Gaussians, target: Target, background: Gaussians | None, report: Report) -> Gaussians:
+    """Solve for the colours that show one picture as exactly as possible; everything else is kept.
+
+    The picture is matched with one ray per pixel, which counts twice, and with FINE² at once, so that frames of either
+    kind show it.
+    Colours of splats that the picture does not show stay.
+
+    Args:
+        splats: The fitted splats.
+        target: The picture, in the splats' frame; its mask says where it is to be shown.
+        background: As in `fit`.
+        report: Progress and cancellation.
+    """
+    if not target.mask.any() or not len(splats):
+        return splats
+    with _begin("auto", splats, [target], [], background, len(splats), report) as state:
+        state.solve(EXACT_PASSES, report, 1, 1, FINE)
+        return state.gaussians()
+
+
 def _begin(
     backend: str,
     splats: Gaussians,
@@ -121,7 +143,7 @@ def _begin(
     report: Report,
 ) -> AbstractContextManager[FitState]:
     """Create the state of a fit on the GPU or the CPU; a GPU that can't be used is explained."""
-    if backend == "cpu":
+    if backend == "cpu" or (backend == "auto" and report.less_memory):
         return contextlib.nullcontext(CpuFit(splats, shown, covers, background))
     card, obstacle = probe.card(), probe.obstacle()
     if card is not None:

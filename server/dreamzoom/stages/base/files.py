@@ -194,6 +194,7 @@ def _view(part: dict[str, np.ndarray]) -> View:
 def _fitted_arrays(item: FittedView) -> dict[str, np.ndarray]:
     rgb, exact = item.dreamed.rgb, to_bytes(item.dreamed.rgb)
     masks = [item.dreamed.fresh, item.covered, item.edges.right, item.edges.down, item.edges.mixed]
+    masks += [np.zeros_like(item.covered) if mask is None else mask for mask in (item.given, item.measured)]
     return {
         "rgb": exact if np.array_equal(_unit(exact), rgb) else rgb.astype(np.float32, copy=False),
         "depth": item.dreamed.depth.astype(np.float32, copy=False),
@@ -209,10 +210,12 @@ def _fitted(part: dict[str, np.ndarray]) -> FittedView:
     from dreamzoom.geometry.depth_edges import Edges  # imports numba, which takes a second
 
     shape = part["depth"].shape
-    bits = np.unpackbits(part["masks"], count=5 * shape[0] * shape[1]).astype(bool)
-    fresh, covered, right, down, mixed = bits.reshape(5, *shape)
+    bits = np.unpackbits(part["masks"], count=7 * shape[0] * shape[1]).astype(bool)
+    fresh, covered, right, down, mixed, *own = bits.reshape(7, *shape)
+    given, measured = (mask if mask.any() else None for mask in own)
     noise, threshold = map(float, part["edges"])
     rgb = part["rgb"] if part["rgb"].dtype == np.float32 else _unit(part["rgb"])
     dreamed = DreamedView(_view(part), rgb, part["depth"], fresh)
     edges = Edges(right, down, mixed, noise, threshold)
-    return FittedView(dreamed, covered, part["correction"], part["confidence"], edges, bool(part["behind"]))
+    correction, confidence, behind = part["correction"], part["confidence"], bool(part["behind"])
+    return FittedView(dreamed, covered, correction, confidence, edges, behind, given, measured)

@@ -42,6 +42,8 @@ class FittedView:
         confidence: (H, W) float32 in 0..1.
         edges: The edges of the aligned depth.
         behind: Whether the view ignores the artist's own objects and adds points only behind them.
+        given: (H, W) bool, the pixels of the artist's own picture; None if there are none.
+        measured: (H, W) bool, the pixels whose depth is the artist's own or follows it; None if there are none.
     """
 
     dreamed: DreamedView
@@ -50,6 +52,8 @@ class FittedView:
     confidence: np.ndarray
     edges: Edges
     behind: bool = False
+    given: np.ndarray | None = None
+    measured: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from core import formats
 from core.camera import Camera, Similarity
 from core.colour import linear_to_srgb
-from core.gaussians import Gaussians, moved, transformed
+from core.gaussians import Gaussians, moved
 from core.spherical_harmonics import SH_C0
 from dreamzoom.geometry.point_rendering import Projection
 from dreamzoom.geometry.view import COARSE, KNOWN
@@ -33,13 +33,6 @@ SPACING = 0.75
 
 FINE = 1.5
 """Pixels that a detail of the scene may span where it needs no finer one."""
-
-UPRIGHT = {
-    "-Y": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
-    "Y": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
-    "Z": np.eye(3),
-}
-"""Rotations (3, 3) to level 0's frame, in which z points up, by the axis that points up in the file."""
 
 SIZES = -16.0, 16.0
 """Range of the logarithm of a splat's size, for its rendering as a colour."""
@@ -149,12 +142,8 @@ def first_level_scene(context: Context, level: int) -> SceneFile | None:
 
 @lru_cache(maxsize=1)
 def _upright(file: Input) -> Gaussians:
-    read = formats.read(file.path)
-    if read.up == "Z":
-        return replace(read.splats, extra={})
-    turn = np.eye(4)
-    turn[:3, :3] = UPRIGHT[read.up]
-    return replace(transformed(read.splats, turn), extra={})
+    splats, _ = formats.read_upright(file.path)
+    return replace(splats, extra={})
 
 
 def _with_sizes(splats: Gaussians) -> Gaussians:

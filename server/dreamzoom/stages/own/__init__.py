@@ -1,0 +1,1 @@
+"""The artist's own scene of splats, which is level 0."""
