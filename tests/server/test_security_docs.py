@@ -55,6 +55,16 @@ def test_every_limit_says_what_it_is():
     assert not silent, f"without a docstring: {', '.join(silent)}"
 
 
+def test_every_limit_is_used():
+    text = LIMITS.read_text(encoding="utf-8")
+    unused = [
+        line.split("`")[1]
+        for line in table().splitlines()
+        if line.endswith("|  |") and len(re.findall(rf"\b{line.split('`')[1]}\b", text)) < 2
+    ]
+    assert not unused, f"nothing enforces {', '.join(unused)}"
+
+
 if __name__ == "__main__":
     written = DOCS.read_text(encoding="utf-8")
     DOCS.write_text(written[: written.index(HEAD)] + table(), encoding="utf-8", newline="\n")
