@@ -169,11 +169,13 @@ def _check_kinds(found: dict[str, Any], kinds: dict[str, type], where: str) -> N
     are.
     """
     for name, kind in kinds.items():
-        value = found.get(name, kind())
-        fits = isinstance(value, kind) and not isinstance(value, bool) and (kind is not int or value >= 0)
-        if fits and name == "focus":
+        value: Any = found.get(name, kind())
+        fits = isinstance(value, kind) and not isinstance(value, bool)
+        if fits and kind is int:
+            fits = value >= 0
+        elif fits and name == "focus":
             fits = len(value) in (0, 3) and all(isinstance(number, (int, float)) for number in value)
-        if fits and name == "cameras":
+        elif fits and name == "cameras":
             fits = all(isinstance(camera, dict) for camera in value)
         if not fits:
             raise ValueError(f"the field {name}{where} is not valid")
