@@ -170,15 +170,17 @@ def _check_kinds(found: dict[str, Any], kinds: dict[str, type], where: str) -> N
     """
     for name, kind in kinds.items():
         value: Any = found.get(name, kind())
-        fits = isinstance(value, kind) and not isinstance(value, bool)
-        if fits and kind is int:
-            fits = value >= 0
-        elif fits and name == "focus":
-            fits = len(value) in (0, 3) and all(isinstance(number, (int, float)) for number in value)
-        elif fits and name == "cameras":
-            fits = all(isinstance(camera, dict) for camera in value)
-        if not fits:
+        if not (isinstance(value, kind) and not isinstance(value, bool) and _fits(name, value)):
             raise ValueError(f"the field {name}{where} is not valid")
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a value of the right kind is one that the field may have."""
+    if isinstance(value, int):
+        return value >= 0
+    if name == "focus":
+        return len(value) in (0, 3) and all(isinstance(number, (int, float)) for number in value)
+    return name != "cameras" or all(isinstance(camera, dict) for camera in value)
 
 
 def _check_newer(found: Any) -> None:
