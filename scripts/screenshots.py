@@ -9,7 +9,7 @@ used where Xvfb is installed, elsewhere this machine's own. Takes minutes: the f
 from __future__ import annotations
 
 import argparse
-import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +26,9 @@ KEPT = {
 """The screenshots of the tour that the guide shows, and their names there."""
 
 SIZE = (1280, 900)
+
+AS_JPEG = "import sys; from PIL import Image; Image.open(sys.argv[1]).convert('RGB').save(sys.argv[2], quality=88)"
+"""Run by the server's Python, which has Pillow: a screenshot as a small file."""
 
 
 def main() -> None:
@@ -48,8 +51,9 @@ def main() -> None:
             sys.exit(f"dreamzoom: the tour stopped\n{found['error']}")
         options.out.mkdir(parents=True, exist_ok=True)
         for name, kept in KEPT.items():
-            shutil.copyfile(Path(scratch, f"{name}.png"), options.out / f"{kept}.png")
-            print(options.out / f"{kept}.png")
+            target = options.out / f"{kept}.jpg"
+            subprocess.run([server, "-c", AS_JPEG, str(Path(scratch, f"{name}.png")), str(target)], check=True)
+            print(target)
 
 
 if __name__ == "__main__":

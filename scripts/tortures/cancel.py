@@ -15,9 +15,9 @@ from typing import Any
 
 from core.protocol import error_codes
 from dreamzoom.request.example import example
-from tortures.shared.speaker import Speaker
+from tortures.support.speaker import Speaker
 
-SHORT = 2
+SHORT = 1
 FULL = 50
 ANSWERED, STOPPED = 0.5, 2.0
 """Seconds after which a cancellation must have been answered, and its work have stopped but for one denoising step."""

@@ -1,6 +1,7 @@
-"""Frames that are no frames: does the server go on, answer at once and keep its memory?
+"""Frames that are no frames, and requests that are wrong: does the server go on, answer at once and keep its memory?
 
-Random damage of good frames, and crafted input that takes time or memory in careless readers.
+Random damage of good frames, crafted input that takes time or memory in careless readers, and a quarter as many
+requests that are well-formed but wrong.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import random
 import time
 from pathlib import Path
 
-from tortures.shared.speaker import Speaker
+from tortures.support import wrong_requests
+from tortures.support.speaker import Speaker
 
-SHORT = 300
+SHORT = 200
 FULL = 20_000
 FILLER = b"\r\n" * 6000
 """Fills up any body that a damaged frame has begun: they announce four digits at most."""
@@ -25,8 +27,15 @@ PIECES = (b"\r\n", b"\n\n", b"Content-Length: 5\r\n", b"\0", b"{", b'"', b"\xff"
 
 
 def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str]:
-    """Send `rounds` damaged frames, and the crafted ones; ask for an answer after each few."""
+    """Send `rounds` damaged frames, the crafted ones, and wrong requests."""
     count = FULL if rounds is None else rounds
+    passed, line = _frames(rng, count, 1 if rounds is None else 64, folder)
+    well, more = wrong_requests.send(rng, count // 4, folder)
+    return passed and well, f"{line}; {more}"
+
+
+def _frames(rng: random.Random, count: int, share: int, folder: Path) -> tuple[bool, str]:
+    """Ask for an answer after each few damaged frames, and each crafted one, whose size is divided by `share`."""
     speaker = Speaker(folder)
     asker = _Asker(speaker)
     speaker.ask("started", "ping")
@@ -39,7 +48,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
         speaker.raw(_damaged(rng))
         if number % 20 == 0:
             asker.ask()
-    crafted = _crafted(1 if rounds is None else 64)
+    crafted = _crafted(share)
     for name, data in crafted.items():
         speaker.raw(data)
         asker.ask(name)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tortures.shared import picture_files as made
+from tortures.support import picture_files as made
 
 SHORT = 8
 MOST_SECONDS, MOST_BYTES = 1.0, 500e6

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-SHORT = 3
+SHORT = 2
 FULL = 50
 GONE = 2.0
 """Seconds."""

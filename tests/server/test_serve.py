@@ -177,6 +177,44 @@ class TestRefusals:
         assert lasting_server.ask(1, "destroy")["error"]["code"] == error_codes.UNKNOWN_METHOD
 
 
+class TestIds:
+    def test_of_a_running_request_is_refused_and_that_request_is_answered_once(self, lasting_server):
+        lasting_server.send("same", "machine")
+        lasting_server.send("same", "ping")
+        lasting_server.send("same", "machine")
+        answers = [lasting_server.answer() for _ in range(3)]
+        refused = [answer for answer in answers if answer["id"] is None]
+        assert [answer["error"]["data"]["id"] for answer in refused] == ["same", "same"]
+        assert "result" in next(answer for answer in answers if answer["id"] == "same")
+
+    def test_of_a_bad_request_is_told(self, lasting_server):
+        lasting_server.body(b'{"jsonrpc": "2.0", "id": 5, "method": "initialize", "params": [1]}')
+        answer = lasting_server.answer()
+        assert (answer["id"], answer["error"]["code"]) == (5, error_codes.INVALID_REQUEST)
+
+    def test_notifications_are_not_answered(self, lasting_server):
+        for method in ("initialize", "none", "generate", "ping"):
+            lasting_server.body(json.dumps({"jsonrpc": "2.0", "method": method}).encode())
+        lasting_server.send(7, "ping")
+        assert lasting_server.answer() | {"result": 0} == {"jsonrpc": "2.0", "id": 7, "result": 0}
+
+    def test_many_requests_at_once_are_refused_beyond_a_limit(self, lasting_server):
+        for number in range(40):
+            lasting_server.send(number, "machine")
+        answers = [lasting_server.answer() for _ in range(40)]
+        assert sorted(answer["id"] for answer in answers) == list(range(40))
+        codes = {answer["error"]["code"] for answer in answers if "error" in answer}
+        assert codes <= {error_codes.BUSY}
+
+
+class TestUnreadOutput:
+    def test_end_of_input_is_noticed_all_the_same(self, server):
+        for number in range(3000):
+            server.send(number, "none" * 10)
+        server.process.stdin.close()
+        assert server.process.wait(GENEROUS) == 0
+
+
 class TestCrash:
     def test_a_killed_client_leaves_no_server(self, tmp_path):
         """The parent is killed the hard way; the server, which it started, ends by itself."""

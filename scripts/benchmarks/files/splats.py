@@ -17,6 +17,7 @@ import environments
 import numpy as np
 from some_splats import some
 
+import dreamzoom  # noqa: F401 - registers what decodes the pictures of SOG files
 from core import formats
 from core.errors import SplatFileError
 from core.gaussians import Gaussians, transformed
@@ -157,8 +158,7 @@ def _tool(folder: Path) -> float:
 
 def _gltf(folder: Path) -> float:
     """A GLB that we write, as Blender 5.3 imports it."""
-    python = environments.python_of("bpy53") if hasattr(environments, "python_of") else None
-    python = python or Path(os.environ.get("DREAMZOOM_ENVS", environments.ROOT / ".envs")) / "bpy53" / "bin" / "python"
+    python = Path(os.environ.get("DREAMZOOM_ENVS", environments.ROOT / ".envs")) / "bpy53" / "bin" / "python"
     if not Path(python).is_file():
         raise FileNotFoundError("no environment bpy53: python scripts/environments.py bpy53")
     path, out = folder / "some.glb", folder / "some.npz"

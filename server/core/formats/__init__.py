@@ -18,7 +18,6 @@ from .source import GZIP, Inflater, Source
 
 __all__ = [
     "FORMATS",
-    "OTHER_SUFFIXES",
     "SUFFIXES",
     "About",
     "Format",

@@ -169,14 +169,18 @@ def _check_kinds(found: dict[str, Any], kinds: dict[str, type], where: str) -> N
     are.
     """
     for name, kind in kinds.items():
-        value = found.get(name, kind())
-        fits = isinstance(value, kind) and not isinstance(value, bool) and (kind is not int or value >= 0)
-        if fits and name == "focus":
-            fits = len(value) in (0, 3) and all(isinstance(number, (int, float)) for number in value)
-        if fits and name == "cameras":
-            fits = all(isinstance(camera, dict) for camera in value)
-        if not fits:
+        value: Any = found.get(name, kind())
+        if not (isinstance(value, kind) and not isinstance(value, bool) and _fits(name, value)):
             raise ValueError(f"the field {name}{where} is not valid")
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a value of the right kind is one that the field may have."""
+    if isinstance(value, int):
+        return value >= 0
+    if name == "focus":
+        return len(value) in (0, 3) and all(isinstance(number, (int, float)) for number in value)
+    return name != "cameras" or all(isinstance(camera, dict) for camera in value)
 
 
 def _check_newer(found: Any) -> None:

@@ -29,6 +29,23 @@ def check(options: argparse.Namespace) -> int:
     return FAILED if any("error" in part for part in found["parts"]) else DONE
 
 
+def clean(options: argparse.Namespace) -> None:
+    """List what Dreamzoom keeps on the disks, and remove what is named."""
+    from dreamzoom.machine import leftovers
+
+    if options.remove:
+        for one in leftovers.remove(options.remove, options.jobs):
+            print_text(f"removed {one.line()}\n")
+        return
+    found = leftovers.find(options.jobs)
+    if options.json:
+        print_json([one.facts() for one in found])
+        return
+    for one in found:
+        print_text(f"{one.line()}\n")
+    print_text("nothing was removed; name what is to go: dreamzoom clean --remove FOLDER ...\n")
+
+
 def serve(options: argparse.Namespace) -> int:
     """Answer JSON-RPC on standard input and output."""
     from dreamzoom.rpc.server import serve as answer

@@ -113,6 +113,11 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--minutes", type=_number, default=8.0, metavar="N", help="start no measurement after this")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the report to this file, for an issue")
 
+    command = add("clean", machine.clean, "list compiled code, downloaded models, environments and jobs; remove some")
+    command.add_argument("--jobs", type=Path, nargs="+", default=[], metavar="DIR", help="folders with jobs in them")
+    command.add_argument("--remove", type=Path, nargs="+", default=[], metavar="DIR", help="what is to be removed")
+    command.add_argument("--json", action="store_true")
+
     command = add("models", models.list_models, "list the diffusion models on this machine, or download some")
     command.add_argument("--folder", type=Path, metavar="DIR", help="list this folder, not the Hugging Face cache")
     command.add_argument("--json", action="store_true")

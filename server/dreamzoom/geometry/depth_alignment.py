@@ -20,6 +20,7 @@ from dreamzoom.geometry.depth_edges import Edges, find_edges
 from dreamzoom.geometry.depth_scale import Scale, fit_scale, robust_mean
 from dreamzoom.geometry.point_rendering import Projection
 from dreamzoom.geometry.view import COARSE, UNKNOWN, DepthKind, DepthMap
+from dreamzoom.progress import check
 
 FOLLOW = 4.0
 """Averaging length of the correction where depth is known, in pixels."""
@@ -72,6 +73,7 @@ def align(
     Raises:
         DreamzoomError: The depth map has no usable value.
     """
+    check()
     values = depth_map.values
     if not usable(depth_map).any():
         raise DreamzoomError("the depth model gave no finite depth for this view", "use another depth model or picture")

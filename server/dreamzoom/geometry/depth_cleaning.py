@@ -7,6 +7,7 @@ import numpy as np
 from core.camera import Camera
 from dreamzoom.geometry.depth_edges import estimate_noise
 from dreamzoom.jit import njit
+from dreamzoom.progress import check
 
 STEEP_PIXELS = 10.0
 LEAST_NOISE = 0.1
@@ -24,6 +25,7 @@ def clean(depth: np.ndarray, camera: Camera) -> np.ndarray:
         (H, W) float32 z-depth. Values that are not finite and positive become NaN, all others stay finite. A depth map
         without noise is unchanged except for isolated pixels.
     """
+    check()
     focal = float(np.sqrt(camera.fx * camera.fy))
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
     threshold = max(STEEP_PIXELS / focal, 5 * estimate_noise(depth))

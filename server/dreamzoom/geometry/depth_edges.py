@@ -12,6 +12,7 @@ import numpy as np
 
 from core.camera import Camera
 from dreamzoom.jit import njit
+from dreamzoom.progress import check
 
 STEEP_PIXELS = 10.0
 """A depth step of more than this many pixel footprints is steep: an occlusion edge unless a plane explains it."""
@@ -67,6 +68,7 @@ def find_edges(depth: np.ndarray, camera: Camera) -> Edges:
 
     Pixels that are not finite or not positive have edges on all sides.
     """
+    check()
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
     noise = estimate_noise(depth)
     threshold = max(STEEP_PIXELS / min(camera.fx, camera.fy), 8 * noise)

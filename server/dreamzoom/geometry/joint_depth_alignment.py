@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.camera import Camera
+from dreamzoom.progress import check
 
 MODES = 6
 """Cosine modes per image axis."""
@@ -117,6 +118,7 @@ def cosine_basis(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def cosine_field(shape: tuple[int, int], coefficients: np.ndarray) -> np.ndarray:
     """The correction g (H, W) float32 of a whole picture, from coefficients (MODES²,)."""
+    check()
     height, width = shape
     m = np.arange(MODES)
     norm = np.where(m == 0, 1.0, np.sqrt(2.0))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dreamzoom.jit import njit
+from dreamzoom.progress import check
 
 COARSEST = 64
 """Grids of at most this many pixels are the coarsest level, solved by 16 Gauss-Seidel sweeps."""
@@ -36,6 +37,7 @@ def solve(
         tolerance: Stop when the preconditioned residual norm is below this fraction of the right-hand side's.
         rounds: Maximum number of conjugate gradient steps.
     """
+    check()
     right, down = np.array(right, np.float64), np.array(down, np.float64)
     right[:, -1], down[-1] = 0, 0
     weight = np.ascontiguousarray(weight, np.float64)
@@ -64,6 +66,7 @@ def _descend(levels, depth, load, field, tolerance, rounds):
     guide = _cycle(levels, depth, residual)
     direction, energy = guide.copy(), float(np.vdot(residual, guide))
     for _ in range(rounds):
+        check()
         if energy <= goal:
             break
         image = _apply(direction, *operator)

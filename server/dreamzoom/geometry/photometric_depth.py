@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from core.camera import Camera
 from dreamzoom.geometry.joint_depth_alignment import cosine_basis, cosine_field, cosine_variance
 from dreamzoom.jit import njit
+from dreamzoom.progress import check
 
 ROUNDS = ((240, 0.42, 0.03), (480, 0.08, 0.008), (480, 0.03, 0.003))
 """Per sweep: the longer side of the pictures in pixels, the range ± and the step in log depth."""
@@ -54,9 +55,11 @@ def depth_correction(view: Picture, depth: np.ndarray, others: Sequence[Picture]
         depth: (H, W) z-depth, correct up to a factor within about 1.5 and a smooth error; NaN where there is none.
         others: Pictures of the same scene from other cameras; at least one.
     """
+    check()
     coefficients = np.zeros(len(cosine_variance(WARP, LOG_SCALE_STD)))
     field = np.zeros(depth.shape)
     for number, (side, reach, step) in enumerate(ROUNDS, 1):
+        check()
         scale = min(1.0, side / max(depth.shape))
         small = _reduced(view, scale)
         shape = small.rgb.shape[:2]
@@ -107,6 +110,7 @@ def _sweep(view: Picture, depth: np.ndarray, others: Sequence[Picture], logs: np
     mine = gaussian_filter(view.rgb, (BLUR, BLUR, 0)).astype(np.float32)
     there = depth > 0
     for other in others:
+        check()
         ratio = _pixel_ratio(view.camera, other.camera, depth[there])
         sigma = BLUR * ratio
         theirs = gaussian_filter(other.rgb, (sigma, sigma, 0)).astype(np.float32)

@@ -16,6 +16,7 @@ from core.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
 from dreamzoom.jit import njit
+from dreamzoom.progress import check
 
 REACH = 3
 """A gap within one surface is filled if points lie on both sides within this many pixels."""
@@ -49,6 +50,7 @@ def project(cloud: Cloud, camera: Camera, *, coarse_above: float = 1.5) -> Proje
         coarse_above: A pixel is COARSE if its point's footprint is larger than this many pixels, unless the artist's
             own picture gives the point.
     """
+    check()
     size = (camera.height, camera.width)
     intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
     rows, points = _transform(

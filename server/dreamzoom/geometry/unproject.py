@@ -11,6 +11,7 @@ from core.camera import Camera
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.geometry.depth_edges import Edges, behind_edges, find_edges
 from dreamzoom.jit import njit
+from dreamzoom.progress import check
 
 
 def lift(
@@ -42,6 +43,7 @@ def lift(
         One point per pixel, in row-major order, without mixed pixels at discontinuities. Points directly behind a
         discontinuity get the colour of nearby pixels of their own surface, since their pixels contain foreground.
     """
+    check()
     shape = (camera.height, camera.width)
     if depth.shape != shape or rgb.shape != (*shape, 3):
         raise ValueError(f"depth {depth.shape} and rgb {rgb.shape} must have the camera's size {shape}")

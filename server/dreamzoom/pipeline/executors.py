@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from core.errors import DreamzoomError
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.steps import File, Source, Step
-from dreamzoom.progress import Report, reporting_to
+from dreamzoom.progress import Report, check, reporting_to
 
 
 class SetAside(DreamzoomError):
@@ -119,4 +119,5 @@ class StoredLevels(Mapping[int, Any]):
 
 
 def _value(source: Source, folder: Folder) -> Any:
+    check()
     return folder.load(source.file.entry.format, source.file.name)

@@ -25,6 +25,7 @@ from dreamzoom.rpc import parent_watch
 from dreamzoom.rpc.intake import Intake
 from dreamzoom.rpc.job import Job, error_response
 from dreamzoom.rpc.methods import CONCURRENT, WORK
+from dreamzoom.rpc.parent_watch import leave
 from dreamzoom.rpc.requests import Call, Identity, Refused, identity_in, parameters, parse
 from dreamzoom.rpc.streams import Writer
 
@@ -47,20 +48,15 @@ compilation of a large kernel takes a minute, several on a busy machine.
 PATIENCE = 0.5
 """Seconds that answers may take to be written after the end of input."""
 
-NOTE_PATIENCE = 0.3
-"""Seconds that the note of an exit in the journal may take."""
-
-_leaving = threading.Event()
-
 
 def serve() -> int:
     """Handle requests until the input ends or `shutdown` is received, then exit the process, even if a job runs."""
     source, target = _take_descriptors()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: None if _leaving.is_set() else leave())
+        signal.signal(signal.SIGTERM, lambda *_: leave())
     writer = Writer(target, leave)
     server, intake = Server(writer), Intake()
-    parent_watch.start(leave)
+    parent_watch.start()
     threading.Thread(target=server.handle_all, args=(intake,), name="dreamzoom-requests", daemon=True).start()
     reader = framing.Reader(source)
     try:
@@ -79,28 +75,6 @@ def serve() -> int:
         pass  # the client has exited
     leave()
     return 0
-
-
-def leave() -> None:
-    """Exit at once, from any thread. The job's folder is valid at any moment.
-
-    Not by sys.exit, which would wait for a job's thread. Standard error is not flushed: if nobody reads it, another
-    thread may hold it for ever.
-    """
-    _leaving.set()
-    _note_exit()
-    if os.name != "nt" and os.getpgrp() == os.getpid():
-        os.killpg(os.getpgrp(), signal.SIGTERM)  # programs that this one started; this process has a handler
-    os._exit(0)
-
-
-def _note_exit() -> None:
-    """Tell the journal that a running step has not crashed; in a thread, for a disk that does not answer."""
-    journal = sys.modules.get("dreamzoom.pipeline.journal")
-    if journal is not None:
-        thread = threading.Thread(target=journal.note_exit, daemon=True)
-        thread.start()
-        thread.join(NOTE_PATIENCE)
 
 
 class _Cancel(msgspec.Struct):

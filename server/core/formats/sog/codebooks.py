@@ -7,6 +7,8 @@ import numpy as np
 ENTRIES = 256
 ROUNDS = 12
 SAMPLES = 1 << 18
+MOST_SPLITS = 48
+"""Halvings of groups: 16 suffice for even ones."""
 
 
 def codebook_of(values: np.ndarray) -> np.ndarray:
@@ -43,7 +45,9 @@ def palette_of(vectors: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     if count <= most:
         return vectors, np.arange(count)
     order, starts = np.arange(count), np.array([0])
-    while len(starts) < most:
+    for _ in range(MOST_SPLITS):
+        if len(starts) >= most:
+            break
         sizes = np.diff(starts, append=count)
         sorted_vectors = vectors[order]
         means = np.add.reduceat(sorted_vectors, starts) / sizes[:, None]
@@ -63,7 +67,9 @@ def palette_of(vectors: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
         halves = group * 2 + key
         order = order[np.argsort(halves, kind="stable")]
         counts = np.bincount(halves, minlength=2 * len(starts))
-        starts = np.concatenate([[0], np.cumsum(counts[counts > 0])])[:-1]
+        before, starts = len(starts), np.concatenate([[0], np.cumsum(counts[counts > 0])])[:-1]
+        if len(starts) == before:  # what is left of the variances is rounding
+            break
     sizes = np.diff(starts, append=count)
     palette = (np.add.reduceat(vectors[order].astype(np.float64), starts) / sizes[:, None]).astype(np.float32)
     labels = np.empty(count, np.int64)

@@ -136,6 +136,9 @@ def fetch(chosen: Listing, report: Report) -> Path:
         raise DreamzoomError(
             f"{cache} needs {missing / 1e9:.1f} GB of free space", "free space there, or set HF_HOME to another disk"
         )
+    if not _folder(chosen).exists():
+        _folder(chosen).mkdir(parents=True)
+        (_folder(chosen) / model_cache.MARK).touch()  # ours to remove; one that was there is another program's too
     told = _DownloadProgress(report, chosen)
     folder = cache
     for file in chosen.files:

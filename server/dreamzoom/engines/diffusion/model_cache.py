@@ -56,6 +56,15 @@ def cached() -> Iterator[tuple[str, Path]]:
             yield place.name.removeprefix("models--").replace("--", "/", 1), snapshot
 
 
+MARK = ".dreamzoom"
+"""A file in the cached folder of a model that Dreamzoom downloaded; others belong to other programs."""
+
+
+def is_ours(place: Path) -> bool:
+    """Whether Dreamzoom downloaded the model in a folder of the cache."""
+    return place.name.startswith("models--") and (place / MARK).is_file()
+
+
 def name_of(folder: Path) -> tuple[str, str]:
     """A model's name without a path, and its revision where the cache knows it (else empty)."""
     if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):

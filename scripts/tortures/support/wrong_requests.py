@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamzoom.request.example import example
-from tortures.shared.speaker import Speaker
+from tortures.support.speaker import Speaker
 
-SHORT = 120
-FULL = 5000
 AT_ONCE = 50
 SLOWEST, GROWTH, THREADS = 1.0, 80.0, 24
 """Seconds until an answer; megabytes that the process may hold more afterwards; threads that it may have."""
@@ -39,9 +37,8 @@ VALUES = [
 ]
 
 
-def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str]:
-    """Send `rounds` wrong requests, fifty at a time."""
-    count = FULL if rounds is None else rounds
+def send(rng: random.Random, count: int, folder: Path) -> tuple[bool, str]:
+    """Send `count` wrong requests, fifty at a time: whether all went well, and figures."""
     speaker = Speaker(folder)
     good = example(2, (64, 48)) | {"quality": "draft"}
     speaker.send("warm", "generate", request=good | {"seed": -1}, out=str(folder / "job"))

@@ -1,1 +1,0 @@
-"""What several tortures share, or what would make one too long."""
