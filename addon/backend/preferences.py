@@ -10,6 +10,8 @@ DEFAULTS = {
     "server_python": "",
     "server_command": "",
     "jobs_folder": "",
+    "executor": "",
+    "storage": "",
     "hardware": "auto",
     "base_python": "",
     "environment_folder": "",

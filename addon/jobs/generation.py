@@ -12,7 +12,7 @@ from typing import Any
 
 import bpy
 
-from ..backend import current_job, error_messages, job_folders, launch, main_loop, readiness
+from ..backend import current_job, error_messages, job_folders, launch, main_loop, preferences, readiness
 from ..backend.client import Ended
 from ..backend.connection import connection
 from ..backend.current_job import CAPTURED, DREAMED, Job
@@ -179,6 +179,8 @@ def _send(job: Job) -> None:
         params = out | {"repair": True}
     else:
         params = out | ({"resume": True} if job.resumes else {"request": job.request})
+        chosen = {name: preferences.get(name) for name in ("executor", "storage")}
+        params |= {name: value for name, value in chosen.items() if value}
     job.request_id = connection.request(job.method, params, partial(_receive, job))
 
 

@@ -45,6 +45,15 @@ class DreamzoomPreferences(AddonPreferences):
         "ssh gpu-box python -m dreamzoom serve. That machine must see the job folders under the same paths",
         update=_forget_test,
     )
+    executor: StringProperty(
+        name="Steps Run In",
+        description="local:N for N processes at once, ray or ray://HOST:PORT for a Ray cluster whose machines see the "
+        "jobs folder. Empty: one process",
+    )
+    storage: StringProperty(
+        name="Storage",
+        description="For machines that do not see the jobs folder: a place that all reach, as s3://bucket/folder",
+    )
     jobs_folder: StringProperty(
         name="Jobs Folder",
         description="Where jobs are stored. Empty: beside the .blend file, or Blender's user folder if it is not saved",
@@ -85,6 +94,9 @@ class DreamzoomPreferences(AddonPreferences):
         column.separator()
         column.prop(self, "server_python", placeholder="The one that Install sets up")
         column.prop(self, "server_command", placeholder="Started on this machine")
+        column.prop(self, "executor", placeholder="One process")
+        if self.executor:
+            column.prop(self, "storage", placeholder="The jobs folder")
         column.prop(self, "jobs_folder", placeholder="Beside the .blend file")
         column.separator()
         column.prop(self, "proxy", placeholder="The system's")

@@ -255,3 +255,14 @@ def test_ctrl_c_ends_the_server_quietly(server):
     assert server.process.wait(GENEROUS) == 0
     time.sleep(0.1)
     assert b"".join(server.errors) == b""
+
+
+@pytest.mark.slow
+def test_steps_run_where_the_client_says(server, tmp_path, small_request):
+    out = str(tmp_path / "job")
+    for executor, field in (("cloud", "executor"), (3, "executor"), ("local:0", "executor")):
+        refused = server.ask(1, "generate", request=small_request, out=out, executor=executor)
+        assert refused["error"]["data"]["field"] == field
+    refused = server.ask(2, "generate", request=small_request, out=out, storage="s3://x")
+    assert refused["error"]["data"]["field"] == "storage"
+    assert server.ask(3, "generate", request=small_request, out=out, executor="local:2")["result"]["out"] == out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class _Generate(msgspec.Struct, forbid_unknown_fields=True):
     request: Text = msgspec.UNSET
     out: Text = msgspec.UNSET
     resume: Text = msgspec.UNSET
+    executor: Text = msgspec.UNSET
+    storage: Text = msgspec.UNSET
 
 
 class _Verify(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,12 +50,13 @@ def _generate(job: Job) -> dict[str, Any]:
     out = _decoded(params.out)
     if not isinstance(out, str) or not out or "\0" in out:
         raise BadRequest("out", "is required and must be the path of the job's folder")
+    executor, storage = _text(params.executor, "executor", "local"), _text(params.storage, "storage", "")
     is_resumed = _decoded(params.resume) is True
     if is_resumed and params.request is not msgspec.UNSET:
         raise BadRequest("request", "must be left out where a job is resumed")
     if not is_resumed and params.request is msgspec.UNSET:
         raise BadRequest("request", "is required and must be an object")
-    from dreamzoom.cluster.quarantine import Local
+    from dreamzoom import cluster
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.generate import generate, read_request
     from dreamzoom.pipeline.records import level_seconds
@@ -66,7 +70,8 @@ def _generate(job: Job) -> dict[str, Any]:
     else:
         request = located(validation.decode_request(bytes(params.request)), Path.cwd())
     job.levels = len(request.levels)
-    summary = generate(request, folder, job, job.cancel, executor=Local())
+    with contextlib.closing(cluster.make(executor, storage, lambda message: job.log(message, "warning"))) as steps:
+        summary = generate(request, folder, job, job.cancel, executor=steps)
     found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
     return found | {"level_seconds": level_seconds(folder, job.levels)}
 
@@ -116,6 +121,14 @@ WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
 
 CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE}
 """Methods that take seconds and may run at the same time as a job."""
+
+
+def _text(text: Text, name: str, default: str) -> str:
+    """A parameter that is a text; `default` where it is missing. Raises BadRequest for anything else."""
+    value = default if text is msgspec.UNSET else _decoded(text)
+    if not isinstance(value, str):
+        raise BadRequest(name, "must be a text")
+    return value
 
 
 def _decoded(text: Text) -> Any:
