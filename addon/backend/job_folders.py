@@ -37,6 +37,16 @@ def _new_folder(root: bpy.types.Object) -> Path:
     return base / f"{stem} {os.getpid()}" / name if not bpy.data.filepath else base / stem / name
 
 
+def places() -> list[str]:
+    """The folders in which jobs of this file and of unsaved ones lie."""
+    home = preferences.get("jobs_folder")
+    bases = [Path(bpy.path.abspath(home)) if home else launch.user_folder() / "jobs"]
+    if bpy.data.filepath:
+        bases.append(Path(bpy.data.filepath).parent / f"{Path(bpy.data.filepath).stem} dreamzoom")
+    inner = [path for base in bases if base.is_dir() for path in base.iterdir() if path.is_dir()]
+    return [str(path) for path in (*bases, *inner)]
+
+
 def for_renders() -> str:
     """Where rendered frames go, as Blender's output path without a file's name: the folder `render` beside the .blend,
     or, where the file is not saved, one in Videos or the home folder; never the current working folder.

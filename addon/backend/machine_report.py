@@ -1,4 +1,4 @@
-"""What the server finds on its machine, as the button Test shows it: device, memory, engines, models."""
+"""What the server finds on its machine: what the button Test shows, and what is kept on disk."""
 
 from __future__ import annotations
 
@@ -44,6 +44,59 @@ def start() -> None:
 def forget() -> None:
     """Forget what was found."""
     report.is_running, report.lines, report.error = False, [], None
+
+
+@dataclass
+class Kept:
+    """What Dreamzoom keeps on the disks, as the preferences list it.
+
+    Attributes:
+        is_running: Whether the server is being asked.
+        found: What can be removed, the largest first; None where nobody has asked.
+        error: What went wrong.
+    """
+
+    is_running: bool = False
+    found: list[dict[str, Any]] | None = None
+    error: DreamzoomError | None = None
+
+
+kept = Kept()
+
+
+def find_kept(jobs: list[str]) -> None:
+    """Ask the server what is kept. `jobs` are folders with jobs in them. Raises DreamzoomError: there is no server."""
+    kept.error = None
+    connection.request(messages.LEFTOVERS, {"jobs": jobs}, _receive_kept)
+    kept.is_running = True
+
+
+def remove_kept(path: str, jobs: list[str]) -> None:
+    """Have the server remove one of the things that it found, then list again. Raises DreamzoomError."""
+    kept.error = None
+
+    def receive(message: dict[str, Any] | Ended) -> None:
+        if isinstance(message, Ended) or "error" in message:
+            _receive_kept(message)
+        elif "result" in message:
+            find_kept(jobs)
+
+    connection.request(messages.LEFTOVERS_REMOVE, {"paths": [path], "jobs": jobs}, receive)
+    kept.is_running = True
+
+
+def forget_kept() -> None:
+    """Close the list."""
+    kept.is_running, kept.found, kept.error = False, None, None
+
+
+def _receive_kept(message: dict[str, Any] | Ended) -> None:
+    if isinstance(message, Ended):
+        kept.is_running, kept.error = False, error_messages.of_end(message, launch.log_file())
+    elif "error" in message:
+        kept.is_running, kept.error = False, error_messages.of_error(message["error"])
+    elif "result" in message:
+        kept.is_running, kept.found = False, [one for one in _list(message["result"].get("found")) if "path" in one]
 
 
 def _receive(message: dict[str, Any] | Ended) -> None:

@@ -9,7 +9,7 @@ from bpy.types import AddonPreferences
 from .. import __package__ as base_package
 from ..backend import launch, machine_report, readiness
 from .panels.layout import paragraph, split
-from .panels.setup import draw_set_up, draw_test
+from .panels.setup import draw_kept, draw_set_up, draw_test
 
 HARDWARE = (
     ("auto", "Find Out", "Look for a graphics card when installing"),
@@ -85,6 +85,7 @@ class DreamzoomPreferences(AddonPreferences):
             if python and not self.server_command:
                 paragraph(box, str(python))
             draw_test(box)
+            draw_kept(box)
         else:
             draw_set_up(layout)
         column = split(layout)

@@ -266,3 +266,16 @@ def test_steps_run_where_the_client_says(server, tmp_path, small_request):
     refused = server.ask(2, "generate", request=small_request, out=out, storage="s3://x")
     assert refused["error"]["data"]["field"] == "storage"
     assert server.ask(3, "generate", request=small_request, out=out, executor="local:2")["result"]["out"] == out
+
+
+def test_what_is_kept_on_disk_is_listed_and_removed_by_name(server, tmp_path):
+    job = tmp_path / "jobs" / "one"
+    (job / "stages").mkdir(parents=True)
+    (job / "request.json").write_text("{}")
+    jobs = [str(tmp_path / "jobs")]
+    found = server.ask(1, "leftovers", jobs=jobs)["result"]["found"]
+    assert [one["path"] for one in found if one["kind"] == "job"] == [str(job)]
+    assert server.ask(2, "leftovers", jobs="x")["error"]["data"]["field"] == "jobs"
+    assert server.ask(3, "leftovers.remove", paths=[str(tmp_path)], jobs=jobs)["error"]["data"]["field"] == "path"
+    assert server.ask(4, "leftovers.remove", paths=[str(job)], jobs=jobs)["result"]["removed"][0]["kind"] == "job"
+    assert not job.exists()

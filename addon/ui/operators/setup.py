@@ -9,7 +9,7 @@ from bpy.props import EnumProperty, StringProperty
 from bpy.types import Operator
 
 from ... import __package__ as base_package
-from ...backend import installation, launch, machine_report, preferences, readiness
+from ...backend import installation, job_folders, launch, machine_report, preferences, readiness
 from ...core.errors import DreamzoomError
 from .common import Result, can_use_server, report
 
@@ -263,6 +263,63 @@ class DREAMZOOM_OT_forget_test(Operator):
         return {"FINISHED"}
 
 
+class DREAMZOOM_OT_find_kept(Operator):
+    """List what Dreamzoom keeps on this machine's disks: jobs, models, compiled code, environments"""
+
+    bl_idname = "dreamzoom.find_kept"
+    bl_label = "What Is Kept on Disk"
+
+    @classmethod
+    def poll(cls, context):
+        if not can_use_server(cls):
+            return False
+        if machine_report.kept.is_running:
+            cls.poll_message_set("The disks are being looked at")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        try:
+            machine_report.find_kept(job_folders.places())
+        except DreamzoomError as error:
+            return report(self, error)
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_remove_kept(Operator):
+    """Remove this from the disk. What it held is made or downloaded again when it is needed; a job's result is gone"""
+
+    bl_idname = "dreamzoom.remove_kept"
+    bl_label = "Remove from Disk"
+
+    path: StringProperty(name="Folder", description="The folder that is removed", options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context):
+        return DREAMZOOM_OT_find_kept.poll(context)
+
+    def invoke(self, context, event) -> Result:
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, context) -> Result:
+        try:
+            machine_report.remove_kept(self.path, job_folders.places())
+        except DreamzoomError as error:
+            return report(self, error)
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_forget_kept(Operator):
+    """Close the list of what is kept on disk"""
+
+    bl_idname = "dreamzoom.forget_kept"
+    bl_label = "Close the List"
+
+    def execute(self, context) -> Result:
+        machine_report.forget_kept()
+        return {"FINISHED"}
+
+
 class DREAMZOOM_OT_open_preferences(Operator):
     """Open Dreamzoom's preferences"""
 
@@ -313,6 +370,9 @@ CLASSES = (
     DREAMZOOM_OT_open_log,
     DREAMZOOM_OT_test_server,
     DREAMZOOM_OT_forget_test,
+    DREAMZOOM_OT_find_kept,
+    DREAMZOOM_OT_remove_kept,
+    DREAMZOOM_OT_forget_kept,
     DREAMZOOM_OT_open_preferences,
 )
 

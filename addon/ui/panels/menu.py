@@ -7,13 +7,22 @@ from bpy.types import Menu
 
 GROUPS = (
     ("example_flight", "create_rig", "from_camera", "to_camera", "duplicate_rig", "delete_rig", "hide_in_the_way"),
-    ("key_flight", "check_flight", "zoom_here", "branch"),
+    ("key_flight", "check_flight", "zoom_here", "zoom_into", "branch"),
     ("level_add", "level_remove", "level_place", "level_redo"),
     ("generate", "go_on", "cancel", "import_job", "open_job_folder", "repair", "dismiss"),
     ("render_settings", "import_splats", "export_splats", "import_stack", "import_cameras", "export_cameras"),
     ("get_models", "refresh_models", "download_models", "cancel_models", "lora_add"),
     (
-        *("install_server", "cancel_install", "test_server", "forget_test", "allow_online_access", "choose_python"),
+        *(
+            "install_server",
+            "cancel_install",
+            "test_server",
+            "forget_test",
+            "find_kept",
+            "forget_kept",
+            "allow_online_access",
+            "choose_python",
+        ),
         *(
             "forget_python",
             "choose_environment_folder",

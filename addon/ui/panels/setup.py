@@ -8,10 +8,13 @@ from bpy.types import UILayout
 from ... import __package__ as base_package
 from ...backend import installation, machine_report, readiness, remedies
 from ...backend.error_messages import sentence
+from ...core.disk import size_text
 from ...core.installation import STEPS, Failure
 from ...translations import translated
 from .. import labels
 from .layout import draw_error, paragraph
+
+KEPT_LABELS = {"job": "Job", "model": "Model", "kernels": "Compiled code", "environment": "Packages"}
 
 STEP_LABELS = {
     "check": "Looking for a Python",
@@ -58,6 +61,31 @@ def draw_test(layout: UILayout) -> None:
         parts = column.split(factor=0.25)
         parts.label(text=subject)
         parts.label(text=translated(text), translate=False)
+
+
+def draw_kept(layout: UILayout) -> None:
+    """What is kept on disk, with a button for each that can go."""
+    kept = machine_report.kept
+    row = layout.row(align=True)
+    row.operator("dreamzoom.find_kept", text="Looking" if kept.is_running else None, icon="DISK_DRIVE")
+    if kept.found is not None or kept.error:
+        row.operator("dreamzoom.forget_kept", text="", icon="X")
+    if kept.error is not None:
+        draw_error(layout, str(kept.error), kept.error.remedy, kept.error.operator, "dreamzoom.forget_kept")
+    column = layout.column(align=True)
+    if kept.found == []:
+        column.label(text="Nothing is kept.")
+    for one in kept.found or ():
+        parts = column.row(align=True)
+        parts.label(text=KEPT_LABELS.get(str(one.get("kind")), ""))
+        parts.label(text=f"{size_text(int(one.get('bytes') or 0))}", translate=False)
+        path = parts.row()
+        path.alignment = "LEFT"
+        path.label(text=str(one["path"]), translate=False)
+        if one.get("in_use"):
+            parts.label(text="In use")
+        else:
+            parts.operator("dreamzoom.remove_kept", text="", icon="TRASH").path = str(one["path"])
 
 
 def draw_hardware(layout: UILayout) -> None:

@@ -12,6 +12,8 @@ Requests, with their parameters and the fields of their results:
 | models.offer | name | offers |
 | models.get | offers | folders |
 | machine | | the subjects of `dreamzoom check`: system, memory, cards, engines, models … |
+| leftovers | jobs (folders with jobs in them) | found: kind, path, bytes, days, in_use of each |
+| leftovers.remove | paths, jobs | removed: as above |
 | ping | | working (whether a request, or cancelled work, still runs) |
 | shutdown | | |
 
@@ -38,6 +40,7 @@ PING = "ping"
 """Answered at once by a server that is well; it shows each side that the other one lives."""
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
 MACHINE = "machine"
+LEFTOVERS, LEFTOVERS_REMOVE = "leftovers", "leftovers.remove"
 
 PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"
 

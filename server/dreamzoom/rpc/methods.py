@@ -41,6 +41,11 @@ class _Name(msgspec.Struct, forbid_unknown_fields=True):
     name: Text = msgspec.UNSET
 
 
+class _Leftovers(msgspec.Struct, forbid_unknown_fields=True):
+    jobs: Text = msgspec.UNSET
+    paths: Text = msgspec.UNSET
+
+
 class _Offers(msgspec.Struct, forbid_unknown_fields=True):
     offers: Text = msgspec.UNSET
 
@@ -109,6 +114,21 @@ def _machine(job: Job) -> dict[str, Any]:
     return facts.facts()
 
 
+def _leftovers(job: Job) -> dict[str, Any]:
+    from dreamzoom.machine import leftovers
+
+    params = parameters(job.call, _Leftovers)
+    return {"found": [one.facts() for one in leftovers.find(_paths(params.jobs, "jobs"))]}
+
+
+def _leftovers_remove(job: Job) -> dict[str, Any]:
+    from dreamzoom.machine import leftovers
+
+    params = parameters(job.call, _Leftovers)
+    removed = leftovers.remove(_paths(params.paths, "paths"), _paths(params.jobs, "jobs"))
+    return {"removed": [one.facts() for one in removed]}
+
+
 WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
     messages.GENERATE: _generate,
     messages.VERIFY: _verify,
@@ -116,11 +136,21 @@ WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,
     messages.MACHINE: _machine,
+    messages.LEFTOVERS: _leftovers,
+    messages.LEFTOVERS_REMOVE: _leftovers_remove,
 }
 """The methods. All but `CONCURRENT` run one at a time and can be cancelled."""
 
-CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE}
+CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE, messages.LEFTOVERS}
 """Methods that take seconds and may run at the same time as a job."""
+
+
+def _paths(text: Text, name: str) -> list[Path]:
+    """A parameter that is a list of paths; empty where it is missing. Raises BadRequest for anything else."""
+    value = [] if text is msgspec.UNSET else _decoded(text)
+    if not isinstance(value, list) or not all(isinstance(one, str) and one and "\0" not in one for one in value):
+        raise BadRequest(name, "must be a list of paths")
+    return [Path(one) for one in value]
 
 
 def _text(text: Text, name: str, default: str) -> str:

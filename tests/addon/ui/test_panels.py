@@ -47,7 +47,7 @@ def test_operators_that_change_the_scene_can_be_undone():
 def test_search_finds_every_operator():
     """F3 searches the menus; what acts on a row of a list is left out, since it must be told which."""
     named = {name for group in panels.menu.GROUPS for name in group} | {"level_move"}
-    rows = {"lora_remove", "level_version", "flight_preset"}
+    rows = {"remove_kept", "lora_remove", "level_version", "flight_preset"}
     assert {cls.bl_idname.partition(".")[2] for cls in OPERATORS} <= named | rows
 
 
