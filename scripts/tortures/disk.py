@@ -15,6 +15,7 @@ from core.errors import DreamzoomError, explained
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder, FolderBusy
 from dreamzoom.pipeline.generate import generate, read_request
+from dreamzoom.pipeline.recovery import disk_space
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
@@ -68,14 +69,15 @@ class _Torture:
 
     def small_disk(self, count: int) -> bool:
         """A real disk that has room for a part of what is missing."""
-        for _ in range(count):
+        for number in range(2 * count):
             begun = jobs.begun(self.rng, self.folder / "begun", 8)
             used = sum(-(-path.stat().st_size // 4096) * 4 + 4 for path in begun.rglob("*"))
             with _disk(self.folder / "disk", f"size={used + self.rng.randrange(4, 64)}k") as disk:
                 if disk is None:
                     return False
                 root = jobs.copied(begun, disk / "job")
-                self._refused("small disk", lambda root=root: jobs.resume(root), root, must=False)
+                with _impatient(knows=number % 2 == 0):
+                    self._refused("small disk", lambda root=root: jobs.resume(root), root, must=False)
                 self._continued_elsewhere(root, "small disk")
         return True
 
@@ -87,7 +89,8 @@ class _Torture:
             if disk is None:
                 return False
             root = jobs.copied(begun, disk / "job")
-            self._refused("few inodes", lambda: jobs.resume(root), root, word="inodes")
+            with _impatient(knows=False):
+                self._refused("few inodes", lambda: jobs.resume(root), root, word="inodes")
             self._continued_elsewhere(root, "few inodes")
         return True
 
@@ -213,6 +216,19 @@ class _Moving(Sink):
             self._root.rename(self._target)
             if self._remove:
                 shutil.rmtree(self._target)
+
+
+@contextlib.contextmanager
+def _impatient(knows: bool) -> Iterator[None]:
+    """Jobs do not wait for space; where they do not know how much there is, the system's refusal is the first sign."""
+    before = disk_space.PATIENCE, disk_space.free_bytes
+    disk_space.PATIENCE = 0.1
+    if not knows:
+        disk_space.free_bytes = lambda path: None
+    try:
+        yield
+    finally:
+        disk_space.PATIENCE, disk_space.free_bytes = before
 
 
 @contextlib.contextmanager

@@ -100,7 +100,7 @@ class TestSpectral:
 
 
 @pytest.fixture(scope="module")
-def encoder(self, tmp_path_factory):
+def encoder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     made = models.stable_diffusion(folder / "sd"), models.depth_anything(folder / "depth")
     request = example(2, (64, 64)) | {

@@ -152,7 +152,10 @@ class TestFit:
         seen = rasterize(after, targets[0].camera)
         assert psnr(seen.rgb, targets[0].rgb) > 28 and np.quantile(seen.alpha, 0.02) > 0.5
 
-    def test_without_a_gpu_the_log_says_why_and_what_is_needed_in_one_line(self, scene):
+    @pytest.mark.parametrize("sees", [True, False])
+    def test_a_gpu_that_can_not_be_used_is_explained_in_one_line_and_none_needs_no_word(self, scene, monkeypatch, sees):
+        monkeypatch.setattr(probe, "sees_a_gpu", lambda: sees)
+
         class Kept(Report):
             lines: list[str] = []
 
@@ -161,7 +164,9 @@ class TestFit:
 
         splats, targets = scene
         assert len(fitted(splats, targets, iterations=1, report=Kept())) == len(splats)
-        if probe.obstacle():
+        if not sees:
+            assert not Kept.lines
+        elif probe.obstacle():
             assert len(Kept.lines) == 1 and "\n" not in Kept.lines[0]
             assert "on the CPU" in Kept.lines[0] and ("install" in Kept.lines[0] or "needed" in Kept.lines[0])
 

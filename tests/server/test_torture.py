@@ -1,6 +1,7 @@
 """A short run of every torture that runs in the server's environment."""
 
 import importlib
+import os
 import random
 import sys
 from pathlib import Path
@@ -10,6 +11,13 @@ import pytest
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 torture = importlib.import_module("torture")
+
+
+@pytest.fixture(autouse=True)
+def packages(monkeypatch):
+    """The processes that tortures start find what `scripts/torture.py` would show them."""
+    paths = [str(SCRIPTS.parent / "server"), str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
 @pytest.mark.slow

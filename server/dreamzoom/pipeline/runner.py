@@ -183,7 +183,7 @@ def _run_step(
     except BaseException as error:
         with contextlib.suppress(NotWritten):  # the disk may be full, which `error` says
             journal.write("failed", step=step.name, digest=step.digest, error=_told(error, folder))
-        if isinstance(error, FileNotFoundError) and not folder.root.is_dir():
+        if isinstance(error, (FileNotFoundError, DreamzoomError)) and not folder.root.is_dir():
             raise DreamzoomError(
                 f"the folder {folder.root} is no longer there: it was moved or removed while its job ran",
                 "resume the job where it is now, or generate again",

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 
 from core.errors import BadRequest
 from core.safety import limits
+from dreamzoom.jit import njit
 from dreamzoom.request.pictures import tiff_tags as tags
 from dreamzoom.request.pictures.checks import check_ratio, check_size
 from dreamzoom.request.pictures.decoded import Decoded, from_light
@@ -178,7 +178,7 @@ def _unpacked(data: bytes, compression: int, wanted: int) -> np.ndarray:
     return out[:count]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _packbits(source, out):
     """Unpack PackBits from `source` to `out` (uint8 arrays); returns the number of bytes, -1 if damaged."""
     at, n = 0, 0
@@ -204,7 +204,7 @@ def _packbits(source, out):
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _lzw(source, out):
     """Unpack TIFF's LZW (codes of 9 to 12 bits, most significant bit first, early change) from `source` to `out`.
 

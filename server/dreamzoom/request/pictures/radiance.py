@@ -7,11 +7,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numba
 import numpy as np
 
 from core.errors import BadRequest
 from core.safety import limits
+from dreamzoom.jit import njit
 from dreamzoom.request.pictures.checks import check_ratio, check_size
 from dreamzoom.request.pictures.decoded import Decoded, from_light_rows
 
@@ -85,7 +85,7 @@ def _light(pixels: np.ndarray, factor: np.ndarray, xyz: bool) -> np.ndarray:
     return np.maximum(light @ _XYZ_TO_RGB.T, 0) if xyz else light
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _unpack(data, out):
     """Unpack all lines of `data` (uint8) to `out` (outer, inner, 4); returns whether there was enough."""
     at = 0
@@ -105,7 +105,7 @@ def _unpack(data, out):
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _line_of_planes(data, at, out):
     """Unpack a line whose four components are encoded one after another; returns the next place, -1 if damaged."""
     width = out.shape[0]
@@ -134,7 +134,7 @@ def _line_of_planes(data, at, out):
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _line_of_pixels(data, at, out):
     """Unpack a line of pixels; (1, 1, 1, n) repeats the one before. Returns the next place, -1 if damaged."""
     n, shift = 0, 0
