@@ -2,6 +2,7 @@
 
 import io
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,4 +26,5 @@ def _decoded(data: bytes) -> np.ndarray:
         return np.array(picture.convert("RGBA"))
 
 
-pictures.register(_decoded)
+if find_spec("PIL") is not None:  # in Blender's Python, where parts of the server may be looked at, there is none
+    pictures.register(_decoded)

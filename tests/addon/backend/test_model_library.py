@@ -9,7 +9,7 @@ import time
 import bpy
 import pytest
 
-from addon.backend import current_job, main_loop, model_library
+from addon.backend import main_loop, model_library
 from addon.backend.connection import connection
 from addon.scene import request
 
@@ -163,9 +163,9 @@ class TestModels:
     def test_generate_without_a_model_leads_to_the_download(self, root, hub, tmp_path):
         root.dreamzoom.engine, root.dreamzoom.job_folder = "diffusion", str(tmp_path / "job")
         pump_until(ready)
-        bpy.ops.dreamzoom.generate()
-        pump_until(lambda: not current_job.is_busy())
-        assert current_job.get().error.operator == "dreamzoom.get_models"
+        assert not bpy.ops.dreamzoom.generate.poll()
+        with pytest.raises(RuntimeError, match="Get Models"):
+            bpy.ops.dreamzoom.generate()
 
     def test_a_server_that_ends_is_told(self, root, hub):
         model_library.refresh()

@@ -15,7 +15,8 @@ MATERIALS = {
     "viewers": lambda: materials.viewer_material(3),
 }
 GROUPS = {
-    "facing": lambda: billboards._group(True),
+    "facing": lambda: billboards._group(True, False),
+    "facing, anti-aliased": lambda: billboards._group(True, True),
     "quads in the viewport": lambda: viewport_decimation._group("FACE"),
     "points in the viewport": lambda: viewport_decimation._group("POINT"),
 }

@@ -270,6 +270,14 @@ class TestWhileRunning:
 
 
 class TestExample:
+    @pytest.fixture(autouse=True)
+    def label(self):
+        """Blender's operator for presets makes the last one the menu's label."""
+        menu = bpy.types.DREAMZOOM_MT_flights
+        before = menu.bl_label
+        yield
+        menu.bl_label = before
+
     def test_makes_the_rig_hides_the_cube_and_presses_generate(self, dreamzoom, monkeypatch):
         monkeypatch.setenv("DREAMZOOM_SERVER_PYTHON", "/nowhere/python")
         bpy.ops.mesh.primitive_cube_add()
