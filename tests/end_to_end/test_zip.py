@@ -121,6 +121,7 @@ def test_the_readme_s_script_dreams_and_renders_a_film(installed, tmp_path):
     assert len([line for line in script.splitlines() if line]) <= 10
     scene = bpy.context.scene
     scene.render.resolution_x, scene.render.resolution_y = WIDTH, HEIGHT
+    scene.render.filepath = "//"  # tests before this one chose a path of theirs
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "script.blend"))
     small = {"levels=3": "levels=2", "frames_per_level=24": "frames_per_level=2", "320": str(WIDTH)}
     for word, other in small.items():
