@@ -54,6 +54,7 @@ def serve() -> int:
     source, target = _take_descriptors()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: leave())
+        _hear_signals()
     writer = Writer(target, leave)
     server, intake = Server(writer), Intake()
     parent_watch.start()
@@ -75,6 +76,24 @@ def serve() -> int:
         pass  # the client has exited
     leave()
     return 0
+
+
+def _hear_signals() -> None:
+    """Leave upon SIGINT and SIGTERM even if one arrives just before the main thread waits for input: Python's handlers
+    run in that thread alone, after its wait. On Windows the wait is interrupted.
+    """
+    if os.name == "nt":
+        return
+    told, tells = os.pipe()
+    os.set_blocking(tells, False)
+    signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
+
+    def hear() -> None:
+        while os.read(told, 1)[0] not in (signal.SIGINT, signal.SIGTERM):
+            pass
+        leave()
+
+    threading.Thread(target=hear, name="dreamzoom-signals", daemon=True).start()
 
 
 class _Cancel(msgspec.Struct):
