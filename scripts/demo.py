@@ -133,7 +133,8 @@ def main() -> int:
         code = _fly(blender, plan, out / "blender.log", display)
     if code == 0:
         display.show("film", 0.0, "encoding")
-        film = [str(server), str(HERE / "demo_film.py"), str(out / "flight.json"), str(out)]
+        # -P: without this folder in the path, in which dreamzoom.py would hide the server's package
+        film = [str(server), "-P", str(HERE / "demo_film.py"), str(out / "flight.json"), str(out)]
         code = subprocess.run(film, env=environments.server_variables(), check=False).returncode
     display.end()
     if code:
