@@ -31,20 +31,24 @@ def _new_folder(root: bpy.types.Object) -> Path:
     name = re.sub(r"[^\w.-]+", "_", root.name).strip("._") or "rig"
     home = preferences.get("jobs_folder")
     if bpy.data.filepath and not home:
-        return Path(bpy.data.filepath).parent / f"{Path(bpy.data.filepath).stem} dreamzoom" / name
+        return _beside_file() / name
     base = Path(bpy.path.abspath(home)) if home else launch.user_folder() / "jobs"
     stem = Path(bpy.data.filepath).stem if bpy.data.filepath else time.strftime("unsaved %Y-%m-%d %H%M%S")
     return base / f"{stem} {os.getpid()}" / name if not bpy.data.filepath else base / stem / name
 
 
 def places() -> list[str]:
-    """The folders in which jobs of this file and of unsaved ones lie."""
+    """The folders in which jobs of this file and of unsaved ones lie, each in a folder of its own or one below."""
     home = preferences.get("jobs_folder")
-    bases = [Path(bpy.path.abspath(home)) if home else launch.user_folder() / "jobs"]
+    found = [Path(bpy.path.abspath(home)) if home else launch.user_folder() / "jobs"]
     if bpy.data.filepath:
-        bases.append(Path(bpy.data.filepath).parent / f"{Path(bpy.data.filepath).stem} dreamzoom")
-    inner = [path for base in bases if base.is_dir() for path in base.iterdir() if path.is_dir()]
-    return [str(path) for path in (*bases, *inner)]
+        found.append(_beside_file())
+    return [str(path) for path in found]
+
+
+def _beside_file() -> Path:
+    """The folder of the jobs of the .blend file, beside it."""
+    return Path(bpy.data.filepath).parent / f"{Path(bpy.data.filepath).stem} dreamzoom"
 
 
 def for_renders() -> str:

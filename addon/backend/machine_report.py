@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..core.errors import DreamzoomError
@@ -13,99 +15,90 @@ from .connection import connection
 
 
 @dataclass
-class Report:
-    """The last test.
+class Question:
+    """Something that the server is asked.
 
     Attributes:
-        is_running: Whether the server is being asked.
-        lines: What it found, each with its subject.
+        is_running: Whether its answer is waited for.
         error: What went wrong.
     """
 
     is_running: bool = False
-    lines: list[tuple[str, str]] = field(default_factory=list)
     error: DreamzoomError | None = None
 
+    def ask(self, method: str, params: dict[str, Any], take: Callable[[dict[str, Any]], None]) -> None:
+        """Ask the server, starting it if need be; `take` gets the result. Raises DreamzoomError: there is none."""
+        self.error = None
+        connection.request(method, params, partial(self._receive, take))
+        self.is_running = True
 
-report = Report()
-
-
-def start() -> None:
-    """Ask the server, starting it if need be.
-
-    Raises:
-        DreamzoomError: There is no server.
-    """
-    report.lines, report.error = [], None
-    connection.request(messages.MACHINE, {}, _receive)
-    report.is_running = True
-
-
-def forget() -> None:
-    """Forget what was found."""
-    report.is_running, report.lines, report.error = False, [], None
+    def _receive(self, take: Callable[[dict[str, Any]], None], message: dict[str, Any] | Ended) -> None:
+        if isinstance(message, Ended):
+            self.is_running, self.error = False, error_messages.of_end(message, launch.log_file())
+        elif "error" in message:
+            self.is_running, self.error = False, error_messages.of_error(message["error"])
+        elif "result" in message:
+            self.is_running = False
+            take(message["result"])
 
 
 @dataclass
-class Kept:
+class Report(Question):
+    """The last test.
+
+    Attributes:
+        lines: What it found, each with its subject.
+    """
+
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    def take(self, facts: dict[str, Any]) -> None:
+        """Keep the facts of the server's method `machine`."""
+        self.lines = lines(facts)
+
+
+@dataclass
+class Kept(Question):
     """What Dreamzoom keeps on the disks, as the preferences list it.
 
     Attributes:
-        is_running: Whether the server is being asked.
         found: What can be removed, the largest first; None where nobody has asked.
-        error: What went wrong.
     """
 
-    is_running: bool = False
     found: list[dict[str, Any]] | None = None
-    error: DreamzoomError | None = None
+
+    def take(self, answer: dict[str, Any]) -> None:
+        """Keep the answer of the server's method `leftovers`."""
+        self.found = [one for one in _list(answer.get("found")) if "path" in one]
 
 
-kept = Kept()
+report, kept = Report(), Kept()
+
+
+def start() -> None:
+    """Test the server. Raises DreamzoomError: there is none."""
+    report.lines = []
+    report.ask(messages.MACHINE, {}, report.take)
+
+
+def forget() -> None:
+    """Forget what the test found."""
+    report.is_running, report.lines, report.error = False, [], None
 
 
 def find_kept(jobs: list[str]) -> None:
     """Ask the server what is kept. `jobs` are folders with jobs in them. Raises DreamzoomError: there is no server."""
-    kept.error = None
-    connection.request(messages.LEFTOVERS, {"jobs": jobs}, _receive_kept)
-    kept.is_running = True
+    kept.ask(messages.LEFTOVERS, {"jobs": jobs}, kept.take)
 
 
 def remove_kept(path: str, jobs: list[str]) -> None:
     """Have the server remove one of the things that it found, then list again. Raises DreamzoomError."""
-    kept.error = None
-
-    def receive(message: dict[str, Any] | Ended) -> None:
-        if isinstance(message, Ended) or "error" in message:
-            _receive_kept(message)
-        elif "result" in message:
-            find_kept(jobs)
-
-    connection.request(messages.LEFTOVERS_REMOVE, {"paths": [path], "jobs": jobs}, receive)
-    kept.is_running = True
+    kept.ask(messages.LEFTOVERS_REMOVE, {"paths": [path], "jobs": jobs}, lambda removed: find_kept(jobs))
 
 
 def forget_kept() -> None:
     """Close the list."""
     kept.is_running, kept.found, kept.error = False, None, None
-
-
-def _receive_kept(message: dict[str, Any] | Ended) -> None:
-    if isinstance(message, Ended):
-        kept.is_running, kept.error = False, error_messages.of_end(message, launch.log_file())
-    elif "error" in message:
-        kept.is_running, kept.error = False, error_messages.of_error(message["error"])
-    elif "result" in message:
-        kept.is_running, kept.found = False, [one for one in _list(message["result"].get("found")) if "path" in one]
-
-
-def _receive(message: dict[str, Any] | Ended) -> None:
-    if isinstance(message, Ended):
-        report.is_running, report.error = False, error_messages.of_end(message, launch.log_file())
-    elif "error" in message:
-        report.is_running, report.error = False, error_messages.of_error(message["error"])
-    elif "result" in message:
-        report.is_running, report.lines = False, lines(message["result"])
 
 
 def lines(facts: dict[str, Any]) -> list[tuple[str, str]]:

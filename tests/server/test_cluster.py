@@ -221,6 +221,18 @@ def test_a_batch_runs_all_and_names_the_one_that_fails(tmp_path):
     assert batch.summary(jobs)[-1] == "2 done, 0 running, 0 waiting, 1 failed"
 
 
+def test_jobs_of_a_higher_priority_begin_first(tmp_path):
+    entries = [{"request": "none.json", "out": name, "priority": number} for number, name in enumerate("abc")]
+    (tmp_path / "list.json").write_text(json.dumps(entries))
+    jobs, begun = batch.read_list(tmp_path / "list.json", tmp_path), []
+
+    def changed():
+        begun.extend(job.out.name for job in jobs if job.state == "running" and job.out.name not in begun)
+
+    batch.run_batch(jobs, InProcess(), 1, threading.Event(), changed)
+    assert begun == ["c", "b", "a"]
+
+
 @pytest.mark.parametrize(
     ("entries", "field"),
     [

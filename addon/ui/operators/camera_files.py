@@ -19,6 +19,7 @@ from ...rig.camera_paths import files as rig_files
 from ...rig.camera_paths import markers as camera_markers
 from ...scene import assets
 from ...splats.export import parts_of
+from ..registration import with_menus
 from .common import Result, home_of, in_object_mode, select_only
 from .splat_files import AXES, UP_OF
 
@@ -178,16 +179,6 @@ def draw_export(menu, _context) -> None:
 
 CLASSES = (DREAMZOOM_OT_import_cameras, DREAMZOOM_OT_export_cameras)
 
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-    bpy.types.TOPBAR_MT_file_import.append(draw_import)
-    bpy.types.TOPBAR_MT_file_export.append(draw_export)
-
-
-def unregister() -> None:
-    bpy.types.TOPBAR_MT_file_export.remove(draw_export)
-    bpy.types.TOPBAR_MT_file_import.remove(draw_import)
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = with_menus(
+    CLASSES, [("TOPBAR_MT_file_import", draw_import), ("TOPBAR_MT_file_export", draw_export)]
+)

@@ -19,6 +19,7 @@ from ...core.formats.axes import UPRIGHT
 from ...results import render_settings
 from ...translations import translated
 from .. import labels
+from ..registration import with_menus
 from .common import Result, home_of, scene_is_own, select_only
 
 PATTERNS = ";".join([*(f"*{suffix}" for suffix in formats.SUFFIXES), "*.ply.gz", "*.zip", "*meta.json"])
@@ -291,16 +292,6 @@ def draw_export(menu, _context) -> None:
 
 CLASSES = (DREAMZOOM_OT_import_splats, DREAMZOOM_OT_export_splats, DREAMZOOM_FH_splats)
 
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-    bpy.types.TOPBAR_MT_file_import.append(draw_import)
-    bpy.types.TOPBAR_MT_file_export.append(draw_export)
-
-
-def unregister() -> None:
-    bpy.types.TOPBAR_MT_file_export.remove(draw_export)
-    bpy.types.TOPBAR_MT_file_import.remove(draw_import)
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = with_menus(
+    CLASSES, [("TOPBAR_MT_file_import", draw_import), ("TOPBAR_MT_file_export", draw_export)]
+)

@@ -14,6 +14,7 @@ from ...core.errors import DreamzoomError
 from ...results import zoom_stack_import
 from ...translations import translated
 from .. import labels
+from ..registration import with_menus
 from .common import Result, in_object_mode, report, select_only, use_flight
 
 
@@ -66,14 +67,4 @@ def draw_import(menu, _context) -> None:
 
 CLASSES = (DREAMZOOM_OT_import_stack,)
 
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-    bpy.types.TOPBAR_MT_file_import.append(draw_import)
-
-
-def unregister() -> None:
-    bpy.types.TOPBAR_MT_file_import.remove(draw_import)
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = with_menus(CLASSES, [("TOPBAR_MT_file_import", draw_import)])

@@ -11,6 +11,7 @@ from ...backend import current_job, installation
 from ...backend.current_job import Job
 from ...jobs import importing
 from .. import labels
+from ..registration import with_menus
 from .layout import SidebarPanel
 
 
@@ -111,16 +112,6 @@ def _draw_installation(layout) -> None:
 
 CLASSES = (DREAMZOOM_PT_jobs,)
 
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-    bpy.types.STATUSBAR_HT_header.append(draw_in_header)
-    bpy.types.VIEW3D_HT_header.append(draw_in_header)
-
-
-def unregister() -> None:
-    bpy.types.VIEW3D_HT_header.remove(draw_in_header)
-    bpy.types.STATUSBAR_HT_header.remove(draw_in_header)
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = with_menus(
+    CLASSES, [("STATUSBAR_HT_header", draw_in_header), ("VIEW3D_HT_header", draw_in_header)]
+)

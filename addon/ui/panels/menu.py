@@ -5,6 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.types import Menu
 
+from ..registration import with_menus
+
 GROUPS = (
     ("example_flight", "create_rig", "from_camera", "to_camera", "duplicate_rig", "delete_rig", "hide_in_the_way"),
     ("key_flight", "check_flight", "zoom_here", "zoom_into", "branch"),
@@ -61,14 +63,4 @@ def draw_entry(menu, _context) -> None:
 
 CLASSES = (DREAMZOOM_MT_all,)
 
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-    bpy.types.VIEW3D_MT_object.append(draw_entry)
-
-
-def unregister() -> None:
-    bpy.types.VIEW3D_MT_object.remove(draw_entry)
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = with_menus(CLASSES, [("VIEW3D_MT_object", draw_entry)])

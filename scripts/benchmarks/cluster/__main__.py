@@ -71,6 +71,9 @@ class Waiting:
         for file in step.files:
             folder.write(file.name, b"")
 
+    def prioritise(self, folder: Folder, priority: int) -> None:
+        """Nothing: there is one job."""
+
     def close(self) -> None:
         """Nothing: the pool is closed by its owner."""
 

@@ -15,6 +15,9 @@ from ..errors import RefusedFile
 from . import limits
 from .regular_files import open_regular
 
+ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+"""What Python's zipfile raises for a damaged, encrypted or unknown kind of entry."""
+
 _PIECE = 1 << 20
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -34,7 +37,7 @@ def read_npz(path: Path, *, links: bool = False) -> dict[str, np.ndarray]:
                 entries = archive.infolist()
                 _check_entries(entries, size, name)
                 return {entry.filename.removesuffix(".npy"): _read(archive, entry, name) for entry in entries}
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except ZIP_DAMAGE as error:
             raise RefusedFile(f"{name} is damaged: {error}") from None
 
 

@@ -25,10 +25,9 @@ def batch(options: argparse.Namespace) -> int:
     table = _Table(sys.stderr)
     with cancel_on_interrupt() as cancel:
         executor = cluster.make(options.executor, options.storage, lambda message: table.log(message))
-        prioritise = getattr(executor, "prioritise", lambda out, priority: None)
         at_once = options.at_once or max(1, executor.slots)
         with contextlib.closing(executor):
-            batches.run_batch(jobs, executor, at_once, cancel, lambda: table.show(batches.summary(jobs)), prioritise)
+            batches.run_batch(jobs, executor, at_once, cancel, lambda: table.show(batches.summary(jobs)))
     table.show(batches.summary(jobs), last=True)
     if options.json:
         print_json(batches.as_rows(jobs))

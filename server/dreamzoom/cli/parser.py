@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +14,12 @@ from dreamzoom import __version__
 from dreamzoom.cli import cluster, jobs, machine, models, pictures
 from dreamzoom.cli.output import BAD_REQUEST
 
+Run = Callable[[argparse.Namespace], int | None]
+"""What a command does; it may return an exit code."""
+
+Add = Callable[[str, Run, str], argparse.ArgumentParser]
+"""Adds a command by its name, what it does, and one line about it."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
@@ -20,11 +27,22 @@ def build_parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, run, text: str) -> argparse.ArgumentParser:
+    def add(name: str, run: Run, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
         return command
 
+    _add_jobs(add)
+    _add_clusters(add)
+    _add_pictures(add)
+    _add_machine(add)
+    _add_models(add)
+    add("serve", machine.serve, "answer JSON-RPC on standard input and output, for Blender")
+    return top
+
+
+def _add_jobs(add: Add) -> None:
+    """Commands that create, run and check jobs."""
     command = add("example", jobs.example, "print a valid request")
     command.add_argument("--levels", type=_whole, metavar="N", help="default 6, or 1 with a preset that does not zoom")
     command.add_argument("--size", type=_size, default=(512, 512), metavar="WxH")
@@ -42,23 +60,6 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("resume", jobs.resume, "resume a job that was stopped")
     command.add_argument("job", type=Path)
     _add_executor(command)
-
-    command = add("batch", cluster.batch, "run the requests of a list, side by side, with fair shares")
-    command.add_argument("list", type=Path, help="a request's path on each line, or a JSON array")
-    command.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the jobs' folders")
-    command.add_argument("--at-once", type=_whole, default=0, metavar="N", help="default: as many as steps run at once")
-    command.add_argument("--json", action="store_true", help="print the outcome of each job as JSON")
-    _add_executor(command)
-
-    command = add("farm", cluster.farm, "render an animation's frames on several workers, and encode them")
-    command.add_argument("scene", type=Path, help="the .blend file")
-    command.add_argument("--frames", type=_frames, required=True, metavar="A-B")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the frames")
-    command.add_argument("--blender", default="blender", metavar="FILE", help="Blender, or a Python with bpy")
-    command.add_argument("--samples", type=_whole, default=0, metavar="N", help="for Cycles; default: the scene's")
-    command.add_argument("--film", type=Path, metavar="FILE", help="encode the frames to this .mp4")
-    command.add_argument("--fps", type=_number, default=24.0, metavar="N")
-    command.add_argument("--executor", default="local:2", metavar="NAME", help="local:N, ray or ray://HOST:PORT")
 
     command = add("prepare", jobs.prepare, "create a request's job without running it, and list its steps")
     command.add_argument("request", help="a JSON file, or - for standard input")
@@ -78,6 +79,29 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--repair", action="store_true", help="make again what is damaged, and nothing else")
     command.add_argument("--json", action="store_true")
 
+
+def _add_clusters(add: Add) -> None:
+    """Commands for several jobs and several machines."""
+    command = add("batch", cluster.batch, "run the requests of a list, side by side, with fair shares")
+    command.add_argument("list", type=Path, help="a request's path on each line, or a JSON array")
+    command.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the jobs' folders")
+    command.add_argument("--at-once", type=_whole, default=0, metavar="N", help="default: as many as steps run at once")
+    command.add_argument("--json", action="store_true", help="print the outcome of each job as JSON")
+    _add_executor(command)
+
+    command = add("farm", cluster.farm, "render an animation's frames on several workers, and encode them")
+    command.add_argument("scene", type=Path, help="the .blend file")
+    command.add_argument("--frames", type=_frames, required=True, metavar="A-B")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the frames")
+    command.add_argument("--blender", default="blender", metavar="FILE", help="Blender, or a Python with bpy")
+    command.add_argument("--samples", type=_whole, default=0, metavar="N", help="for Cycles; default: the scene's")
+    command.add_argument("--film", type=Path, metavar="FILE", help="encode the frames to this .mp4")
+    command.add_argument("--fps", type=_number, default=24.0, metavar="N")
+    command.add_argument("--executor", default="local:2", metavar="NAME", help="local:N, ray or ray://HOST:PORT")
+
+
+def _add_pictures(add: Add) -> None:
+    """Commands that make pictures of a request or of a finished job."""
     command = add("render", pictures.render, "render the flight along a finished job as pictures")
     command.add_argument("job", type=Path)
     _add_frames(command)
@@ -103,6 +127,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("job", type=Path)
     command.add_argument("--json", action="store_true")
 
+
+def _add_machine(add: Add) -> None:
+    """Commands about this machine."""
     command = add("engines", machine.engines, "list the engines and whether they can run here")
     command.add_argument("--json", action="store_true")
 
@@ -118,6 +145,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--remove", type=Path, nargs="+", default=[], metavar="DIR", help="what is to be removed")
     command.add_argument("--json", action="store_true")
 
+
+def _add_models(add: Add) -> None:
+    """Commands about diffusion models."""
     command = add("models", models.list_models, "list the diffusion models on this machine, or download some")
     command.add_argument("--folder", type=Path, metavar="DIR", help="list this folder, not the Hugging Face cache")
     command.add_argument("--json", action="store_true")
@@ -126,9 +156,6 @@ def build_parser() -> argparse.ArgumentParser:
     get.add_argument("name", metavar="NAME", help=f"{', '.join([*SETS, *OFFERS])}, or owner/name")
     get.add_argument("--yes", action="store_true", help="agree to size and licence beforehand")
     get.set_defaults(run=models.get_models)
-
-    add("serve", machine.serve, "answer JSON-RPC on standard input and output, for Blender")
-    return top
 
 
 class _Parser(argparse.ArgumentParser):

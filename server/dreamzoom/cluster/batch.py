@@ -99,7 +99,6 @@ def run_batch(
     at_once: int,
     cancel: threading.Event,
     changed: Callable[[], None],
-    prioritise: Callable[[Path, int], None] = lambda out, priority: None,
 ) -> None:
     """Run all jobs, several at once. A job that fails does not stop the others; `Job.state` tells.
 
@@ -109,7 +108,6 @@ def run_batch(
         at_once: How many jobs run at the same time.
         cancel: Set it to cancel all.
         changed: Called after each change of a job.
-        prioritise: Tells the executor a job's priority.
     """
     waiting = sorted(range(len(jobs)), key=lambda number: (-jobs[number].priority, number))
     lock = threading.Lock()
@@ -120,7 +118,7 @@ def run_batch(
                 if not waiting:
                     return
                 job = jobs[waiting.pop(0)]
-            prioritise(job.out, job.priority)
+            executor.prioritise(Folder(job.out), job.priority)
             _run_one(job, executor, cancel, changed)
 
     threads = [threading.Thread(target=work, name="job") for _ in range(min(at_once, len(jobs)))]

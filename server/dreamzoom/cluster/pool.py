@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import Cancelled, DreamzoomError, EngineUnavailable
@@ -81,9 +80,9 @@ class WorkerPool:
             done = self._insist(name, report, lambda: self._ordered(order, report))
         return int(done["code"]), str(done["tail"])
 
-    def prioritise(self, folder: Path, priority: int) -> None:
-        """Give a job's steps a priority: a larger number goes first; 0 without this call."""
-        self._slots.priorities[str(folder)] = priority
+    def prioritise(self, folder: Folder, priority: int) -> None:
+        """See `pipeline.executors.Executor`."""
+        self._slots.priorities[str(folder.root)] = priority
 
     def close(self) -> None:
         """End all workers."""

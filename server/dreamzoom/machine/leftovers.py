@@ -64,7 +64,7 @@ def find(jobs: Sequence[Path] = ()) -> list[Leftover]:
     """Everything that is there, the largest first.
 
     Args:
-        jobs: Folders with jobs in them, or jobs.
+        jobs: Jobs, or folders with jobs in them, at most two levels down.
     """
     current = os.environ.get("NUMBA_CACHE_DIR", "")
     found = [_leftover("kernels", path, str(path) == current) for path in _folders(numba_cache.home())]
@@ -101,9 +101,13 @@ def remove(paths: Iterable[Path], jobs: Sequence[Path] = ()) -> list[Leftover]:
     return chosen
 
 
-def _jobs(places: Sequence[Path]) -> Iterator[Path]:
-    for place in places:
-        yield from (path for path in (Path(place).absolute(), *_folders(Path(place).absolute())) if _is_job(path))
+def _jobs(places: Sequence[Path], depth: int = 2) -> Iterator[Path]:
+    """The jobs among these folders, and in them down to `depth` levels: a file's folder has one for each rig."""
+    for place in map(Path.absolute, map(Path, places)):
+        if _is_job(place):
+            yield place
+        elif depth:
+            yield from _jobs(_folders(place), depth - 1)
 
 
 def _is_job(path: Path) -> bool:

@@ -39,6 +39,10 @@ class Executor(Protocol):
         """
         ...
 
+    def prioritise(self, folder: Folder, priority: int) -> None:
+        """Give a job's steps a priority: where slots are short, a larger number goes first. 0 without this call."""
+        ...
+
     def close(self) -> None:
         """Let go of everything that it holds."""
         ...
@@ -48,6 +52,9 @@ class InProcess:
     """Runs the work in this process, so that models loaded by the engine stay in memory for the next step."""
 
     slots = 1
+
+    def prioritise(self, folder: Folder, priority: int) -> None:
+        """Nothing to do: there is one slot."""
 
     def close(self) -> None:
         """Nothing to do."""

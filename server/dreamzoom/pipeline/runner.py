@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,51 +78,85 @@ def run(
     sink, cancel, executor = sink or Sink(), cancel or threading.Event(), executor or InProcess()
     check_places(folder, steps)
     folder.sweep()
-    crashed = crashes(read(folder))
-    aside: dict[str, SetAside] = {}
-    ran: dict[str, float] = {}
-    eta, skipped = Eta(steps, measured=measured, lanes=executor.slots), []
-    known = records(folder)
-    stop = threading.Event()  # a step failed: the others end
+    crashed, known = crashes(read(folder)), records(folder)
+    eta = Eta(steps, measured=measured, lanes=executor.slots)
     with contextlib.closing(Journal(folder)) as journal, _live_preview(folder, sink) as live:
-
-        def one(step: Step) -> None:
-            if cancel.is_set() or stop.is_set():
-                journal.write("cancelled", step=step.name, digest=step.digest)
-                raise Cancelled
-            if before := next((aside[name] for name in step.needs if name in aside), None):
-                aside[step.name] = before
-                return
-            if not again and is_done(folder, step):
-                journal.write("skipped", step=step.name, digest=step.digest)
-                eta.skip(step)
-                skipped.append(step.name)
-            else:
-                report = _StepReport(step, eta, sink, (cancel, stop), live, room)
-                report.before_writing()  # what can't be written is not computed
-                try:
-                    _run_step(step, folder, journal, executor, report, crashed.get(step.digest, 0))
-                except SetAside as error:
-                    aside[step.name] = error
-                    sink.log(f"{error}; the steps that don't need it go on", "warning")
-                    return
-                live.wait_written()
-                for record in forget(folder, step, known):
-                    if record["step"] != step.name:
-                        journal.write("forgotten", step=record["step"], digest=record["digest"])
-                ran[step.name] = eta.finish(step)
-            _show(step, sink)
-            _tell_of_compiled_code(sink)
-
+        work = _Run(
+            folder, sink, cancel or threading.Event(), executor, room, journal, live, eta, crashed, known, again
+        )
         if executor.slots == 1:
             for step in steps:
-                one(step)
+                work.on(step)
         else:
-            _run_side_by_side(steps, one, lambda: executor.slots, stop)
-        if aside:
-            raise next(iter(aside.values()))
+            _run_side_by_side(steps, work.on, lambda: executor.slots, work.stop)
+        if work.aside:
+            raise next(iter(work.aside.values()))
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
-    return Summary(tuple(ran), tuple(skipped), eta.seconds, ran)
+    return Summary(tuple(work.ran), tuple(work.skipped), eta.seconds, work.ran)
+
+
+@dataclass
+class _Run:
+    """One call of `run`: what its steps share, and what became of them.
+
+    Attributes:
+        crashed: How often each step ended its process before, by digest.
+        known: The records of earlier runs.
+        ran: Seconds of each step that ran, by name.
+        skipped: The steps that were done already.
+        aside: The steps that were left out, because they or one that they need ended its process again and again.
+        stop: Set when a step failed: the others end.
+    """
+
+    folder: Folder
+    sink: Sink
+    cancel: threading.Event
+    executor: Executor
+    room: Room | None
+    journal: Journal
+    live: LivePicture
+    eta: Eta
+    crashed: Mapping[str, int]
+    known: Sequence[dict[str, Any]]
+    again: bool
+    ran: dict[str, float] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    aside: dict[str, SetAside] = field(default_factory=dict)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def on(self, step: Step) -> None:
+        """Run a step unless it is done, or left out with one that it needs."""
+        if self.cancel.is_set() or self.stop.is_set():
+            self.journal.write("cancelled", step=step.name, digest=step.digest)
+            raise Cancelled
+        before = next((self.aside[name] for name in step.needs if name in self.aside), None)
+        if before is not None:
+            self.aside[step.name] = before
+            return
+        if not self.again and is_done(self.folder, step):
+            self.journal.write("skipped", step=step.name, digest=step.digest)
+            self.eta.skip(step)
+            self.skipped.append(step.name)
+        else:
+            try:
+                self._work(step)
+            except SetAside as error:
+                self.aside[step.name] = error
+                self.sink.log(f"{error}; the steps that don't need it go on", "warning")
+                return
+        _show(step, self.sink)
+        _tell_of_compiled_code(self.sink)
+
+    def _work(self, step: Step) -> None:
+        """Run a step. Raises SetAside if it ended its process again."""
+        report = _StepReport(step, self.eta, self.sink, (self.cancel, self.stop), self.live, self.room)
+        report.before_writing()  # what can't be written is not computed
+        _run_step(step, self.folder, self.journal, self.executor, report, self.crashed.get(step.digest, 0))
+        self.live.wait_written()
+        for record in forget(self.folder, step, self.known):
+            if record["step"] != step.name:
+                self.journal.write("forgotten", step=record["step"], digest=record["digest"])
+        self.ran[step.name] = self.eta.finish(step)
 
 
 def check_places(folder: Folder, steps: Sequence[Step]) -> None:
@@ -165,7 +200,7 @@ def _run_step(
     began = time.monotonic()
 
     def failed(error: BaseException) -> None:
-        journal.write("failed", step=step.name, digest=step.digest, error=f"{type(error).__name__}: {error}")
+        journal.write("failed", step=step.name, digest=step.digest, error=_told(error, folder))
         journal.write("start", step=step.name, digest=step.digest)
 
     try:

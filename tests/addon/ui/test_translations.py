@@ -74,7 +74,7 @@ class TestTranslated:
         [
             ("Generate", "生成"),
             ("About 3 min 5 s left", "约剩 3 分 5 秒"),
-            ("There is no file /tmp/a b.txt", "没有文件 /tmp/a b.txt"),
+            ("There is no file flights/a b.txt", "没有文件 flights/a b.txt"),
             ("Level 3 in Detail", "层级 3 详情"),
             ("46 s so far. Blender stays usable", "已用 46 秒。Blender 可照常使用"),
             ("The packages could not be found", "找不到软件包"),

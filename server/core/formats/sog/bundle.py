@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable
 from typing import Any
 
 from ...errors import RefusedFile, SplatFileError
 from ...safety import limits
+from ...safety.bounded_arrays import ZIP_DAMAGE
 from ...safety.bounded_json import decode_json
 from ...safety.contained import ContainedFolder
 from ..source import Source, refused
@@ -62,7 +62,7 @@ class Bundle:
                 data = self._read(name)
         except (KeyError, FileNotFoundError):
             raise SplatFileError(f"{self.name}: the SOG lacks its file {name[:80]!r}") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except ZIP_DAMAGE as error:
             raise SplatFileError(f"{self.name}: the SOG's file {name[:80]!r} is damaged ({error})") from None
         return data
 
@@ -88,7 +88,7 @@ class Bundle:
         try:
             with refused(self.name):
                 return read(META), read
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except ZIP_DAMAGE as error:
             raise SplatFileError(f"{self.name}: the SOG's meta.json is damaged ({error})") from None
 
 
