@@ -1,10 +1,13 @@
-"""Errors of a disk that is full, read-only or gone, in words that say where, how much, and what to do."""
+"""Disks: the folder for caches, free space, and the errors of one that is full, read-only or gone, in words that say
+where, how much, and what to do.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+import sys
 from pathlib import Path
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
@@ -24,6 +27,15 @@ def why_not_written(path: Path, error: OSError, needed: int = 0) -> tuple[str, s
     """
     message, remedy = _explained(Path(path), error, needed)
     return f"{path} can't be written: {message}", remedy
+
+
+def cache_home() -> Path:
+    """The user's cache folder on this operating system."""
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home())
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def free_bytes(path: Path) -> int | None:

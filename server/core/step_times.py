@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from .atomic_files import replacing
+from .disk import cache_home
 from .errors import RefusedFile
 from .safety import bounded_json, limits
 
@@ -48,13 +48,7 @@ def path() -> Path:
     chosen = os.environ.get(VARIABLE)
     if chosen:
         return Path(chosen)
-    if sys.platform == "win32":
-        home = Path(os.environ.get("LOCALAPPDATA") or Path.home())
-    elif sys.platform == "darwin":
-        home = Path.home() / "Library" / "Caches"
-    else:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "dreamzoom" / "step_times.json"
+    return cache_home() / "dreamzoom" / "step_times.json"
 
 
 def kind(stage: str, level: int | None) -> str:

@@ -11,9 +11,10 @@ import contextlib
 import hashlib
 import os
 import re
-import sys
 from functools import cache
 from pathlib import Path
+
+from core.disk import cache_home
 
 _messages: list[str] = []
 _told: set[str] = set()
@@ -77,12 +78,3 @@ def take_messages() -> list[str]:
     taken = _messages[:]
     del _messages[: len(taken)]
     return taken
-
-
-def cache_home() -> Path:
-    """The user's cache folder on this operating system."""
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home())
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -122,6 +122,12 @@ def test_a_damaged_file_is_never_taken(store, tmp_path):
     assert not list((tmp_path / "cache").rglob("*.*"))
 
 
+def test_damage_in_the_cache_is_fetched_again(store, tmp_path):
+    digest = store.put(a_file(tmp_path))
+    store.cached(digest).write_bytes(b"flipped")
+    assert store.cached(digest).read_bytes() == a_file(tmp_path).read_bytes()
+
+
 def test_a_machine_keeps_what_it_fetched_up_to_a_limit(store, tmp_path):
     digests = [store.put(a_file(tmp_path, bytes([n]) * 1000)) for n in range(4)]
     for digest in digests:

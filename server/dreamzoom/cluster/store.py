@@ -8,7 +8,6 @@ goes to a temporary key first where the storage can rename, is read back, and is
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import tempfile
@@ -19,7 +18,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from core.disk import cache_home
 from core.errors import BadRequest, DreamzoomError, EngineUnavailable
+from core.safety.seal import sha256_of
 from dreamzoom.pipeline.folder import Folder
 
 ATTEMPTS = 5
@@ -89,10 +90,10 @@ class Store:
     def cached(self, digest: str) -> Path:
         """The file of this SHA-256 in this machine's cache, fetched if it is not there. Not to be changed."""
         place = cache_folder() / digest[:2] / digest
-        if place.is_file():
+        if place.is_file() and digest_of(place) == digest:
             os.utime(place)
             return place
-        place.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = place.with_name(f"{digest}.{uuid.uuid4().hex}")
         try:
             self.get(digest, temporary)
@@ -128,16 +129,13 @@ class Store:
 def digest_of(path: Path) -> str:
     """SHA-256 of a file in hex."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(file)
 
 
 def cache_folder() -> Path:
-    """Where this machine keeps files of stores: DREAMZOOM_CACHE, or a folder in the system's temporary folder."""
-    return Path(os.environ.get("DREAMZOOM_CACHE") or Path(tempfile.gettempdir(), f"dreamzoom-{_user()}")) / "store"
-
-
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else "user"
+    """Where this machine keeps files of stores: DREAMZOOM_CACHE, or a folder among the user's caches."""
+    chosen = os.environ.get("DREAMZOOM_CACHE")
+    return (Path(chosen) if chosen else cache_home() / "dreamzoom") / "store"
 
 
 @contextlib.contextmanager

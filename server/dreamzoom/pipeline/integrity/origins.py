@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from core.atomic_files import beside
+from core.disk import cache_home
 from core.safety.bounded_json import read_json
-from dreamzoom.numba_cache import cache_home
 
 KEPT_DAYS = 365
 MOST_BYTES = 1 << 20
