@@ -22,24 +22,37 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 MODULES = HERE / "tortures"
+GROUPS = ("jobs", "files", "server", "blender")
+"""The folders of `MODULES` that hold tortures; the others help them."""
 _CODE = "import sys, torture; sys.exit(torture.run_here(*sys.argv[1:]))"
 
 
 def names() -> list:
     """All tortures."""
-    return sorted(file.stem for file in MODULES.glob("*.py") if file.stem != "__init__")
+    return sorted(_files())
+
+
+def module_of(name: str) -> str:
+    """The module of a torture, as it is imported."""
+    return f"tortures.{_files()[name].parent.name}.{name}"
+
+
+def _files() -> dict[str, Path]:
+    """The file of each torture, by its name."""
+    found = [file for group in GROUPS for file in (MODULES / group).glob("*.py")]
+    return {file.stem: file for file in found if file.stem != "__init__"}
 
 
 def environment_of(name: str) -> str:
     """The environment that a torture runs in, without importing it."""
-    text = (MODULES / f"{name}.py").read_text(encoding="utf-8")
+    text = _files()[name].read_text(encoding="utf-8")
     found = re.search(r'^ENVIRONMENT = "(\w+)"', text, re.MULTILINE)
     return found[1] if found else "server"
 
 
 def run_here(name: str, seed: str, rounds: str) -> int:
     """Run a torture in this process, print its summary line, and return the exit code."""
-    module = importlib.import_module(f"tortures.{name}")
+    module = importlib.import_module(module_of(name))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"torture-{name}-", ignore_cleanup_errors=True) as folder:
         try:

@@ -1,6 +1,6 @@
 """One module a torture: it does something bad to jobs, servers or files many times, and sees what is left.
 
-A module has
+A module in one of the folders `torture.GROUPS` has
 
     ENVIRONMENT = "server"  # or "bpy45", "bpy52", "bpy53": which of `environments.NAMES` it runs in
     SHORT = 2               # rounds of the short run that is part of the tests: about three seconds

@@ -198,7 +198,7 @@ class TestCache:
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
-hostile_models = importlib.import_module("tortures.hostile_models")
+hostile_models = importlib.import_module("tortures.files.hostile_models")
 attacked = importlib.import_module("tortures.attacks.models")
 
 

@@ -21,7 +21,7 @@ from dreamzoom.pipeline.runner import run
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-kernel_cache = importlib.import_module("tortures.kernel_cache")
+kernel_cache = importlib.import_module("tortures.files.kernel_cache")
 
 pytestmark = pytest.mark.slow
 

@@ -178,7 +178,7 @@ def _gltf(folder: Path) -> float:
 
 
 def _variants(table: Table, folder: Path) -> None:
-    from tortures import splat_variants
+    from tortures.files import splat_variants
 
     passed, line = splat_variants.run(random.Random("benchmark"), None, folder)
     table.add("splats: 2,000 variants of headers and orders", line, "none read as another scene", passed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,10 +12,8 @@ from numpy.lib import format as npy
 
 from ..errors import RefusedFile
 from . import limits
+from .bounded_zip import ZIP_DAMAGE, open_zip
 from .regular_files import open_regular
-
-ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
-"""What Python's zipfile raises for a damaged, encrypted or unknown kind of entry."""
 
 _PIECE = 1 << 20
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -33,7 +30,7 @@ def read_npz(path: Path, *, links: bool = False) -> dict[str, np.ndarray]:
     with open_regular(path, limits.ARRAY_BYTES, links=links) as file:
         size = file.seek(0, 2)
         try:
-            with zipfile.ZipFile(file) as archive:
+            with open_zip(file, name, limits.ARRAY_COUNT) as archive:
                 entries = archive.infolist()
                 _check_entries(entries, size, name)
                 return {entry.filename.removesuffix(".npy"): _read(archive, entry, name) for entry in entries}
@@ -64,8 +61,6 @@ def npy_header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dty
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int, name: str) -> None:
-    if len(entries) > limits.ARRAY_COUNT:
-        raise RefusedFile(f"{name} holds {len(entries):,} arrays; at most {limits.ARRAY_COUNT:,} are read")
     unpacked, most = sum(entry.file_size for entry in entries), max(limits.ARRAYS_BYTES, limits.ARRAYS_RATIO * size)
     if unpacked > most:
         raise RefusedFile(f"{name} unpacks to {unpacked:,} bytes; at most {most:,} are read")

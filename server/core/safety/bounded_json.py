@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,19 +84,20 @@ def _refuse_constant(text: str) -> float:
 
 
 def _check_shape(data: bytes | bytearray, name: str, depth: int, values: int) -> None:
-    """Check nesting and count in one pass over the bytes, without decoding them.
+    """Check nesting, count, and the memory that the text will take, in one pass over the bytes, without decoding them.
 
     Text that is no JSON may pass; the decoder refuses it. Memory is that of a few chunks.
     """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4]:
         raise RefusedFile(f"{name} is not valid JSON: it must be in UTF-8")
-    plain = bytes(data).replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in data else data
-    level, count, inside = 0, 1, 0
-    for start in range(0, len(plain), _CHUNK):
-        chunk = np.frombuffer(plain, np.uint8, min(_CHUNK, len(plain) - start), start)
+    level, count, inside, largest, characters, words = 0, 1, 0, 0, 0, 0
+    for chunk in _without_escapes(data):
+        largest = max(largest, int(chunk.max()))
+        characters += int(np.count_nonzero((chunk & 0xC0) != 0x80))
         quoted = np.bitwise_xor.accumulate((chunk == _QUOTE).astype(np.uint8)) ^ inside
         inside = int(quoted[-1])
         outside = quoted == 0
+        words += int(np.count_nonzero(quoted))
         opening = ((chunk == _OPENING[0]) | (chunk == _OPENING[1])) & outside
         closing = ((chunk == _CLOSING[0]) | (chunk == _CLOSING[1])) & outside
         count += int(np.count_nonzero(opening)) + int(np.count_nonzero((chunk == _COMMA) & outside))
@@ -105,3 +107,23 @@ def _check_shape(data: bytes | bytearray, name: str, depth: int, values: int) ->
             raise RefusedFile(f"{name} is nested too deeply: at most {depth} levels are read")
         if count > values:
             raise RefusedFile(f"{name} has too many values: at most {values:,} are read")
+    if words > limits.JSON_WORDS_BYTES or characters * _bytes_per_character(largest) > limits.JSON_TEXT_BYTES:
+        raise RefusedFile(f"{name} has too much text: at most {limits.JSON_WORDS_BYTES:,} bytes are read")
+
+
+def _without_escapes(data: bytes | bytearray) -> Iterator[np.ndarray]:
+    """The bytes without escaped quotes and backslashes, (N,) uint8 each, none empty."""
+    held = b""
+    for start in range(0, len(data), _CHUNK):
+        piece: bytes | bytearray | memoryview = memoryview(data)[start : start + _CHUNK]
+        if held or b"\\" in data[start : start + _CHUNK]:
+            plain = (held + bytes(piece)).replace(b"\\\\", b"")
+            held = plain[-1:] if plain.endswith(b"\\") else b""  # it escapes what the next chunk begins with
+            piece = plain[: len(plain) - len(held)].replace(b'\\"', b"")
+        if len(piece):
+            yield np.frombuffer(piece, np.uint8)
+
+
+def _bytes_per_character(largest: int) -> int:
+    """What Python takes for each character of a text whose largest byte in UTF-8 is this."""
+    return 1 if largest < 0xC4 else 2 if largest < 0xF0 else 4

@@ -25,6 +25,9 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³
 _FORBIDDEN = re.compile(r'[\x00-\x1f<>:"|?*\\]|[. ]\Z')
 """What no name has on Windows: control characters, signs of its own, a last dot or space."""
 
+_MOST_NAME_BYTES = 120
+"""Of a name, so that one with a prefix is allowed by every file system: some allow 143."""
+
 _RELATIVE = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
 _FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _PRIVATE_FILE, _PRIVATE_FOLDER = 0o600, 0o700
@@ -55,8 +58,8 @@ def is_contained(name: object) -> bool:
 
 def plain_name(name: str) -> str:
     """A file name (without folders) that is allowed on every operating system and keeps its suffix."""
-    name = name.encode("utf-8", "replace").decode("utf-8")
-    name = re.sub(r'[\x00-\x1f<>:"|?*\\/]', "_", name)[-120:].rstrip(". ") or "file"
+    name = re.sub(r'[\x00-\x1f\x7f<>:"|?*\\/]', "_", name.encode("utf-8", "replace").decode("utf-8"))
+    name = name.encode()[-_MOST_NAME_BYTES:].decode("utf-8", "ignore").rstrip(". ") or "file"
     return f"_{name}" if _is_bad(name) else name
 
 

@@ -12,6 +12,11 @@ JSON_DEPTH = 64
 """Lists and objects within each other, in any JSON."""
 JSON_VALUES = 4_000_000
 """Values of any kind in one JSON document: 100 000 cameras have 3 million."""
+JSON_WORDS_BYTES = 16 * MIB
+"""Keys and texts of one JSON document; all else in it are numbers."""
+JSON_TEXT_BYTES = 256 * MIB
+"""What one JSON document takes in memory before it is decoded: for each character 1 byte, 2 where there are some
+beyond Latin-1, 4 where there are some beyond 16 bits."""
 
 REQUEST_BYTES = 64 * MIB
 """A request (request.json, or the body of a message)."""
@@ -25,8 +30,10 @@ ANSWER_BYTES = 4 * MIB
 """A message of the server to the add-on."""
 PARAMETER_BYTES = 64 * KIB
 """A parameter of a message other than the request of a job."""
-JOURNAL_BYTES = 256 * MIB
-"""A job's journal."""
+JOURNAL_BYTES = 64 * MIB
+"""A job's journal. It is shortened from time to time."""
+JOURNAL_LINES = 200_000
+"""Lines of a journal."""
 JOURNAL_LINE_BYTES = 64 * KIB
 """One line of a journal; longer ones are skipped."""
 JOB_FILES = 100_000

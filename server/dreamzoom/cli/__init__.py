@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 from core.errors import BadRequest, Cancelled, EngineUnavailable, explained
 from dreamzoom import numba_cache
-from dreamzoom.cli.output import BAD_REQUEST, CANCELLED, DONE, FAILED, NOT_AVAILABLE
+from dreamzoom.cli.output import BAD_REQUEST, CANCELLED, DONE, FAILED, NOT_AVAILABLE, printable
 from dreamzoom.cli.parser import build_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n", errors="surrogateescape")  # names of files may be any
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         options = build_parser().parse_args(arguments)
@@ -41,7 +41,7 @@ def _print_error(error: Exception) -> int:
     if os.environ.get("DREAMZOOM_DEBUG"):
         traceback.print_exception(error)
     message, remedy = explained(error)
-    sys.stderr.write(f"{message} ({remedy})\n" if remedy else f"{message}\n")
+    sys.stderr.write(printable(f"{message} ({remedy})\n" if remedy else f"{message}\n"))
     match error:
         case BadRequest():
             return BAD_REQUEST

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
+from dreamzoom.cli.output import printable
 from dreamzoom.pipeline.events import Progress, Sink
 from dreamzoom.pipeline.journal import note_exit
 from dreamzoom.progress import Report
@@ -45,7 +46,7 @@ class Terminal(Sink):
     def log(self, message: str, level: str) -> None:
         """Tell a line."""
         self._clear()
-        self._write(f"{message}\n" if level == "info" else f"{level}: {message}\n")
+        self._write(printable(f"{message}\n" if level == "info" else f"{level}: {message}\n"))
 
     def report(self, stage: str) -> Report:
         """For work that is no job: its progress on this terminal."""
@@ -57,7 +58,7 @@ class Terminal(Sink):
         told = progress.message if progress.message and progress.message != stage else ""
         line = f"{'━' * full}{'·' * (BAR - full)} {progress.fraction:4.0%}{left}  {stage}{': ' if told else ''}{told}"
         width = shutil.get_terminal_size().columns - 1
-        self._write("\r" + line[:width].ljust(width))
+        self._write("\r" + printable(line)[:width].ljust(width))
         self._shown = True
 
     def _clear(self) -> None:

@@ -190,6 +190,10 @@ class Folder:
         """Size of a file in bytes."""
         return self._files.stat(name).st_size
 
+    def has_other_names(self, name: str) -> bool:
+        """Whether the file has more names than this one, in the folder or elsewhere (hard links)."""
+        return self._files.stat(name).st_nlink > 1
+
     def stamp(self, name: str) -> list[int]:
         """Size and time of change of a file (see `seal.stamp`)."""
         return stamp(self._files.stat(name))

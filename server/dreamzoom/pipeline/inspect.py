@@ -10,7 +10,7 @@ from core.errors import RefusedFile
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request, read_result
 from dreamzoom.pipeline.integrity.verify import as_json, verify
-from dreamzoom.pipeline.records import records
+from dreamzoom.pipeline.records import is_count, records
 from dreamzoom.stages.base import layout
 
 
@@ -111,8 +111,18 @@ def _refined(folder: Folder, count: int) -> list[dict[str, Any]]:
     found = []
     for name in names:
         with contextlib.suppress(FileNotFoundError, RefusedFile):  # a damaged one is listed as such
-            found.append(folder.read_json(name))
+            group = folder.read_json(name)
+            if _is_group(group):
+                found.append(group)
     return found
+
+
+def _is_group(value: Any) -> bool:
+    """Whether a value of a file is what the second pass writes of a group."""
+    if not isinstance(value, dict) or not all(is_count(value.get(name)) for name in ("first", "last", "links")):
+        return False
+    gains = [value.get(name) for name in ("before_db", "after_db")]
+    return not value["links"] or all(isinstance(gain, (int, float)) and abs(gain) < 1e6 for gain in gains)
 
 
 def _bytes(done: list[dict[str, Any]]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 import weakref
@@ -14,13 +15,21 @@ from typing import Any
 from core.atomic_files import not_written
 from core.errors import RefusedFile
 from core.safety import limits
-from core.safety.bounded_json import decode_json
 from core.safety.seal import CHECK, line_fits, sealed_line
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.stages.base import layout
 
 _OLD_KEYS = {"ts", "event", "step", "digest", "seconds", "error"}
 """The keys of lines without a check, which older versions wrote."""
+
+_TEXTS = ("ts", "step", "digest", "error")
+"""The fields that are texts, where an event has them."""
+
+_ENDS = ("done", "skipped", "forgotten")
+"""The events before which those of the same step no longer matter."""
+
+SHORTENED_BYTES = 4 << 20
+"""A longer journal is shortened to what matters when it is next written."""
 
 _open: weakref.WeakSet[Journal] = weakref.WeakSet()
 
@@ -32,7 +41,7 @@ class Journal:
         self._lock = threading.Lock()
         self._running: dict[str, str] = {}  # names of the steps that have begun, by digest
         self._path = folder.root / layout.JOURNAL
-        _cut_torn_line(folder)
+        _tidy(folder)
         self._file = folder.append_to(layout.JOURNAL)
         _open.add(self)
 
@@ -100,14 +109,7 @@ def read_checked(folder: Folder) -> tuple[list[dict[str, Any]], int]:
         data = folder.read(layout.JOURNAL, limits.JOURNAL_BYTES)
     except FileNotFoundError:
         return [], 0
-    events, damaged = [], 0
-    for line in data.splitlines(keepends=True):
-        event = _event(line)
-        if event is None:
-            damaged += 1
-        else:
-            events.append(event)
-    return events, damaged
+    return _events(data)
 
 
 def request_digest(events: list[dict[str, Any]]) -> str | None:
@@ -131,24 +133,72 @@ def rewrite(folder: Folder, events: list[dict[str, Any]]) -> None:
     folder.write(layout.JOURNAL, b"".join(lines))
 
 
+def _events(data: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The events in a journal's bytes, and the number of damaged lines."""
+    lines = data.count(b"\n")
+    if lines > limits.JOURNAL_LINES:
+        raise RefusedFile(f"{layout.JOURNAL} has {lines:,} lines; at most {limits.JOURNAL_LINES:,} are read")
+    events, damaged = [], 0
+    for line in data.splitlines(keepends=True):
+        event = _event(line)
+        if event is None:
+            damaged += 1
+        else:
+            events.append(event)
+    return events, damaged
+
+
 def _event(line: bytes) -> dict[str, Any] | None:
+    """The event of a line; None if the line is damaged, or none that was ever written."""
     fits = line_fits(line)
     if fits is False or not line.endswith(b"\n") or len(line) > limits.JOURNAL_LINE_BYTES:
         return None
     try:
-        event = decode_json(line, layout.JOURNAL, limits.JOURNAL_LINE_BYTES)
-    except RefusedFile:
+        event = json.loads(line)  # short, so that its nesting can't do harm
+    except (ValueError, RecursionError):
         return None
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None
+    if not all(isinstance(event.get(name, ""), str) for name in _TEXTS):
         return None
     return None if fits is None and not event.keys() <= _OLD_KEYS else event
 
 
-def _cut_torn_line(folder: Folder) -> None:
-    """Remove the line that a crash cut off from the journal's end: what it told was never relied on."""
+def _tidy(folder: Folder) -> None:
+    """Remove the line that a crash cut off from the journal's end, which was never relied on, and shorten a long one.
+
+    One with another name (a hard link, as some copies of folders have) becomes a file of its own: else what is appended
+    would be written there too.
+    """
     try:
         data = folder.read(layout.JOURNAL, limits.JOURNAL_BYTES)
     except FileNotFoundError:
         return
-    if data and not data.endswith(b"\n"):
+    if len(data) > SHORTENED_BYTES:
+        events, damaged = _events(data)
+        shorter = _what_matters(events)
+        if not damaged and len(shorter) < len(events) // 2:
+            rewrite(folder, shorter)
+            return
+    if (data and not data.endswith(b"\n")) or folder.has_other_names(layout.JOURNAL):
         folder.write(layout.JOURNAL, data[: data.rfind(b"\n") + 1])
+
+
+def _what_matters(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first event, which tells since when there is a journal, the last request, and of each step what came since it
+    was last done.
+    """
+    kept: set[int] = {0}
+    settled: set[str] = set()
+    has_request = False
+    for index in range(len(events) - 1, -1, -1):
+        event = events[index]
+        step = event.get("step")
+        if event["event"] == "request" and not has_request:
+            has_request = True
+            kept.add(index)
+        elif step is not None and step not in settled:
+            kept.add(index)
+            if event["event"] in _ENDS:
+                settled.add(step)
+    return [event for index, event in enumerate(events) if index in kept]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -53,9 +52,10 @@ def read_record(folder: Folder, digest: str) -> dict[str, Any]:
     record = folder.read_sealed(name, limits.RECORD_BYTES, _OLD_KEYS.__contains__)
     if record.get("digest") != digest:
         raise RefusedFile(f"{name} is damaged: it is not the record of its step")
-    numbers = (record.get("seconds"), record.get("finished"))
     good = isinstance(record.get("step"), str) and isinstance(record.get("stage"), str) and "level" in record
-    if not good or not all(isinstance(number, (int, float)) for number in numbers) or not _are_outputs(record):
+    good &= record.get("level") is None or is_count(record["level"])
+    good &= all(is_time(record.get(name)) for name in ("seconds", "finished"))
+    if not good or not _are_outputs(record):
         raise RefusedFile(f"{name} is damaged: something is missing")
     return record
 
@@ -84,12 +84,22 @@ def forget(folder: Folder, step: Step, known: Sequence[dict[str, Any]]) -> list[
     return forgotten
 
 
+def is_count(value: Any) -> bool:
+    """Whether a value of a file is a whole number that can be the number of a level or of bytes."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def is_time(value: Any) -> bool:
+    """Whether a value of a file is a number of seconds that can be."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
+
+
 def _are_outputs(record: dict[str, Any]) -> bool:
     outputs = record.get("outputs")
     return isinstance(outputs, dict) and all(
         is_contained(name)
         and isinstance(entry, dict)
-        and isinstance(entry.get("bytes"), int)
+        and is_count(entry.get("bytes"))
         and isinstance(entry.get("sha256"), str)
         for name, entry in outputs.items()
     )
@@ -102,9 +112,7 @@ def level_seconds(folder: Folder, count: int) -> list[float]:
     newest = {record["step"]: record for record in records(folder)}
     spent, shared = [0.0] * count, 0.0
     for record in newest.values():
-        level, seconds = record.get("level"), record.get("seconds")
-        if not isinstance(seconds, int | float) or not math.isfinite(seconds):
-            continue
+        level, seconds = record["level"], record["seconds"]
         if isinstance(level, int) and 0 <= level < count:
             spent[level] += seconds
         else:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
 from collections.abc import Callable
 from typing import Any
 
 from ...errors import RefusedFile, SplatFileError
 from ...safety import limits
-from ...safety.bounded_arrays import ZIP_DAMAGE
 from ...safety.bounded_json import decode_json
+from ...safety.bounded_zip import ZIP_DAMAGE, open_zip
 from ...safety.contained import ContainedFolder
 from ..source import Source, refused
 
 ZIP = b"PK\x03\x04"
 META = "meta.json"
-_END = struct.Struct("<4s4H2LH")
-_DIRECTORY_BYTES = 1 << 20
 
 
 class Bundle:
@@ -68,13 +65,9 @@ class Bundle:
 
     def _of_zip(self, source: Source) -> tuple[bytes, Callable[[str], bytes]]:
         """The bytes of a zip's meta.json, and what reads the files beside it."""
-        data = source.read()
-        _check_directory(self.name, data)
-        try:
-            archive = zipfile.ZipFile(io.BytesIO(data))
-            entries = {entry.filename: entry for entry in archive.infolist()}
-        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-            raise SplatFileError(f"{self.name}: the zip is damaged ({error})") from None
+        with refused(self.name):
+            archive = open_zip(io.BytesIO(source.read()), self.name, limits.ZIP_ENTRIES)
+        entries = {entry.filename: entry for entry in archive.infolist()}
         found = sorted((name for name in entries if name.rpartition("/")[2] == META), key=lambda name: name.count("/"))
         if not found:
             streamed = any(name.endswith("lod-meta.json") for name in entries)
@@ -90,21 +83,6 @@ class Bundle:
                 return read(META), read
         except ZIP_DAMAGE as error:
             raise SplatFileError(f"{self.name}: the SOG's meta.json is damaged ({error})") from None
-
-
-def _check_directory(name: str, data: bytes) -> None:
-    """Check number and size of a zip's entries before its directory is read."""
-    place = data.rfind(b"PK\5\6", max(0, len(data) - (1 << 16) - _END.size))
-    if place < 0 or place + _END.size > len(data):
-        raise SplatFileError(f"{name}: the zip is truncated", "copy or export it again")
-    _, _, _, _, count, size, _, _ = _END.unpack_from(data, place)
-    if data[max(0, place - 20) : place].startswith(b"PK\6\7"):  # zip64 has the true numbers elsewhere
-        (end,) = struct.unpack_from("<Q", data, place - 12)
-        if end + 56 > len(data) or data[end : end + 4] != b"PK\6\6":
-            raise SplatFileError(f"{name}: the zip is damaged")
-        _, count, size = struct.unpack_from("<QQQ", data, end + 24)
-    if count > limits.ZIP_ENTRIES or size > _DIRECTORY_BYTES:
-        raise SplatFileError(f"{name}: the zip claims {count:,} files; at most {limits.ZIP_ENTRIES:,} are read")
 
 
 def _unzipped(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int) -> bytes:

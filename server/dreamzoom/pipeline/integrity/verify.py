@@ -21,7 +21,7 @@ from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.input_copies import checked_index
 from dreamzoom.pipeline.integrity.request_file import is_right, stored
-from dreamzoom.pipeline.records import read_record
+from dreamzoom.pipeline.records import is_count, read_record
 from dreamzoom.request import validation
 from dreamzoom.request.inputs import named_files
 from dreamzoom.stages.base import layout
@@ -161,7 +161,8 @@ def _outputs(folder: Folder, events: list[dict[str, Any]], found: Verification) 
     may be anything, and it is not finished.
     """
     last = journal.last_events(events)
-    finished = {event["digest"]: name for name, event in last.items() if event["event"] in ("done", "skipped")}
+    ended = {name: event for name, event in last.items() if event["event"] in ("done", "skipped")}
+    finished = {event["digest"]: name for name, event in ended.items() if layout.is_digest(event.get("digest"))}
     stored_digests: set[str | None] = set()
     with _noted(found, layout.RECORDS):
         stored_digests = {layout.record_digest(name) for name in folder.names(layout.RECORDS)} - {None}
@@ -228,7 +229,7 @@ def _inputs(folder: Folder, found: Verification) -> _Expected:
             return {}
         for entry in index.values():
             stamp = entry.get("stamp")
-            size = stamp[0] if isinstance(stamp, list) and stamp and isinstance(stamp[0], int) else 0
+            size = stamp[0] if isinstance(stamp, list) and stamp and is_count(stamp[0]) else 0
             expected[entry["file"]] = (size, entry["sha256"], stamp, "")
     return expected
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from core.errors import BadRequest
 from core.safety import limits
+from core.safety.bounded_zip import open_zip
 from dreamzoom.request.pictures.checks import check_ratio, check_size
 
 _HEADER_CHARACTERS = 10_000
@@ -35,18 +36,15 @@ def read_npy(path: Path, field: str) -> np.ndarray:
 def read_npz(path: Path, field: str) -> tuple[np.ndarray, list[str]]:
     """The array "depth" of an npz file, or its only one, (H, W) float32, and notes. Raises as `read_npy`."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            if len(entries) > limits.ARRAY_COUNT:
-                raise BadRequest(field, f"{path.name} must have at most {limits.ARRAY_COUNT} arrays")
-            names = [entry for entry in entries if entry.filename.endswith(".npy")]
+        with path.open("rb") as file, open_zip(file, path.name, limits.ARRAY_COUNT) as archive:
+            names = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
             chosen = [entry for entry in names if entry.filename == "depth.npy"] or names
             if len(chosen) != 1:
                 listed = ", ".join(entry.filename.removesuffix(".npy") for entry in names[:8]) or "none"
                 raise BadRequest(field, f"{path.name} must have an array named depth, or a single one; it has {listed}")
             notes = [f"the depth is its array depth, one of {len(names)}"] if len(names) > 1 else []
-            with archive.open(chosen[0]) as file:
-                return _array(file, path.name, field, chosen[0].file_size, chosen[0].compress_size), notes
+            with archive.open(chosen[0]) as stream:
+                return _array(stream, path.name, field, chosen[0].file_size, chosen[0].compress_size), notes
     except _ERRORS:
         raise BadRequest(field, f"{path.name} can't be read as an npz file of numbers") from None
 

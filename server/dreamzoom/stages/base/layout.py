@@ -108,6 +108,11 @@ def record(digest: str) -> str:
     return f"{RECORDS}/{digest}.json"
 
 
+def is_digest(value: object) -> bool:
+    """Whether this is the digest of a step, as `record` takes it."""
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
+
+
 def record_digest(name: str) -> str | None:
     """The digest of the step whose record has this file name; None if it is no record's."""
     return name[:-5] if re.fullmatch(r"[0-9a-f]{64}\.json", name) else None

@@ -25,7 +25,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
     """Create a rig, import a job twice and delete the rig, `rounds` times."""
     import bpy
 
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
     import addon
     from addon.results import importer
 

@@ -23,7 +23,7 @@ ANSWERED, STOPPED = 0.5, 2.0
 """Seconds after which a cancellation must have been answered, and its work have stopped but for one denoising step."""
 
 SMALL = {"width": 96, "height": 64, "levels": [{"prompt": "sea"}, {"prompt": "moss"}], "cameras": example(2)["cameras"]}
-TESTS = Path(__file__).resolve().parents[2] / "tests"
+TESTS = Path(__file__).resolve().parents[3] / "tests"
 
 
 def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str]:

@@ -1,0 +1,1 @@
+"""What a server is told, and how its client ends."""
