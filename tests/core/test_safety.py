@@ -1,16 +1,19 @@
 """Limits, bounded JSON, and doors: what is not a plain file within limits inside its folder is refused by name."""
 
+import io
 import json
 import os
 import socket
+import struct
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from core.errors import DreamzoomError, RefusedFile
-from core.safety import bounded_json, contained, limits, regular_files
+from core.safety import bounded_arrays, bounded_json, bounded_zip, contained, limits, regular_files
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
 
@@ -57,6 +60,21 @@ class TestJson:
     def test_what_is_no_json_is_refused(self, text):
         with pytest.raises(RefusedFile, match=r"x\.json is not valid JSON"):
             decode(text)
+
+    def test_escapes_are_left_out_across_chunks(self):
+        for before in range(4):
+            text = "x" * ((1 << 20) - 2 - before) + '\\\\\\" [[' * 3 + "\\\\"
+            assert decode('["' + text + '", [1]]', depth=2) == [json.loads(f'"{text}"'), [1]]
+        with pytest.raises(RefusedFile, match="deeply"):
+            decode('["' + "\\\\" * (1 << 19) + '", ' + "[" * 70)
+
+    def test_text_that_would_take_much_memory_is_refused(self):
+        for text in ("x" * (17 << 20), "\\ud83d\\ude00" + "x" * (17 << 20)):
+            with pytest.raises(RefusedFile, match="too much text"):
+                decode(f'["{text}"]')
+        numbers = "1.25," * (14 << 20) + "1"  # within the limits of size, but four bytes a character
+        with pytest.raises(RefusedFile, match="too much text"):
+            bounded_json.decode_json(f'["\U0001f600", {numbers}]'.encode(), "x.json", 96 << 20, values=1 << 30)
 
     def test_nan_is_let_through_where_the_caller_names_the_field(self):
         assert decode("[1e999]", finite=False) == [float("inf")]
@@ -132,6 +150,10 @@ class TestContained:
         assert contained.is_contained(name)
         assert contained.ContainedFolder(tmp_path).path(name) == tmp_path / name
 
+    def test_a_long_name_leaves_room_for_a_prefix(self):
+        plain = contained.plain_name("星" * 84 + ".png")
+        assert len(plain.encode()) <= 120 and plain.endswith("星.png")
+
     @pytest.mark.parametrize("name", [*filter(lambda n: isinstance(n, str), BAD_NAMES), "\ud800", "a" * 300 + ".png"])
     def test_any_name_has_a_plain_form(self, name):
         plain = contained.plain_name(name)
@@ -202,3 +224,56 @@ class TestContained:
         folder = contained.ContainedFolder(tmp_path)
         assert [name for name, _ in folder.names("a")] == ["x"]
         assert list(folder.names("none")) == []
+
+
+def packed(count: int, name: str = "a.npy") -> bytes:
+    """A zip with so many empty entries."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(count):
+            archive.writestr(f"{number}{name}", b"")
+    return buffer.getvalue()
+
+
+class TestZip:
+    def opened(self, data, most=10):
+        return bounded_zip.open_zip(io.BytesIO(data), "x.zip", most)
+
+    def test_what_is_within_the_limits_is_opened(self):
+        assert len(self.opened(packed(10)).infolist()) == 10
+        assert self.opened(packed(1) + b"").testzip() is None
+
+    def test_more_entries_are_refused(self):
+        with pytest.raises(RefusedFile, match=r"x\.zip holds 11 files"):
+            self.opened(packed(11))
+
+    def test_a_directory_is_refused_before_it_is_read(self):
+        data = packed(4000, "")
+        began = time.process_time()
+        with pytest.raises(RefusedFile, match="claims more files"):
+            self.opened(data)
+        assert time.process_time() - began < 0.2
+
+    @pytest.mark.parametrize("honest", ["both", "told", "before"])
+    def test_of_two_records_of_its_size_the_larger_counts(self, honest):
+        """Python takes the record before the locator, others the one that it tells."""
+
+        def record(size):
+            return struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, size, 0)
+
+        small, large = record(50), record(1 << 40)
+        told, before = {"both": (large, large), "told": (small, large), "before": (large, small)}[honest]
+        end = struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, 1, 1, 50, 0, 0)
+        data = told + before + struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1) + end
+        with pytest.raises(RefusedFile, match="claims more files"):
+            self.opened(data)
+
+    @pytest.mark.parametrize("data", [b"", b"PK\3\4", b"PK\5\6", packed(2)[:-30], b"PK\5\6" + b"\xff" * 18])
+    def test_what_is_no_zip_is_refused(self, data):
+        with pytest.raises(RefusedFile, match=r"x\.zip"):
+            self.opened(data)
+
+    def test_arrays_use_it(self, tmp_path):
+        (tmp_path / "x.npz").write_bytes(packed(limits.ARRAY_COUNT + 1))
+        with pytest.raises(RefusedFile, match=r"x\.npz holds"):
+            bounded_arrays.read_npz(tmp_path / "x.npz")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 from core.errors import BadRequest, DamagedJob, DreamzoomError, RefusedFile
 from core.protocol import result
+from core.safety.seal import CHECK, sealed, sealed_line
 from dreamzoom import cli
 from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.events import Sink
@@ -345,8 +347,6 @@ class TestDoors:
         assert damaged(job) == []
 
     def test_an_index_that_lists_other_files_removes_none(self, job):
-        from core.safety.seal import sealed
-
         index = json.loads((job / "inputs.json").read_bytes())
         (job.parent / "mine").write_bytes(b"mine")
         leaving = [
@@ -369,6 +369,25 @@ class TestDoors:
         record.write_bytes(text)
         assert f"stages/{record.name}" in damaged(job)
         assert len(generate(read_request(Folder(job)), Folder(job)).ran) == 1
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("seconds", 10**400), ("finished", -(10**400)), ("level", "0"), ("level", -1), ("level", 1.5), ("step", 5)],
+    )
+    def test_a_record_with_absurd_values_is_damage(self, job, name, value):
+        record = next(path for path in sorted((job / "stages").glob("*.json")) if path.name != "request.json")
+        told = json.loads(record.read_bytes()) | {name: value}
+        record.write_text(json.dumps(sealed({key: item for key, item in told.items() if key != CHECK})) + "\n")
+        assert damaged(job) == [f"stages/{record.name}"] == [one["file"] for one in inspect(Folder(job))["damaged"]]
+        assert len(repair(Folder(job)).summary.ran) == 1
+
+    def test_a_size_without_measure_is_damage(self, job):
+        record = next(path for path in sorted((job / "stages").glob("*.json")) if path.name != "request.json")
+        told = json.loads(record.read_bytes())
+        told["outputs"][next(iter(told["outputs"]))]["bytes"] = 10**400
+        record.write_text(json.dumps(sealed({key: item for key, item in told.items() if key != CHECK})) + "\n")
+        assert damaged(job) == [f"stages/{record.name}"]
+        table(inspect(Folder(job)))
 
     def test_a_refused_input_leaves_nothing(self, tmp_path):
         big = tmp_path / "big.png"
@@ -458,6 +477,57 @@ def test_a_journal_is_cut_where_a_crash_cut_a_line_and_flipped_lines_are_counted
     assert journal.read_checked(folder) == ([old], 0)
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "done", "step": "x"},
+        {"event": "done", "step": "x", "digest": ["a"]},
+        {"event": "done", "step": ["x"], "digest": "a" * 64},
+        {"event": "done", "step": "x", "digest": "../../../etc/passwd"},
+        {"event": "skipped", "step": "x", "digest": {}},
+        {"event": "request", "digest": 5},
+        {"event": "start", "step": "x", "digest": "a" * 64, "ts": [1]},
+        {"event": "start", "step": "x", "digest": "a" * 64, "ts": "0001-01-01T00:00:00"},
+    ],
+)
+def test_a_forged_line_of_the_journal_does_no_harm(whole, job, event):
+    with (job / "journal.jsonl").open("ab") as file:
+        file.write(sealed_line(event))
+    verify(Folder(job))
+    assert repair(Folder(job)).after.damaged == []
+    assert contents(job) == contents(whole)
+
+
+def test_a_journal_of_too_many_lines_is_refused_at_once(job):
+    (job / "journal.jsonl").write_bytes(b"\n" * 30_000_000)
+    began = time.process_time()
+    assert verify(Folder(job)).is_damaged("journal.jsonl")
+    assert time.process_time() - began < 2
+
+
+def test_a_long_journal_is_shortened_and_tells_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "SHORTENED_BYTES", 2000)
+    folder = Folder(tmp_path)
+    journal.note(folder, "request", digest="r")
+    for event in [*["start", "done"] * 20, "start", "cancelled", "start", "start"]:
+        for step in ("a", "b"):
+            journal.note(folder, event, step=step, digest=f"of {step}")
+    events = journal.read(folder)
+    assert len(events) < 40
+    assert journal.request_digest(events) == "r" and events[0]["event"] == "request"
+    assert journal.crashes(events) == {"of a": 2, "of b": 2}
+    assert {name: event["event"] for name, event in journal.last_events(events).items()} == {"a": "start", "b": "start"}
+
+
+def test_a_journal_with_another_name_becomes_a_file_of_its_own(job, tmp_path):
+    (job / "journal.jsonl").rename(tmp_path / "outside")
+    os.link(tmp_path / "outside", job / "journal.jsonl")
+    before = (tmp_path / "outside").read_bytes()
+    journal.note(Folder(job), "repair", damaged=0)
+    assert (tmp_path / "outside").read_bytes() == before
+    assert (job / "journal.jsonl").read_bytes().startswith(before)
+
+
 def test_refusals_are_of_one_kind():
     assert issubclass(DamagedJob, DreamzoomError) and issubclass(RefusedFile, DreamzoomError)
 
@@ -479,3 +549,29 @@ def test_a_job_that_begins_with_the_finished_steps_of_another_is_whole(whole, tm
     raw = example(levels=1, size=(32, 24)) | {"quality": "draft"}
     generate(convert_request(raw), Folder(tmp_path / "job"))
     assert damaged(tmp_path / "job") == []
+
+
+def test_words_of_others_do_not_command_the_terminal(tmp_path, capsys):
+    raw = example(levels=1, size=(32, 24)) | {"quality": "draft"}
+    raw["levels"][0]["prompt"] = "a \x1b]0;gone\x07 sea \u202e \x9b2J"
+    generate(convert_request(raw), Folder(tmp_path / "job"))
+    assert cli.main(["inspect", str(tmp_path / "job")]) == 0
+    out = capsys.readouterr().out
+    assert r"a \x1b]0;gone\x07 sea \u202e \x9b2J" in out
+    assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(out)
+
+
+def test_a_clock_that_goes_backwards_is_no_damage(whole, job, monkeypatch):
+    """A job that was made while the clock was years ahead."""
+    future = time.time() + 4e8
+    for record in (job / "stages").glob("*.json"):
+        if record.name != "request.json":
+            told = json.loads(record.read_bytes()) | {"finished": future}
+            record.write_text(json.dumps(sealed({key: item for key, item in told.items() if key != CHECK})) + "\n")
+    assert damaged(job) == []
+    (job / SPLATS).unlink()
+    assert damaged(job) == [SPLATS]
+    record = next(json.loads(p.read_bytes()) for p in (job / "stages").glob("*.json") if SPLATS in p.read_text())
+    journal.note(Folder(job), "start", step=record["step"], digest=record["digest"])
+    repair(Folder(job))
+    assert damaged(job) == [] and contents(job) == contents(whole)

@@ -13,6 +13,7 @@ from tortures.support import jobs
 ENVIRONMENT = "server"
 SHORT = 1
 MOMENTS = 100
+EXPORTED = (*(f"levels/001/{name}" for name in ("splats.ply", "cloud.ply", "preview.png", "level.json")), "result.json")
 
 
 def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str]:
@@ -57,11 +58,10 @@ def _at_random(
 def _at_calls(
     rng: random.Random, rounds: int | None, folder: Path, whole: Path, expected: dict[str, bytes], faults: list[str]
 ) -> tuple[int, int]:
-    """Kill before each file call of the last steps, which are made to run again."""
+    """Kill before each file call of the last level's export and of the result, which are made to run again."""
     begun = jobs.copied(whole, folder / "begun")
-    for name in expected:
-        if Path(name).name in ("splats.ply", "cloud.ply", "preview.png", "level.json", "result.json"):
-            (begun / name).unlink()
+    for name in EXPORTED:
+        (begun / name).unlink()
     with jobs.FileCalls(lambda number, name: None) as counted:
         jobs.resume(jobs.copied(begun, folder / "counted"))
     numbers = range(counted.count) if rounds is None else rng.sample(range(counted.count), min(rounds, counted.count))

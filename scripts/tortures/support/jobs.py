@@ -134,33 +134,61 @@ def _be_child(work: Callable[[], Any]) -> None:
 
 
 class FileCalls:
-    """Counts the calls of this thread that touch files, and does something at a certain one. A context manager.
+    """Counts the calls of this process that change files, and does something at a certain one. A context manager.
+
+    Those that only read are left out: to kill before one leaves the same as to kill before the one that follows.
 
     Args:
-        at: Called with the number of each call, from 0, before it happens; may raise in its place, or kill.
+        at: Called with the number of each call, from 0, and its name, before it happens; may raise in its place, or
+            kill.
     """
 
-    NAMES = frozenset(("open", "write", "fsync", "rename", "replace", "unlink", "mkdir", "close", "truncate", "flush"))
-    """Of functions in C."""
+    NAMES = frozenset(("write", "fsync", "rename", "replace", "unlink", "mkdir", "rmdir", "truncate", "link"))
+    """Of functions in C, all calls of which count."""
+
+    AT_ENDS = frozenset(("close", "flush"))
+    """Of functions in C, which count for files that are written."""
 
     def __init__(self, at: Callable[[int, str], None]):
         self._at, self.count = at, 0
 
     def __enter__(self) -> FileCalls:
+        _listening.append(self)
         sys.setprofile(self._profile)
         return self
 
     def __exit__(self, *_) -> None:
         sys.setprofile(None)
+        _listening.remove(self)
+
+    def note(self, name: str) -> None:
+        """A call is about to happen."""
+        number, self.count = self.count, self.count + 1
+        self._at(number, name)
 
     def _profile(self, frame, event: str, what) -> None:
-        if event == "c_call" and what.__name__ in self.NAMES and _touches_files(what):
-            number, self.count = self.count, self.count + 1
-            self._at(number, what.__name__)
+        if event == "c_call" and _changes_files(what):
+            self.note(what.__name__)
 
 
-def _touches_files(what: Any) -> bool:
-    """Whether a function in C is one of the system or of an open file: texts, too, have a `replace`."""
-    if isinstance(what.__self__, io.IOBase):
-        return not isinstance(what.__self__, io.BytesIO)
-    return what.__module__ in ("posix", "nt", "io", "_io")
+_listening: list[FileCalls] = []
+
+
+def _hear_of_opens(event: str, arguments: tuple) -> None:
+    """Let those that count calls know of files that are opened to be written; profiling does not tell how."""
+    flags = arguments[2] if event == "open" and _listening else None
+    if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
+        _listening[-1].note("open")
+
+
+sys.addaudithook(_hear_of_opens)
+
+
+def _changes_files(what: Any) -> bool:
+    """Whether a function in C is one of the system or of an open file, and changes it: texts, too, have a `replace`."""
+    of_file = isinstance(what.__self__, io.IOBase) and not isinstance(what.__self__, io.BytesIO)
+    if what.__name__ in FileCalls.AT_ENDS:
+        return of_file and not what.__self__.closed and what.__self__.writable()
+    if what.__name__ not in FileCalls.NAMES:
+        return False
+    return of_file or what.__module__ in ("posix", "nt")
