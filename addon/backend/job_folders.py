@@ -139,6 +139,15 @@ def is_trusted_place(folder: Path) -> bool:
     return any(PureWindowsPath(path).drive.lower() == share.lower() for path in own if path)
 
 
+def check_trusted(folder: Path) -> None:
+    """Raise DreamzoomError for a folder that may not be looked at (see `is_trusted_place`)."""
+    if not is_trusted_place(folder):
+        raise DreamzoomError(
+            f"{folder} lies on another machine than this file",
+            "Choose another folder in the Result panel, or, if you trust it, set it as jobs folder in the preferences",
+        )
+
+
 def check_can_open(folder: Path) -> None:
     """Check that a folder may be handed to the system's file manager: that it is a job's folder, and nothing else.
 
@@ -146,8 +155,7 @@ def check_can_open(folder: Path) -> None:
         DreamzoomError: It is not; the message says why.
     """
     choose = "Choose the job's folder in the Result panel"
-    if not is_trusted_place(folder):
-        raise DreamzoomError(f"{folder} lies on another machine than this file", choose)
+    check_trusted(folder)
     try:
         if not folder.is_dir() or not ContainedFolder(folder).exists(REQUEST):
             raise DreamzoomError(f"There is no job in {folder}", "Press Generate, or choose the folder of a job")
@@ -180,6 +188,7 @@ def ensure(root: bpy.types.Object) -> Path:
         while folder in others:
             folder = folder.with_name(folder.name + "_copy")
         _store(root, folder)
+    check_trusted(folder)
     try:
         make_private(folder)
     except OSError as error:
@@ -221,6 +230,7 @@ def adopt(root: bpy.types.Object) -> Path:
     folder = find(root)
     if folder is None:
         raise DreamzoomError("This flight has no job yet", "Press Generate first")
+    check_trusted(folder)
     if of_rig(root) is None:
         _store(root, folder)
     return folder

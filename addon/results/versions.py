@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +9,15 @@ import bpy
 
 from ..backend import job_folders
 from ..core.protocol import result
+from ..core.safety.contained import ContainedFolder
+from ..core.safety.seal import stamp
+from .disk_looks import DiskLooks
 
 REFRESH_SECONDS = 2.0
 """So long what was found on disk is taken for true, since panels ask whenever they are drawn."""
+
+MOST_SHOWN = 16
+"""A job keeps fewer."""
 
 
 @dataclass(frozen=True)
@@ -34,39 +39,46 @@ class Version:
         return str(self.folder / f"levels/{level:03d}/preview.png")
 
 
-_found: dict[Path, tuple[float, list[Version]]] = {}
+_read: dict[Path, tuple[list[int], Version]] = {}
+"""What was read of each result.json, and its stamp then."""
 
 
 def of_rig(root: bpy.types.Object) -> list[Version]:
-    """The results of a rig's job, the newest first."""
+    """The results of a rig's job, the newest first, as they are on disk now: reads it, so it is not for panels."""
     folder = job_folders.of_rig(root)
-    if folder is None:
-        return []
-    until, found = _found.get(folder, (0.0, []))
-    if time.monotonic() > until:
-        known = {version.folder: version for version in found if version.name}
-        found = [version for version in (_read(path, path == folder, known) for path in _folders(folder)) if version]
-        _found[folder] = time.monotonic() + REFRESH_SECONDS, found
-    return found
+    return _look(folder) if folder is not None and job_folders.is_trusted_place(folder) else []
+
+
+def shown(root: bpy.types.Object) -> list[Version]:
+    """The same as they were found a moment ago; never waits for the disk."""
+    folder = job_folders.of_rig(root)
+    return _looks.get(folder) if folder is not None and job_folders.is_trusted_place(folder) else []
 
 
 def forget() -> None:
     """Look at the disk again at the next call."""
-    _found.clear()
+    _looks.forget()
 
 
-def _folders(folder: Path) -> list[Path]:
-    newest = [folder] if (folder / result.NAME).is_file() else []
-    return [*newest, *reversed(result.versions(folder))]
+def _look(folder: Path) -> list[Version]:
+    """All results in a job's folder. Needs no Blender."""
+    found = [_version(path, path == folder) for path in (folder, *result.versions(folder)[: -MOST_SHOWN - 1 : -1])]
+    return [version for version in found if version is not None]
 
 
-def _read(folder: Path, newest: bool, known: dict[Path, Version]) -> Version | None:
-    """Read a result; earlier ones do not change."""
-    if folder in known:
-        return known[folder]
+def _version(folder: Path, newest: bool) -> Version | None:
+    """What a result tells, if it can be read; each is read once."""
     try:
-        levels = result.read(folder)["levels"]
+        now = stamp(ContainedFolder(folder).stat(result.NAME))
+        before, version = _read.get(folder, (None, None))
+        if before != now or version is None:
+            levels = result.read(folder)["levels"]
+            prompts = tuple(str(level.get("prompt", "")) for level in levels)
+            version = Version("" if newest else folder.name, folder, prompts)
+            _read[folder] = now, version
+        return version
     except (OSError, ValueError):
         return None
-    prompts = tuple(str(level.get("prompt", "")) for level in levels)
-    return Version("" if newest else folder.name, folder, prompts)
+
+
+_looks: DiskLooks[Path, list[Version]] = DiskLooks(_look, [], REFRESH_SECONDS)

@@ -19,6 +19,7 @@ from .. import rig
 from ..core.errors import DreamzoomError
 from ..core.safety import limits
 from ..core.safety.bounded_json import read_json
+from ..core.safety.png_header import png_size
 from ..splats.node_builder import NodeBuilder
 
 STACK = "dreamzoom_stack"
@@ -215,11 +216,13 @@ def _load(files: list[Path], size: tuple[int, int]) -> list[bpy.types.Image]:
     found: list[bpy.types.Image] = []
     for file in files:
         try:
+            if png_size(file, limits.STACK_PIXELS) != size:
+                raise RuntimeError("it is of another size than the others")
             image = bpy.data.images.load(str(file), check_existing=True)
             found.append(image)
             if tuple(image.size) != size:
                 raise RuntimeError("it is damaged, or of another size than the others")
-        except RuntimeError as error:
+        except (RuntimeError, OSError, ValueError) as error:
             bpy.data.batch_remove([image for image in set(found) if image not in before])
             raise DreamzoomError(f"The picture {file} can't be shown: {str(error).strip()}", AGAIN) from None
         image.buffers_free()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 from pathlib import Path
 
 import numpy as np
+
+from tortures.support import finished
 
 ENVIRONMENT = "bpy53"
 SHORT = 3
@@ -17,8 +18,6 @@ GROWTH = 0.05
 """Share by which the memory may grow after the first WARM rounds."""
 
 LEVELS = 3
-SPLATS = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2")
-SPLATS += ("rot_0", "rot_1", "rot_2", "rot_3")
 
 
 def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str]:
@@ -30,7 +29,8 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
     from addon.results import importer
 
     count = FULL if rounds is None else rounds
-    write_job(folder / "job", np.random.default_rng(rng.randrange(2**32)), 3000 if rounds is None else 200)
+    made = np.random.default_rng(rng.randrange(2**32))
+    finished.write_job(folder / "job", made, LEVELS, 3000 if rounds is None else 200)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon.register()
     before, memory, left = 0.0, 0.0, {}
@@ -79,31 +79,3 @@ def held() -> float:
     import os
 
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
-
-
-def write_job(folder: Path, rng: np.random.Generator, count: int) -> None:
-    """Write a finished job with `count` points and splats a level."""
-    entries = []
-    for level in range(LEVELS):
-        base = f"levels/{level:03d}"
-        (folder / base).mkdir(parents=True)
-        points = np.zeros(
-            count, [(name, "<f4") for name in "xyz"] + [(name, "u1") for name in ("red", "green", "blue")]
-        )
-        splats = np.zeros(count, [(name, "<f4") for name in SPLATS])
-        for table in (points, splats):
-            for name in "xyz":
-                table[name] = rng.normal(size=count)
-        splats["rot_0"], splats["opacity"] = 1, 3
-        splats["scale_0"] = splats["scale_1"] = splats["scale_2"] = -4
-        _write_ply(folder / base / "cloud.ply", points)
-        _write_ply(folder / base / "splats.ply", splats)
-        entries.append({"index": level, "cloud": f"{base}/cloud.ply", "splats": f"{base}/splats.ply"})
-    (folder / "result.json").write_text(json.dumps({"version": 1, "zoom_factor": 2.0, "levels": entries}))
-
-
-def _write_ply(path: Path, table: np.ndarray) -> None:
-    kinds = {"f4": "float", "u1": "uchar"}
-    lines = [f"property {kinds[kind[1:]]} {name}" for name, kind in table.dtype.descr]
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(table)}", *lines, "end_header", ""]
-    path.write_bytes("\n".join(header).encode() + table.tobytes())

@@ -9,6 +9,8 @@ import json
 import os
 import random
 import shutil
+import stat
+import struct
 import sys
 import time
 import zipfile
@@ -20,26 +22,33 @@ import numpy as np
 
 from core.errors import DreamzoomError
 from core.protocol import result
-from core.safety.seal import sealed
+from core.safety.seal import CHECK, sealed, sealed_line
 from dreamzoom.pipeline.integrity.repair import repair
 from dreamzoom.pipeline.integrity.verify import verify
 from dreamzoom.progress import Report
 from dreamzoom.render import flight
 from dreamzoom.stages.base import layout
+from tortures.attacks import results
 from tortures.support import jobs
 
 ENVIRONMENT = "server"
 SHORT = 3
 SECONDS, MEGABYTES = 1.0, 500
-KINDS = ("link", "pipe", "device") if hasattr(os, "mkfifo") else ()
+KINDS = ("link", "link to nothing", "link to itself", "link to a device", "pipe", "socket", "device", "hard link")
+FREE_PLACES = (
+    "versions", "versions/0001", "versions/0001/result.json", "versions/unfinished", "live.png", ".writing-1-x",
+    "levels/000/.writing-1-x.png", "levels/002", "levels/000/parts/around.npz", "inputs/0123456789abcdef",
+    f"stages/{'0' * 64}.json", "@eaDir", "Levels", "nul",
+)  # fmt: skip
+"""Where nothing of the job stands."""
 
 
 def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str]:
     """Try every place with every kind, and every forged file; or as many of each as rounds are given."""
     whole = jobs.whole()
     torture = _Torture(folder, whole)
-    places = sorted(path.relative_to(whole).as_posix() for path in whole.rglob("*"))
-    cases = [(place, kind) for place in places for kind in KINDS]
+    places = [*sorted(path.relative_to(whole).as_posix() for path in whole.rglob("*")), *FREE_PLACES]
+    cases = [(place, kind) for place in places for kind in KINDS if hasattr(os, "mkfifo")]
     forged = list(_forged(whole).items())
     if rounds is not None:
         cases, forged = rng.sample(cases, min(rounds, len(cases))), rng.sample(forged, min(rounds, len(forged)))
@@ -51,7 +60,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
     grown = _most_megabytes() - before
     if grown > MEGABYTES:
         torture.faults.append(f"{grown:.0f} MB of memory were taken")
-    line = f"{len(cases)} links, pipes and devices at {len(places)} places, {len(forged)} forged files: "
+    line = f"{len(cases)} links, pipes, sockets and devices at {len(places)} places, {len(forged)} forged files: "
     told = jobs.told(torture.faults, "all refused by name, nothing outside touched")
     return not torture.faults, f"{line}{told}; at most {torture.slowest:.2f} s and {grown:.0f} MB more"
 
@@ -63,29 +72,33 @@ class _Torture:
         self.slowest = 0.0
 
     def at_place(self, place: str, kind: str) -> None:
-        """Something else stands at a place of the folder; what was there lies outside."""
+        """Something else stands at a place of the folder; what was there, or something of the user's, lies outside."""
         root, outside = jobs.copied(self.whole, self.folder / "job"), self.folder / "outside"
         _removed(outside)
-        (root / place).rename(outside)
+        is_free = place in FREE_PLACES
+        if is_free:
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            outside.mkdir()
+        else:
+            (root / place).rename(outside)
         if outside.is_dir():
             (outside / "mine.txt").write_text("mine", encoding="utf-8")
-        if kind == "pipe":
-            os.mkfifo(root / place)
-        else:
-            (root / place).symlink_to(outside if kind == "link" else "/dev/zero")
+        if not _stands(kind, root / place, outside):
+            return
         before = _all_of(outside)
         when = f"{kind} at {place}"
-        if kind == "device" and sys.platform != "linux":
-            return
         for word, work in self._uses(root).items():
-            self._must_refuse(f"{when}, {word}", work, place, only_told=place == ".lock" and word != "resume")
-        if _all_of(outside) != before:
+            may_do = is_free or kind == "hard link" or (place == ".lock" and word != "resume")
+            self._must_refuse(f"{when}, {word}", work, place, only_told=may_do)
+        if _all_of(outside) != before or (self.folder / "nowhere").exists():
             self.faults.append(f"{when}: something outside was changed")
+        if kind == "hard link" and jobs.contents(root) != self.expected:
+            self.faults.append(f"{when}: other bytes")
 
-    def forged(self, name: str, file: str, data: bytes) -> None:
+    def forged(self, name: str, file: str, content: bytes | Callable[[], bytes]) -> None:
         """A file of the job is forged; the job is resumed, or refuses it, and in no case does worse."""
         root = jobs.copied(self.whole, self.folder / "job")
-        (root / file).write_bytes(data)
+        (root / file).write_bytes(data := content() if callable(content) else content)
         found = self._timed(f"{name}, verify", lambda: verify(jobs.Folder(root)))
         if found is not None and not found.is_damaged(file):
             self.faults.append(f"{name}: verify does not name {file}")
@@ -140,72 +153,67 @@ class _Torture:
             self.faults.append(f"{when}: took {seconds:.1f} s")
 
 
-def _forged(whole: Path) -> dict[str, tuple[str, bytes]]:
+def _forged(whole: Path) -> dict[str, tuple[str, bytes | Callable[[], bytes]]]:
     """Forged files, by what is wrong with them: the file of the job, and its content."""
     found = json.loads((whole / "result.json").read_bytes())
-    levels = found["levels"]
-
-    def result_with(**changes: Any) -> tuple[str, bytes]:
-        value = {key: item for key, item in found.items() if key != "check"} | changes
-        return "result.json", json.dumps(sealed(value)).encode()
-
-    def level_with(**changes: Any) -> tuple[str, bytes]:
-        return result_with(levels=[{**levels[0], **changes}, *levels[1:]])
-
-    def raw(data: bytes) -> tuple[str, bytes]:
-        return "result.json", data
-
     points, depth = layout.POINTS.path(0), layout.DEPTH.path(0)
     record = next(path for path in sorted((whole / "stages").iterdir()) if path.name != "request.json")
-    name = f"stages/{record.name}"
-    return {
-        "text for zoom_factor": result_with(zoom_factor="2"),
-        "huge zoom_factor": raw(json.dumps(found).replace('"zoom_factor": 2.0', '"zoom_factor": 1e999').encode()),
-        "true for zoom_factor": result_with(zoom_factor=True),
-        "NaN": raw(json.dumps(found | {"zoom_factor": float("nan")}).encode()),
-        "version 99": result_with(version=99),
-        "version as text": result_with(version="2"),
-        "huge version": result_with(version=10**300),
-        "no levels": result_with(levels=[]),
-        "levels as text": result_with(levels="ab"),
-        "NUL in a name": level_with(splats="levels/\0/x.ply"),
-        "name outside": level_with(splats="../../../etc/passwd"),
-        "absolute name": level_with(cloud="/etc/passwd"),
-        "drive": level_with(cloud="C:/x.ply"),
-        "share": level_with(cloud="\\\\host\\share\\x"),
-        "device name": level_with(cloud="levels/000/NUL"),
-        "very long name": level_with(cloud="a/" * 100_000),
-        "half a surrogate": level_with(cloud="\ud800.ply"),
-        "files outside": result_with(files={"../x": "0" * 64}),
-        "files of numbers": result_with(files={"x": 1}),
-        "deep": raw(b'{"version": 2, "levels": ' + b"[" * 1_000_000),
-        "deep objects": raw(b'{"a":' * 1_000_000),
-        "many values": raw(b'{"version": 2, "levels": [' + b"[]," * 12_000_000 + b"[]]}"),
-        "many keys": raw(b'{"version": 2' + b"".join(b',"%d":0' % n for n in range(4_100_000)) + b"}"),
-        "long number": raw(b'{"version": ' + b"9" * 5_000_000 + b"}"),
-        "UTF-16": raw(json.dumps(found).encode("utf-16")),
-        "nothing": raw(b""),
-        "zeros": raw(bytes(1 << 20)),
+    name, request = f"stages/{record.name}", (whole / "request.json").read_bytes()
+    index = {"files": {}, "leaving": ["../x"]}
+    return {wrong: ("result.json", content) for wrong, content in results.forged(found).items()} | {
         "deep record": (name, b"[" * 1_000_000),
         "record of another": (name, json.dumps(sealed({"digest": "x", "outputs": {}})).encode()),
-        "record that leads outside": (name, _leading(record, "../../mine")),
+        "record that leads outside": (name, _changed(record, outputs=_output("../../mine"))),
+        "record that leads to a device": (name, _changed(record, outputs=_output("levels/000/NUL"))),
+        "record of negative bytes": (name, _changed(record, outputs=_output("plan.json", -1))),
+        "record of 10^400 bytes": (name, _changed(record, outputs=_output("plan.json", 10**400))),
+        "record of 10^400 seconds": (name, _changed(record, seconds=10**400)),
+        "record of text for its level": (name, _changed(record, level="0")),
         "deep index": ("inputs.json", b'{"files":' * 100_000),
-        "index that leads outside": ("inputs.json", json.dumps(sealed({"files": {}, "leaving": ["../x"]})).encode()),
+        "index that leads outside": ("inputs.json", json.dumps(sealed(index)).encode()),
+        "index with a full path": ("inputs.json", json.dumps(sealed(index | {"leaving": ["/etc/hostname"]})).encode()),
         "deep journal": ("journal.jsonl", b"[" * 5_000_000),
         "long journal line": ("journal.jsonl", b'{"event": "' + b"x" * 5_000_000 + b'"}\n'),
+        "journal of empty lines": ("journal.jsonl", b"\n" * 60_000_000),
+        "journal of 190 000 steps": ("journal.jsonl", lambda: _journal(190_000)),
+        "journal without a digest": ("journal.jsonl", sealed_line({"event": "done", "step": "plan"})),
+        "journal with a path": (
+            "journal.jsonl", sealed_line({"event": "done", "step": "plan", "digest": "../../../../../../etc/passwd"})
+        ),
+        "journal of lists": ("journal.jsonl", sealed_line({"event": "done", "step": ["a"], "digest": [{}]})),
+        "request of UTF-16": ("request.json", request.decode().encode("utf-16")),
+        "request with a mark": ("request.json", b"\xef\xbb\xbf" + request),
+        "request that is deep": ("request.json", b"[" * 1_000_000),
+        "request of commas": ("request.json", b"[" + b"0," * 20_000_000 + b"0]"),
         "array that claims much": (points, _npz("position", b"", (1 << 40,))),
         "array that claims more than it has": (depth, _npz("depth", b"1234", (1000, 1000))),
-        "bomb": (depth, _npz("depth", bytes(700 << 20), (175 << 20,))),
+        "bomb": (depth, lambda: _npz("depth", bytes(700 << 20), (175 << 20,))),
         "object array": (points, _npz("position", b"", (1,), "|O")),
+        "array with a path for its name": (points, _npz("../../../../x", bytes(4), (1,))),
+        "two million empty arrays": (points, lambda: _directory(2_000_000)),
         "no zip": (depth, b"PK\3\4" + bytes(100)),
-    }
+    }  # fmt: skip
 
 
-def _leading(record: Path, name: str) -> bytes:
-    """A record with an output outside."""
-    value = json.loads(record.read_bytes())
-    value["outputs"] = {name: {"bytes": 1, "sha256": "0" * 64}}
-    return json.dumps(sealed({key: item for key, item in value.items() if key != "check"})).encode()
+def _output(name: str, size: int = 1) -> dict[str, Any]:
+    return {name: {"bytes": size, "sha256": "0" * 64}}
+
+
+def _journal(lines: int) -> bytes:
+    return b"".join(sealed_line({"event": "done", "step": str(n), "digest": f"{n:064x}"}) for n in range(lines))
+
+
+def _directory(entries: int) -> bytes:
+    """A zip that is a directory alone."""
+    entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    size = entries * len(entry)
+    return b"PK\3\4" + entry * entries + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, size, 4, 0)
+
+
+def _changed(record: Path, **changes: Any) -> bytes:
+    """A record in which something is forged."""
+    value = json.loads(record.read_bytes()) | changes
+    return json.dumps(sealed({key: item for key, item in value.items() if key != CHECK})).encode() + b"\n"
 
 
 def _npz(name: str, data: bytes, shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
@@ -216,6 +224,31 @@ def _npz(name: str, data: bytes, shape: tuple[int, ...], dtype: str = "<f4") -> 
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(f"{name}.npy", header.getvalue() + data)
     return buffer.getvalue()
+
+
+def _stands(kind: str, path: Path, outside: Path) -> bool:
+    """Put something at a path; False where this can't be."""
+    targets = {
+        "link": outside,
+        "link to nothing": outside.with_name("nowhere"),
+        "link to itself": path.name,
+        "link to a device": "/dev/zero",
+    }
+    if kind in targets:
+        path.symlink_to(targets[kind])
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        os.mknod(path, stat.S_IFSOCK | 0o600)
+    elif kind == "device":
+        if os.geteuid():
+            return False  # only the administrator makes them
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    elif outside.is_dir():
+        return False
+    else:
+        os.link(outside, path)
+    return True
 
 
 def _removed(path: Path) -> None:

@@ -74,6 +74,10 @@ PICTURE_PARTS = 256
 """Parts of an EXR file."""
 PICTURE_HEADER_BYTES = 4 * MIB
 """The header of an EXR, HDR or TIFF file."""
+SHOWN_PIXELS = 4096 * 4096
+"""Width times height of a job's picture that Blender shows: no level has more."""
+STACK_PIXELS = 64_000_000
+"""Width times height of a picture of a zoom stack that Blender loads."""
 PICTURE_SCANS = 100
 """Scans of a progressive JPEG, each a pass over all pixels; encoders write about ten."""
 PROFILE_BYTES = 16 * MIB

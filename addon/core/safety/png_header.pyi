@@ -1,0 +1,1 @@
+from ....server.core.safety.png_header import *
