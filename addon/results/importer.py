@@ -212,30 +212,55 @@ def _import_level(
     if present and root.dreamzoom.levels[level].lock:
         return present
     before = {kind: [obj for obj in present if kind_of(obj) == kind] for kind in (CLOUD, SPLATS)}
-    found, inside = [], ContainedFolder(folder)
-    for kind, home in ((CLOUD, points), (SPLATS, surfels)):
-        old = before[kind]
-        try:
+    inside, made = ContainedFolder(folder), {}
+    try:
+        for kind, home in ((CLOUD, points), (SPLATS, surfels)):
             path = inside.path(entry[kind])
-            found += old if _is_current(old, path) else _import_kind(root, path, kind, level, home, old, kept)
-        except (OSError, ValueError, splats.SplatFileError) as error:
-            raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
-    return found
+            if not _is_current(before[kind], path):
+                made[kind] = _read_kind(path, kind, _name(root, level, kind), home)
+    except (OSError, ValueError, splats.SplatFileError) as error:
+        _remove_all(made)
+        raise DreamzoomError(f"Level {level} can't be imported: {error}", "Press Generate again") from error
+    except BaseException:
+        _remove_all(made)
+        raise
+    for kind, new in made.items():
+        _put_in_place(root, level, kind, new, before[kind], kept)
+    return [obj for kind in before for obj in made.get(kind, before[kind])]
 
 
-def _import_kind(
-    root: bpy.types.Object, path: Path, kind: str, level: int, home: bpy.types.Collection, old: list, kept: list[str]
-) -> list[bpy.types.Object]:
-    """Import the points or splats of a level in place of the `old` ones, which are removed only after that."""
-    name = f"{root.name} {level} {'points' if kind == CLOUD else 'splats'}"
+def _name(root: bpy.types.Object, level: int, kind: str) -> str:
+    return f"{root.name} {level} {'points' if kind == CLOUD else 'splats'}"
+
+
+def _read_kind(path: Path, kind: str, name: str, home: bpy.types.Collection) -> list[bpy.types.Object]:
+    """Import the points or splats of a level; they are not under its rig yet."""
+    stamp = _stamp(path)
     new = [splats.import_cloud(path, name, home)] if kind == CLOUD else splats.import_splats(path, name, home)
+    for obj in new:
+        obj[KIND], obj[SOURCE], obj[PARTS] = kind, stamp, len(new)
+    return new
+
+
+def _remove_all(made: dict[str, list[bpy.types.Object]]) -> None:
+    """Remove what was imported of a level that can't be imported as a whole."""
+    for obj in [obj for new in made.values() for obj in new]:
+        data = obj.data
+        bpy.data.objects.remove(obj)
+        if data is not None and data.users == 0:
+            bpy.data.batch_remove([data])
+
+
+def _put_in_place(
+    root: bpy.types.Object, level: int, kind: str, new: list[bpy.types.Object], old: list, kept: list[str]
+) -> None:
+    """Let the new points or splats of a level take the place of the old ones."""
+    name = _name(root, level, kind)
     kept += rig.remove_content(rig.level_empties(root)[level], old)
     for obj in new:
         obj.name = f"{name} superseded" if obj.get(splats.SUPERSEDED) else name  # the old one's name is free now
         rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))
-        obj[KIND], obj[SOURCE], obj[PARTS] = kind, _stamp(path), len(new)
         rig.mark_as_made(obj)
-    return new
 
 
 def kind_of(obj: bpy.types.Object) -> str:

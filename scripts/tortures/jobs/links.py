@@ -37,7 +37,7 @@ SECONDS, MEGABYTES = 1.0, 500
 KINDS = ("link", "link to nothing", "link to itself", "link to a device", "pipe", "socket", "device", "hard link")
 FREE_PLACES = (
     "versions", "versions/0001", "versions/0001/result.json", "versions/unfinished", "live.png", ".writing-1-x",
-    "levels/000/.writing-1-x.png", "levels/002", "levels/000/parts/around.npz", "inputs/0123456789abcdef",
+    "levels/000/.writing-1-x.png", "levels/002", "levels/000/parts/later.npz", "inputs/0123456789abcdef",
     f"stages/{'0' * 64}.json", "@eaDir", "Levels", "nul",
 )  # fmt: skip
 """Where nothing of the job stands."""

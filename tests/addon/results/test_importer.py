@@ -226,3 +226,14 @@ class TestFolder:
         monkeypatch.setattr(job_folders.os, "name", "nt")
         assert not job_folders.is_trusted_place(r"\\machine\share\job")
         assert job_folders.is_trusted_place(r"C:\jobs\job")
+
+
+def test_a_level_whose_splats_are_damaged_leaves_nothing(root, job):
+    """Also not its points, which come first."""
+    path = job / entries()[1]["splats"]
+    path.write_bytes(path.read_bytes()[:-1])
+    before = {kind: len(getattr(bpy.data, kind)) for kind in ("objects", "meshes", "pointclouds")}
+    done, _ = import_it()
+    assert done.status == "failed" and "Level 1" in str(done.error)
+    assert [len(rig.contents(empty)) for empty in rig.level_empties(root)] == [2, 0, 0, 0]
+    assert len(bpy.data.objects) == before["objects"] + 2
