@@ -11,8 +11,10 @@ from ..core.protocol import messages
 from . import current_job, installation, launch, main_loop
 from .client import Client, Ended
 
-HUNG_SECONDS = 10.0
-"""A server that leaves pings unanswered for this long is taken for hung."""
+HUNG_SECONDS = 7.0
+"""A server that leaves a ping unanswered for this long is taken for hung; with the time between two pings, that is ten
+seconds at the most after it has hung.
+"""
 
 CANCEL_SECONDS = 20.0
 """A server whose cancelled job has not stopped after this long is ended. Finished steps are kept in any case."""

@@ -250,15 +250,15 @@ def share(root: bpy.types.Object, copy: bpy.types.Object) -> None:
     target = _new_folder(copy)
     while target.exists() or target in _of_other_rigs(copy):
         target = target.with_name(target.name + "_copy")
-    files = [source / name for name in (REQUEST, result.NAME, "plan.json", "inputs.json") if (source / name).is_file()]
+    inside = ContainedFolder(source)
+    files = [name for name in (REQUEST, result.NAME, "plan.json", "inputs.json") if inside.exists(name)]
     for part in ("levels", "stages", "inputs"):
-        files += [path for path in (source / part).rglob("*") if path.is_file()] if (source / part).is_dir() else []
+        files += inside.files(part)
     try:
-        for file in files:
-            link = target / file.relative_to(source)
+        for name in files:
             make_private(target)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            os.link(file, link)
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            os.link(inside.path(name), target / name)
     except OSError:
         shutil.rmtree(target, ignore_errors=True)
         raise

@@ -10,7 +10,6 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ..backend.current_job import Job
 from ..core import reach
-from ..core.errors import DreamzoomError
 from . import engine_options
 
 MISSING, STALE, DREAMED, WAITING, DREAMING = "missing", "stale", "dreamed", "waiting", "dreaming"
@@ -19,10 +18,7 @@ MISSING, STALE, DREAMED, WAITING, DREAMING = "missing", "stale", "dreamed", "wai
 
 def prompts_of(settings) -> str:
     """What the pictures of a rig's levels depend on, of its `RigSettings`, as JSON."""
-    try:
-        engine = engine_options.of_rig(settings)
-    except DreamzoomError:  # a file is missing: Generate will say so
-        engine = {"name": settings.engine}
+    engine = engine_options.of_rig(settings, look=False)
     levels = []
     for item in settings.levels:
         image = bpy.path.abspath(item.image) if item.image else None

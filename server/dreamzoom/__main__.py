@@ -2,7 +2,7 @@
 
 import sys
 
-from dreamzoom.rpc import parent_watch
+from dreamzoom import parent_watch
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 
 import numpy as np
+
+from core.errors import Cancelled
 
 PREVIEW_INTERVAL = 0.5
 """Minimum time between two previews, in seconds."""
@@ -46,6 +49,26 @@ class Report:
         """Show an unfinished picture, (H, W, 3) float32 sRGB in 0..1. The caller must not modify the array afterwards,
         and limits the rate of calls to one per `PREVIEW_INTERVAL`.
         """
+
+
+class Cancellation(Report):
+    """Hears of a cancellation, and tells nothing.
+
+    Args:
+        cancel: Set when the work is cancelled.
+    """
+
+    def __init__(self, cancel: threading.Event):
+        self._cancel = cancel
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """See `Report`."""
+        self.check()
+
+    def check(self) -> None:
+        """See `Report`."""
+        if self._cancel.is_set():
+            raise Cancelled
 
 
 _current: ContextVar[Report | None] = ContextVar("report", default=None)

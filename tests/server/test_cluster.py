@@ -3,16 +3,19 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from small_jobs import contents, done_steps, small, small_request
 from small_stages import Listener, stage, steps
 
 from core.errors import BadRequest, Cancelled, DreamzoomError
-from dreamzoom import cluster
+from dreamzoom import cluster, parent_watch
 from dreamzoom.cluster import batch, farm
 from dreamzoom.cluster.fair_slots import FairSlots
 from dreamzoom.cluster.pool import WorkerPool
@@ -297,3 +300,31 @@ def test_a_farm_that_can_not_render_says_what_blender_said(tmp_path):
         pytest.raises(DreamzoomError, match="2 of 2 frames.*no scene here"),
     ):
         farm.render(Broken(tmp_path / "x.blend", range(1, 3), tmp_path, "blender"), pool, Report())
+
+
+HOLDING = """
+import subprocess, sys, time
+pipe = subprocess.PIPE
+worker = subprocess.Popen([sys.executable, "-m", "dreamzoom.cluster.worker"], stdin=pipe, stdout=pipe)
+worker.stdout.readline()
+held = subprocess.Popen(["sleep", "60"], pass_fds=[worker.stdin.fileno()], start_new_session=True, stdout=-3, stderr=-3)
+print(worker.pid, held.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="on Windows no other process gets the pipe")
+def test_a_worker_ends_with_its_pool_also_if_another_process_holds_its_input():
+    paths = [str(Path(__file__).parents[2] / "server"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    pool = subprocess.Popen([sys.executable, "-c", HOLDING], stdout=subprocess.PIPE, env=variables)
+    worker, held = map(int, pool.stdout.readline().split())
+    pool.kill()
+    pool.communicate()
+    try:
+        until = time.monotonic() + 30
+        while parent_watch._lives(worker):
+            assert time.monotonic() < until, "the worker goes on"
+            time.sleep(0.05)
+    finally:
+        os.kill(held, signal.SIGKILL)

@@ -1,7 +1,9 @@
 """Jobs that are killed, changed and repeated: what is finished stays, and the bytes are always the same."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +43,62 @@ def contents(root):
     }
 
 
+FORKED = """
+import os, sys
+from dreamzoom import cli
+from dreamzoom.pipeline import generate, steps
+from dreamzoom.engines import registry
+said = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+while line := sys.stdin.readline():
+    child = os.fork()
+    if not child:
+        os.dup2(said, 1), os.dup2(said, 2)
+        os._exit(cli.main(eval(line)))
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Runs commands, each in a process of its own, which has no modules to import any more."""
+
+
+class Command:
+    """A command that runs."""
+
+    def __init__(self, pid, wait):
+        self.pid, self.wait = pid, wait
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+        self.wait()
+
+
+@contextlib.contextmanager
+def commands(said):
+    """A function that starts the command line with arguments; what it says is appended to a file."""
+    environment = os.environ | {"PYTHONPATH": str(SERVER)}
+    if not hasattr(os, "fork"):
+
+        def start(arguments):
+            with said.open("ab") as file:
+                command = [sys.executable, "-m", "dreamzoom", *arguments]
+                process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+            return Command(process.pid, process.wait)
+
+        yield start
+        return
+    forking = subprocess.Popen(
+        [sys.executable, "-c", FORKED, str(said)], stdin=-1, stdout=-1, env=environment, text=True
+    )
+
+    def start(arguments):
+        forking.stdin.write(f"{arguments!r}\n")
+        forking.stdin.flush()
+        return Command(int(forking.stdout.readline()), lambda: int(forking.stdout.readline()))
+
+    yield start
+    forking.communicate()
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A job that was never disturbed."""
@@ -52,21 +110,18 @@ def whole(tmp_path_factory):
 def test_killed_ten_times_it_ends_with_the_same_bytes_and_repeats_nothing(whole, tmp_path):
     root, rng = tmp_path / "job", np.random.default_rng(3)
     (tmp_path / "request.json").write_text(json.dumps(request()), encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(SERVER)}
-    command = [sys.executable, "-m", "dreamzoom"]
-    begin = [*command, "generate", str(tmp_path / "request.json"), "--out", str(root)]
-    resume = [*command, "resume", str(root)]
-    for _ in range(KILLS):
-        before = len(journal.read(Folder(root)))
-        arguments = resume if Folder(root).is_job() else begin
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
-        while process.poll() is None and len(journal.read(Folder(root))) == before:
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.35))
-        process.kill()
-        process.communicate()
-    ended = subprocess.run(resume, capture_output=True, env=environment, check=False)
-    assert ended.returncode == 0, ended.stderr.decode()
+    begin = ["generate", str(tmp_path / "request.json"), "--out", str(root)]
+    resume = ["resume", str(root)]
+    with commands(tmp_path / "said.txt") as start:
+        for _ in range(KILLS):
+            before = len(journal.read(Folder(root)))
+            command = start(resume if Folder(root).is_job() else begin)
+            while len(journal.read(Folder(root))) == before:
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 0.35))
+            command.kill()
+        ended = start(resume).wait()
+    assert ended == 0, (tmp_path / "said.txt").read_text()
     assert contents(root) == contents(whole)
     finished, starts = set(), 0
     for event in journal.read(Folder(root)):

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SERVER = (
     ("core",),
-    ("dreamzoom", "jit", "numba_cache", "progress"),
+    ("dreamzoom", "jit", "numba_cache", "parent_watch", "progress"),
     ("geometry", "sampling", "splats"),
     ("request",),
     ("engines",),

@@ -1,4 +1,5 @@
 """Blender is killed while its server starts, waits or works: are the server and what it started gone in two seconds?
+And a server that hangs: is it noticed in ten, and ended by Restart Server?
 
 A real Blender, as a Python module, loads the add-on, starts the server as the artist's click does, and gets SIGKILL at
 a random moment. All processes that descend from it are found by a variable of their environment.
@@ -20,7 +21,7 @@ from typing import Any
 ENVIRONMENT = "bpy53"
 SHORT = 2
 FULL = 50
-GONE = 2.0
+GONE, NOTICED = 2.0, 10.0
 """Seconds."""
 
 VARIABLE = "DREAMZOOM_TORTURE"
@@ -77,6 +78,13 @@ if way == "undrained":
         connection.client.request("none" * 50, {})
     time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGSTOP)
+if way == "hung":
+    began = time.monotonic()
+    os.kill(server.pid, signal.SIGSTOP)
+    pump(lambda: connection.hung_seconds > 0)
+    tell(noticed=time.monotonic() - began)
+    bpy.ops.dreamzoom.restart_server()
+    tell(ended=server.wait(20))
 pump(lambda: False)
 """
 
@@ -113,11 +121,23 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
         count = max(count, most)
         if seconds > GONE:
             late.append(f"{way}: {seconds:.1f} s")
+    if rounds is None:
+        late += [f"hung: noticed after {seconds:.1f} s" for seconds in [_noticed(folder)] if seconds > NOTICED]
     told = f"; late: {', '.join(late[:5])}" if late else ""
+    told = told or ("; one that hangs is noticed in time and replaced" if rounds is None else "")
     return not late, (
-        f"{len(ways) - len(late)} of {len(ways)} servers, with up to {count} processes, gone within {GONE:.0f} s of "
-        f"their Blender, the slowest after {max(gone):.2f} s{told}"
+        f"{sum(seconds <= GONE for seconds in gone)} of {len(ways)} servers, with up to {count} processes, gone within "
+        f"{GONE:.0f} s of their Blender, the slowest after {max(gone):.2f} s{told}"
     )
+
+
+def _noticed(folder: Path) -> float:
+    """Seconds until a Blender has noticed that its server hangs; it then ends it."""
+    blender = _Blender(folder / "hung", "hung")
+    try:
+        return blender.noticed()
+    finally:
+        blender.end()
 
 
 class _Blender:
@@ -164,6 +184,16 @@ class _Blender:
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         return seconds, most
+
+    def noticed(self) -> float:
+        """Let it work with a server that stops answering; the seconds until it has noticed."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        seconds = self._told("noticed")
+        if self._told("ended") >= 0:
+            raise RuntimeError("the hung server was not killed")
+        return seconds
 
     def end(self) -> None:
         """Leave nothing behind."""

@@ -21,6 +21,13 @@ from tortures.support import jobs
 ENVIRONMENT = "server"
 SHORT = 1
 WRITES = 20
+NOBODY = 65534
+"""The number of the user without rights, and of its group."""
+ODD_NAMES = (
+    "a b", "a\nb", "\x1b[2J", "-x", " ", "%s {0}", "a\u0308", "\u202egpj.txt", "\U0001f600", "\udcff", "星" * 80,
+    "x" * 255, "con", "a.", "'\"", "$HOME", "~",
+)  # fmt: skip
+"""For folders."""
 
 
 def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str]:
@@ -32,12 +39,14 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
         torture.failing_calls(name, code, count)
     real = [name for name, done in (("small", torture.small_disk(count)), ("inodes", torture.few_inodes())) if done]
     torture.read_only_disk()
+    torture.odd_places()
+    torture.forbidden()
     for work in (torture.moved, torture.copied, torture.three_at_once, torture.other_versions):
         work()
     line = (
         f"{count} writes each on a disk that is {', '.join(codes)}; real disks: {', '.join(real) or 'none allowed'}; "
     )
-    line += "folder moved, removed, copied; 3 processes; other versions: "
+    line += f"{len(ODD_NAMES)} odd names; folder moved, removed, copied, forbidden; 3 processes; other versions: "
     told = jobs.told(torture.faults, "one clear line each, resumed to the same bytes")
     return not torture.faults, line + told
 
@@ -106,6 +115,51 @@ class _Torture:
             if not jobs.damage(root):
                 self.faults.append("read-only disk: verify finds nothing")
             self._continued_elsewhere(root, "read-only disk")
+
+    def odd_places(self) -> None:
+        """Folders of odd names are as good as others; those that can't be are refused."""
+        home = self.folder / "odd"
+        home.mkdir()
+        for name in ODD_NAMES:
+            try:
+                root = jobs.copied(self.whole, home / name)
+            except (OSError, ValueError):
+                continue  # this system has no such names
+            (root / "levels/000/preview.png").unlink()
+            self._resumed(f"in {name!r}", root)
+        (home / "file").write_text("", encoding="utf-8")
+        places = {"too long": "x" * 300, "much too long": "x/" * 3000, "in a file": "file/job", "a file": "file"}
+        if os.name == "posix":
+            for name, target in (("nowhere", "not/there"), ("loop", "loop")):
+                (home / name).symlink_to(target)
+                places[f"a link, {name}"] = name
+        for when, name in places.items():
+            root = home / name
+            self._refused(when, lambda root=root: generate(self.request, Folder(root)), root)
+
+    def forbidden(self) -> None:
+        """A user who may not read the folder, or not write there."""
+        if not jobs.CAN_FORK or os.geteuid():
+            return  # only the administrator can become another user
+        self.folder.chmod(0o755)
+        for mode in (0o700, 0o755):
+            root, said = jobs.copied(self.whole, self.folder / "forbidden"), self.folder / "said.txt"
+            (root / "levels/000/preview.png").unlink()
+            root.chmod(mode)
+            with said.open("w", encoding="utf-8") as file:
+
+                def work(root: Path = root, file=file) -> None:
+                    os.setgid(NOBODY)
+                    os.setuid(NOBODY)
+                    self.faults = []
+                    self._refused(f"forbidden, {mode:o}", lambda: jobs.resume(root), root)  # noqa: B023
+                    file.write("\n".join(self.faults))
+                    file.flush()
+
+                if jobs.forked(work):
+                    self.faults.append(f"forbidden, {mode:o}: the process failed")
+            self.faults += said.read_text(encoding="utf-8").splitlines()
+            self._resumed(f"forbidden, {mode:o}", root)
 
     def moved(self) -> None:
         """The folder is moved or removed while its job runs: it does not come back, and goes on where it is."""

@@ -188,6 +188,16 @@ class ContainedFolder:
         except (FileNotFoundError, NotADirectoryError):
             return
 
+    def files(self, folder: str, depth: int = 4) -> list[str]:
+        """The names of all regular files in a folder, and in folders of it down to `depth`; links are left out."""
+        found: list[str] = []
+        for name, state in sorted(self.names(folder)):
+            if stat.S_ISREG(state.st_mode) and is_contained(name):
+                found.append(f"{folder}/{name}")
+            elif stat.S_ISDIR(state.st_mode) and not is_link(state) and depth and is_contained(name):
+                found += self.files(f"{folder}/{name}", depth - 1)
+        return found[: limits.JOB_FILES]
+
     def _check_folder(self, place: Path) -> None:
         found = _lstat(place)
         if found is None:

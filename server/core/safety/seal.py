@@ -9,11 +9,13 @@ import hashlib
 import json
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import RefusedFile
 
+_PIECE = 4 << 20
 CHECK = "check"
 """The key of the check."""
 
@@ -44,9 +46,18 @@ def line_fits(line: bytes) -> bool | None:
     return line[at:].rstrip(b"\r\n") == end + b'%08x"}' % zlib.crc32(line[:at])
 
 
-def sha256_of(file: Any) -> str:
-    """SHA-256, in hex, of an open binary file from where it stands to its end."""
-    return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(file: Any, check: Callable[[], None] = lambda: None) -> str:
+    """SHA-256, in hex, of an open binary file from where it stands to its end.
+
+    Args:
+        file: The file.
+        check: Called after each few megabytes, tens of times a second; may raise to stop.
+    """
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(_PIECE))
+    while count := file.readinto(buffer):
+        digest.update(buffer[:count])
+        check()
+    return digest.hexdigest()
 
 
 def stamp(found: os.stat_result) -> list[int]:

@@ -94,9 +94,10 @@ def verify(options: argparse.Namespace) -> int:
     from dreamzoom.cli.terminal import Terminal, cancel_on_interrupt
     from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.integrity import repair, verify
+    from dreamzoom.progress import Cancellation, reporting_to
 
     folder = Folder(options.job)
-    with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
+    with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel, reporting_to(Cancellation(cancel)):
         if options.repair:
             done = repair.repair(folder, terminal, cancel)
             found = done.after

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, explained
+from core.protocol.messages import CLIENT_VARIABLE
+from dreamzoom import parent_watch
 from dreamzoom.engines import registry
 from dreamzoom.engines.base import Engine
 from dreamzoom.pipeline.executors import InProcess
@@ -203,7 +206,10 @@ def raised(words: dict[str, str]) -> DreamzoomError:
 
 
 def main() -> None:
-    """Serve standard input until it ends."""
+    """Serve standard input until it ends, or the pool's process does."""
+    os.environ.pop(CLIENT_VARIABLE, None)  # that of the pool's own client
+    signal.signal(signal.SIGTERM, lambda *_: parent_watch.leave())
+    parent_watch.start()
     source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what other code prints is no message
     lock = threading.Lock()
@@ -224,7 +230,7 @@ def main() -> None:
             worker.cancel(int(order["cancel"]))
         else:
             threading.Thread(target=worker.run, args=(order, emit_for(int(order["ticket"]))), daemon=True).start()
-    os._exit(0)
+    parent_watch.leave()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from core.safety.bounded_json import decode_json
 from core.safety.contained import ContainedFolder
 from core.safety.regular_files import is_link
 from core.safety.seal import CHECK, check_seal, sealed, sha256_of, stamp
+from dreamzoom.progress import check
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.files import Format
 
@@ -184,7 +185,7 @@ class Folder:
     def digest(self, name: str) -> str:
         """SHA-256 of a file, in hex."""
         with self._files.open(name) as file:
-            return sha256_of(file)
+            return sha256_of(file, check)
 
     def size(self, name: str) -> int:
         """Size of a file in bytes."""

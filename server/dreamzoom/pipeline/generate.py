@@ -19,6 +19,7 @@ from dreamzoom.pipeline.integrity import origins
 from dreamzoom.pipeline.integrity.request_file import read_request, write_request
 from dreamzoom.pipeline.recovery.disk_space import Room
 from dreamzoom.pipeline.runner import Summary, run
+from dreamzoom.progress import Cancellation, reporting_to
 from dreamzoom.request import schema
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def generate(
         EngineUnavailable: The request's engine can't run on this machine.
         Cancelled: `cancel` was set.
     """
-    sink = sink or Sink()
-    with begin(request, folder, sink) as steps:
+    sink, cancel = sink or Sink(), cancel or threading.Event()
+    with reporting_to(Cancellation(cancel)), begin(request, folder, sink) as steps:
         room = Room(folder, request)
         room.check(steps)
         if not isinstance(executor, InProcess | None):  # other machines, whose times say nothing of this one

@@ -16,6 +16,7 @@ from typing import Any
 from core.errors import BadRequest, RefusedFile
 from core.safety import limits
 from core.safety.regular_files import open_regular
+from dreamzoom import progress
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.integrity import origins
 from dreamzoom.request.inputs import (
@@ -276,7 +277,8 @@ def _copy(folder: Folder, field: str, source: Source) -> None:
     def write(temporary: Path) -> None:
         digest = hashlib.sha256()
         with open_regular(source.path, most_bytes(field), links=True) as file, temporary.open("wb") as target:
-            while piece := file.read(1 << 20):
+            while piece := file.read(4 << 20):
+                progress.check()
                 digest.update(piece)
                 target.write(piece)
         if digest.hexdigest() != source.sha256:

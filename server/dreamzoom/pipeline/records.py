@@ -12,6 +12,7 @@ from core.safety import limits
 from core.safety.contained import is_contained
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.steps import Step
+from dreamzoom.progress import Report, reporting_to
 from dreamzoom.stages.base import layout
 
 _OLD_KEYS = {"step", "stage", "level", "version", "digest", "outputs", "seconds", "finished"}
@@ -33,9 +34,10 @@ def is_done(folder: Folder, step: Step) -> bool:
 def write_record(folder: Folder, step: Step, seconds: float) -> None:
     """Record that a step is finished, with the current sizes, times and hashes of its outputs."""
     outputs = {}
-    for file in step.files:
-        size, changed = folder.stamp(file.name)
-        outputs[file.name] = {"bytes": size, "mtime_ns": changed, "sha256": folder.digest(file.name)}
+    with reporting_to(Report()):  # what is done is kept, also if the job is cancelled just now
+        for file in step.files:
+            size, changed = folder.stamp(file.name)
+            outputs[file.name] = {"bytes": size, "mtime_ns": changed, "sha256": folder.digest(file.name)}
     record = {"step": step.name, "stage": step.stage.shown_as, "level": step.level, "version": step.stage.version}
     record |= {"digest": step.digest, "outputs": outputs, "seconds": round(seconds, 3), "finished": time.time()}
     folder.write_sealed(layout.record(step.digest), record)

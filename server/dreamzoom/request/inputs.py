@@ -13,6 +13,7 @@ from core.errors import BadRequest, RefusedFile, SplatFileError
 from core.safety import limits
 from core.safety.regular_files import check_regular, open_regular
 from core.safety.seal import sha256_of
+from dreamzoom import progress
 from dreamzoom.request import images, schema
 from dreamzoom.request.schema import Request
 
@@ -118,7 +119,7 @@ def digest_of_file(field: str, path: Path) -> str:
     size_of_file(field, path)
     try:
         with open_regular(path, most_bytes(field), links=True) as file:
-            return sha256_of(file)
+            return sha256_of(file, progress.check)
     except (OSError, RefusedFile) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadRequest(field, f"must be a file that can be read: {path} ({reason})") from None

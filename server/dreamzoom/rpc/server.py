@@ -20,12 +20,11 @@ import msgspec
 
 from core.errors import Cancelled
 from core.protocol import error_codes, framing, messages
-from dreamzoom import __version__
-from dreamzoom.rpc import parent_watch
+from dreamzoom import __version__, parent_watch
+from dreamzoom.parent_watch import leave
 from dreamzoom.rpc.intake import Intake
 from dreamzoom.rpc.job import Job, error_response
 from dreamzoom.rpc.methods import CONCURRENT, WORK
-from dreamzoom.rpc.parent_watch import leave
 from dreamzoom.rpc.requests import Call, Identity, Refused, identity_in, parameters, parse
 from dreamzoom.rpc.streams import Writer
 

@@ -12,6 +12,7 @@ from dreamzoom.pipeline.events import Progress, Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.integrity.repair import repair
 from dreamzoom.pipeline.integrity.verify import as_json, verify
+from dreamzoom.progress import Cancellation, reporting_to
 
 STAGE = "export"
 """The stage in whose name progress is told while files are read."""
@@ -41,11 +42,12 @@ def verified(out: Any, with_repair: Any, sink: Sink, cancel: threading.Event) ->
             raise Cancelled
         sink.progress(Progress(STAGE, None, min(fraction, 1.0), None, f"checking {name}"))
 
-    if with_repair:
-        done = repair(folder, sink, cancel)
-        found, damaged = done.after, as_json(done.before)["damaged"]
-    else:
-        found = verify(folder, progress)
-        damaged = as_json(found)["damaged"]
+    with reporting_to(Cancellation(cancel)):  # also while a large file is read
+        if with_repair:
+            done = repair(folder, sink, cancel)
+            found, damaged = done.after, as_json(done.before)["damaged"]
+        else:
+            found = verify(folder, progress)
+            damaged = as_json(found)["damaged"]
     told = as_json(found) | {"damaged": damaged[:1000]}
     return {"out": str(folder.root), **told, "seconds": time.monotonic() - began}

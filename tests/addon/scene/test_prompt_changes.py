@@ -1,5 +1,7 @@
 """The panel says before Generate which levels a change of prompts will redo, and the server redoes just those."""
 
+from pathlib import Path
+
 import bpy
 import pytest
 
@@ -55,3 +57,20 @@ def test_a_request_as_the_server_stores_it_is_the_same_as_what_was_sent(settings
     prompt_changes.note_sent(settings)
     prompt_changes.note_dreamed(settings, stored, [])
     assert prompt_changes.notice(settings) == ""
+
+
+def test_panels_do_not_look_for_the_files_that_a_blend_names(root, monkeypatch):
+    """A path may lead to a network, or to another's machine."""
+    settings = root.dreamzoom
+    settings.engine = "diffusion"
+    settings.diffusion.model, settings.diffusion.depth_model = "/nowhere/model", "owner/name"
+    settings.diffusion.loras.add().file = "/nowhere/lora.safetensors"
+    settings.levels[0].image = "/nowhere/picture.png"
+
+    def refuse(path, *_, **__):
+        raise AssertionError(f"{path} was looked at")
+
+    for name in ("stat", "lstat", "is_dir", "is_file", "exists"):
+        monkeypatch.setattr(Path, name, refuse)
+    told = prompt_changes.prompts_of(settings)
+    assert "/nowhere/model" in told and "owner/name" in told and "/nowhere/lora.safetensors" in told

@@ -1,4 +1,6 @@
-"""Notices the death of the client by itself: the end of input does not tell if another process holds the pipe."""
+"""Notices the death of the process that this one works for: the end of input does not tell if another one holds the
+pipe.
+"""
 
 from __future__ import annotations
 
