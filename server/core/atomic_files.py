@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import time
@@ -23,11 +24,16 @@ def is_temporary(name: str) -> bool:
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
+def beside(path: Path, folder: int | None = None) -> Iterator[Path]:
     """Context manager that gives a temporary path, with the same suffix, whose file replaces `path` on success.
 
     On success the file is flushed to disk and renamed, and the rename is made durable. If the block raises, the
     temporary file is removed. Its name can't be foreseen, so that no link can wait there.
+
+    Args:
+        path: The file.
+        folder: A descriptor of the file's folder, where the system has such: the file is then replaced in that folder,
+            whatever stands in its place by now.
 
     Raises:
         NotWritten: The folder can't be written, or the disk is full; `path` is then unchanged.
@@ -38,8 +44,11 @@ def beside(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        _replace(temporary, path)
-        sync_directory(path.parent)
+        if folder is None:
+            _replace(temporary, path)
+            sync_directory(path.parent)
+        else:
+            _replace_in(folder, temporary, path)
     except OSError as error:
         if _is_of_target(error, temporary):
             raise not_written(path, error, _size(temporary)) from error
@@ -47,6 +56,14 @@ def beside(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _replace_in(folder: int, temporary: Path, path: Path) -> None:
+    try:
+        os.replace(temporary.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)  # noqa: PTH105
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "something else stands in its folder's place", str(temporary)) from None
+    os.fsync(folder)
 
 
 def not_written(path: Path, error: OSError, needed: int = 0) -> NotWritten:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import NotWritten
 from dreamzoom.pipeline.folder import Folder, FolderBusy
 from dreamzoom.pipeline.rng import rng, seed_of
 
@@ -110,3 +111,24 @@ class TestNumbers:
     def test_differ_by_seed_and_by_name(self):
         draws = {rng(seed, name).integers(2**62) for seed in (0, 1, 2**31) for name in ("a", "b", "1")}
         assert len(draws) == 9
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows opens no files relative to folders")
+def test_a_folder_that_is_exchanged_while_a_file_is_written_leads_nowhere(tmp_path):
+    """A link that comes between check and use."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "image.png").write_bytes(b"mine")
+    folder = Folder(tmp_path / "job")
+    folder.write("levels/000/image.png", b"old")
+
+    def writer(temporary):
+        (folder.root / "levels/000").rename(folder.root / "levels/gone")
+        (folder.root / "levels/000").symlink_to(outside)
+        temporary.write_bytes(b"new")
+
+    with pytest.raises(NotWritten):
+        folder.write_with("levels/000/image.png", writer)
+    assert (outside / "image.png").read_bytes() == b"mine"
+    assert [path.name for path in outside.iterdir()] == ["image.png"]
+    assert (folder.root / "levels/gone/image.png").read_bytes() == b"old"

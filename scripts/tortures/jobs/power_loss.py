@@ -67,9 +67,12 @@ def _recorded(root: Path) -> Iterator[list[tuple]]:
         return before["fsync"](descriptor)
 
     def replace(source, target, **options):
+        source_place, target_place = (
+            place(path, options.get(name)) for path, name in ((source, "src_dir_fd"), (target, "dst_dir_fd"))
+        )
         before["replace"](source, target, **options)
-        if is_inside(target):
-            log.append(("move", os.fsdecode(source), os.fsdecode(target)))
+        if is_inside(target_place):
+            log.append(("move", source_place, target_place))
 
     def unlink(path, *, dir_fd=None):
         before["unlink"](path, dir_fd=dir_fd)

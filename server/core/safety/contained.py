@@ -1,7 +1,7 @@
 """A folder whose files are used only inside it: names can't lead out, and links in it are never followed.
 
 Someone who can change the folder while it is used, with the rights of the user, is not guarded against on systems
-without `openat`; elsewhere every file is opened relative to the descriptor of its folder.
+without `openat`; elsewhere every file is opened, replaced and removed relative to the descriptor of its folder.
 """
 
 from __future__ import annotations
@@ -206,6 +206,15 @@ class ContainedFolder:
             raise RefusedFile(f"{place} is a link", "a job folder holds no links: put the folder itself in its place")
         if not stat.S_ISDIR(found.st_mode):
             raise RefusedFile(f"{place} is {kind_of(found)}, not a folder")
+
+    @contextlib.contextmanager
+    def parent(self, name: str) -> Iterator[int | None]:
+        """A descriptor of the folder above a file, which exists; None where the system has no such. Raises OSError."""
+        if not _RELATIVE:
+            yield None
+            return
+        with self._parent(name) as folder:
+            yield folder
 
     @contextlib.contextmanager
     def _parent(self, name: str) -> Iterator[int]:

@@ -121,12 +121,14 @@ class Folder:
             NotWritten: The disk is full or read-only, or the folder is gone.
         """
         self.create()
-        try:
-            target = self._files.make_parents(name)
-        except OSError as error:
-            raise not_written(self.root / name, error) from error
-        with beside(target) as temporary:
-            writer(temporary)
+        with contextlib.ExitStack() as stack:
+            try:
+                target = self._files.make_parents(name)
+                folder = stack.enter_context(self._files.parent(name))
+            except OSError as error:
+                raise not_written(self.root / name, error) from error
+            with beside(target, folder) as temporary:
+                writer(temporary)
 
     def load(self, format_: Format[T], name: str) -> T:
         """The value in a file. Raises FileNotFoundError."""
