@@ -8,7 +8,7 @@ import random
 import shutil
 from collections.abc import Callable
 
-SHORT = 20
+SHORT = 5
 ROUNDS = 400
 
 

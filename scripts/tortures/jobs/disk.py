@@ -39,7 +39,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
         torture.failing_calls(name, code, count)
     real = [name for name, done in (("small", torture.small_disk(count)), ("inodes", torture.few_inodes())) if done]
     torture.read_only_disk()
-    torture.odd_places()
+    torture.odd_places(count)
     torture.forbidden()
     for work in (torture.moved, torture.copied, torture.three_at_once, torture.other_versions):
         work()
@@ -116,11 +116,11 @@ class _Torture:
                 self.faults.append("read-only disk: verify finds nothing")
             self._continued_elsewhere(root, "read-only disk")
 
-    def odd_places(self) -> None:
+    def odd_places(self, count: int) -> None:
         """Folders of odd names are as good as others; those that can't be are refused."""
         home = self.folder / "odd"
         home.mkdir()
-        for name in ODD_NAMES:
+        for name in ODD_NAMES if count == WRITES else self.rng.sample(ODD_NAMES, 2):
             try:
                 root = jobs.copied(self.whole, home / name)
             except (OSError, ValueError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from pathlib import Path
 
 from tortures.support import jobs
@@ -22,11 +21,8 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
         return True, jobs.NO_FORK
     whole = jobs.whole()
     expected = jobs.contents(whole)
-    began = time.monotonic()
-    jobs.make(folder, folder / "timed")
-    seconds = time.monotonic() - began
     faults: list[str] = []
-    kills = _at_random(rng, rounds or MOMENTS, folder, seconds, expected, faults)
+    kills = _at_random(rng, rounds or MOMENTS, folder, jobs.whole_seconds(), expected, faults)
     calls, all_calls = _at_calls(rng, rounds, folder, whole, expected, faults)
     line = f"killed at {kills} random moments and at {calls} of {all_calls} file calls of export and result"
     return not faults, f"{line}: {jobs.told(faults, 'same bytes, no torn file, no finished step twice')}"
@@ -42,7 +38,7 @@ def _at_random(
         jobs.generate(request, jobs.Folder(root))
 
     while kills < count:
-        if jobs.forked(work, kill_after=rng.uniform(0, seconds / 2)) == -signal.SIGKILL:
+        if jobs.forked(work, kill_after=rng.uniform(0, seconds / 4)) == -signal.SIGKILL:
             kills += 1
             torn = [one for one in _verified(root) if "journal" not in one]
             faults += [f"after kill {kills}: {one}" for one in torn]

@@ -8,10 +8,8 @@ of the changes after that, in their order.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 
 from tortures.support import jobs
@@ -26,9 +24,7 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
     """Lose power at this many moments."""
     if not Path("/proc/self/fd").is_dir():
         return True, "skipped: needs Linux to see which file is synced"
-    root = folder / "whole"
-    with _recorded(root) as log:
-        jobs.make(folder, root)
+    root, log = jobs.whole(), jobs.whole_log()
     expected, faults, torn = jobs.contents(root), [], 0
     count = MOMENTS if rounds is None else rounds
     for _ in range(count):
@@ -42,56 +38,9 @@ def run(rng: random.Random, rounds: int | None, folder: Path) -> tuple[bool, str
         faults += [f"moment {moment}: {fault}" for fault in jobs.damage(lost)]
         if jobs.contents(lost) != expected:
             faults.append(f"moment {moment}: other bytes")
-        jobs.shutil.rmtree(lost)
+        shutil.rmtree(lost)
     told = jobs.told(faults, "same bytes, no torn file, no finished step twice")
     return not faults, f"power lost at {count} of {len(log)} moments, {torn} files torn: {told}"
-
-
-@contextlib.contextmanager
-def _recorded(root: Path) -> Iterator[list[tuple]]:
-    """Record what this process does to files under a folder, in the calls that its code uses for that."""
-    log: list[tuple] = []
-    before = {name: getattr(os, name) for name in ("fsync", "replace", "rename", "unlink", "mkdir")}
-
-    def is_inside(path) -> bool:
-        return Path(os.fsdecode(path)).is_relative_to(root)
-
-    def place(path, dir_fd) -> str:
-        base = Path() if dir_fd is None else Path(os.readlink(f"/proc/self/fd/{dir_fd}"))  # noqa: PTH115
-        return str(base / os.fsdecode(path))
-
-    def fsync(descriptor):
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115
-        if is_inside(path) or path == root.parent:
-            log.append(("folder", str(path)) if path.is_dir() else ("file", str(path), path.read_bytes()))
-        return before["fsync"](descriptor)
-
-    def replace(source, target, **options):
-        source_place, target_place = (
-            place(path, options.get(name)) for path, name in ((source, "src_dir_fd"), (target, "dst_dir_fd"))
-        )
-        before["replace"](source, target, **options)
-        if is_inside(target_place):
-            log.append(("move", source_place, target_place))
-
-    def unlink(path, *, dir_fd=None):
-        before["unlink"](path, dir_fd=dir_fd)
-        if is_inside(place(path, dir_fd)):
-            log.append(("remove", place(path, dir_fd)))
-
-    def mkdir(path, mode=0o777, *, dir_fd=None):
-        before["mkdir"](path, mode, dir_fd=dir_fd)
-        if is_inside(place(path, dir_fd)):
-            log.append(("make", place(path, dir_fd)))
-
-    changed = {"fsync": fsync, "replace": replace, "rename": replace, "unlink": unlink, "mkdir": mkdir}
-    try:
-        for name, function in changed.items():
-            setattr(os, name, function)
-        yield log
-    finally:
-        for name, function in before.items():
-            setattr(os, name, function)
 
 
 def _build(rng: random.Random, log: list[tuple], moment: int, root: Path, lost: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import io
 import os
 import random
@@ -26,6 +27,7 @@ from dreamzoom.pipeline.integrity.verify import verify
 from dreamzoom.pipeline.runner import Summary
 from dreamzoom.request.example import example
 from dreamzoom.request.validation import convert_request
+from tortures.support import recorder
 
 TELLS_OF_TIME = ("journal.jsonl", "inputs.json", ".lock")
 
@@ -50,13 +52,35 @@ def make(folder: Path, root: Path, levels: int = 2) -> Summary:
     return generate(request(folder, levels), Folder(root))
 
 
-@cache
+class _Whole:
+    """A finished job of two levels, made once in this process."""
+
+    def __init__(self):
+        folder = Path(tempfile.mkdtemp(prefix="torture-job-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        self.root, self.log = folder / "job", []
+        began = time.monotonic()
+        with recorder.recorded(self.root) if recorder.IS_POSSIBLE else contextlib.nullcontext(self.log) as self.log:
+            make(folder, self.root)
+        self.seconds = time.monotonic() - began
+
+
+_whole = cache(_Whole)
+
+
 def whole() -> Path:
     """A finished job of two levels, made once in this process, and not to be changed. Its picture lies beside it."""
-    folder = Path(tempfile.mkdtemp(prefix="torture-job-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    make(folder, folder / "job")
-    return folder / "job"
+    return _whole().root
+
+
+def whole_log() -> list[tuple]:
+    """What was done to the files of `whole` while it was made (see `recorder`)."""
+    return _whole().log
+
+
+def whole_seconds() -> float:
+    """How long `whole` took; compiled code was loaded for it."""
+    return _whole().seconds
 
 
 def begun(rng: random.Random, target: Path, count: int = 3) -> Path:
