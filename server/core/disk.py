@@ -17,6 +17,15 @@ NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Errors of a place that may not be written."""
 
 
+PLACES = {
+    errno.ENAMETOOLONG: ("its path is too long", "choose a folder with a shorter path"),
+    errno.ELOOP: ("a link in its path leads to itself, or is one that is not followed", "choose the folder itself"),
+    errno.ENOTDIR: ("a file stands in the place of a folder above it", "choose another folder"),
+    errno.EEXIST: ("something else is in its place, such as a link to nothing", "choose another folder"),
+}
+"""What errors of paths that can't be mean, and what to do."""
+
+
 def why_not_written(path: Path, error: OSError, needed: int = 0) -> tuple[str, str]:
     """One line that says why a file could not be written, with its path, and one that says what to do.
 
@@ -63,10 +72,10 @@ def _explained(path: Path, error: OSError, needed: int) -> tuple[str, str]:
         return "the disk is read-only", f"make it writable or copy the folder to another disk, {again}"
     if error.errno in NOT_WRITABLE:
         return "you may not write there", f"change its permissions or choose another folder, {again}"
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+    if error.errno in PLACES:
+        return PLACES[error.errno]
+    if error.errno == errno.ENOENT:
         return f"the folder {path.parent} is no longer there", "put it back, or generate again"
-    if error.errno == errno.ENAMETOOLONG:
-        return "its path is too long", "choose a folder with a shorter path"
     return error.strerror or str(error), f"check that disk, {again}"
 
 

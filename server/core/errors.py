@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from .disk import FULL, why_not_written
+from .disk import FULL, PLACES, why_not_written
 
 
 class DreamzoomError(Exception):
@@ -116,6 +116,9 @@ def _of_system(error: OSError, message: str) -> tuple[str, str]:
     """The line and the remedy for an error of the operating system."""
     if isinstance(error.filename, (str, bytes)) and error.errno in (*FULL, errno.EROFS):
         return why_not_written(Path(os.fsdecode(error.filename)), error)
+    if error.filename is not None and error.errno in PLACES:
+        told, remedy = PLACES[error.errno]
+        return f"{os.fsdecode(error.filename)}: {told}", remedy
     message = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or message
     if error.errno in FULL:
         return message, "free some space on that disk, then generate again: it goes on from where it stopped"
