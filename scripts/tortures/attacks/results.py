@@ -92,7 +92,7 @@ def forged(found: dict[str, Any], most_bytes: int = 96 << 20) -> dict[str, Calla
         "deep": text(b'{"version": 2, "levels": ' + b"[" * 1_000_000),
         "deep objects": text(b'{"a":' * 1_000_000),
         "many values": lambda: b'{"version": 2, "levels": [' + b"[]," * 12_000_000 + b"[]]}",
-        "many keys": lambda: b'{"version": 2' + b"".join(b',"%d":0' % n for n in range(4_100_000)) + b"}",
+        "many keys": lambda: b'{"version": 2' + b',"0":0' * 4_100_000 + b"}",
         "much text": lambda: b'{"version": 2, "x": "' + b"x" * many + b'"}',
         "much text with one wide letter": lambda: '{"version": 2, "x": "\U0001f600'.encode() + b"x" * many + b'"}',
         "much text with one escaped letter": lambda: b'{"version": 2, "x": "\\ud83d\\ude00' + b"x" * many + b'"}',

@@ -32,8 +32,8 @@ PARAMETER_BYTES = 64 * KIB
 """A parameter of a message other than the request of a job."""
 JOURNAL_BYTES = 64 * MIB
 """A job's journal. It is shortened from time to time."""
-JOURNAL_LINES = 200_000
-"""Lines of a journal."""
+JOURNAL_LINES = 50_000
+"""Lines of a journal; only the last are read of more."""
 JOURNAL_LINE_BYTES = 64 * KIB
 """One line of a journal; longer ones are skipped."""
 JOB_FILES = 100_000

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.atomic_files import not_written
-from core.errors import RefusedFile
 from core.safety import limits
 from core.safety.seal import CHECK, line_fits, sealed_line
 from dreamzoom.pipeline.folder import Folder
@@ -134,11 +133,15 @@ def rewrite(folder: Folder, events: list[dict[str, Any]]) -> None:
 
 
 def _events(data: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The events in a journal's bytes, and the number of damaged lines."""
-    lines = data.count(b"\n")
-    if lines > limits.JOURNAL_LINES:
-        raise RefusedFile(f"{layout.JOURNAL} has {lines:,} lines; at most {limits.JOURNAL_LINES:,} are read")
-    events, damaged = [], 0
+    """The events in a journal's bytes, and the number of damaged lines. Of more lines than a journal may have, the last
+    are read, and the others count as damaged.
+    """
+    events, damaged = [], max(0, data.count(b"\n") - limits.JOURNAL_LINES)
+    if damaged:
+        start = len(data)
+        for _ in range(limits.JOURNAL_LINES + 1):
+            start = data.rfind(b"\n", 0, start)
+        data = data[start + 1 :]
     for line in data.splitlines(keepends=True):
         event = _event(line)
         if event is None:
