@@ -77,7 +77,7 @@ def repair(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
 
 
 def export_for_viewers(
-    root: bpy.types.Object, scene: bpy.types.Scene, path: Path, up: str, cameras: Path | None
+    root: bpy.types.Object, scene: bpy.types.Scene, path: Path, up: str, cameras: Path | None, rounds: int
 ) -> Job:
     """Have the server refit a copy of a rig's splats to what other viewers show, and write it as one file.
 
@@ -87,6 +87,7 @@ def export_for_viewers(
         path: The file.
         up: The axis that points up in it: "-Y", "Y" or "Z".
         cameras: A file for the flight's cameras in the same world, or None.
+        rounds: How often the fit looks at each view.
 
     Raises:
         DreamzoomError: There is no job, or no server.
@@ -96,7 +97,7 @@ def export_for_viewers(
     folder = job_folders.adopt(root)
     job = _new_job(root, scene)
     job.folder, job.import_when_done, job.method = folder, False, messages.EXPORT
-    job.params = {"path": str(path), "up": up} | ({"cameras": str(cameras)} if cameras else {})
+    job.params = {"path": str(path), "up": up, "rounds": rounds} | ({"cameras": str(cameras)} if cameras else {})
     current_job.add(job)
     _wait(job)
     return job

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty
+from bpy.props import BoolProperty, IntProperty
 from bpy.types import Operator
 
 from ... import rig
 from ...backend import job_folders
 from ...core import formats
 from ...core.errors import DreamzoomError
+from ...core.protocol import messages
 from ...jobs import generation
 from ..registration import with_menus
 from .common import Result, can_use_server, has_rig, report
@@ -37,6 +38,13 @@ class DREAMZOOM_OT_export_for_viewers(Operator, SplatTarget):  # pyright: ignore
         description="Also write the flight's cameras in the same world, as NAME.cameras.json, for SuperSplat",
         default=True,
     )
+    rounds: IntProperty(
+        name="Rounds",
+        description="How often the fit looks at each view of the flight: more come closer, and take longer",
+        default=messages.REFIT_ROUNDS,
+        min=1,
+        max=1000,
+    )
     wait: BoolProperty(
         name="Wait",
         description="Return when the file is written: for scripts without a window",
@@ -60,6 +68,7 @@ class DREAMZOOM_OT_export_for_viewers(Operator, SplatTarget):  # pyright: ignore
 
     def draw(self, context) -> None:
         SplatTarget.draw(self, context)
+        self.layout.prop(self, "rounds")
         self.layout.prop(self, "with_cameras")
 
     def execute(self, context) -> Result:
@@ -69,7 +78,7 @@ class DREAMZOOM_OT_export_for_viewers(Operator, SplatTarget):  # pyright: ignore
         if not path.parent.is_dir():
             return report(self, DreamzoomError(f"There is no folder {path.parent}", "Choose a folder that exists"))
         cameras = cameras_beside(path) if self.with_cameras else None
-        job = generation.export_for_viewers(root, context.scene, path, self.up(), cameras)
+        job = generation.export_for_viewers(root, context.scene, path, self.up(), cameras, self.rounds)
         if self.wait:
             generation.wait_for(job)
             if job.error is not None:

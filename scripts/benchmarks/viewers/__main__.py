@@ -56,7 +56,9 @@ def measure(table: Table, job: Path, scratch: Path, rounds: int, pictures: Path 
     for name, frames in (("held-out", held), ("fitted", seen)):
         before, after = (np.array([rows[frame][key] for frame in frames]) for key in clouds)
         table.add(f"{name} frames, splats as they are, mean, dB", float(before.mean()))
-        table.add(f"{name} frames, for viewers, mean, dB", float(after.mean()), f">= {TARGET:g}", after.mean() >= TARGET)
+        table.add(
+            f"{name} frames, for viewers, mean, dB", float(after.mean()), f">= {TARGET:g}", after.mean() >= TARGET
+        )
         table.add(f"{name} frames, for viewers, least, dB", float(after.min()), f">= {TARGET:g}", after.min() >= TARGET)
         table.figures |= {f"{name}_before": before.tolist(), f"{name}_after": after.tolist()}
     quads = [_compared(world, frame, {"quads": clouds["fitted"]}, "quad")["quads"] for frame in held[::3]]

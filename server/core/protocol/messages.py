@@ -7,7 +7,7 @@ Requests, with their parameters and the fields of their results:
 | initialize | | name, version, engines, pid |
 | generate | request, out (the job's folder), resume | out, result (path of result.json), seconds, level_seconds |
 | verify | out, repair (optional: make again what is damaged) | out, files, bytes, finished, damaged, seconds |
-| export | out, path (the file); optional: for, up, rounds, cameras | path, splats, cameras, before, after, least, told |
+| export | out, path (the file); optional: for, up, rounds, cameras | path, splats, cameras, before, after, told |
 | cancel | id (of the request) | cancelled |
 | models | | models, sets, memory |
 | models.offer | name | offers |
@@ -43,6 +43,9 @@ PING = "ping"
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
 MACHINE = "machine"
 LEFTOVERS, LEFTOVERS_REMOVE = "leftovers", "leftovers.remove"
+
+REFIT_ROUNDS = 40
+"""How often an export looks at each view, unless told otherwise."""
 
 PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"
 

@@ -29,13 +29,14 @@ def exported(given: dict[str, Any], report: Report) -> dict[str, Any]:
     rounds = ROUNDS if given["rounds"] is None else given["rounds"]
     if not isinstance(rounds, int) or isinstance(rounds, bool):
         raise BadRequest("rounds", "must be a whole number")
-    kind, up = (given[name] or default for name, default in (("kind", "viewers"), ("up", "")))
+    kind = "viewers" if given["kind"] is None else given["kind"]
+    up = "" if given["up"] is None else given["up"]
     began = time.monotonic()
     done = export(out, path, report, kind=kind, up=up, rounds=rounds, cameras=cameras)
     found = {"path": str(path), "splats": done.splats, "cameras": done.cameras, "told": done.told()}
-    figures = {"before": None, "after": None, "least": None}
+    figures = {"before": None, "after": None}
     if done.after:
-        figures = {"before": float(np.mean(done.before)), "after": float(np.mean(done.after)), "least": min(done.after)}
+        figures = {"before": float(np.mean(done.before)), "after": float(np.mean(done.after))}
     return found | figures | {"seconds": time.monotonic() - began}
 
 

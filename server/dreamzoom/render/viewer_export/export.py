@@ -11,7 +11,8 @@ from core import camera_files, formats
 from core.atomic_files import not_written
 from core.errors import BadRequest, SplatFileError
 from core.formats.axes import UPRIGHT
-from core.gaussians import Gaussians, transformed
+from core.gaussians import Gaussians, padded_join, transformed
+from core.protocol.messages import REFIT_ROUNDS as ROUNDS
 from dreamzoom.progress import Report, reporting_to
 from dreamzoom.render.consistency import psnr
 from dreamzoom.render.flight import open_flight
@@ -20,14 +21,17 @@ from dreamzoom.render.viewer_export.world import World, world_of
 from dreamzoom.splats.viewers.rasterize import show
 from dreamzoom.splats.viewers.refit import CpuRefit, View, prepared, refit
 
-ROUNDS = 12
-"""Steps of the refit on each view, unless told otherwise."""
 MOST_ROUNDS = 1000
 SEED = 0
+REPLACED_OPACITY = 0.3
+"""The opacity with which splats start that finer ones replace. Being seen as points of a pixel's size at any distance,
+they cover their places from afar, where the flight shows them, and little of them from near; the refit ends 0.6 dB
+better with them.
+"""
 KINDS = ("viewers", "blender")
 """What a file can be for: other viewers, or Blender and Dreamzoom themselves, which show the splats as they are."""
 
-RENDERED, FITTED = 0.1, 0.97
+RENDERED, FITTED = 0.03, 0.98
 """Fractions of the work at which the pictures are rendered, and at which the splats are fitted."""
 
 
@@ -132,7 +136,10 @@ def _refitted(world: World, splats: Gaussians, rounds: int, report: Report):
     views = views_of(world, SEED, _Part(report, 0.0, RENDERED))
     held = [view_of(world, frame) for frame in held_out_frames(world.flight)]
     before = _quality(splats, held, report)
-    state = _begin(prepared(splats, views), views, report)
+    start, replaced = prepared(splats, views), world.replaced()
+    if replaced is not None:
+        start = padded_join([start, prepared(replaced, views, REPLACED_OPACITY)])
+    state = _begin(start, views, report)
     fitted = refit(state, len(views), rounds, SEED, _Part(report, RENDERED, FITTED))
     return fitted, (before, _quality(fitted, held, report))
 

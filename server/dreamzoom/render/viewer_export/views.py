@@ -17,6 +17,8 @@ PER_LEVEL = 8
 """Frames along the flight for each unit of zoom, and at least for the whole flight."""
 AROUND = 0.25
 """Views around the flight, as a share of the frames."""
+MOST_SIDE = 1280
+"""The longer side, in pixels, of the pictures that are compared; larger frames are fitted at this size."""
 TURN = 3.0
 """Angle in degrees, around the focus, by which these are off the flight."""
 
@@ -53,8 +55,11 @@ def view_of(world: World, frame: float, turn: tuple[float, float] = (0.0, 0.0)) 
     key = world.flight.path.at_frame(frame)
     key = replace(key, skew=0.0)  # viewers have no sheared cameras
     camera = turned(key, turn) if any(turn) else key.camera
-    shown = world.flight.view(key, camera)
-    return View(world.camera(key, camera), np.clip(shown.rgb, 0, 1), world.near(key.zoom))
+    scale = MOST_SIDE / max(camera.width, camera.height)
+    if scale < 1:
+        camera = camera.resized(round(camera.width * scale), round(camera.height * scale))
+    rgb = np.clip(world.flight.view(key, camera).rgb, 0, 1).astype(np.float16)
+    return View(world.camera(key, camera), rgb, world.near(key.zoom))
 
 
 def views_of(world: World, seed: int, report: Report) -> list[View]:

@@ -41,6 +41,27 @@ class World:
         Raises:
             DreamzoomError: The flight spans more scales than single precision holds.
         """
+        self._check_span()
+        return padded_join([part for part in map(self._kept, self.levels) if len(part)])
+
+    def replaced(self) -> Gaussians | None:
+        """The splats that finer levels replace, with which the flight shows these places from afar; None without."""
+        parts = [part for part in map(self._replaced, self.levels[:-1]) if len(part)]
+        return padded_join(parts) if parts else None
+
+    def _kept(self, level: int) -> Gaussians:
+        splats = self._level(level)
+        return splats if level == self.deepest else splats[splats.extra["superseded"] <= 0]
+
+    def _replaced(self, level: int) -> Gaussians:
+        splats = self._level(level)
+        return splats[splats.extra["superseded"] > 0]
+
+    def _level(self, level: int) -> Gaussians:
+        path = self.flight.path
+        return moved(self.flight.levels[level % path.levels], path.between(level, self.deepest))
+
+    def _check_span(self) -> None:
         path = self.flight.path
         spans = math.log(path.factor) * (len(self.levels) - 1)
         if spans > LARGEST - math.log(100):
@@ -49,14 +70,6 @@ class World:
                 f"the flight spans {len(self.levels)} levels, of which one file for viewers can hold {most}",
                 "export fewer levels, for example of a shorter flight",
             )
-        parts = []
-        for level in self.levels:
-            splats = self.flight.levels[level % path.levels]
-            if level != self.deepest:
-                splats = splats[splats.extra["superseded"] <= 0]
-            if len(splats):
-                parts.append(moved(splats, path.between(level, self.deepest)))
-        return padded_join(parts)
 
     def similarity(self, zoom: float) -> Similarity:
         """From the gauge at a zoom to this frame."""

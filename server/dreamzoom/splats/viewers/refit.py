@@ -1,8 +1,8 @@
 """The refit: changes a copy of splats so that viewers show given pictures.
 
 All parameters are optimised with Adam against the squared difference in sRGB, one view a step, in shuffled rounds. A
-view is rendered from the splats that add to it; which these are is looked up anew every few rounds, since a splat that
-was hidden appears where those before it have become fainter.
+view is rendered from the splats that add to it. Which these are is looked up before the rounds 1, 2, 4, 8, …, since a
+splat that was hidden appears where those before it have become fainter.
 """
 
 from __future__ import annotations
@@ -25,13 +25,11 @@ from dreamzoom.splats.viewers.rasterize import ViewerPicture, gradients, show
 RATES = Rates(means=0.6, log_scales=0.16, quaternions=0.1, logit_opacities=0.4, rgb=0.08)
 LAST_RATE = 0.05
 """Step size of the last step relative to the first."""
-LOOK_UP_EVERY = 3
-"""Rounds after which the splats that add to each view are looked up again."""
 LEAST_SHARE = 0.3
 """The least standard deviation that a splat starts with, in pixels of the view that samples it most finely."""
 MOST_OPACITY = 0.5
-"""The most that a splat starts with. Where many fine splats fall on a pixel, the first one alone would be seen if it
-were opaque, which is noise; from half opaque ones the refit ends 0.7 dB better.
+"""The most opacity that a splat starts with. Where many fine splats fall on a pixel, the first one alone would be seen
+if it were opaque, which is noise; from half opaque ones the refit ends 0.7 dB better.
 """
 
 
@@ -42,7 +40,7 @@ class View:
     Attributes:
         camera: In the splats' frame.
         near: Z-depth in that frame's units up to which centres are not shown.
-        rgb: (H, W, 3) float32 sRGB, over black.
+        rgb: (H, W, 3) float16 or float32 sRGB, over black.
     """
 
     camera: Camera
@@ -77,12 +75,12 @@ def refit(state: RefitState, views: int, rounds: int, seed: int, report: Report)
         report: Progress and cancellation.
     """
     rng = np.random.default_rng(seed)
-    steps = rounds * views
+    steps, order = rounds * views, np.arange(views)
     for step in range(steps):
         report.progress(step / steps, "fitting to the viewers' image model")
         turn, place = divmod(step, views)
         if not place:
-            if turn % LOOK_UP_EVERY == 0:
+            if (turn + 1) & turn == 0:
                 state.look_up(report)
             order = rng.permutation(views)
         state.descend(int(order[place]), scaled(RATES, LAST_RATE ** (step / steps)))
@@ -108,7 +106,7 @@ class CpuRefit:
         for view in self._views:
             report.check()
             picture = show(splats, view.camera, near=view.near)
-            self._rows.append(np.sort(picture.order[picture.seen]))
+            self._rows.append(np.sort(picture.order[picture.seen]).astype(np.int32))
 
     def descend(self, index: int, rates: Rates) -> float:
         """One step of Adam on one view; returns its mean squared error before the step."""
@@ -124,8 +122,8 @@ class CpuRefit:
         return self._moving.gaussians()
 
 
-def prepared(splats: Gaussians, views: Sequence[View]) -> Gaussians:
-    """What a refit starts with: the splats made smaller by as much as viewers will widen them, and half opaque.
+def prepared(splats: Gaussians, views: Sequence[View], most_opacity: float = MOST_OPACITY) -> Gaussians:
+    """What a refit starts with: the splats made smaller by as much as viewers will widen them, and not opaque.
 
     Our rasteriser widens a splat by the variance 1/12 of a pixel and keeps its mass, viewers widen it by `BLUR` and
     don't. What counts is the view that samples a splat most finely.
@@ -135,7 +133,7 @@ def prepared(splats: Gaussians, views: Sequence[View]) -> Gaussians:
     less = np.maximum(variance - (BLUR - 1 / 12) * pixel[:, None] ** 2, (LEAST_SHARE * pixel[:, None]) ** 2)
     log_scales = splats.log_scales.copy()
     log_scales[:, :2] = 0.5 * np.log(np.minimum(variance, less))
-    logits = np.minimum(splats.logit_opacities, np.float32(np.log(MOST_OPACITY / (1 - MOST_OPACITY))))
+    logits = np.minimum(splats.logit_opacities, np.float32(np.log(most_opacity / (1 - most_opacity))))
     return Gaussians(splats.means, log_scales, splats.quaternions, logits, splats.sh)
 
 
