@@ -213,7 +213,7 @@ class TestWorld:
         keys = (Key(1, 0.0, camera()), Key(101, 2.0, camera()))
         flight = Flight(None, ZoomPath(2.0, np.zeros((3, 3)), keys), [])  # type: ignore[arg-type]
         fitted, held = fitted_frames(flight), held_out_frames(flight)
-        assert len(fitted) == 17 and (fitted[0], fitted[-1]) == (1, 101)
+        assert len(fitted) == 25 and (fitted[0], fitted[-1]) == (1, 101)
         assert not set(fitted) & set(held) and len(held) == 12
 
     def test_what_single_precision_cannot_hold_is_refused(self):

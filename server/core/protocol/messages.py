@@ -44,7 +44,7 @@ MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
 MACHINE = "machine"
 LEFTOVERS, LEFTOVERS_REMOVE = "leftovers", "leftovers.remove"
 
-REFIT_ROUNDS = 40
+REFIT_ROUNDS = 30
 """How often an export looks at each view, unless told otherwise."""
 
 PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"

@@ -114,7 +114,7 @@ def _add_pictures(add: Add) -> None:
     told = "viewers: refitted to what SuperSplat and browsers show; blender: as they are"
     command.add_argument("--for", dest="kind", choices=("viewers", "blender"), default="viewers", help=told)
     command.add_argument("--up", choices=("-Y", "Y", "Z"), default="", help="the axis that points up in the file")
-    command.add_argument("--rounds", type=_whole, metavar="N", help="steps of the refit on each view; default: 40")
+    command.add_argument("--rounds", type=_whole, metavar="N", help="steps of the refit on each view; default: 30")
     command.add_argument("--cameras", type=Path, metavar="FILE", help="also write the flight's cameras (cameras.json)")
 
     command = add("cameras", pictures.cameras, "write the flight's cameras for other programs")

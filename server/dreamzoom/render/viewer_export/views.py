@@ -13,7 +13,7 @@ from dreamzoom.render.flight import Flight
 from dreamzoom.render.viewer_export.world import World
 from dreamzoom.splats.viewers.refit import View
 
-PER_LEVEL = 8
+PER_LEVEL = 12
 """Frames along the flight for each unit of zoom, and at least for the whole flight."""
 AROUND = 0.25
 """Views around the flight, as a share of the frames."""
