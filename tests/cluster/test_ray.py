@@ -9,7 +9,7 @@ from small_jobs import contents, done_steps, small_request
 
 from core.errors import Cancelled, DreamzoomError
 from dreamzoom import cluster
-from dreamzoom.cluster.pool import RayPool
+from dreamzoom.cluster.ray_pool import RayPool
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate

@@ -13,6 +13,7 @@ from small_jobs import contents, small_request
 
 from core.errors import BadRequest, DreamzoomError
 from dreamzoom import cluster
+from dreamzoom.cluster import cache
 from dreamzoom.cluster import store as stores
 from dreamzoom.cluster.store import Store
 from dreamzoom.pipeline.folder import Folder
@@ -70,6 +71,11 @@ def a_file(tmp_path, data=None):
     return path
 
 
+def cached(store, digest):
+    """The file in this machine's cache, from the store if it is not there."""
+    return cache.fetched(digest, lambda path: store.get(digest, path))
+
+
 def test_what_is_put_can_be_fetched(store, tmp_path):
     digest = store.put(a_file(tmp_path))
     store.get(digest, tmp_path / "back")
@@ -118,22 +124,22 @@ def test_a_damaged_file_is_never_taken(store, tmp_path):
     with pytest.raises(DreamzoomError, match="damaged"):
         store.get(digest, tmp_path / "back")
     with pytest.raises(DreamzoomError):
-        store.cached(digest)
+        cached(store, digest)
     assert not list((tmp_path / "cache").rglob("*.*"))
 
 
 def test_damage_in_the_cache_is_fetched_again(store, tmp_path):
     digest = store.put(a_file(tmp_path))
-    store.cached(digest).write_bytes(b"flipped")
-    assert store.cached(digest).read_bytes() == a_file(tmp_path).read_bytes()
+    cached(store, digest).write_bytes(b"flipped")
+    assert cached(store, digest).read_bytes() == a_file(tmp_path).read_bytes()
 
 
 def test_a_machine_keeps_what_it_fetched_up_to_a_limit(store, tmp_path):
     digests = [store.put(a_file(tmp_path, bytes([n]) * 1000)) for n in range(4)]
     for digest in digests:
-        path = store.cached(digest)
+        path = cached(store, digest)
         os.utime(path, (digests.index(digest), digests.index(digest)))
-    stores.shorten_cache(2500)
+    cache.shorten(2500)
     kept = sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
     assert kept == sorted(digests[2:])
 

@@ -267,16 +267,19 @@ for frame, target in plan["frames"]:
 class StandIn(farm.Film):
     """Renders pictures of one colour, in place of Blender."""
 
-    def command(self, frames):
+    def command(self, plan):
         import sys
 
-        return [sys.executable, "-c", STAND_IN, super().command(frames)[-1]]
+        return [sys.executable, "-c", STAND_IN, json.dumps(plan)]
 
 
 def test_a_farm_renders_missing_and_damaged_frames_again(tmp_path):
-    film = StandIn(tmp_path / "scene.blend", range(1, 13), tmp_path, "python3")
-    (tmp_path / "fault-3").touch()
-    (tmp_path / "fault-9").touch()
+    (tmp_path / "scene.blend").write_bytes(b"scene")
+    out = tmp_path / "out"
+    out.mkdir()
+    film = StandIn(tmp_path / "scene.blend", range(1, 13), out, "python3")
+    (out / "fault-3").touch()
+    (out / "fault-9").touch()
     with closing(WorkerPool(2, None, print)) as pool:
         farm.render(film, pool, Report())
         assert all(farm.is_whole(film.picture(frame)) for frame in film.frames)
@@ -287,7 +290,7 @@ def test_a_farm_renders_missing_and_damaged_frames_again(tmp_path):
 
 def test_a_farm_that_can_not_render_says_what_blender_said(tmp_path):
     class Broken(farm.Film):
-        def command(self, frames):
+        def command(self, plan):
             import sys
 
             return [sys.executable, "-c", "raise SystemExit('no scene here')"]
@@ -296,4 +299,5 @@ def test_a_farm_that_can_not_render_says_what_blender_said(tmp_path):
         closing(WorkerPool(1, None, print)) as pool,
         pytest.raises(DreamzoomError, match="2 of 2 frames.*no scene here"),
     ):
-        farm.render(Broken(tmp_path / "x.blend", range(1, 3), tmp_path, "blender"), pool, Report())
+        (tmp_path / "x.blend").touch()
+        farm.render(Broken(tmp_path / "x.blend", range(1, 3), tmp_path / "out", "blender"), pool, Report())

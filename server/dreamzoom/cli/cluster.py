@@ -24,7 +24,7 @@ def batch(options: argparse.Namespace) -> int:
     jobs = batches.read_list(options.list, options.out)
     table = _Table(sys.stderr)
     with cancel_on_interrupt() as cancel:
-        executor = cluster.make(options.executor, options.storage, lambda message: table.log(message))
+        executor = cluster.make(options.executor, options.storage, table.log, cancel)
         at_once = options.at_once or max(1, executor.slots)
         with contextlib.closing(executor):
             batches.run_batch(jobs, executor, at_once, cancel, lambda: table.show(batches.summary(jobs)))
@@ -45,12 +45,12 @@ def farm(options: argparse.Namespace) -> None:
 
     if not options.scene.is_file():
         raise BadRequest("scene", f"must be a .blend file; there is none at {options.scene}")
-    blender = shutil.which(options.blender)
-    if blender is None:
+    blender = shutil.which(options.blender) or options.blender
+    if options.executor.startswith("local") and shutil.which(blender) is None:
         raise BadRequest("--blender", f"must be Blender's executable, or a Python with bpy; got {options.blender}")
     film = farms.Film(options.scene.absolute(), options.frames, options.out.absolute(), blender, options.samples)
     with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
-        executor = cluster.make(options.executor, "", lambda message: terminal.log(message, "warning"))
+        executor = cluster.make(options.executor, "", lambda message: terminal.log(message, "warning"), cancel)
         with contextlib.closing(executor):
             if not isinstance(executor, WorkerPool):
                 raise BadRequest("executor", "must be local:N or ray for a farm")

@@ -75,7 +75,8 @@ def _generate(job: Job) -> dict[str, Any]:
     else:
         request = located(validation.decode_request(bytes(params.request)), Path.cwd())
     job.levels = len(request.levels)
-    with contextlib.closing(cluster.make(executor, storage, lambda message: job.log(message, "warning"))) as steps:
+    made = cluster.make(executor, storage, lambda message: job.log(message, "warning"), job.cancel)
+    with contextlib.closing(made) as steps:
         summary = generate(request, folder, job, job.cancel, executor=steps)
     found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
     return found | {"level_seconds": level_seconds(folder, job.levels)}
