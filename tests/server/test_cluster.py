@@ -174,7 +174,7 @@ def test_unknown_executors_are_refused(name):
 
 
 def test_a_free_slot_goes_to_the_highest_priority_and_then_to_the_job_that_holds_fewest():
-    slots, order, began = FairSlots(1), [], []
+    slots, order, began = FairSlots("core", 1), [], []
 
     def hold(job):
         began.append(job)
@@ -197,7 +197,7 @@ def test_a_free_slot_goes_to_the_highest_priority_and_then_to_the_job_that_holds
 
 
 def test_waiting_for_a_slot_hears_of_cancellation():
-    slots = FairSlots(1)
+    slots = FairSlots("core", 1)
 
     def cancelled():
         raise Cancelled

@@ -263,6 +263,40 @@ class DREAMZOOM_OT_forget_test(Operator):
         return {"FINISHED"}
 
 
+class DREAMZOOM_OT_try_steps(Operator):
+    """Try whether steps can run there: start or reach one worker, and put a file into the storage and fetch it"""
+
+    bl_idname = "dreamzoom.try_steps"
+    bl_label = "Try Where Steps Run"
+
+    @classmethod
+    def poll(cls, context):
+        if not can_use_server(cls):
+            return False
+        if machine_report.steps.is_running:
+            cls.poll_message_set("It is being tried")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        try:
+            machine_report.try_steps(preferences.get("executor") or "local", preferences.get("storage"))
+        except DreamzoomError as error:
+            return report(self, error)
+        return {"FINISHED"}
+
+
+class DREAMZOOM_OT_forget_steps(Operator):
+    """Close the answer"""
+
+    bl_idname = "dreamzoom.forget_steps"
+    bl_label = "Close the Answer"
+
+    def execute(self, context) -> Result:
+        machine_report.forget_steps()
+        return {"FINISHED"}
+
+
 class DREAMZOOM_OT_find_kept(Operator):
     """List what Dreamzoom keeps on this machine's disks: jobs, models, compiled code, environments"""
 
@@ -370,6 +404,8 @@ CLASSES = (
     DREAMZOOM_OT_open_log,
     DREAMZOOM_OT_test_server,
     DREAMZOOM_OT_forget_test,
+    DREAMZOOM_OT_try_steps,
+    DREAMZOOM_OT_forget_steps,
     DREAMZOOM_OT_find_kept,
     DREAMZOOM_OT_remove_kept,
     DREAMZOOM_OT_forget_kept,

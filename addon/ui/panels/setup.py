@@ -63,6 +63,19 @@ def draw_test(layout: UILayout) -> None:
         parts.label(text=translated(text), translate=False)
 
 
+def draw_steps(layout: UILayout) -> None:
+    """A button that tries where steps run, and what it found."""
+    steps = machine_report.steps
+    row = layout.row(align=True)
+    row.operator("dreamzoom.try_steps", text="Trying" if steps.is_running else None, icon="CHECKMARK")
+    if steps.text or steps.error:
+        row.operator("dreamzoom.forget_steps", text="", icon="X")
+    if steps.error is not None:
+        draw_error(layout, str(steps.error), steps.error.remedy, steps.error.operator, "dreamzoom.forget_steps")
+    elif steps.text:
+        paragraph(layout, steps.text)
+
+
 def draw_kept(layout: UILayout) -> None:
     """What is kept on disk, with a button for each that can go."""
     kept = machine_report.kept

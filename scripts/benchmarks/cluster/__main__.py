@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,13 @@ class Waiting:
         """As the pool."""
         return self._pool.slots
 
+    def lane(self, step: Step) -> tuple[str, int]:
+        """As the pool."""
+        return self._pool.lane(step)
+
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """Wait."""
-        self._pool.command(step.name, [sys.executable, "-S", "-c", f"import time; time.sleep({WAIT})"], report)
+        waits(self._pool, step.name, folder.root, WAIT, report)
         for file in step.files:
             folder.write(file.name, b"")
 
@@ -78,6 +83,12 @@ class Waiting:
         """Nothing: the pool is closed by its owner."""
 
 
+def waits(pool: WorkerPool, name: str, folder: Path, seconds: float, report: Report) -> None:
+    """Wait on a worker."""
+    order = {"command": [sys.executable, "-S", "-c", f"import time; time.sleep({seconds})"], "reads": {}, "writes": []}
+    pool.command(name, folder, lambda: order, report, "waits")
+
+
 def measure_waits(table: Table, scratch: Path) -> None:
     """Eight levels whose steps wait, on one node and on two."""
     from dreamzoom.engines import registry
@@ -86,7 +97,8 @@ def measure_waits(table: Table, scratch: Path) -> None:
     for count in (1, 2):
         folder = Folder(scratch / f"waits{count}")
         with nodes(count) as found, executor_of(found) as pool:
-            pool.command("first", [sys.executable, "-c", ""], Report())  # the actors have started
+            with ThreadPoolExecutor(count) as threads:  # the actors start
+                list(threads.map(lambda number: waits(pool, f"first {number}", scratch, 3.0, Report()), range(count)))
             began = time.monotonic()
             run(build(request, registry.make(request)), folder, executor=Waiting(pool))
             took[count] = time.monotonic() - began

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from dreamzoom import cluster
 from dreamzoom.cluster.pool import WorkerPool
 
+os.environ.setdefault("RAY_worker_niceness", "0")  # as the process without Ray that it is compared with
 MEMORY = 100 << 20
 """Bytes of each node's object store: steps exchange files, not objects."""
 

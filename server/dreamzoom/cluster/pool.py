@@ -63,17 +63,23 @@ class WorkerPool:
         self._idle: list[Channel] = []
         self._all: list[Channel] = []
         self._lock = threading.Lock()
-        self._slots = FairSlots(count)
+        self._slots = FairSlots("core", count)
 
     @property
     def slots(self) -> int:
         """So many steps run at once."""
         return self._slots.count
 
+    def lane(self, step: Step) -> tuple[str, int]:
+        """See `pipeline.executors.Executor`."""
+        slots = self._slots_for(uses_gpu(step))
+        return slots.kind, slots.count
+
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """See `pipeline.executors.Executor`."""
         gpu = uses_gpu(step)
         with reporting_to(report), self._slots_for(gpu).held(str(folder.root), report.check):
+            report.begins()
             self._insist(step.name, report, lambda: self._once(step, folder, report, gpu))
 
     def command(
@@ -96,6 +102,11 @@ class WorkerPool:
         with reporting_to(report), self._slots_for(False).held(group, report.check):
             done = self._insist(name, report, lambda: self._ordered({"job": str(folder), **order()}, report))
         return int(done["code"]), str(done["tail"])
+
+    def greet(self, report: Report) -> str:
+        """Reach a worker; returns the name of its machine. Raises as `execute`."""
+        with self._slots.held("", report.check):
+            return self._ordered({"greet": True, "job": ""}, report)["host"]
 
     def prioritise(self, folder: Folder, priority: int) -> None:
         """See `pipeline.executors.Executor`."""

@@ -41,7 +41,7 @@ class RayPool(WorkerPool):
         if find_spec("ray") is None:
             raise EngineUnavailable("the executor ray needs the package ray", 'install it: pip install "ray[default]"')
         super().__init__(1, store, log)
-        self._cards = FairSlots(0)
+        self._cards = FairSlots("card", 0)
         self._cards.priorities = self._slots.priorities
         self._address, self._driver = address, None
         self._starting, self._lost_since = threading.Lock(), None

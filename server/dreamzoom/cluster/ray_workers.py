@@ -157,7 +157,7 @@ class Driver:
             hired = self._take(bool(order.get("gpu")), cancel, emit)
             with self._lock:
                 self._running[ticket] = hired
-            apart = "files" not in order and not self._sees(hired, order["job"], cancel)
+            apart = not order.keys() & {"files", "greet"} and not self._sees(hired, order["job"], cancel)
             ask, sent = partial(_asked, cancel, hired.actor.files), 0
             if apart:
                 order["files"], sent = transfer.send(ask, order["reads"])

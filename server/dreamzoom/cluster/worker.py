@@ -7,6 +7,7 @@ with progress, log, preview, and at the end done, cancelled or failed. The worke
 
     {"ticket": T, "job": FOLDER, "run": STEP, ...}             a step of the job in a folder
     {"ticket": T, "job": FOLDER, "command": ARGUMENTS, ...}    a program, run in a folder
+    {"ticket": T, "greet": true}                               nothing: "done" names the machine
 
 and has "files" (SHA-256 by name) if the worker is to work in a folder of its own with these files, which come from
 the order's "store" or lie in this machine's cache. Then "done" has "outputs": the same of what was written.
@@ -74,6 +75,9 @@ class Worker:
         with self._lock:
             cancel = self._cancels.setdefault(ticket, threading.Event())
         report = _Told(emit, cancel)
+        if "greet" in order:
+            emit({"event": "done", "host": socket.gethostname()})
+            return
         try:
             with reporting_to(report), _opened(order) as folder:
                 work = self._program if "command" in order else self._stage
