@@ -176,7 +176,9 @@ def measure_deaths(table: Table, scratch: Path) -> None:
     deaths = {
         "a killed worker": kill_worker,
         "a killed node": lambda found: found.kill(found.nodes[-1]),
-        "a dead head that comes back": lambda found: threading.Thread(target=found.restart).start(),
+        "a dead head that comes back": lambda found: threading.Thread(
+            target=lambda: (found.kill_all(), found.start_again())
+        ).start(),
     }
     for name, action in deaths.items():
         folder = Folder(scratch / name.replace(" ", "_"))
@@ -195,7 +197,7 @@ def measure_cancel(table: Table, scratch: Path) -> None:
 
     request, cancel = request_of(3, (192, 108)), threading.Event()
     with nodes(2) as found, executor_of(found) as pool:
-        ray.init(address=found.cluster.address, log_to_driver=False, logging_level=40)
+        ray.init(address=found.address, log_to_driver=False, logging_level=40)
         sink = At("splat", cancel.set)
         with contextlib.suppress(Cancelled):
             generate(request, Folder(scratch / "cancelled"), sink, cancel, executor=pool)

@@ -31,6 +31,9 @@ ATTEMPTS = 3
 START = 120.0
 """Seconds that a worker may take to start."""
 
+CORE, GPU = "core", "GPU"
+"""The kinds of slots."""
+
 Log = Callable[[str], None]
 T = TypeVar("T")
 
@@ -63,7 +66,7 @@ class WorkerPool:
         self._idle: list[Channel] = []
         self._all: list[Channel] = []
         self._lock = threading.Lock()
-        self._slots = FairSlots("core", count)
+        self._slots = FairSlots(CORE, count)
 
     @property
     def slots(self) -> int:
@@ -77,10 +80,10 @@ class WorkerPool:
 
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """See `pipeline.executors.Executor`."""
-        gpu = uses_gpu(step)
-        with reporting_to(report), self._slots_for(gpu).held(str(folder.root), report.check):
+        slots = self._slots_for(uses_gpu(step))
+        with reporting_to(report), slots.held(str(folder.root), report.check):
             report.begins()
-            self._insist(step.name, report, lambda: self._once(step, folder, report, gpu))
+            self._insist(step.name, report, lambda: self._once(step, folder, report, slots.kind))
 
     def command(
         self, name: str, folder: Path, order: Callable[[], Mapping[str, Any]], report: Report, group: str
@@ -163,10 +166,10 @@ class WorkerPool:
         if event["event"] != "ready":
             raise raised(event["error"])
 
-    def _once(self, step: Step, folder: Folder, report: Report, gpu: bool) -> None:
+    def _once(self, step: Step, folder: Folder, report: Report, kind: str) -> None:
         """Run a step on one worker. Raises WorkerDied, Damaged, and what the step fails with."""
         reads, writes = read_files(step, folder), [file.name for file in step.files]
-        order: dict[str, Any] = {"run": step.name, "job": str(folder.root), "gpu": gpu} | self._words
+        order: dict[str, Any] = {"run": step.name, "job": str(folder.root), "gpu": kind == GPU} | self._words
         order["paths"] = known_paths(folder)  # of models and LoRAs, which the job's folder does not tell
         if self._store is None:
             self._ordered(

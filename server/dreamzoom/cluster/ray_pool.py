@@ -12,8 +12,9 @@ from typing import Any
 from core.errors import DreamzoomError, EngineUnavailable
 from dreamzoom.cluster.channel import Channel, WorkerDied
 from dreamzoom.cluster.fair_slots import FairSlots
-from dreamzoom.cluster.pool import POLL, Log, WorkerPool
+from dreamzoom.cluster.pool import GPU, POLL, Log, WorkerPool
 from dreamzoom.cluster.store import Store
+from dreamzoom.progress import Report
 
 PAUSE = 2.0
 """Seconds between two attempts to reach a lost cluster."""
@@ -28,11 +29,15 @@ class RayPool(WorkerPool):
         store, log: As in `WorkerPool`.
         check: Called while the cluster is waited for; may raise.
 
+    Attributes:
+        moved: Bytes "sent" to and "fetched" from machines that do not see the job's folder.
+
     Raises:
         EngineUnavailable: Ray is not installed.
         DreamzoomError: No cluster answers.
     """
 
+    DRIVER = "dreamzoom.cluster.ray_workers"
     SILENCE = 60.0
     WAITED = 300.0
     """So long a lost cluster is looked for, in seconds."""
@@ -41,9 +46,10 @@ class RayPool(WorkerPool):
         if find_spec("ray") is None:
             raise EngineUnavailable("the executor ray needs the package ray", 'install it: pip install "ray[default]"')
         super().__init__(1, store, log)
-        self._cards = FairSlots("card", 0)
+        self._cards = FairSlots(GPU, 0)
         self._cards.priorities = self._slots.priorities
         self._address, self._driver = address, None
+        self.moved = {"sent": 0, "fetched": 0}
         self._starting, self._lost_since = threading.Lock(), None
         with self._channel(check):  # the number of slots is known from here on
             pass
@@ -58,7 +64,7 @@ class RayPool(WorkerPool):
 
     def _open(self) -> Channel:
         arguments = [self._address] if self._address else []
-        return Channel("dreamzoom.cluster.ray_workers", arguments, told=self._heard)
+        return Channel(self.DRIVER, arguments, told=self._heard)
 
     @contextmanager
     def _channel(self, check: Callable[[], None]) -> Iterator[Channel]:
@@ -72,6 +78,20 @@ class RayPool(WorkerPool):
         finally:
             self._starting.release()
         yield driver
+
+    def _ordered(self, order: dict[str, Any], report: Report) -> dict[str, Any]:
+        done = super()._ordered(order, report)
+        with self._lock:
+            for name in self.moved:
+                self.moved[name] += done.get(name, 0)
+        return done
+
+    def close(self) -> None:
+        """End the driver, and with it its workers; says how much was sent."""
+        super().close()
+        if any(self.moved.values()):
+            sent, fetched = (f"{count / 1e6:.1f} MB" for count in self.moved.values())
+            self._log(f"{sent} were sent to machines that do not see the job's folder, and {fetched} came back")
 
     def _reach(self, check: Callable[[], None]) -> None:
         """Try once to connect to the cluster, and pause if it is lost. Raises DreamzoomError if it stays so."""

@@ -267,17 +267,21 @@ def _run_side_by_side(
         )
 
     with ThreadPoolExecutor(max_workers=len(steps) or 1, thread_name_prefix="step") as threads:
-        while running or (waiting and failure is None):
-            while failure is None and (step := next(filter(can_begin, waiting), None)) is not None:
-                waiting.remove(step)
-                running[threads.submit(work, step)] = step
-            for ended in wait(running, POLL, FIRST_COMPLETED).done:
-                step, error = running.pop(ended), ended.exception()
-                if error is None:
-                    done.add(step.name)
-                elif failure is None or (isinstance(failure, Cancelled) and not isinstance(error, Cancelled)):
-                    failure = error
-                    stop.set()
+        try:
+            while running or (waiting and failure is None):
+                while failure is None and (step := next(filter(can_begin, waiting), None)) is not None:
+                    waiting.remove(step)
+                    running[threads.submit(work, step)] = step
+                for ended in wait(running, POLL, FIRST_COMPLETED).done:
+                    step, error = running.pop(ended), ended.exception()
+                    if error is None:
+                        done.add(step.name)
+                    elif failure is None or (isinstance(failure, Cancelled) and not isinstance(error, Cancelled)):
+                        failure = error
+                        stop.set()
+        except BaseException:  # the threads are waited for, so they have to end
+            stop.set()
+            raise
     if failure is not None:
         raise failure
 
