@@ -59,6 +59,11 @@ class Nodes:
         )
         self.nodes = [self.add() for _ in range(self.count)]
 
+    def restart(self) -> None:
+        """Kill everything and start it again."""
+        self.kill_all()
+        self.start_again()
+
     @contextmanager
     def apart(self, hidden: Path, cache: Path) -> Iterator[None]:
         """A node of one core which finds the folder `hidden` empty, with a cache of its own. Needs Linux and root."""

@@ -98,8 +98,8 @@ class RayPool(WorkerPool):
         known = self._driver is not None
         if known and self._lost_since is None:
             self._lost_since = time.monotonic()
-            told = f"the Ray cluster at {self._place} is lost; it is looked for for {self.WAITED / 60:.0f} minutes"
-            self._log(f"{told}, and the steps that it held are begun again when it is back")
+            minutes = f"{self.WAITED / 60:.0f}"
+            self._log(f"the Ray cluster at {self._place} is lost; trying to reach it for {minutes} minutes")
         try:
             self._driver = self._started(self._open(), check)
             self._lost_since = None
