@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import signal
-import subprocess
 import threading
 import time
 from contextlib import closing
@@ -43,12 +41,7 @@ def test_the_bytes_are_those_of_the_local_executor(nodes, tmp_path, local_job):
 
 
 def test_a_killed_worker_costs_only_its_step(nodes, tmp_path, local_job):
-    def kill():
-        found = subprocess.run(["pgrep", "-f", "ray::Actor.run"], capture_output=True, text=True, check=False)
-        for pid in found.stdout.split()[:1]:
-            os.kill(int(pid), signal.SIGKILL)
-
-    sink = At("splat", lambda: threading.Timer(0.3, kill).start())
+    sink = At("splat", lambda: threading.Timer(0.3, nodes.kill_worker).start())
     with closing(cluster.make(f"ray://{nodes.address}")) as executor:
         generate(small_request(3), Folder(tmp_path / "job"), sink, executor=executor)
     assert any("begun again" in message for message in sink.logged)

@@ -236,7 +236,7 @@ def test_the_step_with_the_most_work_behind_it_begins_first(tmp_path):
     chain = [stage("e", work=work("e")), stage("f", ["e"], work=work("f")), stage("g", ["f"], work=work("g"))]
     run(steps(*short, *chain), Folder(tmp_path), executor=Two())
     assert set(order[:2]) == {"e", "a"}
-    assert order.index("g") < 6
+    assert order.index("f") in (2, 3)
 
 
 def test_waiting_for_a_slot_does_not_count_as_work(tmp_path):

@@ -45,6 +45,16 @@ class Nodes:
         self.cluster.remove_node(node, allow_graceful=False)
         self.nodes.remove(node)
 
+    def kill_worker(self) -> None:
+        """Kill a worker that runs a step."""
+        raylets = {process.process.pid for node in self.nodes for process in node.all_processes["raylet"]}
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            pid, parent, program = line.split(maxsplit=2)
+            if int(parent) in raylets and program.startswith("ray::Actor.run"):
+                os.kill(int(pid), signal.SIGKILL)
+                return
+
     def kill_all(self) -> None:
         """Kill everything, the head too."""
         self.port, self.count = int(self.address.rpartition(":")[2]), len(self.nodes)
@@ -79,7 +89,7 @@ class Nodes:
             start_new_session=True,
         )
         try:
-            while self.alive() == before:
+            while not self.alive() - before:
                 if node.poll() is not None:
                     raise RuntimeError("a node apart does not start")
                 time.sleep(0.2)
@@ -88,12 +98,12 @@ class Nodes:
             os.killpg(node.pid, signal.SIGTERM)
             node.wait()
 
-    def alive(self) -> int:
-        """How many nodes answer."""
+    def alive(self) -> set[str]:
+        """The ids of the nodes that answer."""
         from ray._raylet import GcsClient  # pyright: ignore[reportMissingImports]
 
         found = GcsClient(address=self.address).get_all_node_info()
-        return sum(one.state == 0 for one in found.values())
+        return {str(name) for name, one in found.items() if one.state == 0}
 
     def close(self) -> None:
         """End all."""

@@ -209,25 +209,17 @@ class Driver:
             DreamzoomError: There was no room for too long, or the machine has another version of Dreamzoom.
             RayError: The actor's machine died.
         """
-        began, told, hired, greeting = time.monotonic(), TOLD, None, None
+        if (found := self._idle_one(gpu, cancel)) is not None:
+            return found
+        began, told, hired = time.monotonic(), TOLD, Hired(_new_actor(gpu), gpu)
+        greeting = hired.actor.greet.remote()
         while True:
-            with self._lock:
-                found = next((one for one in self._idle if one.gpu == gpu), None)
-                if found is not None:
-                    self._idle.remove(found)
-            if found is not None:
-                if hired is not None:
-                    ray.kill(hired.actor)
-                with contextlib.suppress(RayError):  # its machine died since: another one
-                    _asked(cancel, found.actor.greet)
-                    return found
-                continue
-            if hired is None:
-                hired = Hired(_new_actor(gpu), gpu)
-                greeting = hired.actor.greet.remote()
             try:
                 if ray.wait([greeting], timeout=0.2)[0]:
                     return self._greeted(hired, ray.get(greeting))
+                if (found := self._idle_one(gpu, cancel)) is not None:  # another order gave it back meanwhile
+                    ray.kill(hired.actor)
+                    return found
                 if cancel.is_set():
                     raise Cancelled
                 waited = time.monotonic() - began
@@ -242,6 +234,18 @@ class Driver:
             except BaseException:
                 ray.kill(hired.actor)
                 raise
+
+    def _idle_one(self, gpu: bool, cancel: threading.Event) -> Hired | None:
+        """An idle actor that answers; None if there is none."""
+        while True:
+            with self._lock:
+                found = next((one for one in self._idle if one.gpu == gpu), None)
+                if found is None:
+                    return None
+                self._idle.remove(found)
+            with contextlib.suppress(RayError):  # its machine died since
+                _asked(cancel, found.actor.greet)
+                return found
 
     def _greeted(self, hired: Hired, words: dict[str, str]) -> Hired:
         hired.host = words["host"]

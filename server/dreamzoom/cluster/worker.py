@@ -134,9 +134,11 @@ class Worker:
         return {"code": child.returncode, "tail": tail}, [name for name in written if folder.exists(name)]
 
     def _started(self, arguments: list[str], place: Path, output: Any) -> subprocess.Popen[bytes]:
+        variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        where: dict[str, Any] = {"cwd": place, "env": variables}  # another Python must not find this one's packages
         try:
             child = subprocess.Popen(
-                arguments, cwd=place, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **where
             )
         except OSError as error:
             raise DreamzoomError(
