@@ -7,30 +7,15 @@ import time
 from contextlib import closing
 
 import pytest
+from benchmarks.cluster.jobs import At, disturbed
 from small_jobs import contents, done_steps, small_request
 from small_stages import Listener
 
 from core.errors import Cancelled, DreamzoomError
 from dreamzoom import cluster
 from dreamzoom.cluster.ray_pool import RayPool
-from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
-
-
-class At(Sink):
-    """Does something once, when a stage begins."""
-
-    def __init__(self, stage, action):
-        self.stage, self.action, self.logged, self.when = stage, action, [], None
-
-    def progress(self, progress):
-        if self.when is None and progress.stage == self.stage and progress.message != "done":
-            self.when = time.monotonic()
-            self.action()
-
-    def log(self, message, level):
-        self.logged.append(message)
 
 
 def test_the_bytes_are_those_of_the_local_executor(nodes, tmp_path, local_job):
@@ -41,18 +26,16 @@ def test_the_bytes_are_those_of_the_local_executor(nodes, tmp_path, local_job):
 
 
 def test_a_killed_worker_costs_only_its_step(nodes, tmp_path, local_job):
-    sink = At("splat", lambda: threading.Timer(0.3, nodes.kill_worker).start())
     with closing(cluster.make(f"ray://{nodes.address}")) as executor:
-        generate(small_request(3), Folder(tmp_path / "job"), sink, executor=executor)
+        sink = disturbed(small_request(3), Folder(tmp_path / "job"), executor, nodes.kill_worker)
     assert any("begun again" in message for message in sink.logged)
     assert contents(tmp_path / "job") == local_job
     assert len(done_steps(tmp_path / "job")) == len(set(done_steps(tmp_path / "job")))
 
 
 def test_a_killed_node_costs_only_what_it_held(nodes, tmp_path, local_job):
-    sink = At("splat", lambda: nodes.kill(nodes.nodes[-1]))
     with closing(cluster.make(f"ray://{nodes.address}")) as executor:
-        generate(small_request(3), Folder(tmp_path / "job"), sink, executor=executor)
+        disturbed(small_request(3), Folder(tmp_path / "job"), executor, lambda: nodes.kill(nodes.nodes[-1]))
     nodes.nodes.append(nodes.add())
     assert contents(tmp_path / "job") == local_job
     assert len(done_steps(tmp_path / "job")) == len(set(done_steps(tmp_path / "job")))
@@ -66,7 +49,6 @@ def test_cancelling_frees_the_cluster(nodes, tmp_path):
     with closing(cluster.make(f"ray://{nodes.address}")) as executor:
         with pytest.raises(Cancelled):
             generate(small_request(3), Folder(tmp_path / "job"), sink, cancel, executor=executor)
-        assert sink.when is not None
         assert time.monotonic() - sink.when < 20  # the benchmark measures the 2 s
     ray.init(address=nodes.address, log_to_driver=False)
     try:
@@ -105,9 +87,8 @@ def test_machines_that_do_not_see_the_folder_get_what_they_lack(bare, tmp_path, 
 
 def test_a_dead_head_that_comes_back_costs_only_what_was_held(nodes, tmp_path, local_job):
     told = []
-    sink = At("splat", lambda: threading.Thread(target=nodes.restart).start())
     with closing(cluster.make(f"ray://{nodes.address}", log=told.append)) as executor:
-        generate(small_request(3), Folder(tmp_path / "job"), sink, executor=executor)
+        disturbed(small_request(3), Folder(tmp_path / "job"), executor, nodes.restart)
     assert any("is lost; trying to reach it" in line for line in told)
     assert contents(tmp_path / "job") == local_job
     assert len(done_steps(tmp_path / "job")) == len(set(done_steps(tmp_path / "job")))
@@ -115,12 +96,11 @@ def test_a_dead_head_that_comes_back_costs_only_what_was_held(nodes, tmp_path, l
 
 def test_a_lost_cluster_ends_the_job_which_goes_on_when_there_is_one(nodes, tmp_path, local_job, monkeypatch):
     monkeypatch.setattr(RayPool, "WAITED", 3.0)
-    sink = At("splat", lambda: threading.Thread(target=nodes.kill_all).start())
-    with closing(cluster.make(f"ray://{nodes.address}")) as executor:
-        with pytest.raises(DreamzoomError, match="is lost and did not come back") as failure:
-            generate(small_request(3), Folder(tmp_path / "job"), sink, executor=executor)
-        assert sink.when is not None
-        assert time.monotonic() - sink.when < 240  # 75 s idle: ten until Ray says so, three steps of waiting
+    with (
+        closing(cluster.make(f"ray://{nodes.address}")) as executor,
+        pytest.raises(DreamzoomError, match="is lost and did not come back") as failure,
+    ):
+        disturbed(small_request(3), Folder(tmp_path / "job"), executor, nodes.kill_all)
     assert "resume" in failure.value.remedy
     before = done_steps(tmp_path / "job")
     nodes.start_again()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.cluster.jobs import At, contents, request_of
+from benchmarks.cluster.jobs import At, contents, disturbed, request_of
 from benchmarks.cluster.nodes import Nodes, executor_of, nodes
 from benchmarks.shared.table import Table
 from core.errors import Cancelled, DreamzoomError
@@ -16,11 +16,12 @@ from dreamzoom.cluster.ray_pool import RayPool
 from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
+from dreamzoom.request.schema import Request
 
 DEATHS: dict[str, Callable[[Nodes], None]] = {
-    "a killed worker": lambda found: threading.Timer(0.3, found.kill_worker).start(),
+    "a killed worker": Nodes.kill_worker,
     "a killed node": lambda found: found.kill(found.nodes[-1]),
-    "a dead head that comes back": lambda found: threading.Thread(target=found.restart).start(),
+    "a dead head that comes back": Nodes.restart,
 }
 
 
@@ -37,7 +38,7 @@ def measure_deaths(table: Table, scratch: Path) -> None:
     for name, action in DEATHS.items():
         folder = Folder(scratch / name.replace(" ", "_"))
         with nodes(2) as found, executor_of(found) as pool:
-            generate(request, folder, At("splat", lambda found=found, action=action: action(found)), executor=pool)
+            disturbed(request, folder, pool, lambda found=found, action=action: action(found))
         met = is_as_wanted(folder)
         table.add(f"{name}: same bytes, no finished step twice", "yes" if met else "no", "yes", met)
     folder = Folder(scratch / "lost")
@@ -55,17 +56,14 @@ def measure_deaths(table: Table, scratch: Path) -> None:
     table.figures["deaths_survived"] = all(row["met"] for row in table.rows[-5:])
 
 
-def _lost(found: Nodes, folder: Folder, request) -> float:
+def _lost(found: Nodes, folder: Folder, request: Request) -> float:
     """Generate until the cluster is killed and the job has ended; returns the seconds from the one to the other."""
-    sink = At("splat", lambda: threading.Thread(target=found.kill_all).start())
+    killed: list[float] = []
     patience, RayPool.WAITED = RayPool.WAITED, 5.0
     try:
-        with executor_of(found) as pool:
-            try:
-                generate(request, folder, sink, executor=pool)
-            except DreamzoomError as error:
-                print(f"{error}; {error.remedy}")
-        return time.monotonic() - sink.when
+        with executor_of(found) as pool, contextlib.suppress(DreamzoomError):
+            disturbed(request, folder, pool, lambda: (found.kill_all(), killed.append(time.monotonic())))
+        return time.monotonic() - killed[0]
     finally:
         RayPool.WAITED = patience
 

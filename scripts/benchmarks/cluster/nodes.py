@@ -48,12 +48,14 @@ class Nodes:
     def kill_worker(self) -> None:
         """Kill a worker that runs a step."""
         raylets = {process.process.pid for node in self.nodes for process in node.all_processes["raylet"]}
-        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-        for line in listed.splitlines():
-            pid, parent, program = line.split(maxsplit=2)
-            if int(parent) in raylets and program.startswith("ray::Actor.run"):
-                os.kill(int(pid), signal.SIGKILL)
-                return
+        for _ in range(100):
+            listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+            for line in listed.stdout.splitlines():
+                pid, parent, program = line.split(maxsplit=2)
+                if int(parent) in raylets and program.startswith("ray::Actor.run"):
+                    os.kill(int(pid), signal.SIGKILL)
+                    return
+            time.sleep(0.1)
 
     def kill_all(self) -> None:
         """Kill everything, the head too."""

@@ -134,12 +134,11 @@ class Worker:
         return {"code": child.returncode, "tail": tail}, [name for name in written if folder.exists(name)]
 
     def _started(self, arguments: list[str], place: Path, output: Any) -> subprocess.Popen[bytes]:
+        # another Python must not find this one's packages
         variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-        where: dict[str, Any] = {"cwd": place, "env": variables}  # another Python must not find this one's packages
+        none, both = subprocess.DEVNULL, subprocess.STDOUT
         try:
-            child = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **where
-            )
+            child = subprocess.Popen(arguments, cwd=place, env=variables, stdin=none, stdout=output, stderr=both)
         except OSError as error:
             raise DreamzoomError(
                 f"{arguments[0]} can't be started on {socket.gethostname()}: {error.strerror}",
