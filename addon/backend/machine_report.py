@@ -97,19 +97,15 @@ def start() -> None:
 
 
 def forget() -> None:
-    """Forget what the test found."""
+    """Forget what the tests found."""
     report.is_running, report.lines, report.error = False, [], None
+    steps.is_running, steps.text, steps.error = False, "", None
 
 
 def try_steps(executor: str, storage: str) -> None:
     """Have the server try whether steps can run so. Raises DreamzoomError: there is no server."""
     steps.text = ""
     steps.ask(messages.EXECUTOR, {"executor": executor, "storage": storage}, steps.take)
-
-
-def forget_steps() -> None:
-    """Forget what was found of where steps run."""
-    steps.is_running, steps.text, steps.error = False, "", None
 
 
 def find_kept(jobs: list[str]) -> None:

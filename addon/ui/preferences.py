@@ -24,10 +24,6 @@ def _forget_test(_preferences, _context) -> None:
     machine_report.forget()
 
 
-def _forget_steps(_preferences, _context) -> None:
-    machine_report.forget_steps()
-
-
 class DreamzoomPreferences(AddonPreferences):
     bl_idname = str(base_package)
 
@@ -52,13 +48,13 @@ class DreamzoomPreferences(AddonPreferences):
     executor: StringProperty(
         name="Steps Run In",
         description="local:N for N processes at once, ray or ray://HOST:PORT for a Ray cluster. Empty: one process",
-        update=_forget_steps,
+        update=_forget_test,
     )
     storage: StringProperty(
         name="Storage",
         description="A place that all machines reach, as s3://bucket/folder, for files that they read and write. "
         "Empty: the jobs folder, or the files are sent to machines that do not see it",
-        update=_forget_steps,
+        update=_forget_test,
     )
     jobs_folder: StringProperty(
         name="Jobs Folder",

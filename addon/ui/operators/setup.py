@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -91,6 +92,15 @@ class DREAMZOOM_OT_allow_online_access(Operator):
     def execute(self, context) -> Result:
         context.preferences.system.use_online_access = True
         return {"FINISHED"}
+
+
+def _asked(operator: Operator, question: Callable[[], None]) -> Result:
+    """Ask the server something."""
+    try:
+        question()
+    except DreamzoomError as error:
+        return report(operator, error)
+    return {"FINISHED"}
 
 
 class _Chooser:
@@ -245,11 +255,7 @@ class DREAMZOOM_OT_test_server(Operator):
         return True
 
     def execute(self, context) -> Result:
-        try:
-            machine_report.start()
-        except DreamzoomError as error:
-            return report(self, error)
-        return {"FINISHED"}
+        return _asked(self, machine_report.start)
 
 
 class DREAMZOOM_OT_forget_test(Operator):
@@ -279,22 +285,9 @@ class DREAMZOOM_OT_try_steps(Operator):
         return True
 
     def execute(self, context) -> Result:
-        try:
-            machine_report.try_steps(preferences.get("executor") or "local", preferences.get("storage"))
-        except DreamzoomError as error:
-            return report(self, error)
-        return {"FINISHED"}
-
-
-class DREAMZOOM_OT_forget_steps(Operator):
-    """Close the answer"""
-
-    bl_idname = "dreamzoom.forget_steps"
-    bl_label = "Close the Answer"
-
-    def execute(self, context) -> Result:
-        machine_report.forget_steps()
-        return {"FINISHED"}
+        return _asked(
+            self, lambda: machine_report.try_steps(preferences.get("executor") or "local", preferences.get("storage"))
+        )
 
 
 class DREAMZOOM_OT_find_kept(Operator):
@@ -313,11 +306,7 @@ class DREAMZOOM_OT_find_kept(Operator):
         return True
 
     def execute(self, context) -> Result:
-        try:
-            machine_report.find_kept(job_folders.places())
-        except DreamzoomError as error:
-            return report(self, error)
-        return {"FINISHED"}
+        return _asked(self, lambda: machine_report.find_kept(job_folders.places()))
 
 
 class DREAMZOOM_OT_remove_kept(Operator):
@@ -336,11 +325,7 @@ class DREAMZOOM_OT_remove_kept(Operator):
         return context.window_manager.invoke_confirm(self, event)
 
     def execute(self, context) -> Result:
-        try:
-            machine_report.remove_kept(self.path, job_folders.places())
-        except DreamzoomError as error:
-            return report(self, error)
-        return {"FINISHED"}
+        return _asked(self, lambda: machine_report.remove_kept(self.path, job_folders.places()))
 
 
 class DREAMZOOM_OT_forget_kept(Operator):
@@ -405,7 +390,6 @@ CLASSES = (
     DREAMZOOM_OT_test_server,
     DREAMZOOM_OT_forget_test,
     DREAMZOOM_OT_try_steps,
-    DREAMZOOM_OT_forget_steps,
     DREAMZOOM_OT_find_kept,
     DREAMZOOM_OT_remove_kept,
     DREAMZOOM_OT_forget_kept,

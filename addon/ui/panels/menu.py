@@ -21,7 +21,6 @@ GROUPS = (
             "test_server",
             "forget_test",
             "try_steps",
-            "forget_steps",
             "find_kept",
             "forget_kept",
             "allow_online_access",

@@ -14,7 +14,13 @@ from ...translations import translated
 from .. import labels
 from .layout import draw_error, paragraph
 
-KEPT_LABELS = {"job": "Job", "model": "Model", "kernels": "Compiled code", "environment": "Packages"}
+KEPT_LABELS = {
+    "job": "Job",
+    "model": "Model",
+    "kernels": "Compiled code",
+    "files": "Fetched files",
+    "environment": "Packages",
+}
 
 STEP_LABELS = {
     "check": "Looking for a Python",
@@ -69,9 +75,9 @@ def draw_steps(layout: UILayout) -> None:
     row = layout.row(align=True)
     row.operator("dreamzoom.try_steps", text="Trying" if steps.is_running else None, icon="CHECKMARK")
     if steps.text or steps.error:
-        row.operator("dreamzoom.forget_steps", text="", icon="X")
+        row.operator("dreamzoom.forget_test", text="", icon="X")
     if steps.error is not None:
-        draw_error(layout, str(steps.error), steps.error.remedy, steps.error.operator, "dreamzoom.forget_steps")
+        draw_error(layout, str(steps.error), steps.error.remedy, steps.error.operator, "dreamzoom.forget_test")
     elif steps.text:
         paragraph(layout, steps.text)
 

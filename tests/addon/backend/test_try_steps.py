@@ -28,7 +28,7 @@ def tried(dreamzoom, server_python, monkeypatch):
         return machine_report.steps
 
     yield press
-    machine_report.forget_steps()
+    machine_report.forget()
 
 
 def test_what_works_is_said_and_what_does_not_says_why(tried):
@@ -39,5 +39,5 @@ def test_what_works_is_said_and_what_does_not_says_why(tried):
     assert not found.text
     assert "must be local, local:N, ray or ray://HOST:PORT" in str(found.error)
     assert "local:N or ray" in str(tried("local", "file:///tmp").error)
-    bpy.ops.dreamzoom.forget_steps()
+    bpy.ops.dreamzoom.forget_test()
     assert machine_report.steps.error is None
