@@ -117,7 +117,7 @@ def test_a_cluster_without_a_free_core_is_said_and_given_up(bare, tmp_path, monk
     listener = Listener()
     with (
         closing(cluster.make(f"ray://{bare.address}")) as executor,
-        pytest.raises(DreamzoomError, match=r"waiting for a free core .*0 cores") as failure,
+        pytest.raises(DreamzoomError, match="waiting for a free core") as failure,
     ):
         generate(small_request(), Folder(tmp_path / "job"), listener, executor=executor)
     assert "ray status" in failure.value.remedy

@@ -29,7 +29,10 @@ from typing import Any
 os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 import ray  # pyright: ignore[reportMissingImports]
-from ray.exceptions import RayError, RayTaskError  # pyright: ignore[reportMissingImports]
+from ray._private.authentication.authentication_token_setup import (  # pyright: ignore[reportMissingImports]
+    maybe_enable_token_auth_if_token_available,
+)
+from ray.exceptions import AuthenticationError, RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
 from core.atomic_files import TEMPORARY
 from core.errors import Cancelled, DreamzoomError
@@ -329,7 +332,12 @@ def _connect(address: str) -> None:
     if address:
         host, _, port = address.rpartition(":")
         socket.create_connection((host, int(port)), timeout=5).close()
-        ray.init(address=address, **common)
+        try:
+            ray.init(address=address, **common)
+        except AuthenticationError:  # Ray itself uses a token that is there only where it is given no address
+            if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+                raise
+            ray.init(address=address, **common)
         return
     try:
         ray.init(address="auto", **common)
