@@ -17,6 +17,7 @@ from dreamzoom.cluster.channel import Channel, WorkerDied
 from dreamzoom.cluster.fair_slots import FairSlots
 from dreamzoom.cluster.store import Store
 from dreamzoom.cluster.worker import picture_of, raised
+from dreamzoom.pipeline.executors import InProcess
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.input_copies import known_paths, read_index
 from dreamzoom.pipeline.steps import Step
@@ -80,6 +81,9 @@ class WorkerPool:
 
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """See `pipeline.executors.Executor`."""
+        if any(read.kind == "exports" for read in step.stage.reads.values()):
+            InProcess().execute(step, folder, report)  # a moment's work for which all files would have to be sent
+            return
         slots = self._slots_for(uses_gpu(step))
         with reporting_to(report), slots.held(str(folder.root), report.check):
             report.begins()

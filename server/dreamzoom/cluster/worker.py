@@ -37,7 +37,7 @@ from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable
 from dreamzoom.cluster import cache
 from dreamzoom.cluster.store import Store
 from dreamzoom.engines import registry
-from dreamzoom.engines.base import Engine
+from dreamzoom.engines.base import Engine, SharesModels
 from dreamzoom.pipeline.executors import InProcess
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request
@@ -63,7 +63,7 @@ class Worker:
     """Runs steps; keeps the engines of the last jobs, so that loaded models serve the next step."""
 
     def __init__(self):
-        self._jobs: dict[tuple[str, str], dict[str, Step]] = {}
+        self._jobs: dict[tuple[str, str], tuple[Engine, dict[str, Step]]] = {}
         self._engines: dict[str, Engine] = {}
         self._cancels: dict[int, threading.Event] = {}
         self._children: list[subprocess.Popen[bytes]] = []
@@ -71,13 +71,13 @@ class Worker:
 
     def run(self, order: dict[str, Any], emit: Emit) -> None:
         """Run one step or program. All that happens goes to `emit`; the last event is done, cancelled or failed."""
+        if "greet" in order:
+            emit({"event": "done", "host": socket.gethostname()})
+            return
         ticket = int(order["ticket"])
         with self._lock:
             cancel = self._cancels.setdefault(ticket, threading.Event())
         report = _Told(emit, cancel)
-        if "greet" in order:
-            emit({"event": "done", "host": socket.gethostname()})
-            return
         try:
             with reporting_to(report), _opened(order) as folder:
                 work = self._program if "command" in order else self._stage
@@ -155,18 +155,22 @@ class Worker:
         request = read_request(folder)
         request_bytes = folder.read(layout.REQUEST)
         index = folder.read(layout.INPUT_INDEX) if folder.exists(layout.INPUT_INDEX) else b""
+        engine = self._engine(with_known_models(request, paths), hashlib.sha256(request_bytes).hexdigest())
         key = str(folder.root), hashlib.sha256(request_bytes + index).hexdigest()
-        steps = self._jobs.pop(key, None)
-        if steps is None:
-            located = with_known_models(request, paths)
-            engine = self._engine(located, hashlib.sha256(request_bytes).hexdigest())
+        made_for, steps = self._jobs.pop(key, (None, {}))
+        if made_for is not engine:
             steps = {step.name: step for step in build(request, engine, kept(folder, request))}
-        _add_newest(self._jobs, key, steps)
+        _add_newest(self._jobs, key, (engine, steps))
         return steps[name]
 
     def _engine(self, request: Request, digest: str) -> Engine:
-        """The engine of a request, kept by the request's digest: in a store's scratch folders the paths change."""
+        """The engine of a request, kept by the request's digest: in scratch folders the paths change. Models that are
+        loaded serve the next job too, and are never loaded for two at once.
+        """
         engine = self._engines.pop(digest, None) or registry.make(request)
+        if isinstance(engine, SharesModels):
+            for other in self._engines.values():
+                engine.take_models(other)
         _add_newest(self._engines, digest, engine)
         return engine
 
