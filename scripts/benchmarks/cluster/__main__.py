@@ -2,8 +2,8 @@
 
     python scripts/benchmark.py cluster [--only PART ...] [--size WxH] [--json]
 
-Parts: bytes, waits (steps that only wait), steps (real ones), overhead, apart (machines that do not see the job's
-folder), deaths, cancel, farm, simulation. The nodes are processes on this machine with one core each, so it should do
+Parts: bytes, limit (of this machine, without Ray), waits (steps that only wait), steps (real ones), overhead, apart
+(machines that do not see the job's folder), deaths, cancel, farm, simulation. The nodes are processes on this machine with one core each, so it should do
 nothing else meanwhile.
 """
 
@@ -37,7 +37,7 @@ from dreamzoom.progress import Report
 from dreamzoom.request.schema import Request
 
 ROOT = Path(__file__).resolve().parents[3]
-PARTS = ("bytes", "waits", "steps", "overhead", "apart", "deaths", "cancel", "farm", "simulation")
+PARTS = ("bytes", "limit", "waits", "steps", "overhead", "apart", "deaths", "cancel", "farm", "simulation")
 WAIT = 1.0
 """Seconds of a step that only waits."""
 
@@ -115,6 +115,14 @@ def alone(size: tuple[int, int], folder: Path) -> float:
     return float(done.stdout.split()[-1])
 
 
+def measure_limit(table: Table, scratch: Path, size: tuple[int, int]) -> None:
+    """What this machine allows: two jobs side by side, in processes of one thread without Ray, against one."""
+    one = alone(size, scratch / "limit0")
+    with ThreadPoolExecutor(2) as threads:
+        both = max(threads.map(lambda name: alone(size, scratch / name), ("limit1", "limit2")))
+    table.add("two processes without Ray, two jobs against one after the other", 2 * one / both, limit=2 * one / both)
+
+
 def measure_steps(table: Table, scratch: Path, size: tuple[int, int], only: list[str]) -> None:
     """The demo's kind of job with real steps: on two nodes, on one, and without Ray."""
     request = request_of(6, size)
@@ -124,11 +132,17 @@ def measure_steps(table: Table, scratch: Path, size: tuple[int, int], only: list
         ratio = one / two
         table.add("real steps: two nodes of one core against one", ratio, ">= 1.5", ratio >= 1.5, steps_speedup=ratio)
         built = build(request, registry.make(request))
-        seconds = {record["step"]: record["seconds"] for record in records(Folder(scratch / "one"))}
+        seconds, beside = (
+            {record["step"]: record["seconds"] for record in records(Folder(scratch / name))} for name in ("one", "two")
+        )
         allowed = sum(seconds.values()) / shortest(built, seconds, 2)
+        slower = sum(beside.values()) / sum(seconds.values())
+        table.add("  a step beside another takes longer by the factor", slower, steps_slower=slower)
         table.add("  at most, by its graph of steps and their seconds on one", allowed, steps_allowed=allowed)
         draw_timeline(Folder(scratch / "two"), ROOT / "out" / "cluster" / "steps.png")
         table.add("  its timeline", "out/cluster/steps.png")
+    if not {"overhead", "bytes"} & set(only):
+        return
     local = alone(size, scratch / "alone")
     if "overhead" in only:
         share = one / local - 1
@@ -187,6 +201,8 @@ def main() -> int:
         scratch = Path(name)
         if "waits" in options.only:
             measure_waits(table, scratch)
+        if "limit" in options.only:
+            measure_limit(table, scratch, (width, height))
         if {"bytes", "steps", "overhead"} & set(options.only):
             measure_steps(table, scratch, (width, height), options.only)
         if "apart" in options.only:
