@@ -3,8 +3,8 @@
     python scripts/benchmark.py cluster [--only PART ...] [--size WxH] [--json]
 
 Parts: bytes, limit (of this machine, without Ray), waits (steps that only wait), steps (real ones), overhead, apart
-(machines that do not see the job's folder), deaths, cancel, farm, simulation. The nodes are processes on this machine with one core each, so it should do
-nothing else meanwhile.
+(machines that do not see the job's folder), deaths, cancel, farm, simulation. The nodes are processes on this machine
+with one core each, so it should do nothing else meanwhile.
 """
 
 from __future__ import annotations
