@@ -84,7 +84,7 @@ def run(
         work = _Run(
             folder, sink, cancel or threading.Event(), executor, room, journal, live, eta, crashed, known, again
         )
-        if executor.slots == 1:
+        if isinstance(executor, InProcess) and executor.slots == 1:  # others may grow
             for step in steps:
                 work.on(step)
         else:
