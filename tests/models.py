@@ -293,10 +293,13 @@ PAINTERS = {
     "flux-fill": lambda folder: flux(folder, fill=True),
     "flux2-klein": flux2_klein,
     "qwen-image": qwen_image,
+    "z-image": z_image,
+}
+
+EDITORS = {
     "flux-kontext": lambda folder: flux(folder, kontext=True),
     "qwen-image-edit": lambda folder: qwen_image(folder, edit="Edit"),
     "qwen-image-edit-plus": lambda folder: qwen_image(folder, edit="EditPlus"),
-    "z-image": z_image,
 }
 
 DEPTHS = {

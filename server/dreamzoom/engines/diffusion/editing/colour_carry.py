@@ -11,15 +11,16 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from core.colour import linear_to_srgb, quick_srgb_to_linear
 from dreamzoom.engines.diffusion import canvas
 
 SAMPLES = 40_000
 """Most known pixels from which the map of colours is estimated."""
 ROUNDS = 4
 """Rounds of reweighting: pixels whose content the model changed count less and less."""
-TOLERANCE = 0.02
-"""Difference of linear light from which a pixel counts less (Huber's threshold)."""
+TOLERANCE = 0.03
+"""Difference of sRGB values from which a pixel counts less (Huber's threshold)."""
+RIDGE = 3e-4
+"""Variance of colours and places, 0..1, below which they hardly tell how the change depends on them."""
 LARGEST = 0.2
 """The largest low-frequency correction of sRGB values; a larger difference is other content, not another colour."""
 
@@ -45,56 +46,56 @@ def carried(painted: np.ndarray, given: np.ndarray, known: np.ndarray, reach: fl
 
 
 def _mapped(painted: np.ndarray, given: np.ndarray, known: np.ndarray, reach: float) -> np.ndarray:
-    """`painted` after one affine map of its linear colours, with a gradient across the picture.
+    """`painted` after one affine map of its colours, with a gradient across the picture.
 
-    Weighted least squares on low-passed colours, towards the identity where the known pixels don't tell. Sharp detail
-    takes no part, so what is out of register by a pixel does not make the map duller.
+    Least squares on low-passed colours: sharp detail takes no part, so what is out of register by a pixel does not make
+    the map duller. In sRGB, where a difference looks alike in light and dark, and a gain of light is a gain too. The
+    map is the mean change of the known pixels, and differs from colour to colour and from place to place as far as
+    they tell (a ridge).
     """
     sigma = max(1.0, reach / 8)
-    light = quick_srgb_to_linear(painted)
     weight = gaussian_filter(known.astype(np.float32), sigma)
     low = [
         gaussian_filter(np.where(known[..., None], picture, 0), (sigma, sigma, 0)) / np.maximum(weight, 1e-6)[..., None]
-        for picture in (light, quick_srgb_to_linear(np.where(known[..., None], given, 0)))
+        for picture in (painted, given)
     ]
-    rows, columns = np.nonzero(known & (weight > 0.5))
-    if len(rows) < 16:
-        return painted
+    rows, columns = np.nonzero(known)
     every = max(1, len(rows) // SAMPLES)
     rows, columns = rows[::every], columns[::every]
-    features = _features(light.shape[:2])
     before, after = (picture[rows, columns].astype(np.float64) for picture in low)
-    found = _solved(features(before, rows, columns), before, after)
-    height, width = known.shape
-    place = np.indices((height, width)).reshape(2, -1)
-    moved = features(light.reshape(-1, 3), *place) @ found.astype(np.float32)
-    return linear_to_srgb(np.clip(light + moved.reshape(light.shape), 0, 1)).astype(np.float32)
+    size = known.shape
+    features = _features(before, rows, columns, size)
+    centre, change = features.mean(0), after - before
+    slopes, mean = _solved(features - centre, change)
+    place = np.indices(size).reshape(2, -1)
+    all_features = _features(painted.reshape(-1, 3), *place, size) - centre.astype(np.float32)
+    moved = np.clip(all_features @ slopes.astype(np.float32) + mean, -LARGEST, LARGEST)
+    return painted + moved.reshape(painted.shape).astype(np.float32)
 
 
-def _features(size: tuple[int, int]):
-    """What the change of a colour is linear in: the colour, its place, and both together for the mean colour."""
-
-    def features(colours: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        y = ((rows + 0.5) / size[0] - 0.5).astype(colours.dtype)
-        x = ((columns + 0.5) / size[1] - 0.5).astype(colours.dtype)
-        mean = colours.mean(1)
-        return np.stack([*colours.T, np.ones_like(x), x, y, x * mean, y * mean], 1)
-
-    return features
+def _features(colours: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(N, 7): what the change of a colour is linear in: the colour, its place, and both together for its brightness."""
+    y = ((rows + 0.5) / size[0] - 0.5).astype(colours.dtype)
+    x = ((columns + 0.5) / size[1] - 0.5).astype(colours.dtype)
+    mean = colours.mean(1)
+    return np.stack([*colours.T, x, y, x * mean, y * mean], 1)
 
 
-def _solved(features: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """(features, 3): the change of colours as a linear function of the features; 0 where nothing tells."""
-    change = after - before
+def _solved(features: np.ndarray, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(7, 3) slopes and (3,) mean of the change of colours as a function of centred features."""
     weight = np.ones(len(change))
-    ridge = np.diag([0.02, 0.02, 0.02, 0.005, 0.02, 0.02, 0.02, 0.02])
-    found = np.zeros((features.shape[1], 3))
+    slopes, mean = np.zeros((features.shape[1], 3)), change.mean(0)
     for _ in range(ROUNDS):
-        weighted = features * weight[:, None]
-        found = np.linalg.solve(weighted.T @ features / weight.sum() + 0.01 * ridge, weighted.T @ change / weight.sum())
-        left = np.abs(change - features @ found).max(1)
+        share = weight / weight.sum()
+        mean = share @ change
+        offset = share @ features
+        centred = features - offset
+        square = (centred * share[:, None]).T @ centred + RIDGE * np.eye(features.shape[1])
+        slopes = np.linalg.solve(square, (centred * share[:, None]).T @ (change - mean))
+        mean = mean - offset @ slopes
+        left = np.abs(change - mean - features @ slopes).max(1)
         weight = np.minimum(1.0, TOLERANCE / np.maximum(left, 1e-9))
-    return found
+    return slopes, mean
 
 
 def _low_difference(wrong: np.ndarray, known: np.ndarray, reach: float) -> np.ndarray:

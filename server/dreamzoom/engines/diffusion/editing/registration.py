@@ -111,8 +111,9 @@ def _lengths(side: int) -> list[int]:
 def _prepared(painted, filled, known, size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Both pictures' brightness at a size without local mean and contrast, and how much each pixel tells, 0..1."""
     inside = canvas.resized(known[..., None].astype(np.float32), size)[..., 0] > 0.99
-    inside = binary_erosion(inside, iterations=2)
-    sigma = max(2.0, max(size) / 32)
+    sigma = max(2.0, max(size) / 48)
+    inner = binary_erosion(inside, iterations=round(1.5 * sigma))  # nearer to its border the local means differ
+    inside = inner if inner.sum() > 0.3 * inside.sum() else binary_erosion(inside, iterations=2)
     one, other = (canvas.resized(picture, size).mean(-1) for picture in (painted, filled))
     weight = inside * _contrast(other, sigma) ** 2
     weight = weight / (weight + TEXTURE**2)
@@ -168,7 +169,7 @@ def _refined(painted, given, weight, values: np.ndarray, length: int) -> tuple[n
         wrong = target - here
         trusted = share / (1 + wrong**2)  # what the model changed counts less
         square = (tilt * trusted[:, None]).T @ tilt
-        square += 1e-6 * np.trace(square) / 5 * np.eye(5)
+        square += (1e-6 * np.trace(square) / 5 + 1e-9) * np.eye(5)
         values = best + np.linalg.solve(square, (tilt * trusted[:, None]).T @ wrong)[:4]
     return best, reached
 
