@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Annotated, Literal
 
 import msgspec
@@ -10,6 +9,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from core.camera import Camera
+from core.protocol.model_offers import is_for_outpainting
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 
 Prompt = Annotated[str, Meta(max_length=4000, description="What this level shows, in any language.")]
@@ -111,7 +111,7 @@ class Lora(Struct, forbid_unknown_fields=True, omit_defaults=True):
     @property
     def for_outpainting(self) -> bool:
         """Whether the LoRA teaches a model to continue pictures whose unknown part is green."""
-        return "outpaint" in PurePath(self.file).name.lower() if self.outpaint is None else self.outpaint
+        return is_for_outpainting(self.file) if self.outpaint is None else self.outpaint
 
 
 class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, tag_field="name", tag="diffusion"):

@@ -67,8 +67,8 @@ def _mapped(painted: np.ndarray, given: np.ndarray, known: np.ndarray, reach: fl
     features = _features(before, rows, columns, size)
     centre, change = features.mean(0), after - before
     slopes, mean = _solved(features - centre, change)
-    place = np.indices(size).reshape(2, -1)
-    all_features = _features(painted.reshape(-1, 3), *place, size) - centre.astype(np.float32)
+    every_row, every_column = np.indices(size).reshape(2, -1)
+    all_features = _features(painted.reshape(-1, 3), every_row, every_column, size) - centre.astype(np.float32)
     moved = np.clip(all_features @ slopes.astype(np.float32) + mean, -LARGEST, LARGEST)
     return painted + moved.reshape(painted.shape).astype(np.float32)
 

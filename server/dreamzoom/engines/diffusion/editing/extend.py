@@ -125,6 +125,7 @@ def canvas_size(size: tuple[int, int], ways: Ways) -> tuple[int, int]:
     if not ways.scales:
         scale = max(min(1.0, scale), SMALLEST / min(size))
     multiple = 2 * ways.multiple if ways.scales else ways.multiple
+    height, width = size
     for _ in range(4):  # the pipelines compute the size from the aspect of what they get: until it stays
         height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in size)
         if not ways.scales or (height, width) == size:

@@ -59,8 +59,8 @@ class Movement:
 
     def farthest(self, size: tuple[int, int]) -> float:
         """The distance in pixels by which a corner of a picture (H, W) was moved."""
-        far = [abs(o) + abs(s - 1) * side / 2 for o, s, side in zip(self.offset, self.scale, size)]
-        return float(np.hypot(*far)) if self.measured else 0.0
+        down, right = (abs(o) + abs(s - 1) * side / 2 for o, s, side in zip(self.offset, self.scale, size))
+        return float(np.hypot(down, right)) if self.measured else 0.0
 
 
 def movement(painted: np.ndarray, given: np.ndarray, known: np.ndarray) -> Movement:
@@ -95,7 +95,10 @@ def undone(painted: np.ndarray, move: Movement) -> np.ndarray:
     scale, offset = np.array(move.scale), np.array(move.offset)
     middle = (size - 1) / 2
     start = middle + offset - scale * middle
-    channels = [affine_transform(painted[..., channel], scale, start, order=3, mode="mirror") for channel in range(3)]
+    channels = [
+        affine_transform(painted[..., channel], scale, start.tolist(), order=3, mode="mirror")  # pyright: ignore[reportArgumentType]
+        for channel in range(3)
+    ]
     return np.clip(np.stack(channels, -1), 0, 1).astype(np.float32)
 
 
