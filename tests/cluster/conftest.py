@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "server"), str(ROOT / "tests"), str(ROOT / "scripts")]
+sys.path[:0] = [str(Path(__file__).parent), *(str(ROOT / name) for name in ("server", "tests", "scripts"))]
 seen = [str(ROOT / "server"), str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ["PYTHONPATH"] = os.pathsep.join(seen)
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")

@@ -5,8 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from contextlib import closing
 
 import pytest
@@ -28,7 +26,9 @@ from dreamzoom.progress import Report, reporting_to
 @pytest.fixture(scope="module")
 def proxy():
     """An S3 server of a process of its own, with one bucket, behind a proxy that makes faults."""
-    pytest.importorskip("moto", reason='the S3 server of moto is not installed (pip install "moto[server]")')
+    reason = 'the S3 server of moto is not installed (pip install "moto[server]")'
+    pytest.importorskip("moto", reason=reason)
+    boto3 = pytest.importorskip("boto3", reason=reason)
     with closing(socket.socket()) as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -44,9 +44,11 @@ def proxy():
     }
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
+    _wait_for(port)
+    buckets = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}")
     for bucket in ("films", "versions"):
-        _ask("PUT", f"http://127.0.0.1:{port}/{bucket}")
-    _ask("PUT", f"http://127.0.0.1:{port}/versions?versioning", VERSIONING)
+        buckets.create_bucket(Bucket=bucket)
+    buckets.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})
     yield between
     between.close()
     server.kill()
@@ -54,19 +56,14 @@ def proxy():
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-VERSIONING = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
-
-
-def _ask(method, url, data=None):
-    """A request to a server that may not be there yet."""
+def _wait_for(port):
     for _ in range(600):
         try:
-            return urllib.request.urlopen(urllib.request.Request(url, data, method=method)).read()
-        except ConnectionError:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
             time.sleep(0.1)
-        except urllib.error.URLError:
-            time.sleep(0.1)
-    raise TimeoutError(url)
+    raise TimeoutError(port)
 
 
 @pytest.fixture

@@ -151,6 +151,8 @@ def run_batch(
                     return
                 job = jobs[waiting.pop(0)]
             executor.prioritise(Folder(job.out), job.priority)
+            job.state = "running"
+            changed()
             _run_one(job, executor, cancel, _JobSink(job, changed, log))
             changed()
 
@@ -166,7 +168,6 @@ def run_batch(
 
 
 def _run_one(job: Job, executor: Executor, cancel: threading.Event, sink: Sink) -> None:
-    job.state = "running"
     try:
         try:
             with job.request.open("rb") as file:

@@ -42,6 +42,17 @@ render.use_file_extension = True
 if not render.use_stamp:  # else the files would tell when and where they were rendered, and never be equal
     for name in ("date", "time", "render_time", "memory", "hostname", "filename"):
         setattr(render, "use_stamp_" + name, False)
+
+def without_times(png):  # Cycles writes them whatever the settings say
+    parts, place = [png[:8]], 8
+    while place < len(png):
+        end = place + 12 + int.from_bytes(png[place:place + 4], "big")
+        kind, word = png[place + 4:place + 8], png[place + 8:end].partition(b"\\0")[0]
+        if kind != b"tEXt" or not word.endswith(b"_time"):
+            parts.append(png[place:end])
+        place = end
+    return b"".join(parts)
+
 if plan["samples"]:
     bpy.context.scene.cycles.samples = plan["samples"]
 parent = os.getppid()
@@ -52,6 +63,11 @@ for frame, target in plan["frames"]:
     bpy.context.scene.frame_set(frame)
     render.filepath = partial
     bpy.ops.render.render(write_still=True)
+    with open(partial, "rb+") as file:
+        png = without_times(file.read())
+        file.seek(0)
+        file.truncate()
+        file.write(png)
     os.replace(partial, os.path.abspath(target))
 sys.stdout.flush()
 os._exit(0)
