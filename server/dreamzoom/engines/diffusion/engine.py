@@ -64,8 +64,9 @@ class DiffusionEngine:
             model_cache.find(self.options.depth_model) if self.options.depth_model else catalogue.best("depth")
         )
         self._depth_checked = model_validation.depth_model(self._depth_folder)
+        edits = model.family.edit is not None  # else a LoRA is a LoRA, whatever its name says
         self._loras = [
-            loading.LoraFile(Path(lora.file).expanduser(), lora.weight, lora.for_outpainting)
+            loading.LoraFile(Path(lora.file).expanduser(), lora.weight, edits and lora.for_outpainting)
             for lora in self.options.loras
         ]
         self._check_loras()
@@ -292,6 +293,11 @@ class DiffusionEngine:
                     f"engine.loras[{index}].file", f"must be an existing .safetensors file; got '{file.name}'"
                 )
             reading.tensors(file)
+            if self.options.loras[index].outpaint and self.model.family.edit is None:
+                raise BadRequest(
+                    f"engine.loras[{index}].outpaint",
+                    f"must be left out: a model of the family {self.model.family.name} does not edit pictures",
+                )
 
     def _files(self) -> list[Path]:
         parts = self.model.components.values()
