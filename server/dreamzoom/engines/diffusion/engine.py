@@ -209,6 +209,20 @@ class DiffusionEngine:
         memory.release()
         return "models in smaller parts"
 
+    def take_models(self, other: object) -> None:
+        """See `engines.base.SharesModels`."""
+        from dreamzoom.engines.diffusion import memory
+
+        if not isinstance(other, DiffusionEngine) or other._painter is other._depth:  # both None: nothing is loaded
+            return
+        alike = ("options", "model", "where", "steps", "_pixels")
+        if self._painter is None and all(getattr(self, name) == getattr(other, name) for name in alike):
+            self._painter, self._offload, self._saving = other._painter, other._offload, other._saving
+        if self._depth is None and (self._depth_folder, self.where) == (other._depth_folder, other.where):
+            self._depth = other._depth
+        other._painter = other._depth = None
+        memory.release()
+
     def _batch(self) -> int:
         """Most latents in one call of the network."""
         return 1 if self._saving else self.options.batch
