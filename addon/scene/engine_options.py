@@ -10,20 +10,24 @@ import bpy
 from ..core.errors import DreamzoomError
 
 
-def of_rig(settings) -> dict[str, Any]:
+def of_rig(settings, *, check: bool = True) -> dict[str, Any]:
     """The request's `engine` for a rig's `RigSettings`; options that have their default value are left out.
+
+    Args:
+        settings: Of the rig.
+        check: Whether the files that they name are looked for.
 
     Raises:
         DreamzoomError: The file of a LoRA does not exist.
     """
     if settings.engine == "procedural":
         return {"name": "procedural"}
-    options = _diffusion(settings.diffusion, settings.levels) if settings.engine == "diffusion" else {}
+    options = _diffusion(settings.diffusion, settings.levels, check) if settings.engine == "diffusion" else {}
     again = {} if settings.second_pass == "AUTO" else {"refine": settings.second_pass == "ON"}
     return {"name": settings.engine} | options | again
 
 
-def _diffusion(settings, levels) -> dict[str, Any]:
+def _diffusion(settings, levels, check: bool) -> dict[str, Any]:
     """The options of the diffusion engine, from its `DiffusionSettings` and the guidance of the rig's `levels`."""
     options: dict[str, Any] = {}
     for name in ("model", "depth_model"):
@@ -41,18 +45,18 @@ def _diffusion(settings, levels) -> dict[str, Any]:
         if getattr(settings, name) != usual:
             options[name] = getattr(settings, name)
     options["detail"] = round(settings.detail, 4)
-    loras = [{"file": _lora(item.file), "weight": round(item.weight, 4)} for item in settings.loras if item.file]
+    loras = [{"file": _lora(item.file, check), "weight": round(item.weight, 4)} for item in settings.loras if item.file]
     return options | ({"loras": loras} if loras else {})
 
 
 def _model(value: str) -> str:
     """A folder as an absolute path; the name of a model unchanged."""
     folder = Path(bpy.path.abspath(value))
-    return str(folder) if value.startswith("//") or folder.is_dir() else value
+    return str(folder) if value.startswith("//") or folder.is_absolute() else value
 
 
-def _lora(value: str) -> str:
+def _lora(value: str, check: bool) -> str:
     file = Path(bpy.path.abspath(value))
-    if not file.is_file():
+    if check and not file.is_file():
         raise DreamzoomError(f"The LoRA is missing: {file}", "Choose it again, or remove it from the list")
     return str(file)

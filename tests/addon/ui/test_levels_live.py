@@ -18,6 +18,24 @@ from addon.ui.operators import flight_check, level_dreams
 from ..results.test_edits_are_kept import dream, of_level
 
 
+class Layout:
+    """Takes what a panel draws: its labels, and its buttons with their texts."""
+
+    def __init__(self):
+        self.texts, self.buttons, self.alignment, self.active, self.scale_y = [], [], "EXPAND", True, 1.0
+
+    def box(self, **options):
+        return self
+
+    row = column = split = box
+
+    def label(self, text="", **options):
+        self.texts.append(text)
+
+    def operator(self, name, text="", **options):
+        self.buttons.append((name, text))
+
+
 @pytest.fixture
 def dreamed(root, tmp_path):
     """A rig with an imported result."""
@@ -208,6 +226,30 @@ class TestCoverage:
         assert np.degrees(found.angle) == pytest.approx(degrees, abs=0.1) and found.is_covered == covered
         bpy.ops.dreamzoom.check_flight()
         assert bool(flown.dreamzoom.outside) != covered
+
+    def test_from_60_degrees_the_panel_warns_and_offers_to_dream_what_is_missing(self, flown):
+        """The warning is drawn by the panel itself; Generate then takes the new views, and all are covered."""
+        from addon.rig import coverage
+        from addon.scene import request
+        from addon.ui.panels import rig as panel
+
+        for frame, degrees in ((1, 0), (37, 60)):
+            flown["orbit"] = np.radians(degrees) / 3 + 0.17453
+            flown.keyframe_insert(rig.ORBIT, frame=frame)
+        scene, layer = bpy.context.scene, bpy.context.view_layer
+        scene.frame_set(37)
+        found = coverage.deviation(flown, flown.dreamzoom.camera)
+        assert not found.is_covered
+        layout = Layout()
+        panel.draw_coverage(layout, flown)
+        assert "fromwhatwasdreamed;upto15°" in "".join(layout.texts).replace(" ", "")
+        assert ("dreamzoom.generate", "Dream What Is Missing") in layout.buttons
+        sent = request.build_request(flown, scene, layer)
+        coverage.remember(flown, sent["cameras"])
+        assert flight_check.views_outside(scene, layer, flown) == []
+        layout = Layout()
+        panel.draw_coverage(layout, flown)
+        assert not layout.texts and not layout.buttons
 
     def test_going_closer_leaves_it_too(self, flown):
         from addon.rig import coverage
