@@ -55,15 +55,13 @@ def _paths() -> Iterator[tuple[Any, str]]:
 
 def _paths_in(settings: Any) -> Iterator[tuple[Any, str]]:
     for prop in settings.bl_rna.properties:
+        name = prop.identifier
+        value = getattr(settings, name) if name != "rna_type" else None
         if prop.type == "STRING" and prop.subtype in KINDS and not prop.is_readonly:
-            if getattr(settings, prop.identifier).startswith("//"):
-                yield settings, prop.identifier
+            if value.startswith("//"):
+                yield settings, name
         elif prop.type == "COLLECTION":
-            for item in getattr(settings, prop.identifier):
+            for item in value:
                 yield from _paths_in(item)
-        elif (
-            prop.identifier != "rna_type"
-            and prop.type == "POINTER"
-            and isinstance(getattr(settings, prop.identifier), bpy.types.PropertyGroup)
-        ):
-            yield from _paths_in(getattr(settings, prop.identifier))
+        elif isinstance(value, bpy.types.PropertyGroup):
+            yield from _paths_in(value)
