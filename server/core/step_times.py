@@ -56,6 +56,11 @@ def kind(stage: str, level: int | None) -> str:
     return stage if level is None else f"{stage}.{min(level, DEEP)}"
 
 
+def first_job(engine: str) -> str:
+    """In place of the engine's name: for the first job of a process, which loads code."""
+    return f"{engine}, first job"
+
+
 def key(engine: str, quality: str, stage: str, pixels: int) -> str:
     """Names a kind of step; sizes within a quarter of an octave of pixels are the same."""
     return f"{engine}/{quality}/{stage}/{round(4 * math.log2(max(pixels, 1)))}"
@@ -107,13 +112,14 @@ def expected(times: Times, engine: str, quality: str, stage: str, pixels: int) -
 
 def of_level(times: Times, engine: str, quality: str, pixels: int) -> tuple[float, bool]:
     """Seconds for a whole level, one of the finer ones, and whether that is measured."""
-    start = f"{engine}/{quality}/"
-    deepest: dict[str, str] = {}
-    for name in sorted(name.split("/")[2] for name in times if name.startswith(start)):
-        deepest[name.partition(".")[0]] = name
-    found = [expected(times, engine, quality, stage, pixels) or 0.0 for stage in deepest.values()]
-    if found:
-        return sum(found), True
+    for kind_of_job in (engine, first_job(engine)):
+        start = f"{kind_of_job}/{quality}/"
+        deepest: dict[str, str] = {}
+        for name in sorted(name.split("/")[2] for name in times if name.startswith(start)):
+            deepest[name.partition(".")[0]] = name
+        found = [expected(times, kind_of_job, quality, stage, pixels) or 0.0 for stage in deepest.values()]
+        if found:
+            return sum(found), True
     return USUAL.get(quality, USUAL["preview"]) * (pixels / USUAL_PIXELS) ** BY_PIXELS, False
 
 

@@ -36,11 +36,17 @@ def compile_kernels(tell: Tell) -> None:
     Raises:
         DreamzoomError: A job failed.
     """
+    before = os.environ.get(step_times.VARIABLE)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ[step_times.VARIABLE] = str(Path(scratch, "step_times.json"))  # these times say nothing of others
-        for index, quality in enumerate(QUALITIES):
-            request = convert_request(example(LEVELS, SIZE) | {"quality": quality})
-            generate(request, Folder(Path(scratch, quality)), _Listener(tell, index))
+        try:
+            for index, quality in enumerate(QUALITIES):
+                request = convert_request(example(LEVELS, SIZE) | {"quality": quality})
+                generate(request, Folder(Path(scratch, quality)), _Listener(tell, index))
+        finally:
+            del os.environ[step_times.VARIABLE]
+            if before is not None:
+                os.environ[step_times.VARIABLE] = before
 
 
 class _Listener(Sink):
