@@ -20,8 +20,10 @@ from dreamzoom.request.validation import convert_request
 QUALITIES = ("draft", "preview")
 """Between them, jobs of these qualities call all kernels that a job of the procedural engine calls."""
 
-LEVELS, SIZE = 2, (64, 36)
-"""As small as a job can be that calls them all."""
+PROMPTS, SIZE = ("snowy mountains at sunrise", "a dense autumn forest"), (64, 36)
+"""As small as a job can be that calls them all: landscapes have edges of depth, whose pixels are shaded by a kernel of
+their own.
+"""
 
 Tell = Callable[[float], None]
 """Called with the fraction that is done, 0 to 1."""
@@ -41,8 +43,9 @@ def compile_kernels(tell: Tell) -> None:
         os.environ[step_times.VARIABLE] = str(Path(scratch, "step_times.json"))  # these times say nothing of others
         try:
             for index, quality in enumerate(QUALITIES):
-                request = convert_request(example(LEVELS, SIZE) | {"quality": quality})
-                generate(request, Folder(Path(scratch, quality)), _Listener(tell, index))
+                levels = [{"prompt": prompt} for prompt in PROMPTS]
+                request = example(len(levels), SIZE) | {"quality": quality, "levels": levels}
+                generate(convert_request(request), Folder(Path(scratch, quality)), _Listener(tell, index))
         finally:
             del os.environ[step_times.VARIABLE]
             if before is not None:
