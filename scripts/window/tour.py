@@ -173,7 +173,8 @@ class Tour:
         yield from shot("stranger_7_changed_prompt")
         yield from self.generate("stranger_8_generating_again")
         yield from shot("stranger_9_imported_again", status=self.last(jobs).status)
-        scene.render.resolution_percentage = int(self.plan.get("percent", 25))
+        if self.plan.get("percent"):
+            scene.render.resolution_percentage = int(self.plan["percent"])
         scene.frame_end = min(scene.frame_end, scene.frame_start - 1 + int(self.plan.get("frames", 1000)))
         with self.context():
             bpy.ops.dreamzoom.render_settings(samples=int(self.plan.get("samples", 0)), output="VIDEO")

@@ -6,6 +6,7 @@ import math
 
 import bpy
 from bl_operators.presets import AddPresetBase
+from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.types import Menu, Operator
 
 from ... import rig
@@ -79,7 +80,12 @@ class DREAMZOOM_OT_example_flight(Operator):
         return self._make(context, math.inf, play=False)
 
     def _make(self, context, seconds: float, play: bool) -> Result:
+        before = context.scene.render.resolution_percentage
         root = example_flight.create(context.scene, context.scene.dreamzoom.flight)
+        percent = context.scene.render.resolution_percentage
+        if percent != before:
+            told = rpt_("Renders are set to {percent} % of the resolution, which is all that a draft fills")
+            self.report({"INFO"}, told.format(percent=percent))
         select_only(context, root)
         try:
             job = generation.generate(root, context.scene, context.view_layer, seconds=seconds)

@@ -332,6 +332,15 @@ class TestExample:
         assert cube.hide_render and current_job.of_rig(root.session_uid) is not None
         assert bpy.context.scene.frame_end == 121
 
+    @pytest.mark.parametrize(("width", "percent"), [(1920, 25), (2048, 100)])
+    def test_renders_of_a_new_file_are_as_small_as_a_draft_and_others_stay(
+        self, dreamzoom, monkeypatch, width, percent
+    ):
+        monkeypatch.setenv("DREAMZOOM_SERVER_PYTHON", "/nowhere/python")
+        bpy.context.scene.render.resolution_x = width
+        bpy.ops.dreamzoom.example_flight()
+        assert bpy.context.scene.render.resolution_percentage == percent
+
     def test_the_four_ready_flights_are_presets_whose_words_are_understood(self, dreamzoom):
         from pathlib import Path
 
