@@ -179,7 +179,9 @@ class StepTimer:
         self._times = step_times.read()
 
     def measured(self, steps: Sequence[Step]) -> Mapping[str, float]:
-        """How long steps took in earlier jobs, by name; those that have not been measured are left out."""
+        """How long steps took in earlier jobs, by name, or usually take; those of which neither is known are left
+        out.
+        """
         found = {}
         for step in steps:
             seconds = self._expected(step)
@@ -199,12 +201,12 @@ class StepTimer:
             _loaded.add(self._engine)
 
     def _expected(self, step: Step) -> float | None:
-        """Seconds for a step of this job, else of any."""
+        """Seconds for a step of this job, else of any, else as usual."""
         for engine in dict.fromkeys((self._kind, self._engine, step_times.first_job(self._engine))):
             found = step_times.expected(self._times, engine, self._quality, _kind(step), self._pixels)
             if found is not None:
                 return found
-        return None
+        return step_times.usual(self._engine, self._quality, _kind(step), self._pixels)
 
 
 def _kind(step: Step) -> str:
