@@ -51,6 +51,11 @@ def names(use: str) -> list[str]:
     return [entry["name"] for entry in library.entries or [] if entry["use"] == use]
 
 
+def can(name: str, ability: str) -> bool:
+    """Whether a model on this machine has an ability, such as "edit"."""
+    return any(entry["name"] == name and ability in entry["abilities"] for entry in library.entries or [])
+
+
 def unusable() -> list[tuple[str, str]]:
     """Names of the models that can't be used, each with the reason."""
     return [(entry["name"], entry["reason"]) for entry in library.entries or [] if entry["reason"]]

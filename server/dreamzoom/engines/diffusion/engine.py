@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dreamzoom.request.schema import Request
     from dreamzoom.sampling.denoiser import Denoiser
 
-VERSION = 3
+VERSION = 4
 OVERSCAN = 2.0
 """Maximum factor by which pictures are wider than the camera; otherwise √p."""
 
@@ -43,7 +43,7 @@ def make(request: Request) -> DiffusionEngine:
 
 
 class DiffusionEngine:
-    """Paints with an inpainting pipeline and estimates depth with a depth model.
+    """Paints with a pipeline that inpaints or edits, and estimates depth with a depth model.
 
     Args:
         request: Its engine is a `schema.DiffusionEngine`. Levels without a prompt get a mixture of the neighbours'.
@@ -64,7 +64,10 @@ class DiffusionEngine:
             model_cache.find(self.options.depth_model) if self.options.depth_model else catalogue.best("depth")
         )
         self._depth_checked = model_validation.depth_model(self._depth_folder)
-        self._loras = [(Path(lora.file).expanduser(), lora.weight) for lora in self.options.loras]
+        self._loras = [
+            loading.LoraFile(Path(lora.file).expanduser(), lora.weight, lora.for_outpainting)
+            for lora in self.options.loras
+        ]
         self._check_loras()
         texts = [level.prompt for level in request.levels]
         self.positive = [text for text in texts if text.strip()]
@@ -94,8 +97,9 @@ class DiffusionEngine:
                 "model": self._described(self.model.folder, self._files(), self.model.family.name),
                 "depth_model": self._described_depth(),
                 "loras": [
-                    {"name": file.name, "sha256": model_cache.weights_digest([file]), "weight": weight}
-                    for file, weight in self._loras
+                    {"name": one.file.name, "sha256": model_cache.weights_digest([one.file]), "weight": one.weight}
+                    | ({"outpaint": True} if one.outpaint else {})
+                    for one in self._loras
                 ],
                 "style": own.style,
                 "steps": self.steps,
@@ -104,6 +108,7 @@ class DiffusionEngine:
                 "blend_every": own.blend_every,
                 "joint": isinstance(self, JointDiffusionEngine),
                 "detail": own.detail,
+                "edits": self.edits,
                 "device": self.where.device.type,
                 "precision": str(self.where.dtype).removeprefix("torch."),
                 "packages": _versions("diffusers", "torch", "transformers"),
@@ -159,14 +164,15 @@ class DiffusionEngine:
         """The painter; loaded at the first call. Raises EngineUnavailable."""
         if self._painter is None:
             from dreamzoom.engines.diffusion import loading, memory
-            from dreamzoom.engines.diffusion.painter import Painter, PaintSettings
+            from dreamzoom.engines.diffusion.painter import Adapter, Painter, PaintSettings
             from dreamzoom.engines.diffusion.progress_hooks import Watch, watched
             from dreamzoom.engines.diffusion.prompt_encoding import PromptEncoder
 
             family, own = self.model.family, self.options
             report.log(f"loading {model_cache.name_of(self.model.folder)[0]}")
             pipe = loading.painter(self.model, self.where, own.scheduler, self._loras, report)
-            planned = memory.plan(self.model, self.where, own.offload, self._pixels, self._batch())
+            editor = loading.editor(self.model, pipe) if self.edits else None
+            planned = memory.plan(self.model, self.where, own.offload, self._pixels, self._batch(), self.edits)
             if self._saving:
                 planned = memory.lower(planned, self.where.device)
             report.log(planned.line(model_cache.name_of(self.model.folder)[0], self.where))
@@ -178,8 +184,20 @@ class DiffusionEngine:
             watch = Watch()
             watched(watch, pipe, family.network)
             settings = PaintSettings(self.steps, own.detail)
-            self._painter = Painter(pipe, family, PromptEncoder(pipe, family, own.style, resting), settings, watch)
+            encoder = PromptEncoder(pipe, family, own.style, resting)
+            adapters = [
+                Adapter(loading.adapter_name(index), one.weight, one.outpaint) for index, one in enumerate(self._loras)
+            ]
+            self._painter = Painter(pipe, family, encoder, settings, watch, editor, adapters)
+            if self.edits:
+                report.log("this model continues pictures by instruction; known parts are kept, colours are matched")
         return self._painter
+
+    @property
+    def edits(self) -> bool:
+        """Whether the model continues pictures by instruction: its family does, or does with a LoRA that is there."""
+        edit = self.model.family.edit
+        return edit is not None and (not edit.lora_only or any(one.outpaint for one in self._loras))
 
     def free_memory(self) -> str:
         """See `engines.base.FreesMemory`."""
@@ -254,7 +272,7 @@ class DiffusionEngine:
 
     def _check_loras(self) -> None:
         """Check the LoRA files before anything is loaded. Raises BadRequest or EngineUnavailable."""
-        for index, (file, _) in enumerate(self._loras):
+        for index, file in enumerate(one.file for one in self._loras):
             if file.suffix != ".safetensors" or not file.is_file():
                 raise BadRequest(
                     f"engine.loras[{index}].file", f"must be an existing .safetensors file; got '{file.name}'"
