@@ -151,7 +151,7 @@ def _make_ready(job: Job, root: bpy.types.Object | None) -> None:
         if root.name in scene.objects:
             changed = render_settings.make_ready(scene, root)
             if changed:
-                job.made_ready = changed
+                job.made_ready += changed
                 _show_colours(scene)
 
 

@@ -6,7 +6,6 @@ import math
 
 import bpy
 from bl_operators.presets import AddPresetBase
-from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.types import Menu, Operator
 
 from ... import rig
@@ -82,10 +81,6 @@ class DREAMZOOM_OT_example_flight(Operator):
     def _make(self, context, seconds: float, play: bool) -> Result:
         before = context.scene.render.resolution_percentage
         root = example_flight.create(context.scene, context.scene.dreamzoom.flight)
-        percent = context.scene.render.resolution_percentage
-        if percent != before:
-            told = rpt_("Renders are set to {percent} % of the resolution, which is all that a draft fills")
-            self.report({"INFO"}, told.format(percent=percent))
         select_only(context, root)
         try:
             job = generation.generate(root, context.scene, context.view_layer, seconds=seconds)
@@ -94,6 +89,8 @@ class DREAMZOOM_OT_example_flight(Operator):
             report(self, error, "WARNING")
             return {"FINISHED"}
         job.play_when_done = play
+        if context.scene.render.resolution_percentage != before:
+            job.made_ready.append("25 % of the resolution, which is all that a draft fills")
         return {"FINISHED"}
 
 
