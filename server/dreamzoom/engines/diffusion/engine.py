@@ -64,8 +64,9 @@ class DiffusionEngine:
             model_cache.find(self.options.depth_model) if self.options.depth_model else catalogue.best("depth")
         )
         self._depth_checked = model_validation.depth_model(self._depth_folder)
+        edits = model.family.edit is not None  # else a LoRA is a LoRA, whatever its name says
         self._loras = [
-            loading.LoraFile(Path(lora.file).expanduser(), lora.weight, lora.for_outpainting)
+            loading.LoraFile(Path(lora.file).expanduser(), lora.weight, edits and lora.for_outpainting)
             for lora in self.options.loras
         ]
         self._check_loras()
@@ -208,6 +209,20 @@ class DiffusionEngine:
         memory.release()
         return "models in smaller parts"
 
+    def take_models(self, other: object) -> None:
+        """See `engines.base.SharesModels`."""
+        from dreamzoom.engines.diffusion import memory
+
+        if not isinstance(other, DiffusionEngine) or other._painter is other._depth:  # both None: nothing is loaded
+            return
+        alike = ("options", "model", "where", "steps", "_pixels")
+        if self._painter is None and all(getattr(self, name) == getattr(other, name) for name in alike):
+            self._painter, self._offload, self._saving = other._painter, other._offload, other._saving
+        if self._depth is None and (self._depth_folder, self.where) == (other._depth_folder, other.where):
+            self._depth = other._depth
+        other._painter = other._depth = None
+        memory.release()
+
     def _batch(self) -> int:
         """Most latents in one call of the network."""
         return 1 if self._saving else self.options.batch
@@ -278,6 +293,11 @@ class DiffusionEngine:
                     f"engine.loras[{index}].file", f"must be an existing .safetensors file; got '{file.name}'"
                 )
             reading.tensors(file)
+            if self.options.loras[index].outpaint and self.model.family.edit is None:
+                raise BadRequest(
+                    f"engine.loras[{index}].outpaint",
+                    f"must be left out: a model of the family {self.model.family.name} does not edit pictures",
+                )
 
     def _files(self) -> list[Path]:
         parts = self.model.components.values()
