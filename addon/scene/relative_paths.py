@@ -56,7 +56,7 @@ def _paths() -> Iterator[tuple[Any, str]]:
 def _paths_in(settings: Any) -> Iterator[tuple[Any, str]]:
     for prop in settings.bl_rna.properties:
         name = prop.identifier
-        value = getattr(settings, name) if name != "rna_type" else None
+        value: Any = getattr(settings, name) if name != "rna_type" else None
         if prop.type == "STRING" and prop.subtype in KINDS and not prop.is_readonly:
             if value.startswith("//"):
                 yield settings, name
