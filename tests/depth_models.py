@@ -41,11 +41,11 @@ class Tensors(dict):
         self.add(f"{name}.weight", width, spread=0.1, middle=1.0)
         self.add(f"{name}.bias", width, spread=0.1)
 
-    def dinov2(self, prefix: str, depth: int, views_from: int | None = None) -> None:
+    def dinov2(self, prefix: str, depth: int, views_from: int | None = None, side: int = SIDE) -> None:
         """The transformer; from `views_from` on with what Depth Anything 3 adds for several views."""
         self.layer(f"{prefix}patch_embed.proj", WIDTH, 3, 14, 14)
         self.add(f"{prefix}cls_token", 1, 1, WIDTH)
-        self.add(f"{prefix}pos_embed", 1, SIDE * SIDE + 1, WIDTH, spread=0.3)
+        self.add(f"{prefix}pos_embed", 1, side * side + 1, WIDTH, spread=0.3)
         if views_from is not None:
             self.add(f"{prefix}camera_token", 1, 2, WIDTH)
         for index in range(depth):

@@ -4,8 +4,11 @@ The values of `AUTHORS` are what the authors' own programs give for the same wei
 0744441, ByteDance-Seed/Depth-Anything-3 at 2c21ea8.
 """
 
+import contextlib
 import json
+import random
 import shutil
+import struct
 from pathlib import Path
 
 import depth_models
@@ -103,14 +106,14 @@ class TestSameAsTheAuthors:
     def test_the_transformer_is_that_of_transformers(self):
         """On the grid that it was trained on, where position embeddings are not scaled."""
         tensors = depth_models.Tensors()
-        tensors.dinov2("", 2)
-        own = dinov2.Dinov2(shapes.Backbone(64, 2, 256, 37, 1e-6, 2, 2, 2))
+        tensors.dinov2("", 2, side=8)
+        own = dinov2.Dinov2(shapes.Backbone(64, 2, 256, 8, 1e-6, 2, 2, 2))
         own.load_state_dict(tensors)
         theirs = transformers.Dinov2Model(
-            transformers.Dinov2Config(hidden_size=64, num_hidden_layers=2, num_attention_heads=1, image_size=518)
+            transformers.Dinov2Config(hidden_size=64, num_hidden_layers=2, num_attention_heads=1, image_size=112)
         ).eval()
         assert not theirs.load_state_dict(_their_names(tensors, 2), strict=False).unexpected_keys
-        shown = torch.randn(1, 3, 518, 518, generator=torch.Generator().manual_seed(1))
+        shown = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
             [(_, tokens)] = own(shown, [1])
             torch.testing.assert_close(own.norm(tokens), theirs(shown).last_hidden_state, rtol=1e-4, atol=1e-4)
@@ -350,6 +353,26 @@ class TestRefusals:
         change(folder / "model.safetensors", **{tensor: value})
         with pytest.raises(EngineUnavailable, match=word):
             loaded(folder)
+
+
+    @pytest.mark.parametrize("name", ["moge", "da3-small"])
+    def test_a_header_with_any_damage_is_answered(self, copy, name):
+        folder = copy(name)
+        file = next(folder.rglob("*.safetensors"))
+        whole, rng = file.read_bytes(), random.Random(name)
+        length = struct.unpack("<Q", whole[:8])[0]
+        accepted = 0
+        for _ in range(120):
+            data = bytearray(whole)
+            for _ in range(rng.randrange(1, 6)):
+                data[rng.randrange(8 + length)] = rng.choice(b'0123456789"[],:{}aF')
+            file.write_bytes(data)
+            if catalogue.entry("model", folder).reason:
+                continue
+            accepted += 1
+            with contextlib.suppress(EngineUnavailable):
+                loaded(folder)
+        assert accepted < 120
 
 
 class TestListing:

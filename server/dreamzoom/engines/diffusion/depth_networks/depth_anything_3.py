@@ -43,15 +43,15 @@ class DepthAnything3(nn.Module):
         super().__init__()
         self.preset = sizes.preset
         self.joined = sizes.head.width == 2 * sizes.backbone.width
-        self.backbone = nn.Module()
-        self.backbone.pretrained = Dinov2(sizes.backbone)
+        self.backbone = nn.ModuleDict({"pretrained": Dinov2(sizes.backbone)})
         self.head = Head(sizes.head)
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor | None]:
         """Depth and how much each pixel is sky, (B, H, W) both, of pictures (B, 3, H, W), normalised, whose sides are
         multiples of 14.
         """
-        vision = self.backbone.pretrained
+        vision = self.backbone["pretrained"]
+        assert isinstance(vision, Dinov2)
         grid = (picture.shape[-2] // PATCH, picture.shape[-1] // PATCH)
         tokens = []
         for alone, together in vision(picture, self.preset.layers):

@@ -39,8 +39,7 @@ class Dinov2(nn.Module):
     def __init__(self, shape: Backbone):
         super().__init__()
         self.shape = shape
-        self.patch_embed = nn.Module()
-        self.patch_embed.proj = nn.Conv2d(3, shape.width, PATCH, PATCH)
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, shape.width, PATCH, PATCH)})
         self.cls_token = nn.Parameter(torch.empty(1, 1, shape.width))
         self.pos_embed = nn.Parameter(torch.empty(1, shape.side**2 + 1, shape.width))
         if shape.camera_from < shape.depth:
@@ -62,7 +61,7 @@ class Dinov2(nn.Module):
         """
         shape = self.shape
         grid = (picture.shape[-2] // PATCH, picture.shape[-1] // PATCH)
-        tokens = self.patch_embed.proj(picture).flatten(2).transpose(1, 2)
+        tokens = self.patch_embed["proj"](picture).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], 1) + self._positions(grid)
         within, across = _rotations(grid, tokens) if shape.rotated_from < shape.depth else (None, None)
         alone, found = tokens, []

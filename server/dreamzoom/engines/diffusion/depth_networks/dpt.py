@@ -39,15 +39,15 @@ class Head(nn.Module):
                 nn.Conv2d(fourth, fourth, 3, 2, 1),
             ]
         )
-        self.scratch = nn.Module()
-        for number, count in enumerate(shape.channels, 1):
-            self.scratch.add_module(f"layer{number}_rn", nn.Conv2d(count, shape.features, 3, 1, 1, bias=False))
-            self.scratch.add_module(f"refinenet{number}", Fusion(shape.features, number < len(shape.channels)))
         half = shape.features // 2
-        self.scratch.output_conv1 = nn.Conv2d(shape.features, half, 3, 1, 1)
-        self.scratch.output_conv2 = _last(half, shape.hidden, shape.outputs)
+        self.scratch = nn.ModuleDict()
+        for number, count in enumerate(shape.channels, 1):
+            self.scratch[f"layer{number}_rn"] = nn.Conv2d(count, shape.features, 3, 1, 1, bias=False)
+            self.scratch[f"refinenet{number}"] = Fusion(shape.features, number < len(shape.channels))
+        self.scratch["output_conv1"] = nn.Conv2d(shape.features, half, 3, 1, 1)
+        self.scratch["output_conv2"] = _last(half, shape.hidden, shape.outputs)
         if shape.sky:
-            self.scratch.sky_output_conv2 = _last(half, shape.hidden, 1)
+            self.scratch["sky_output_conv2"] = _last(half, shape.hidden, 1)
 
     def forward(self, tokens: Sequence[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """Depth, and how much each pixel is sky.
@@ -68,18 +68,19 @@ class Head(nn.Module):
         fused = self._fused(maps)
         fused = interpolate(fused, (height, width), mode="bilinear", align_corners=True)
         fused = self._placed(fused, width / height)
-        depth = self.scratch.output_conv2(fused)[:, 0].exp()
-        has_sky = hasattr(self.scratch, "sky_output_conv2")
-        return depth, relu(self.scratch.sky_output_conv2(fused)[:, 0]) if has_sky else None
+        depth = self.scratch["output_conv2"](fused)[:, 0].exp()
+        if "sky_output_conv2" not in self.scratch:
+            return depth, None
+        return depth, relu(self.scratch["sky_output_conv2"](fused)[:, 0])
 
     def _fused(self, maps: list[Tensor]) -> Tensor:
         """One map at twice the finest one's size, from coarse to fine."""
         found = None
         for number in range(len(maps), 0, -1):
-            side = getattr(self.scratch, f"layer{number}_rn")(maps[number - 1])
+            side = self.scratch[f"layer{number}_rn"](maps[number - 1])
             finer = maps[number - 2].shape[-2:] if number > 1 else [2 * count for count in side.shape[-2:]]
-            found = getattr(self.scratch, f"refinenet{number}")(found, side, finer)
-        return self.scratch.output_conv1(found)
+            found = self.scratch[f"refinenet{number}"](found, side, finer)
+        return self.scratch["output_conv1"](found)
 
     def _placed(self, found: Tensor, aspect: float) -> Tensor:
         if not self.places:

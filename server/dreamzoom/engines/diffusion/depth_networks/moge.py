@@ -44,11 +44,8 @@ class Moge(nn.Module):
     def __init__(self, sizes: MogeSizes):
         super().__init__()
         self.layers = sizes.layers
-        self.encoder = nn.Module()
-        self.encoder.backbone = Dinov2(sizes.backbone)
-        self.encoder.output_projections = nn.ModuleList(
-            nn.Conv2d(sizes.backbone.width, sizes.features, 1) for _ in sizes.layers
-        )
+        projections = nn.ModuleList(nn.Conv2d(sizes.backbone.width, sizes.features, 1) for _ in sizes.layers)
+        self.encoder = nn.ModuleDict({"backbone": Dinov2(sizes.backbone), "output_projections": projections})
         self.neck, self.points_head, self.mask_head = (
             ConvStack(stages) for stages in (sizes.neck, sizes.points, sizes.mask)
         )
@@ -67,9 +64,10 @@ class Moge(nn.Module):
         size, aspect = picture.shape[-2:], picture.shape[-1] / picture.shape[-2]
         shown = [PATCH * count for count in grid]
         seen = interpolate(picture, shown, mode="bilinear", align_corners=False, antialias=True)
-        vision = self.encoder.backbone
+        vision, projections = self.encoder["backbone"], self.encoder["output_projections"]
+        assert isinstance(vision, Dinov2) and isinstance(projections, nn.ModuleList)
         features, first = None, None
-        for projection, (_, tokens) in zip(self.encoder.output_projections, vision(normalised(seen), self.layers)):
+        for projection, (_, tokens) in zip(projections, vision(normalised(seen), self.layers)):
             tokens = vision.norm(tokens)
             first = tokens[:, 0]
             found = projection(tokens[:, 1:].transpose(1, 2).unflatten(2, grid))

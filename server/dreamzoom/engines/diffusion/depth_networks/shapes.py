@@ -44,15 +44,19 @@ class Header:
             raise EngineUnavailable(f"{self.file} lacks the tensor {name}", reading.AGAIN)
         shape = tuple(entry["shape"])
         if len(shape) != dimensions or 0 in shape or entry["dtype"] not in TYPES:
-            raise EngineUnavailable(f"{self.file}: the tensor {name} has an unexpected shape or type", reading.AGAIN)
+            raise self.unexpected(name)
         return shape
+
+    def unexpected(self, name: str) -> EngineUnavailable:
+        """What is raised where a tensor, or what begins with a name, is of another number, shape or type."""
+        return EngineUnavailable(f"{self.file}: {name} is not as expected", reading.AGAIN)
 
     def count(self, prefix: str) -> int:
         """How many numbered parts follow a prefix, `prefix.0…` to `prefix.N…`. Raises EngineUnavailable for gaps."""
         form = re.compile(re.escape(prefix) + r"\.(\d{1,6})\.")
         found = {int(match[1]) for match in map(form.match, self.entries) if match}
         if found != set(range(len(found))) or len(found) > MOST:
-            raise EngineUnavailable(f"{self.file}: the parts of {prefix} are not numbered as expected", reading.AGAIN)
+            raise self.unexpected(prefix)
         return len(found)
 
     def numbered(self, prefix: str) -> list[int]:
@@ -60,7 +64,7 @@ class Header:
         form = re.compile(re.escape(prefix) + r"\.(\d{1,3})\.")
         found = sorted({int(match[1]) for match in map(form.match, self.entries) if match})
         if len(found) > MOST:
-            raise EngineUnavailable(f"{self.file}: {prefix} has too many parts", reading.AGAIN)
+            raise self.unexpected(prefix)
         return found
 
 
@@ -114,7 +118,7 @@ def backbone(header: Header, prefix: str, norm_epsilon: float, **starts: int) ->
             f"{header.file} is a model of the giant size, which can't be loaded here", "choose a large or smaller one"
         )
     if patch != [3, PATCH, PATCH] or width % HEAD_WIDTH or side * side != positions - 1 or not depth:
-        raise EngineUnavailable(f"{header.file}: {prefix}patch_embed is not that of a DINOv2", reading.AGAIN)
+        raise header.unexpected(f"{prefix}patch_embed")
     hidden, _ = header.shape(f"{prefix}blocks.0.mlp.fc1.weight", 2)
     never = {"camera_from": depth, "normed_from": depth, "rotated_from": depth}
     return Backbone(width, depth, hidden, side, norm_epsilon, **never | starts)

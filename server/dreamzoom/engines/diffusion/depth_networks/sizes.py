@@ -156,7 +156,7 @@ def moge(file: Path) -> MogeSizes:
     for stages, channels in ((points, 3), (mask, 1)):
         fits = fits and [stage.takes for stage in stages] == given and stages[-1].gives == channels
     if not fits or shape.depth < MOGE_LAYERS:
-        raise EngineUnavailable(f"{file}: its parts are not those of a MoGe-2", MOGE_REMEDY)
+        raise EngineUnavailable(f"{file} is not a MoGe-2, but another version or model", MOGE_REMEDY)
     return MogeSizes(shape, layers, features, neck, points, mask, scale)
 
 
@@ -182,19 +182,19 @@ def da3(folder: Path, config: dict[str, Any]) -> tuple[Path, Da3Sizes]:
     if preset is None:
         raise EngineUnavailable(
             f"{folder} is a Depth Anything 3 of a kind that can't be loaded here ({reading.shown(name)})",
-            f"choose one of these: {', '.join(DA3_PRESETS)}",
+            f"choose one: {', '.join(DA3_PRESETS)}",
         )
-    files = reading.whole_weights(folder)
-    if len(files) != 1:
-        raise EngineUnavailable(f"{folder} holds {len(files)} files of weights where one is needed", reading.AGAIN)
-    header = Header(files[0])
+    file = next((file for file in reading.whole_weights(folder) if file.name == "model.safetensors"), None)
+    if file is None:
+        raise EngineUnavailable(f"{folder} holds no weights", reading.AGAIN)
+    header = Header(file)
     starts = {}
     if preset.views_from is not None:
         starts = dict.fromkeys(("camera_from", "normed_from", "rotated_from"), preset.views_from)
     shape = backbone(header, DA3_BACKBONE, 1e-5, **starts)
     if shape.depth <= preset.layers[-1]:
-        raise EngineUnavailable(f"{folder} has {shape.depth} blocks, too few for a {name}", reading.AGAIN)
-    return files[0], Da3Sizes(preset, shape, _head(header, shape.width))
+        raise header.unexpected(f"{DA3_BACKBONE}blocks")
+    return file, Da3Sizes(preset, shape, _head(header, shape.width))
 
 
 def _head(header: Header, own: int) -> HeadSizes:
@@ -205,6 +205,6 @@ def _head(header: Header, own: int) -> HeadSizes:
     outputs = header.shape(f"{prefix}scratch.output_conv2.2.weight", 4)[0]
     channels, width = tuple(shape[0] for shape in projections), projections[0][1]
     if any(count % 4 for count in (features, *channels)) or width not in (own, 2 * own):
-        raise EngineUnavailable(f"{header.file}: {prefix}scratch is not that of a Depth Anything 3", reading.AGAIN)
+        raise header.unexpected(f"{prefix}scratch")
     sky = f"{prefix}scratch.sky_output_conv2.0.weight" in header
     return HeadSizes(width, channels, features, hidden, outputs, f"{prefix}norm.weight" in header, sky)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from core.errors import EngineUnavailable
@@ -44,7 +44,10 @@ def filled(build: Callable[[], nn.Module], header: Header, prefix: str, dtype: t
                 f"{header.file}: {prefix}{name} has the shape {reading.shown(entry['shape'])}, not {list(shape)}",
                 reading.AGAIN,
             )
-    with safe_open(header.file, "pt") as stream:
-        tensors = {name: stream.get_tensor(prefix + name).to(dtype) for name in wanted}
+    try:
+        with safe_open(header.file, "pt") as stream:
+            tensors = {name: stream.get_tensor(prefix + name).to(dtype) for name in wanted}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise EngineUnavailable(f"{header.file} can't be loaded: {reading.short(error)}", reading.AGAIN) from error
     network.load_state_dict(tensors, assign=True)
     return network.eval().requires_grad_(False)
