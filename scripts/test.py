@@ -33,17 +33,18 @@ class Suite:
     name: str
     environment: str
     folders: tuple = ()
-    arguments: tuple = ()
     only_named: bool = False
     """Whether it runs only if `--only` names it."""
     quick: bool = False
     """Whether `--quick` runs it, without the tests marked slow."""
+    at_once: int = 2
+    """Files of tests that run at the same time."""
 
 
 SUITES = (
     Suite("lint", "server", quick=True),
-    Suite("server", "server", ("tests/server", "tests/core"), ("-n", "2", "--dist", "loadfile"), quick=True),
-    Suite("cluster", "cluster", ("tests/cluster",), only_named=True),
+    Suite("server", "server", ("tests/server", "tests/core"), quick=True),
+    Suite("cluster", "cluster", ("tests/cluster",), only_named=True, at_once=0),
     Suite("addon-4.5", "bpy45", ("tests/addon", "tests/core")),
     Suite("addon-5.0", "bpy50", ("tests/addon", "tests/core"), only_named=True),
     Suite("addon-5.2", "bpy52", ("tests/addon",)),  # tests/core runs with the oldest and the newest Python
@@ -158,7 +159,7 @@ def _lint(python: Path, outcome: Outcome) -> None:
 
 
 def _pytest(suite: Suite, python: Path, arguments: list, outcome: Outcome) -> None:
-    """Run one suite's tests in a separate process and count the results."""
+    """Run one suite's tests in processes of their own and count the results."""
     chosen = _paths(arguments)
     places = [argument for path, argument in chosen if path.startswith(suite.folders)]
     places = places or [str(ROOT / folder) for folder in suite.folders]
@@ -166,16 +167,16 @@ def _pytest(suite: Suite, python: Path, arguments: list, outcome: Outcome) -> No
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
         command = [str(python), "-m", "pytest", f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"), "-q"]
-        command += [*suite.arguments, *others, f"--junitxml={report}", *places]
-        code = subprocess.run(command, env=_variables(suite), check=False).returncode
+        command += ["-n", str(suite.at_once), "--dist", "loadfile", *others, f"--junitxml={report}", *places]
+        code = subprocess.run(command, env=_variables(), check=False).returncode
         _count(report, code, outcome)
 
 
-def _variables(suite: Suite) -> dict:
+def _variables() -> dict:
     """The environment variables of the tests: path of the server's Python, number of threads."""
     variables = dict(os.environ)
     variables["DREAMZOOM_SERVER_PYTHON"] = str(environments.need("server"))
-    variables.setdefault("OMP_NUM_THREADS", "1" if "-n" in suite.arguments else "2")
+    variables.setdefault("OMP_NUM_THREADS", "1")
     return variables
 
 

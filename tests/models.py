@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -87,8 +88,8 @@ def stable_diffusion_3(folder: Path) -> Path:
     return folder
 
 
-def flux(folder: Path, *, fill: bool = False) -> Path:
-    """Flux 1 in small, plain or Fill."""
+def flux(folder: Path, *, fill: bool = False, kontext: bool = False) -> Path:
+    """Flux 1 in small: plain, Fill, or Kontext, which edits."""
     torch.manual_seed(0)
     transformer = diffusers.FluxTransformer2DModel(
         patch_size=1, in_channels=384 if fill else 64, out_channels=64, num_layers=1, num_single_layers=1,
@@ -96,7 +97,7 @@ def flux(folder: Path, *, fill: bool = False) -> Path:
         axes_dims_rope=(4, 4, 8), guidance_embeds=True,
     )  # fmt: skip
     kind = diffusers.FluxFillPipeline if fill else diffusers.FluxPipeline
-    pipe = kind(
+    pipe = (diffusers.FluxKontextPipeline if kontext else kind)(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=_vae(16, shift_factor=0.1, scaling_factor=0.36, quantised=False),
         text_encoder=_clip(),
@@ -132,8 +133,8 @@ def flux2_klein(folder: Path) -> Path:
     return folder
 
 
-def qwen_image(folder: Path) -> Path:
-    """Qwen-Image in small."""
+def qwen_image(folder: Path, *, edit: str = "") -> Path:
+    """Qwen-Image in small, or one of its models that edit: "Edit" or "EditPlus"."""
     torch.manual_seed(0)
     transformer = diffusers.QwenImageTransformer2DModel(
         patch_size=2, in_channels=64, out_channels=16, num_layers=1, attention_head_dim=16, num_attention_heads=2,
@@ -160,8 +161,18 @@ def qwen_image(folder: Path) -> Path:
             "out_hidden_size": WIDTH,
             "fullatt_block_indexes": [0],
         },
+        **{
+            f"{name}_id": words.convert_tokens_to_ids(f"<|{token}|>")
+            for name, token in (
+                ("vision_start_token", "vision_start"),
+                ("vision_end_token", "vision_end"),
+                ("image_token", "image_pad"),
+            )
+        },
     )
-    pipe = diffusers.QwenImagePipeline(
+    kind = getattr(diffusers, f"QwenImage{edit}Pipeline")
+    pipe = kind(
+        **({"processor": None} if edit else {}),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=vae.eval(),
         text_encoder=transformers.Qwen2_5_VLForConditionalGeneration(config).eval(),
@@ -169,6 +180,8 @@ def qwen_image(folder: Path) -> Path:
         transformer=transformer,
     )
     pipe.save_pretrained(folder)
+    if edit:
+        _processor(folder)
     return folder
 
 
@@ -301,6 +314,12 @@ PAINTERS = {
     "z-image": z_image,
 }
 
+EDITORS = {
+    "flux-kontext": lambda folder: flux(folder, kontext=True),
+    "qwen-image-edit": lambda folder: qwen_image(folder, edit="Edit"),
+    "qwen-image-edit-plus": lambda folder: qwen_image(folder, edit="EditPlus"),
+}
+
 DEPTHS = {
     "depth-anything": depth_anything,
     "depth-anything-metric": lambda folder: depth_anything(folder, metric=True),
@@ -371,16 +390,27 @@ def _qwen3(layers: int, whole: bool = True):
 
 
 def _qwen_words() -> transformers.Qwen2Tokenizer:
-    names = [*BYTES, "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    vision = ["<|vision_start|>", "<|image_pad|>", "<|vision_end|>"]
+    names = [*BYTES, "<|endoftext|>", "<|im_start|>", "<|im_end|>", *vision]
     words = transformers.Qwen2Tokenizer(
         vocab={name: index for index, name in enumerate(names)}, merges=[], model_max_length=2048
     )
-    words.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    words.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", *vision]})
     words.chat_template = (
         "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
     return words
+
+
+def _processor(folder: Path) -> None:
+    """The entry and the folder of what reads texts with pictures, as such models have them."""
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    index["processor"] = ["transformers", "Qwen2VLProcessor"]
+    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    shutil.copytree(folder / "tokenizer", folder / "processor")
+    settings = {"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2VLProcessor"}
+    (folder / "processor" / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _eyes(folder: Path, *, height, width, multiple, mean, std, **options) -> None:

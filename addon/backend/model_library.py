@@ -57,6 +57,11 @@ def is_non_commercial(name: str) -> bool:
     return any(map(licences.is_non_commercial, found))
 
 
+def can(name: str, ability: str) -> bool:
+    """Whether a model on this machine has an ability, such as "edit"."""
+    return any(entry["name"] == name and ability in entry["abilities"] for entry in library.entries or [])
+
+
 def unusable() -> list[tuple[str, str]]:
     """Names of the models that can't be used, each with the reason."""
     return [(entry["name"], entry["reason"]) for entry in library.entries or [] if entry["reason"]]

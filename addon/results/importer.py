@@ -135,8 +135,15 @@ def import_levels(
         done |= {obj.session_uid for obj in objects}
         yield count + 1, len(entries)
     root = _resolve(rig_uid, done)
+    root.dreamzoom.notes = "\n".join(_lines(found))
     if 0 in rows.values():
         splat_scene.hide_imported(root)
+
+
+def _lines(found: result.Result) -> list[str]:
+    """What was guessed or changed in the artist's files, as the panel shows it."""
+    notes = result.notes_of(found)
+    return [note["text"] if note["level"] is None else f"{note['level']}: {note['text']}" for note in notes]
 
 
 def check_version(folder: Path, index: int) -> None:

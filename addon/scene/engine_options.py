@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 
 from ..core.errors import DreamzoomError
+from ..core.protocol.model_offers import is_for_outpainting
 
 
 def of_rig(settings) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def _diffusion(settings, levels) -> dict[str, Any]:
         if getattr(settings, name) != usual:
             options[name] = getattr(settings, name)
     options["detail"] = round(settings.detail, 4)
-    loras = [{"file": _lora(item.file), "weight": round(item.weight, 4)} for item in settings.loras if item.file]
+    loras = [_lora(item) for item in settings.loras if item.file]
     return options | ({"loras": loras} if loras else {})
 
 
@@ -51,8 +52,10 @@ def _model(value: str) -> str:
     return str(folder) if value.startswith("//") or folder.is_dir() else value
 
 
-def _lora(value: str) -> str:
-    file = Path(bpy.path.abspath(value))
+def _lora(item) -> dict[str, Any]:
+    """A LoRA of the request; what its name says is left out."""
+    file = Path(bpy.path.abspath(item.file))
     if not file.is_file():
         raise DreamzoomError(f"The LoRA is missing: {file}", "Choose it again, or remove it from the list")
-    return str(file)
+    found: dict[str, Any] = {"file": str(file), "weight": round(item.weight, 4)}
+    return found if item.outpaint == is_for_outpainting(file.name) else found | {"outpaint": item.outpaint}

@@ -290,6 +290,9 @@ class RigSettings(FlightSettings, PropertyGroup):
         default=True,
     )
     outside: StringProperty(name="Outside", description="What Check Flight found", options={"HIDDEN", "SKIP_SAVE"})
+    notes: StringProperty(
+        name="Notes", description="What was guessed or changed in your files, as the result says", options={"HIDDEN"}
+    )
     dreamed: StringProperty(name="Dreamed", description="What the last finished job was asked for", options={"HIDDEN"})
     job_folder: StringProperty(
         name="Job Folder",

@@ -354,7 +354,6 @@ class TestRefusals:
         with pytest.raises(EngineUnavailable, match=word):
             loaded(folder)
 
-
     @pytest.mark.parametrize("name", ["moge", "da3-small"])
     def test_a_header_with_any_damage_is_answered(self, copy, name):
         folder = copy(name)

@@ -22,7 +22,7 @@ from .. import labels
 from ..registration import with_menus
 from .common import Result, home_of, scene_is_own, select_only
 
-PATTERNS = ";".join([*(f"*{suffix}" for suffix in formats.SUFFIXES), "*.ply.gz", "*.zip", "*meta.json"])
+PATTERNS = ";".join([*(f"*{suffix}" for suffix in formats.SUFFIXES), "*.gltf", "*.ply.gz", "*.zip", "*meta.json"])
 """The file name patterns of all formats, for Blender's file browser."""
 
 ROTATIONS = {"MINUS_Y": -pi / 2, "Y": pi / 2, "Z": 0.0}
@@ -45,6 +45,9 @@ REPORTS = {
     "native": ", as Blender's own",
 }
 """How the report names the representation."""
+
+NOTE = "dreamzoom_import"
+"""Custom property of imported objects: from which file, and what was guessed or changed."""
 
 NATIVE = (
     (
@@ -162,6 +165,8 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
             for part in (f"{labels.counted(len(values), 'splat')}{REPORTS.get(shown, '')}", axes, *read.changes)
             if part
         )
+        for obj in objects:
+            obj[NOTE] = f"{path.name}: {text}"
         self.report({"WARNING" if read.dropped else "INFO"}, f"{path.name}: {text}")
         return True
 
@@ -254,7 +259,7 @@ class DREAMZOOM_FH_splats(FileHandler):
     bl_label = "Gaussian Splats"
     bl_import_operator = "dreamzoom.import_splats"
     bl_export_operator = "dreamzoom.export_splats"
-    bl_file_extensions = ";".join((*formats.SUFFIXES, ".gz"))
+    bl_file_extensions = ";".join((*formats.SUFFIXES, ".gltf", ".gz"))
 
     @classmethod
     def poll_drop(cls, context):

@@ -13,6 +13,8 @@ from .. import labels
 from .dream import draw_hung
 from .layout import RigPanel, draw_error, optional, paragraph, split
 
+EDITS = "This model is told to continue each picture. What is known stays; what it moves or recolours is corrected."
+
 
 class DREAMZOOM_PT_diffusion(RigPanel, Panel):
     bl_label = "Diffusion"
@@ -36,6 +38,8 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         if readiness.is_ready():
             model_library.list_soon()
             _draw_library(layout)
+            if model_library.can(settings.model.strip(), "edit"):
+                paragraph(layout, EDITS, icon="INFO")
         column = split(layout)
         column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "style", placeholder="Added to every prompt")
@@ -63,6 +67,7 @@ class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
             weight = row.row(align=True)
             weight.ui_units_x = 3.5
             weight.prop(item, "weight", text="")
+            row.prop(item, "outpaint", text="", icon="FULLSCREEN_ENTER")
             row.operator("dreamzoom.lora_remove", text="", icon="REMOVE").index = index
         layout.operator("dreamzoom.lora_add", icon="ADD")
 

@@ -20,6 +20,7 @@ GROUPS = (
             "cancel_install",
             "test_server",
             "forget_test",
+            "try_steps",
             "find_kept",
             "forget_kept",
             "allow_online_access",

@@ -14,7 +14,13 @@ from ...translations import translated
 from .. import labels
 from .layout import draw_error, paragraph
 
-KEPT_LABELS = {"job": "Job", "model": "Model", "kernels": "Compiled code", "environment": "Packages"}
+KEPT_LABELS = {
+    "job": "Job",
+    "model": "Model",
+    "kernels": "Compiled code",
+    "files": "Fetched files",
+    "environment": "Packages",
+}
 
 STEP_LABELS = {
     "check": "Looking for a Python",
@@ -61,6 +67,19 @@ def draw_test(layout: UILayout) -> None:
         parts = column.split(factor=0.25)
         parts.label(text=subject)
         parts.label(text=translated(text), translate=False)
+
+
+def draw_steps(layout: UILayout) -> None:
+    """A button that tries where steps run, and what it found."""
+    steps = machine_report.steps
+    row = layout.row(align=True)
+    row.operator("dreamzoom.try_steps", text="Trying" if steps.is_running else None, icon="CHECKMARK")
+    if steps.text or steps.error:
+        row.operator("dreamzoom.forget_test", text="", icon="X")
+    if steps.error is not None:
+        draw_error(layout, str(steps.error), steps.error.remedy, steps.error.operator, "dreamzoom.forget_test")
+    elif steps.text:
+        paragraph(layout, steps.text)
 
 
 def draw_kept(layout: UILayout) -> None:

@@ -12,6 +12,7 @@ Requests, with their parameters and the fields of their results:
 | models.offer | name | offers |
 | models.get | offers | folders |
 | machine | | the subjects of `dreamzoom check`: system, memory, cards, engines, models … |
+| executor | executor, storage: where steps are to run | slots (steps at once), host (a machine that runs them) |
 | leftovers | jobs (folders with jobs in them) | found: kind, path, bytes, days, in_use of each |
 | leftovers.remove | paths, jobs | removed: as above |
 | ping | | working (whether a request, or cancelled work, still runs) |
@@ -40,6 +41,7 @@ PING = "ping"
 """Answered at once by a server that is well; it shows each side that the other one lives."""
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
 MACHINE = "machine"
+EXECUTOR = "executor"
 LEFTOVERS, LEFTOVERS_REMOVE = "leftovers", "leftovers.remove"
 
 PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"

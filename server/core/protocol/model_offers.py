@@ -1,4 +1,6 @@
-"""The diffusion models that are offered for download: the server fetches them, command line and panel name them."""
+"""The diffusion models that are offered for download: the server fetches them, command line and panel name them. And
+what the name of a LoRA says of it.
+"""
 
 from __future__ import annotations
 
@@ -94,3 +96,8 @@ OFFERS: dict[str, Offer] = {
 
 SETS: dict[str, tuple[str, ...]] = {"8gb": ("sd", "depth"), "12gb": ("sdxl", "depth"), "24gb": ("flux2-klein", "depth")}
 """Names of `OFFERS`, a picture model and a depth model, by the memory of the card that holds them."""
+
+
+def is_for_outpainting(file: str) -> bool:
+    """Whether a LoRA's file name says that it teaches a model to continue pictures."""
+    return "outpaint" in file.replace("\\", "/").rpartition("/")[2].lower()

@@ -103,6 +103,15 @@ class FreesMemory(Protocol):
 
 
 @runtime_checkable
+class SharesModels(Protocol):
+    """Additional interface of engines whose loaded models can serve another request too."""
+
+    def take_models(self, other: object) -> None:
+        """Take the loaded models of another engine where they are the same; the rest of them is unloaded."""
+        ...
+
+
+@runtime_checkable
 class Denoises(Protocol):
     """Additional interface of engines whose pictures can be sampled jointly over all levels (`sampling.sampler`)."""
 

@@ -32,6 +32,11 @@ class _Generate(msgspec.Struct, forbid_unknown_fields=True):
     storage: Text = msgspec.UNSET
 
 
+class _Executor(msgspec.Struct, forbid_unknown_fields=True):
+    executor: Text = msgspec.UNSET
+    storage: Text = msgspec.UNSET
+
+
 class _Verify(msgspec.Struct, forbid_unknown_fields=True):
     out: Text = msgspec.UNSET
     repair: Text = msgspec.UNSET
@@ -75,7 +80,8 @@ def _generate(job: Job) -> dict[str, Any]:
     else:
         request = located(validation.decode_request(bytes(params.request)), Path.cwd())
     job.levels = len(request.levels)
-    with contextlib.closing(cluster.make(executor, storage, lambda message: job.log(message, "warning"))) as steps:
+    made = cluster.make(executor, storage, lambda message: job.log(message, "warning"), job.cancel)
+    with contextlib.closing(made) as steps:
         summary = generate(request, folder, job, job.cancel, executor=steps)
     found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
     return found | {"level_seconds": level_seconds(folder, job.levels)}
@@ -114,6 +120,14 @@ def _machine(job: Job) -> dict[str, Any]:
     return facts.facts()
 
 
+def _executor(job: Job) -> dict[str, Any]:
+    from dreamzoom import cluster
+
+    params = parameters(job.call, _Executor)
+    executor, storage = _text(params.executor, "executor", "local"), _text(params.storage, "storage", "")
+    return cluster.tried(executor, storage, job.cancel)
+
+
 def _leftovers(job: Job) -> dict[str, Any]:
     from dreamzoom.machine import leftovers
 
@@ -136,12 +150,13 @@ WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,
     messages.MACHINE: _machine,
+    messages.EXECUTOR: _executor,
     messages.LEFTOVERS: _leftovers,
     messages.LEFTOVERS_REMOVE: _leftovers_remove,
 }
 """The methods. All but `CONCURRENT` run one at a time and can be cancelled."""
 
-CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE, messages.LEFTOVERS}
+CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE, messages.EXECUTOR, messages.LEFTOVERS}
 """Methods that take seconds and may run at the same time as a job."""
 
 

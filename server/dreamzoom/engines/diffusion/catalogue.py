@@ -11,6 +11,7 @@ from core.errors import EngineUnavailable, ModelMissing
 from core.protocol.model_offers import OFFERS
 from dreamzoom.engines.diffusion import model_cache, model_validation
 from dreamzoom.engines.diffusion.depth_networks import sizes
+from dreamzoom.engines.diffusion.families import Family
 from dreamzoom.engines.diffusion.model_files import inventory, reading
 from dreamzoom.engines.diffusion.model_validation import Model
 
@@ -25,7 +26,7 @@ class Entry:
         name: owner/name, or its folder.
         use: "picture", "depth", or empty where it can't be used.
         family: As `families` names it; empty likewise.
-        abilities: "paint", "joint", "depth (metric)", ...
+        abilities: "paint", "joint", "edit", "depth (metric)", ...
         bytes: Of its weights.
         precision: Of the weights as they lie there.
         licence: As its card states it; empty if it does not.
@@ -113,8 +114,16 @@ def entry(name: str, folder: Path) -> Entry:
 def _picture(name: str, folder: Path, licence: str) -> Entry:
     model: Model = model_validation.picture_model(folder)
     files = [file for part in model.components.values() for file in part.folder.glob("*.safetensors")]
-    abilities = ("paint", "joint") if model.family.joint else ("paint",)
+    abilities = ("paint", *_further(model.family))
     return Entry(name, "picture", model.family.name, abilities, _bytes(files), _precision(files), licence)
+
+
+def _further(family: Family) -> tuple[str, ...]:
+    """What a family can do beside painting: sample jointly, or continue pictures by instruction."""
+    joint = ("joint",) if family.joint else ()
+    if family.edit is None:
+        return joint
+    return (*joint, "edit with a LoRA for outpainting" if family.edit.lora_only else "edit")
 
 
 def _depth(name: str, folder: Path, licence: str) -> Entry:
