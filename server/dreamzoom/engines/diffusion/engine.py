@@ -222,7 +222,7 @@ class DiffusionEngine:
         alike = ("options", "model", "where", "steps", "_pixels")
         if self._painter is None and all(getattr(self, name) == getattr(other, name) for name in alike):
             self._painter, self._offload, self._saving = other._painter, other._offload, other._saving
-        if self._depth is None and (self._depth_folder, self.where) == (other._depth_folder, other.where):
+        if self._depth is None and (self._depth_model, self.where) == (other._depth_model, other.where):
             self._depth = other._depth
         other._painter = other._depth = None
         memory.release()
