@@ -231,6 +231,7 @@ def half_known():
     return np.where((mask == UNKNOWN)[..., None], np.nan, rgb).astype(np.float32), mask
 
 
+@pytest.mark.slow
 class TestPipelines:
     """Real pipelines with random weights, in the format on disk that such models have."""
 
