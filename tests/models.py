@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import depth_models
 import diffusers
 import torch
 import transformers
@@ -86,8 +88,8 @@ def stable_diffusion_3(folder: Path) -> Path:
     return folder
 
 
-def flux(folder: Path, *, fill: bool = False) -> Path:
-    """Flux 1 in small, plain or Fill."""
+def flux(folder: Path, *, fill: bool = False, kontext: bool = False) -> Path:
+    """Flux 1 in small: plain, Fill, or Kontext, which edits."""
     torch.manual_seed(0)
     transformer = diffusers.FluxTransformer2DModel(
         patch_size=1, in_channels=384 if fill else 64, out_channels=64, num_layers=1, num_single_layers=1,
@@ -95,7 +97,7 @@ def flux(folder: Path, *, fill: bool = False) -> Path:
         axes_dims_rope=(4, 4, 8), guidance_embeds=True,
     )  # fmt: skip
     kind = diffusers.FluxFillPipeline if fill else diffusers.FluxPipeline
-    pipe = kind(
+    pipe = (diffusers.FluxKontextPipeline if kontext else kind)(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=_vae(16, shift_factor=0.1, scaling_factor=0.36, quantised=False),
         text_encoder=_clip(),
@@ -131,8 +133,8 @@ def flux2_klein(folder: Path) -> Path:
     return folder
 
 
-def qwen_image(folder: Path) -> Path:
-    """Qwen-Image in small."""
+def qwen_image(folder: Path, *, edit: str = "") -> Path:
+    """Qwen-Image in small, or one of its models that edit: "Edit" or "EditPlus"."""
     torch.manual_seed(0)
     transformer = diffusers.QwenImageTransformer2DModel(
         patch_size=2, in_channels=64, out_channels=16, num_layers=1, attention_head_dim=16, num_attention_heads=2,
@@ -159,8 +161,18 @@ def qwen_image(folder: Path) -> Path:
             "out_hidden_size": WIDTH,
             "fullatt_block_indexes": [0],
         },
+        **{
+            f"{name}_id": words.convert_tokens_to_ids(f"<|{token}|>")
+            for name, token in (
+                ("vision_start_token", "vision_start"),
+                ("vision_end_token", "vision_end"),
+                ("image_token", "image_pad"),
+            )
+        },
     )
-    pipe = diffusers.QwenImagePipeline(
+    kind = getattr(diffusers, f"QwenImage{edit}Pipeline")
+    pipe = kind(
+        **({"processor": None} if edit else {}),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=vae.eval(),
         text_encoder=transformers.Qwen2_5_VLForConditionalGeneration(config).eval(),
@@ -168,6 +180,8 @@ def qwen_image(folder: Path) -> Path:
         transformer=transformer,
     )
     pipe.save_pretrained(folder)
+    if edit:
+        _processor(folder)
     return folder
 
 
@@ -206,6 +220,23 @@ def depth_anything(folder: Path, *, metric: bool = False) -> Path:
     )  # fmt: skip
     transformers.DepthAnythingForDepthEstimation(config).save_pretrained(folder)
     _eyes(folder, height=28, width=28, multiple=14, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    return folder
+
+
+def prompt_depth_anything(folder: Path) -> Path:
+    """Prompt Depth Anything in small, with the settings of the published ones: taps 3, 6, 9, 12 and a sigmoid."""
+    torch.manual_seed(0)
+    backbone = transformers.Dinov2Config(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, mlp_ratio=2, image_size=28, patch_size=14,
+        out_indices=[1, 2, 3, 4], reshape_hidden_states=False,
+    )  # fmt: skip
+    config = transformers.PromptDepthAnythingConfig(
+        backbone_config=backbone, patch_size=14, reassemble_hidden_size=16, neck_hidden_sizes=[4, 4, 8, 8],
+        fusion_hidden_size=8, head_hidden_size=8, depth_estimation_type="metric", max_depth=1, initializer_range=0.2,
+    )  # fmt: skip
+    transformers.PromptDepthAnythingForDepthEstimation(config).save_pretrained(folder)
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    _eyes(folder, height=56, width=56, multiple=14, mean=mean, std=std, prompt_scale_to_meter=0.001)
     return folder
 
 
@@ -283,12 +314,21 @@ PAINTERS = {
     "z-image": z_image,
 }
 
+EDITORS = {
+    "flux-kontext": lambda folder: flux(folder, kontext=True),
+    "qwen-image-edit": lambda folder: qwen_image(folder, edit="Edit"),
+    "qwen-image-edit-plus": lambda folder: qwen_image(folder, edit="EditPlus"),
+}
+
 DEPTHS = {
     "depth-anything": depth_anything,
     "depth-anything-metric": lambda folder: depth_anything(folder, metric=True),
     "zoedepth": zoedepth,
     "depth-pro": depth_pro,
     "marigold": marigold,
+    "moge": depth_models.moge,
+    "da3-small": depth_models.depth_anything_3,
+    "prompt-depth-anything": prompt_depth_anything,
 }
 
 
@@ -350,16 +390,27 @@ def _qwen3(layers: int, whole: bool = True):
 
 
 def _qwen_words() -> transformers.Qwen2Tokenizer:
-    names = [*BYTES, "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    vision = ["<|vision_start|>", "<|image_pad|>", "<|vision_end|>"]
+    names = [*BYTES, "<|endoftext|>", "<|im_start|>", "<|im_end|>", *vision]
     words = transformers.Qwen2Tokenizer(
         vocab={name: index for index, name in enumerate(names)}, merges=[], model_max_length=2048
     )
-    words.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    words.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", *vision]})
     words.chat_template = (
         "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
     return words
+
+
+def _processor(folder: Path) -> None:
+    """The entry and the folder of what reads texts with pictures, as such models have them."""
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    index["processor"] = ["transformers", "Qwen2VLProcessor"]
+    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    shutil.copytree(folder / "tokenizer", folder / "processor")
+    settings = {"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2VLProcessor"}
+    (folder / "processor" / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _eyes(folder: Path, *, height, width, multiple, mean, std, **options) -> None:

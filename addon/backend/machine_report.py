@@ -72,7 +72,22 @@ class Kept(Question):
         self.found = [one for one in _list(answer.get("found")) if "path" in one]
 
 
-report, kept = Report(), Kept()
+@dataclass
+class Steps(Question):
+    """Whether steps can run where the preferences say.
+
+    Attributes:
+        text: What was found; empty where nobody has asked.
+    """
+
+    text: str = ""
+
+    def take(self, answer: dict[str, Any]) -> None:
+        """Keep the answer of the server's method `executor`."""
+        self.text = f"Works: {answer.get('slots')} steps at once, the first on {answer.get('host')}"
+
+
+report, kept, steps = Report(), Kept(), Steps()
 
 
 def start() -> None:
@@ -82,8 +97,15 @@ def start() -> None:
 
 
 def forget() -> None:
-    """Forget what the test found."""
+    """Forget what the tests found."""
     report.is_running, report.lines, report.error = False, [], None
+    steps.is_running, steps.text, steps.error = False, "", None
+
+
+def try_steps(executor: str, storage: str) -> None:
+    """Have the server try whether steps can run so. Raises DreamzoomError: there is no server."""
+    steps.text = ""
+    steps.ask(messages.EXECUTOR, {"executor": executor, "storage": storage}, steps.take)
 
 
 def find_kept(jobs: list[str]) -> None:

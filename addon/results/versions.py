@@ -11,13 +11,10 @@ from ..backend import job_folders
 from ..core.protocol import result
 from ..core.safety.contained import ContainedFolder
 from ..core.safety.seal import stamp
-from .disk_looks import DiskLooks
+from ..scene.disk_looks import DiskLooks
 
 REFRESH_SECONDS = 2.0
-"""So long what was found on disk is taken for true, since panels ask whenever they are drawn."""
-
-MOST_SHOWN = 16
-"""A job keeps fewer."""
+"""How often the disk is looked at again, since panels ask whenever they are drawn."""
 
 
 @dataclass(frozen=True)
@@ -39,46 +36,56 @@ class Version:
         return str(self.folder / f"levels/{level:03d}/preview.png")
 
 
-_read: dict[Path, tuple[list[int], Version]] = {}
-"""What was read of each result.json, and its stamp then."""
+MOST_SHOWN = 16
+"""Earlier results; a job keeps fewer."""
+
+_known: dict[Path, tuple[list[int], Version]] = {}
+"""What was read of each result.json, and its stamp then: a large one takes a second, in which Blender waits."""
 
 
 def of_rig(root: bpy.types.Object) -> list[Version]:
-    """The results of a rig's job, the newest first, as they are on disk now: reads it, so it is not for panels."""
+    """The results of a rig's job, the newest first, as they were found last: for panels, which must not wait for a
+    disk.
+    """
     folder = job_folders.of_rig(root)
-    return _look(folder) if folder is not None and job_folders.is_trusted_place(folder) else []
+    if folder is None or not job_folders.is_trusted_place(folder):
+        return []
+    return _looks.get(folder) or []
 
 
-def shown(root: bpy.types.Object) -> list[Version]:
-    """The same as they were found a moment ago; never waits for the disk."""
+def find(root: bpy.types.Object, name: str) -> Version | None:
+    """One of the results of a rig's job; None where it is not on the disk."""
     folder = job_folders.of_rig(root)
-    return _looks.get(folder) if folder is not None and job_folders.is_trusted_place(folder) else []
+    if folder is None or not job_folders.is_trusted_place(folder):
+        return None
+    return next((version for version in _read_all(folder) if version.name == name), None)
 
 
 def forget() -> None:
     """Look at the disk again at the next call."""
     _looks.forget()
+    _known.clear()
 
 
-def _look(folder: Path) -> list[Version]:
+def _read_all(folder: Path) -> list[Version]:
     """All results in a job's folder. Needs no Blender."""
-    found = [_version(path, path == folder) for path in (folder, *result.versions(folder)[: -MOST_SHOWN - 1 : -1])]
+    found = [_read(path, path == folder) for path in (folder, *result.versions(folder)[: -MOST_SHOWN - 1 : -1])]
     return [version for version in found if version is not None]
 
 
-def _version(folder: Path, newest: bool) -> Version | None:
+_looks: DiskLooks[Path, list[Version]] = DiskLooks(_read_all, REFRESH_SECONDS)
+
+
+def _read(folder: Path, newest: bool) -> Version | None:
     """What a result tells, if it can be read; each is read once."""
     try:
         now = stamp(ContainedFolder(folder).stat(result.NAME))
-        before, version = _read.get(folder, (None, None))
+        before, version = _known.get(folder, (None, None))
         if before != now or version is None:
             levels = result.read(folder)["levels"]
             prompts = tuple(str(level.get("prompt", "")) for level in levels)
             version = Version("" if newest else folder.name, folder, prompts)
-            _read[folder] = now, version
+            _known[folder] = now, version
         return version
     except (OSError, ValueError):
         return None
-
-
-_looks: DiskLooks[Path, list[Version]] = DiskLooks(_look, [], REFRESH_SECONDS)

@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 from bpy.types import PropertyGroup
 
 from ..backend import model_library
+from ..core.protocol.model_offers import is_for_outpainting
 
 SCHEDULERS = (
     ("auto", "The Model's Own", "The scheduler that the model was made for"),
@@ -32,6 +33,10 @@ def _found(use: str):
     return search
 
 
+def _named(item, context) -> None:  # noqa: ARG001
+    item.outpaint = is_for_outpainting(item.file)
+
+
 class LoraSettings(PropertyGroup):
     """A LoRA: a small file that changes a model."""
 
@@ -40,8 +45,14 @@ class LoraSettings(PropertyGroup):
         description="A .safetensors file that changes the picture model: a style, a subject, fewer steps",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
+        update=_named,
     )
     weight: FloatProperty(name="Weight", description="Strength of the LoRA", default=1.0, min=-4.0, max=4.0, step=5)
+    outpaint: BoolProperty(
+        name="For Outpainting",
+        description="The LoRA teaches the model to continue pictures whose unknown part is green; it is used for that "
+        "alone. Set by itself if the file's name says so",
+    )
 
 
 def _switch(name: str, usual: float, description: str) -> Any:

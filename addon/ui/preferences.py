@@ -9,7 +9,7 @@ from bpy.types import AddonPreferences
 from .. import __package__ as base_package
 from ..backend import launch, machine_report, readiness
 from .panels.layout import paragraph, split
-from .panels.setup import draw_kept, draw_set_up, draw_test
+from .panels.setup import draw_kept, draw_set_up, draw_steps, draw_test
 
 HARDWARE = (
     ("auto", "Find Out", "Look for a graphics card when installing"),
@@ -47,12 +47,14 @@ class DreamzoomPreferences(AddonPreferences):
     )
     executor: StringProperty(
         name="Steps Run In",
-        description="local:N for N processes at once, ray or ray://HOST:PORT for a Ray cluster whose machines see the "
-        "jobs folder. Empty: one process",
+        description="local:N for N processes at once, ray or ray://HOST:PORT for a Ray cluster. Empty: one process",
+        update=_forget_test,
     )
     storage: StringProperty(
         name="Storage",
-        description="For machines that do not see the jobs folder: a place that all reach, as s3://bucket/folder",
+        description="A place that all machines reach, as s3://bucket/folder, for files that they read and write. "
+        "Empty: the jobs folder, or the files are sent to machines that do not see it",
+        update=_forget_test,
     )
     jobs_folder: StringProperty(
         name="Jobs Folder",
@@ -97,7 +99,8 @@ class DreamzoomPreferences(AddonPreferences):
         column.prop(self, "server_command", placeholder="Started on this machine")
         column.prop(self, "executor", placeholder="One process")
         if self.executor:
-            column.prop(self, "storage", placeholder="The jobs folder")
+            column.prop(self, "storage", placeholder="Sent between the machines")
+            draw_steps(column)
         column.prop(self, "jobs_folder", placeholder="Beside the .blend file")
         column.separator()
         column.prop(self, "proxy", placeholder="The system's")

@@ -10,7 +10,7 @@ import bpy.utils.previews
 from ..backend import job_folders
 from ..core.safety import limits
 from ..core.safety.png_header import png_size
-from ..results.disk_looks import DiskLooks
+from ..scene.disk_looks import DiskLooks, stamp
 
 REFRESH_SECONDS = 1.0
 """How often a file is looked at again, since panels ask for it whenever they are drawn."""
@@ -21,16 +21,31 @@ MAX_PICTURES = 256
 _pictures: Any = None
 
 
+def _stamp(path: str) -> str:
+    """Tells a picture from an earlier one at its place; empty for what Blender must not decode: it has no limits."""
+    try:
+        png_size(Path(path), limits.SHOWN_PIXELS, parents=2)
+    except (OSError, ValueError):
+        return ""
+    return stamp(path)
+
+
+_stamps: DiskLooks[str, str] = DiskLooks(_stamp, REFRESH_SECONDS)
+
+
 def icon(path: str) -> int:
-    """The icon id of a picture file, 0 where there is none, or it is not known yet; never waits for the disk. A file
-    that has changed is read again.
+    """The icon id of a picture file, 0 where there is none, or it is not looked at yet. A file that has changed is read
+    again. Touches no disk while a panel is drawn: Blender too reads the picture in a job of its own.
     """
     global _pictures
-    key = _keys.get(path) if path and job_folders.is_trusted_place(Path(path)) else ""
-    if not key:
+    if not path or not job_folders.is_trusted_place(Path(path)):
         return 0
+    found = _stamps.get(path)
+    if not found:
+        return 0
+    key = f"{path}:{found}"
     if _pictures is None or (key not in _pictures and len(_pictures) >= MAX_PICTURES):
-        _free()
+        clear()
         _pictures = bpy.utils.previews.new()
     if key not in _pictures:
         _pictures.load(key, path, "IMAGE")
@@ -39,21 +54,7 @@ def icon(path: str) -> int:
 
 def clear() -> None:
     """Free the pictures."""
-    _free()
-    _keys.forget()
-
-
-def _free() -> None:
     global _pictures
     if _pictures is not None:
         bpy.utils.previews.remove(_pictures)
     _pictures = None
-
-
-def _key(path: str) -> str:
-    """Tells a picture from an earlier one at its place. Raises OSError, ValueError for what Blender must not decode."""
-    png_size(Path(path), limits.SHOWN_PIXELS, parents=2)
-    return f"{path}:{Path(path).lstat().st_mtime_ns}"
-
-
-_keys = DiskLooks(_key, "", REFRESH_SECONDS)

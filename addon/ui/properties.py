@@ -205,6 +205,16 @@ class LevelSettings(PropertyGroup):
         default=-1,
         options={"HIDDEN"},
     )
+    dreamed_picture: StringProperty(
+        name="Dreamed Picture",
+        description="Size and date of this level's picture in the last finished job",
+        options={"HIDDEN"},
+    )
+    sent_picture: StringProperty(
+        name="Sent Picture",
+        description="Size and date of this level's picture in the job that was sent last",
+        options={"HIDDEN"},
+    )
     seconds: FloatProperty(
         name="Seconds", description="How long this level took in the last finished job", options={"HIDDEN"}
     )
@@ -290,6 +300,9 @@ class RigSettings(FlightSettings, PropertyGroup):
         default=True,
     )
     outside: StringProperty(name="Outside", description="What Check Flight found", options={"HIDDEN", "SKIP_SAVE"})
+    notes: StringProperty(
+        name="Notes", description="What was guessed or changed in your files, as the result says", options={"HIDDEN"}
+    )
     dreamed: StringProperty(name="Dreamed", description="What the last finished job was asked for", options={"HIDDEN"})
     job_folder: StringProperty(
         name="Job Folder",

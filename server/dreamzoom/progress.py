@@ -34,6 +34,9 @@ class Report:
     def check(self) -> None:
         """Check for cancellation without reporting progress. Raises `errors.Cancelled` if the job was cancelled."""
 
+    def begins(self) -> None:
+        """Called when work begins that had to wait for a worker, so that its time is counted from here."""
+
     def before_writing(self) -> None:
         """Called when work is computed and its files are about to be written; may wait until there is space.
 

@@ -2,52 +2,34 @@
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "server"), str(ROOT / "tests")]
-os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "server"), *filter(None, [os.environ.get("PYTHONPATH")])])
+sys.path[:0] = [str(Path(__file__).parent), *(str(ROOT / name) for name in ("server", "tests", "scripts"))]
+seen = [str(ROOT / "server"), str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ["PYTHONPATH"] = os.pathsep.join(seen)
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-
-MEMORY = 100 << 20
-"""Bytes of each node's object store: steps exchange files, not objects."""
-
-
-class TwoNodes:
-    """The cluster; nodes can be killed and added."""
-
-    def __init__(self, nodes=2):
-        from ray.cluster_utils import Cluster
-
-        self.cluster = Cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY},
-        )
-        self.nodes = [self.add() for _ in range(nodes)]
-
-    @property
-    def address(self):
-        return self.cluster.address
-
-    def add(self):
-        return self.cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
-
-    def kill(self, node):
-        self.cluster.remove_node(node, allow_graceful=False)
-        self.nodes.remove(node)
-
-    def close(self):
-        self.cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
 def nodes():
     pytest.importorskip("ray", reason='Ray is not installed (pip install "ray[default]")')
-    found = TwoNodes()
-    yield found
-    found.close()
+    from benchmarks.cluster.nodes import Nodes
+
+    with closing(Nodes(2)) as found:
+        yield found
+
+
+@pytest.fixture
+def bare(nodes):
+    """The cluster without its two nodes, which come back afterwards."""
+    for node in list(nodes.nodes):
+        nodes.kill(node)
+    yield nodes
+    nodes.nodes = [nodes.add(), nodes.add()]
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -16,6 +18,7 @@ from core.errors import SplatFileError
 from core.formats import spz
 from core.formats.sog import pictures
 from core.gaussians import Gaussians, transformed
+from core.safety import limits
 
 KHR = "KHR_gaussian_splatting"
 
@@ -138,6 +141,100 @@ class TestGlb:
         with pytest.raises(SplatFileError, match="holds no splats") as caught:
             formats.read(glb(tmp_path / "a.glb", document, b""))
         assert "Import › glTF" in caught.value.remedy
+
+
+def beside(folder: Path, splats: Gaussians) -> Path:
+    """A .gltf whose data are in a file beside it."""
+    formats.write(folder / "whole.glb", splats)
+    document, data = chunks(folder / "whole.glb")
+    document["buffers"][0]["uri"] = "data/my%20splats.bin"
+    (folder / "data").mkdir()
+    (folder / "data" / "my splats.bin").write_bytes(data)
+    (folder / "scene.gltf").write_text(json.dumps(document))
+    return folder / "scene.gltf"
+
+
+class TestGltf:
+    def test_data_beside_it_are_read_as_within_a_glb(self, tmp_path):
+        splats = some(100, 3)
+        found = formats.read(beside(tmp_path, splats))
+        whole = formats.read(tmp_path / "whole.glb")
+        assert (found.up, found.form) == (whole.up, whole.form)
+        assert all(np.array_equal(was, now) for was, now in zip(whole.splats.parts, found.splats.parts))
+
+    def test_data_within_its_json_and_beside_a_glb_too(self, tmp_path):
+        splats = some(50, 1)
+        path = beside(tmp_path, splats)
+        document = json.loads(path.read_text())
+        wanted = formats.read(path).splats
+        glb(tmp_path / "outside.glb", document, b"")
+        assert all(map(np.array_equal, formats.read(tmp_path / "outside.glb").splats.parts, wanted.parts))
+        data = base64.b64encode((tmp_path / "data/my splats.bin").read_bytes()).decode()
+        document["buffers"][0]["uri"] = f"data:application/octet-stream;base64,{data}"
+        (tmp_path / "inside.gltf").write_text(json.dumps(document))
+        assert all(map(np.array_equal, formats.read(tmp_path / "inside.gltf").splats.parts, wanted.parts))
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "../secret.bin",
+            "%2e%2e/secret.bin",
+            "data/../../secret.bin",
+            "/etc/passwd",
+            "file:///etc/passwd",
+            "http://localhost/a.bin",
+            "C:\\secret.bin",
+            "data/link.bin",
+            "linked/secret.bin",
+            "data",
+            "data:;base64,####",
+            7,
+            None,
+        ],
+    )
+    def test_nothing_but_files_below_its_folder_is_opened(self, tmp_path, uri):
+        folder = tmp_path / "scene"
+        folder.mkdir()
+        path = beside(folder, some(20, 0))
+        secret = (folder / "data/my splats.bin").read_bytes()
+        (tmp_path / "secret.bin").write_bytes(secret)
+        if os.name == "posix":
+            (folder / "data" / "link.bin").symlink_to(tmp_path / "secret.bin")
+            (folder / "linked").symlink_to(tmp_path)
+        document = json.loads(path.read_text())
+        document["buffers"][0]["uri"] = uri
+        path.write_text(json.dumps(document))
+        with pytest.raises(SplatFileError, match=r"scene\.gltf"):
+            formats.read(path)
+
+    def test_a_file_that_is_missing_or_too_short_is_told(self, tmp_path):
+        path = beside(tmp_path, some(20, 0))
+        file = tmp_path / "data/my splats.bin"
+        file.write_bytes(file.read_bytes()[:-200])
+        with pytest.raises(SplatFileError, match="larger than its data"):
+            formats.read(path)
+        file.unlink()
+        with pytest.raises(SplatFileError, match="is not beside it") as caught:
+            formats.read(path)
+        assert "put it there" in caught.value.remedy
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"buffers": 3}', '{"meshes": [], "nodes": [{"mesh": 0}]}'])
+    def test_damaged_json_is_one_clear_line(self, tmp_path, text):
+        (tmp_path / "a.gltf").write_text(text)
+        with pytest.raises(SplatFileError, match=r"a\.gltf"):
+            formats.read(tmp_path / "a.gltf")
+
+    def test_data_in_very_many_files_are_refused(self, tmp_path, monkeypatch):
+        path = beside(tmp_path, some(20, 0))
+        document = json.loads(path.read_text())
+        views = document["bufferViews"]
+        document["buffers"] = [document["buffers"][0]] * len(views)
+        document["bufferViews"] = [view | {"buffer": index} for index, view in enumerate(views)]
+        path.write_text(json.dumps(document))
+        assert len(formats.read(path).splats) == 20
+        monkeypatch.setattr(limits, "GLB_BUFFERS", 2)
+        with pytest.raises(SplatFileError, match="in more than"):
+            formats.read(path)
 
 
 def unpacked(path: Path, folder: Path) -> Path:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from core.protocol import result
+from core.safety import limits
 
 GOOD = {
     "version": 1,
@@ -59,3 +60,28 @@ class TestChecked:
     def test_what_is_wrong_is_said(self, found, says):
         with pytest.raises(ValueError, match=says):
             result.checked(found)
+
+
+class TestNotes:
+    def test_good_notes_are_as_they_are(self):
+        notes = [
+            {"level": 0, "field": "levels[0].image", "text": "a.jpg: cropped"},
+            {"level": None, "field": "prompt", "text": "b"},
+        ]
+        assert result.notes_of(GOOD | {"notes": notes}) == notes
+        assert result.notes_of(GOOD) == []
+
+    @pytest.mark.parametrize(
+        "notes", [3, "text", {"level": 0}, [3, None, [], {}, {"level": "x", "field": "f", "text": "t"}]]
+    )
+    def test_what_is_no_note_is_left_out(self, notes):
+        assert result.notes_of(GOOD | {"notes": notes}) == []
+
+    def test_they_are_lines_of_bounded_length_and_number(self):
+        text = "a\n\x1b[31mred\u202e\x00 " + "x" * 5000
+        found = result.bounded_notes([{"level": 1, "field": "f\n", "text": text}] * 1000)
+        assert len(found) == limits.RESULT_NOTES
+        assert found[0]["text"].startswith("a [31mred x")
+        assert found[0]["text"].isprintable()
+        assert len(found[0]["text"]) == limits.NOTE_CHARACTERS
+        assert found[0]["field"] == "f"

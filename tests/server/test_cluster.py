@@ -1,8 +1,12 @@
 """Steps in worker processes: the same bytes, shares, cancellation, deaths, stores; batches and farms."""
 
+import importlib.util
+import io
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,17 +18,23 @@ import pytest
 from small_jobs import contents, done_steps, small, small_request
 from small_stages import Listener, stage, steps
 
-from core.errors import BadRequest, Cancelled, DreamzoomError
+from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable
 from dreamzoom import cluster, parent_watch
+from dreamzoom.cli.batch_table import BatchTable
 from dreamzoom.cluster import batch, farm
 from dreamzoom.cluster.fair_slots import FairSlots
-from dreamzoom.cluster.pool import WorkerPool
+from dreamzoom.cluster.pool import WorkerPool, uses_gpu
+from dreamzoom.engines import registry
 from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.executors import InProcess
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
+from dreamzoom.pipeline.records import records
 from dreamzoom.pipeline.runner import run
+from dreamzoom.pipeline.steps import build
 from dreamzoom.progress import Report
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Side(InProcess):
@@ -176,8 +186,80 @@ def test_unknown_executors_are_refused(name):
         cluster.make(name)
 
 
+def test_where_steps_run_can_be_tried(tmp_path):
+    assert cluster.tried("local") == {"slots": 1, "host": socket.gethostname()}
+    assert cluster.tried("local:2")["slots"] == 2
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        cluster.tried("local:1", cancel=cancel)
+
+
+def test_a_storage_is_tried_too(tmp_path):
+    pytest.importorskip("fsspec", reason="fsspec is not installed (pip install fsspec)")
+    assert cluster.tried("local:1", f"file://{tmp_path}/store")["slots"] == 1
+    (tmp_path / "file").touch()
+    with pytest.raises(DreamzoomError, match="can't be written"):
+        cluster.tried("local:1", f"file://{tmp_path}/file/store")
+
+
+def test_ray_is_imported_by_one_module_and_its_absence_is_one_line():
+    imports = re.compile(r"^\s*(import|from) ray\b", re.MULTILINE)
+    found = [path.name for path in (ROOT / "server").rglob("*.py") if imports.search(path.read_text("utf-8"))]
+    assert found == ["ray_workers.py"]
+    if importlib.util.find_spec("ray") is None:
+        with pytest.raises(EngineUnavailable, match="needs the package ray") as failure:
+            cluster.make("ray")
+        assert failure.value.remedy == 'install it: pip install "ray[default]"'
+
+
+def test_steps_that_use_a_gpu_are_known():
+    made = build(small_request(), registry.make(small_request()))
+    assert {step.name.rpartition("/")[2] for step in made if uses_gpu(step)} >= {"image", "dream", "fit"}
+    assert not any(uses_gpu(step) for step in made if step.name.endswith(("plan", "align")))
+
+
+def test_the_step_with_the_most_work_behind_it_begins_first(tmp_path):
+    order, lock = [], threading.Lock()
+
+    def work(name):
+        def run(inputs, parameters, report):
+            with lock:
+                order.append(name)
+            time.sleep(0.05)
+            return {"text": "x"}
+
+        return run
+
+    class Two(InProcess):
+        slots = 2
+
+    short = [stage(name, work=work(name)) for name in "abcd"]
+    chain = [stage("e", work=work("e")), stage("f", ["e"], work=work("f")), stage("g", ["f"], work=work("g"))]
+    run(steps(*short, *chain), Folder(tmp_path), executor=Two())
+    assert set(order[:2]) == {"e", "a"}
+    assert order.index("f") in (2, 3)
+
+
+def test_waiting_for_a_slot_does_not_count_as_work(tmp_path):
+    """Two jobs on one worker: each step's seconds are its own."""
+    with closing(cluster.make("local:1")) as pool:
+        made = [Folder(tmp_path / name) for name in "ab"]
+        threads = [
+            threading.Thread(target=generate, args=(small_request(), folder), kwargs={"executor": pool})
+            for folder in made
+        ]
+        began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        took = time.monotonic() - began
+    assert sum(record["seconds"] for folder in made for record in records(folder)) <= took
+
+
 def test_a_free_slot_goes_to_the_highest_priority_and_then_to_the_job_that_holds_fewest():
-    slots, order, began = FairSlots(1), [], []
+    slots, order, began = FairSlots("core", 1), [], []
 
     def hold(job):
         began.append(job)
@@ -200,7 +282,7 @@ def test_a_free_slot_goes_to_the_highest_priority_and_then_to_the_job_that_holds
 
 
 def test_waiting_for_a_slot_hears_of_cancellation():
-    slots = FairSlots(1)
+    slots = FairSlots("core", 1)
 
     def cancelled():
         raise Cancelled
@@ -222,6 +304,45 @@ def test_a_batch_runs_all_and_names_the_one_that_fails(tmp_path):
     assert "is required" in jobs[1].stage or "must" in jobs[1].stage
     assert contents(tmp_path / "out/one") == contents(tmp_path / "out/two")
     assert batch.summary(jobs)[-1] == "2 done, 0 running, 0 waiting, 1 failed"
+
+
+def test_a_table_of_jobs(tmp_path):
+    (tmp_path / "list.csv").write_text('Request;Out;Priority\n"a b.json";first;3\nc.json;;\n', encoding="utf-8-sig")
+    first, second = batch.read_list(tmp_path / "list.csv", tmp_path / "jobs")
+    assert (first.request, first.out, first.priority) == (tmp_path / "a b.json", tmp_path / "first", 3)
+    assert (second.request, second.out, second.priority) == (tmp_path / "c.json", tmp_path / "jobs/c", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("request,priority\na.json,high\n", r"list\[0\].priority"),
+        ("request,size\na.json,3\n", r"list\[0\].size"),
+        ("request,out\na.json,x,y\n", r"list\[0\].column 3"),
+        ("request,out\n,x\n", r"list\[0\].request"),
+        ("a.json\nfolder/a.json\n", r"list\[1\].out: is the folder of list\[0\] too"),
+        ("# nothing\n", "list"),
+    ],
+)
+def test_bad_tables_are_refused_by_name(tmp_path, text, field):
+    (tmp_path / "list").write_text(text)
+    with pytest.raises(BadRequest, match=field):
+        batch.read_list(tmp_path / "list", tmp_path)
+
+
+def test_a_live_table_shows_what_runs_and_what_failed(tmp_path):
+    jobs = [batch.Job(tmp_path, tmp_path / f"job {number}") for number in range(50)]
+    jobs[40].state, jobs[41].state, jobs[41].stage = "running", "failed", "no " + "such file " * 20
+    assert [line.split("  ")[0] for line in batch.summary(jobs, 3)[:2]] == ["job 40", "job 41"]
+    stream = io.StringIO()
+    table = BatchTable(stream, jobs)
+    table.show()
+    jobs[40].state = "done"
+    table.show(last=True)
+    lines = stream.getvalue().splitlines()
+    assert [line.split()[:3] for line in lines[:2]] == [["job", "40", "running"], ["job", "41", "failed"]]
+    assert lines[2].startswith("job 40  done")
+    assert lines[3:] == ["1 done, 0 running, 48 waiting, 1 failed"]
 
 
 def test_jobs_of_a_higher_priority_begin_first(tmp_path):
@@ -270,16 +391,19 @@ for frame, target in plan["frames"]:
 class StandIn(farm.Film):
     """Renders pictures of one colour, in place of Blender."""
 
-    def command(self, frames):
+    def command(self, plan):
         import sys
 
-        return [sys.executable, "-c", STAND_IN, super().command(frames)[-1]]
+        return [sys.executable, "-c", STAND_IN, json.dumps(plan)]
 
 
 def test_a_farm_renders_missing_and_damaged_frames_again(tmp_path):
-    film = StandIn(tmp_path / "scene.blend", range(1, 13), tmp_path, "python3")
-    (tmp_path / "fault-3").touch()
-    (tmp_path / "fault-9").touch()
+    (tmp_path / "scene.blend").write_bytes(b"scene")
+    out = tmp_path / "out"
+    out.mkdir()
+    film = StandIn(tmp_path / "scene.blend", range(1, 13), out, "python3")
+    (out / "fault-3").touch()
+    (out / "fault-9").touch()
     with closing(WorkerPool(2, None, print)) as pool:
         farm.render(film, pool, Report())
         assert all(farm.is_whole(film.picture(frame)) for frame in film.frames)
@@ -290,7 +414,7 @@ def test_a_farm_renders_missing_and_damaged_frames_again(tmp_path):
 
 def test_a_farm_that_can_not_render_says_what_blender_said(tmp_path):
     class Broken(farm.Film):
-        def command(self, frames):
+        def command(self, plan):
             import sys
 
             return [sys.executable, "-c", "raise SystemExit('no scene here')"]
@@ -299,7 +423,8 @@ def test_a_farm_that_can_not_render_says_what_blender_said(tmp_path):
         closing(WorkerPool(1, None, print)) as pool,
         pytest.raises(DreamzoomError, match="2 of 2 frames.*no scene here"),
     ):
-        farm.render(Broken(tmp_path / "x.blend", range(1, 3), tmp_path, "blender"), pool, Report())
+        (tmp_path / "x.blend").touch()
+        farm.render(Broken(tmp_path / "x.blend", range(1, 3), tmp_path / "out", "blender"), pool, Report())
 
 
 HOLDING = """

@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+import weakref
 
 import models
 import numpy as np
@@ -308,6 +309,26 @@ class TestMemory:
         with pytest.raises(DreamzoomError) as caught:
             paint(engine, (64, 64))
         assert "smaller" in caught.value.remedy
+
+    def test_another_jobs_engine_takes_the_loaded_models_if_they_are_the_same(self, made):
+        one, two = engine_of(made, "small"), engine_of(made, "small")
+        alone = paint(one, (64, 64))[0]
+        one.depth(view_of((64, 64)), alone, 1, Report())
+        loaded = one.painter(Report())
+        two.take_models(one)
+        heard = Listening()
+        assert np.array_equal(paint(two, (64, 64), heard)[0], alone)
+        assert not any(message.startswith("loading") for _, message in heard.logs)
+        assert two.painter(Report()) is loaded
+        one.take_models(two)  # and back, when the first job's next step comes
+        assert one.painter(Report()) is loaded
+
+    def test_other_models_are_unloaded_before_a_jobs_own_are_loaded(self, made):
+        one, two = engine_of(made, "small"), engine_of(made, "sd")
+        first = weakref.ref(one.painter(Report()))
+        two.take_models(one)
+        gc.collect()
+        assert first() is None
 
     def test_the_plan_is_told_before_the_run(self, made):
         heard = Listening()

@@ -12,9 +12,10 @@ from dreamzoom.engines import registry
 from dreamzoom.pipeline import steps
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
-from dreamzoom.pipeline.generate import generate, read_request
+from dreamzoom.pipeline.generate import generate, read_request, read_result
 from dreamzoom.pipeline.input_copies import keep
-from dreamzoom.request import validation
+from dreamzoom.pipeline.inspect import inspect, table
+from dreamzoom.request import inputs, validation
 from dreamzoom.request.example import example
 from dreamzoom.stages.base import files
 
@@ -103,6 +104,10 @@ class TestPictures:
         generate(request, folder, listener)
         assert listener.said("strip.jpg", "scaled from 6000×800 to 240×32")
         assert listener.said("strip.jpg", "cropped to")
+        notes = [note["text"] for note in read_result(folder)["notes"]]
+        assert notes[0] == "strip.jpg: scaled from 6000×800 to 240×32"
+        assert "cropped to" in notes[1]
+        assert "  level 0: strip.jpg: scaled from 6000×800 to 240×32" in table(inspect(folder))
         wide = folder.load(files.PICTURES, "levels/000/image.png")
         half = 0.4 * WIDTH / 240
         assert np.allclose(middle(wide)[16, [0, -1], 0], [0.5 - half, 0.5 + half], atol=0.03)
@@ -239,3 +244,11 @@ class TestKeeping:
         (tmp_path / "a.png").unlink()
         with pytest.raises(BadRequest, match=r"a\.png"):
             keep(folder, request, quiet)
+
+
+@pytest.mark.parametrize("name", ["scene.gltf", "meta.json"])
+def test_splats_in_several_files_are_refused_by_a_job(tmp_path, name):
+    """A job keeps a copy of the file that is named; the data beside it would be lost."""
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(BadRequest, match="must be one file of Gaussian splats; export"):
+        inputs.check({"levels[0].splats": inputs.Input(tmp_path / name, "")})

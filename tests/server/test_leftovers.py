@@ -19,12 +19,14 @@ def disk(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(numba_cache, "home", lambda: tmp_path / "kernels")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels" / "new"))
+    monkeypatch.setenv("DREAMZOOM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(leftovers.sys, "prefix", str(tmp_path / "environments" / "server"))
     files = {
         "kernels/old/a.nbi": 1000, "kernels/new/a.nbi": 10, "hub/models--a--ours/blobs/x": 5000,
         f"hub/models--a--ours/{model_cache.MARK}": 0, "hub/models--b--theirs/blobs/x": 7, "outside/file": 3,
         "jobs/one/request.json": 2, "jobs/one/stages/x.json": 2, "jobs/one/levels/000/image.png": 300,
-        "jobs/one/notes.txt": 5, "jobs/other/file": 1, "environments/server/dreamzoom-environment.json": 2,
+        "cache/store/ab/abc": 20, "jobs/one/notes.txt": 5, "jobs/other/file": 1,
+        "environments/server/dreamzoom-environment.json": 2,
     }  # fmt: skip
     for name, size in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +44,7 @@ def test_all_is_listed_with_size_and_age_and_nothing_is_removed(disk, capsys):
         "kernels/old": ("kernels", False),
         "kernels/new": ("kernels", True),
         "jobs/one": ("job", False),
+        "cache/store": ("files", False),
         "environments/server": ("environment", True),
     }
     assert cli.main(["clean", "--jobs", str(disk / "jobs"), "--json"]) == 0
@@ -53,7 +56,7 @@ def test_all_is_listed_with_size_and_age_and_nothing_is_removed(disk, capsys):
 
 
 def test_what_is_named_is_removed_and_the_artists_files_stay(disk, capsys):
-    chosen = [str(disk / name) for name in ("kernels/old", "hub/models--a--ours", "jobs/one")]
+    chosen = [str(disk / name) for name in ("kernels/old", "hub/models--a--ours", "jobs/one", "cache/store")]
     assert cli.main(["clean", "--jobs", str(disk / "jobs"), "--remove", *chosen]) == 0
     assert "removed kernels" in capsys.readouterr().out
     assert set(listed(disk)) == {"kernels/new", "environments/server"}

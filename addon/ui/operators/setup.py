@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -91,6 +92,15 @@ class DREAMZOOM_OT_allow_online_access(Operator):
     def execute(self, context) -> Result:
         context.preferences.system.use_online_access = True
         return {"FINISHED"}
+
+
+def _asked(operator: Operator, question: Callable[[], None]) -> Result:
+    """Ask the server something."""
+    try:
+        question()
+    except DreamzoomError as error:
+        return report(operator, error)
+    return {"FINISHED"}
 
 
 class _Chooser:
@@ -245,11 +255,7 @@ class DREAMZOOM_OT_test_server(Operator):
         return True
 
     def execute(self, context) -> Result:
-        try:
-            machine_report.start()
-        except DreamzoomError as error:
-            return report(self, error)
-        return {"FINISHED"}
+        return _asked(self, machine_report.start)
 
 
 class DREAMZOOM_OT_forget_test(Operator):
@@ -261,6 +267,27 @@ class DREAMZOOM_OT_forget_test(Operator):
     def execute(self, context) -> Result:
         machine_report.forget()
         return {"FINISHED"}
+
+
+class DREAMZOOM_OT_try_steps(Operator):
+    """Try whether steps can run there: start or reach one worker, and put a file into the storage and fetch it"""
+
+    bl_idname = "dreamzoom.try_steps"
+    bl_label = "Try Where Steps Run"
+
+    @classmethod
+    def poll(cls, context):
+        if not can_use_server(cls):
+            return False
+        if machine_report.steps.is_running:
+            cls.poll_message_set("It is being tried")
+            return False
+        return True
+
+    def execute(self, context) -> Result:
+        return _asked(
+            self, lambda: machine_report.try_steps(preferences.get("executor") or "local", preferences.get("storage"))
+        )
 
 
 class DREAMZOOM_OT_find_kept(Operator):
@@ -279,11 +306,7 @@ class DREAMZOOM_OT_find_kept(Operator):
         return True
 
     def execute(self, context) -> Result:
-        try:
-            machine_report.find_kept(job_folders.places())
-        except DreamzoomError as error:
-            return report(self, error)
-        return {"FINISHED"}
+        return _asked(self, lambda: machine_report.find_kept(job_folders.places()))
 
 
 class DREAMZOOM_OT_remove_kept(Operator):
@@ -302,11 +325,7 @@ class DREAMZOOM_OT_remove_kept(Operator):
         return context.window_manager.invoke_confirm(self, event)
 
     def execute(self, context) -> Result:
-        try:
-            machine_report.remove_kept(self.path, job_folders.places())
-        except DreamzoomError as error:
-            return report(self, error)
-        return {"FINISHED"}
+        return _asked(self, lambda: machine_report.remove_kept(self.path, job_folders.places()))
 
 
 class DREAMZOOM_OT_forget_kept(Operator):
@@ -370,6 +389,7 @@ CLASSES = (
     DREAMZOOM_OT_open_log,
     DREAMZOOM_OT_test_server,
     DREAMZOOM_OT_forget_test,
+    DREAMZOOM_OT_try_steps,
     DREAMZOOM_OT_find_kept,
     DREAMZOOM_OT_remove_kept,
     DREAMZOOM_OT_forget_kept,

@@ -7,10 +7,13 @@ from bpy.types import Panel, UILayout
 
 from ... import rig
 from ...backend import current_job, model_library, readiness
+from ...core.protocol import licences
 from ...translations import translated
 from .. import labels
 from .dream import draw_hung
 from .layout import RigPanel, draw_error, optional, paragraph, split
+
+EDITS = "This model is told to continue each picture. What is known stays; what it moves or recolours is corrected."
 
 
 class DREAMZOOM_PT_diffusion(RigPanel, Panel):
@@ -29,9 +32,14 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "model", placeholder="The best one that fits", icon="IMAGE_DATA")
         column.prop(settings, "depth_model", placeholder="The best on this machine", icon="IMAGE_ZDEPTH")
+        for name in (settings.model, settings.depth_model):
+            if model_library.is_non_commercial(name):
+                paragraph(layout, f"{name} is not for commercial use.", icon="INFO")
         if readiness.is_ready():
             model_library.list_soon()
             _draw_library(layout)
+            if model_library.can(settings.model.strip(), "edit"):
+                paragraph(layout, EDITS, icon="INFO")
         column = split(layout)
         column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "style", placeholder="Added to every prompt")
@@ -59,6 +67,7 @@ class DREAMZOOM_PT_diffusion_more(RigPanel, Panel):
             weight = row.row(align=True)
             weight.ui_units_x = 3.5
             weight.prop(item, "weight", text="")
+            row.prop(item, "outpaint", text="", icon="FULLSCREEN_ENTER")
             row.operator("dreamzoom.lora_remove", text="", icon="REMOVE").index = index
         layout.operator("dreamzoom.lora_add", icon="ADD")
 
@@ -96,6 +105,8 @@ def _draw_offer(layout: UILayout) -> None:
         box.label(text=offer["repository"], icon="IMPORT" if offer["missing"] else "CHECKMARK")
         size = f"{offer['missing'] / 1e9:.2f} GB" if offer["missing"] else "On this machine already"
         paragraph(box, f"{size}. Licence: {offer['licence'] or 'not stated'}.")
+        if licences.is_non_commercial(offer["licence"]):
+            paragraph(box, "Not for commercial use.", icon="ERROR")
     column = box.column(align=True)
     total = sum(offer["missing"] for offer in model_library.library.offers)
     column.operator(

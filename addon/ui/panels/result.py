@@ -6,7 +6,11 @@ import bpy
 from bpy.types import Panel, UILayout
 
 from ... import rig
+from ...translations import translated
 from .layout import RigPanel, optional, paragraph, split
+
+SHOWN = 4
+"""Notes that are shown at once; more are shown when asked for."""
 
 
 class DREAMZOOM_PT_result(RigPanel, Panel):
@@ -26,10 +30,13 @@ class DREAMZOOM_PT_result(RigPanel, Panel):
             row.prop(settings, "cast_shadows")
             row.prop(settings, "holdout")
             layout.separator()
+        if settings.notes:
+            _draw_notes(layout, settings.notes.split("\n"))
         row = layout.row(align=True)
         row.operator("dreamzoom.import_job", icon="IMPORT")
         row.operator("dreamzoom.open_job_folder", icon="FILE_FOLDER", text="Open Folder")
         row.operator("dreamzoom.repair", icon="CHECKMARK", text="")
+        layout.operator("dreamzoom.export_for_viewers", icon="EXPORT")
         column = layout.column(align=True)
         column.operator("dreamzoom.import_stack", icon="IMAGE_DATA")
         note = column.column()
@@ -58,6 +65,16 @@ class DREAMZOOM_PT_render(RigPanel, Panel):
         column = layout.column(align=True)
         column.active = False
         column.label(text="Then F12, or Ctrl F12 for the flight.")
+
+
+def _draw_notes(layout: UILayout, notes: list[str]) -> None:
+    """What was guessed or changed in the artist's files, each in a line that begins with its level."""
+    header, body = layout.panel("dreamzoom_notes", default_closed=len(notes) > SHOWN)
+    told = translated(f"Your Files: {len(notes)} Notes") if len(notes) > 1 else "Your Files: 1 Note"
+    header.label(text=told, icon="INFO", translate=len(notes) == 1)
+    if body is not None:
+        for line in notes:
+            paragraph(body, line, is_english=False)
 
 
 def _draw_kind(layout: UILayout, collection: bpy.types.Collection | None, name: str, icon: str) -> None:

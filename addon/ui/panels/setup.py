@@ -14,7 +14,13 @@ from ...translations import translated
 from .. import labels
 from .layout import draw_error, paragraph
 
-KEPT_LABELS = {"job": "Job", "model": "Model", "kernels": "Compiled code", "environment": "Packages"}
+KEPT_LABELS = {
+    "job": "Job",
+    "model": "Model",
+    "kernels": "Compiled code",
+    "files": "Fetched files",
+    "environment": "Packages",
+}
 
 STEP_LABELS = {
     "check": "Looking for a Python",
@@ -23,6 +29,7 @@ STEP_LABELS = {
     "download": "Downloading",
     "install": "Installing",
     "try": "Trying it out",
+    "compile": "Compiling code for this machine",
 }
 
 
@@ -61,6 +68,19 @@ def draw_test(layout: UILayout) -> None:
         parts = column.split(factor=0.25)
         parts.label(text=subject)
         parts.label(text=translated(text), translate=False)
+
+
+def draw_steps(layout: UILayout) -> None:
+    """A button that tries where steps run, and what it found."""
+    steps = machine_report.steps
+    row = layout.row(align=True)
+    row.operator("dreamzoom.try_steps", text="Trying" if steps.is_running else None, icon="CHECKMARK")
+    if steps.text or steps.error:
+        row.operator("dreamzoom.forget_test", text="", icon="X")
+    if steps.error is not None:
+        draw_error(layout, str(steps.error), steps.error.remedy, steps.error.operator, "dreamzoom.forget_test")
+    elif steps.text:
+        paragraph(layout, steps.text)
 
 
 def draw_kept(layout: UILayout) -> None:
@@ -106,7 +126,8 @@ def _draw_offer(box: UILayout, found: readiness.Readiness) -> None:
         paragraph(box, "The server's packages are not installed yet.", icon="INFO")
         paragraph(
             box,
-            "They are installed once, into a folder of their own: a few minutes and 2.5 GB, 9 GB for an NVIDIA card.",
+            "They are installed once, into a folder of their own: a few minutes and about 2.5 GB, for an NVIDIA card "
+            "about 9 GB.",
         )
         if not _in_preferences():
             draw_hardware(box)

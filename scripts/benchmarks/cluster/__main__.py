@@ -2,30 +2,31 @@
 
     python scripts/benchmark.py cluster [--only PART ...] [--size WxH] [--json]
 
-Parts: bytes, waits (steps that only wait), steps (real ones), overhead, deaths, cancel, simulation. The nodes are
-processes on this machine with one core each, so it should do nothing else meanwhile.
+Parts: bytes, limit (of this machine, without Ray), waits (steps that only wait), steps (real ones), overhead, apart
+(machines that do not see the job's folder), deaths, cancel, farm, simulation. The nodes are processes on this machine
+with one core each, so it should do nothing else meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
+from benchmarks.cluster.deaths import measure_cancel, measure_deaths
+from benchmarks.cluster.film import measure_farm
+from benchmarks.cluster.jobs import contents, request_of
 from benchmarks.cluster.nodes import executor_of, nodes
-from benchmarks.cluster.simulation import bottleneck, simulate
+from benchmarks.cluster.simulation import bottleneck, shortest, simulate
 from benchmarks.cluster.timeline import draw_timeline
 from benchmarks.shared.table import Table
-from core.errors import Cancelled
 from dreamzoom.cluster.pool import WorkerPool
-from dreamzoom.pipeline import journal
+from dreamzoom.engines import registry
 from dreamzoom.pipeline.events import Sink
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
@@ -33,25 +34,12 @@ from dreamzoom.pipeline.records import records
 from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import Step, build
 from dreamzoom.progress import Report
-from dreamzoom.request.example import example
 from dreamzoom.request.schema import Request
-from dreamzoom.request.validation import convert_request
 
 ROOT = Path(__file__).resolve().parents[3]
-PARTS = ("bytes", "waits", "steps", "overhead", "deaths", "cancel", "simulation")
+PARTS = ("bytes", "limit", "waits", "steps", "overhead", "apart", "deaths", "cancel", "farm", "simulation")
 WAIT = 1.0
 """Seconds of a step that only waits."""
-
-
-def request_of(levels: int, size: tuple[int, int]) -> Request:
-    """The example's flight at the demo's factor."""
-    return convert_request(example(levels, size, 2.5) | {"quality": "draft"})
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    """The bytes of all files of a job but journal and records, which tell of time."""
-    names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    return {name: (root / name).read_bytes() for name in names if not name.startswith(("stages/", "journal", ".lock"))}
 
 
 class Waiting:
@@ -65,9 +53,13 @@ class Waiting:
         """As the pool."""
         return self._pool.slots
 
+    def lane(self, step: Step) -> tuple[str, int]:
+        """As the pool."""
+        return self._pool.lane(step)
+
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """Wait."""
-        self._pool.command(step.name, [sys.executable, "-S", "-c", f"import time; time.sleep({WAIT})"], report)
+        waits(self._pool, step.name, folder.root, WAIT, report)
         for file in step.files:
             folder.write(file.name, b"")
 
@@ -78,15 +70,20 @@ class Waiting:
         """Nothing: the pool is closed by its owner."""
 
 
+def waits(pool: WorkerPool, name: str, folder: Path, seconds: float, report: Report) -> None:
+    """Wait on a worker."""
+    order = {"command": [sys.executable, "-S", "-c", f"import time; time.sleep({seconds})"], "reads": {}, "writes": []}
+    pool.command(name, folder, lambda: order, report, "waits")
+
+
 def measure_waits(table: Table, scratch: Path) -> None:
     """Eight levels whose steps wait, on one node and on two."""
-    from dreamzoom.engines import registry
-
     request, took = request_of(8, (96, 64)), {}
     for count in (1, 2):
         folder = Folder(scratch / f"waits{count}")
         with nodes(count) as found, executor_of(found) as pool:
-            pool.command("first", [sys.executable, "-c", ""], Report())  # the actors have started
+            with ThreadPoolExecutor(count) as threads:  # the actors start
+                list(threads.map(lambda number: waits(pool, f"first {number}", scratch, 3.0, Report()), range(count)))
             began = time.monotonic()
             run(build(request, registry.make(request)), folder, executor=Waiting(pool))
             took[count] = time.monotonic() - began
@@ -107,7 +104,7 @@ def on_nodes(count: int, request: Request, folder: Folder, sink: Sink | None = N
 def alone(size: tuple[int, int], folder: Path) -> float:
     """Generate in one process with one thread, without a cluster; returns the seconds."""
     code = (
-        "import sys, time; from pathlib import Path; from benchmarks.cluster.__main__ import *\n"
+        "import time; from pathlib import Path; from benchmarks.cluster.__main__ import *\n"
         f"began = time.monotonic(); generate(request_of(6, {size}), Folder(Path({str(folder)!r})))\n"
         "print(time.monotonic() - began)"
     )
@@ -118,6 +115,14 @@ def alone(size: tuple[int, int], folder: Path) -> float:
     return float(done.stdout.split()[-1])
 
 
+def measure_limit(table: Table, scratch: Path, size: tuple[int, int]) -> None:
+    """What this machine allows: two jobs side by side, in processes of one thread without Ray, against one."""
+    one = alone(size, scratch / "limit0")
+    with ThreadPoolExecutor(2) as threads:
+        both = max(threads.map(lambda name: alone(size, scratch / name), ("limit1", "limit2")))
+    table.add("two processes without Ray, two jobs against one after the other", 2 * one / both, limit=2 * one / both)
+
+
 def measure_steps(table: Table, scratch: Path, size: tuple[int, int], only: list[str]) -> None:
     """The demo's kind of job with real steps: on two nodes, on one, and without Ray."""
     request = request_of(6, size)
@@ -126,8 +131,18 @@ def measure_steps(table: Table, scratch: Path, size: tuple[int, int], only: list
     if "steps" in only:
         ratio = one / two
         table.add("real steps: two nodes of one core against one", ratio, ">= 1.5", ratio >= 1.5, steps_speedup=ratio)
+        built = build(request, registry.make(request))
+        seconds, beside = (
+            {record["step"]: record["seconds"] for record in records(Folder(scratch / name))} for name in ("one", "two")
+        )
+        allowed = sum(seconds.values()) / shortest(built, seconds, 2)
+        slower = sum(beside.values()) / sum(seconds.values())
+        table.add("  a step beside another takes longer by the factor", slower, steps_slower=slower)
+        table.add("  at most, by its graph of steps and their seconds on one", allowed, steps_allowed=allowed)
         draw_timeline(Folder(scratch / "two"), ROOT / "out" / "cluster" / "steps.png")
         table.add("  its timeline", "out/cluster/steps.png")
+    if not {"overhead", "bytes"} & set(only):
+        return
     local = alone(size, scratch / "alone")
     if "overhead" in only:
         share = one / local - 1
@@ -139,66 +154,26 @@ def measure_steps(table: Table, scratch: Path, size: tuple[int, int], only: list
         table.add("the same bytes as the local executor", "yes" if same else "no", "yes", same, same_bytes=same)
 
 
-class At(Sink):
-    """Does something once, when a stage begins."""
-
-    def __init__(self, stage: str, action: Any):
-        self.stage, self.action, self.when = stage, action, 0.0
-
-    def progress(self, progress) -> None:
-        """Look for the stage."""
-        if not self.when and progress.stage == self.stage and progress.message != "done":
-            self.when = time.monotonic()
-            self.action()
-
-
-def measure_deaths(table: Table, scratch: Path) -> None:
-    """A killed worker, a killed node, a dead head that comes back."""
-    request = request_of(3, (96, 64))
-    generate(request, Folder(scratch / "whole"))
-    wanted = contents(scratch / "whole")
-
-    def kill_worker(found) -> None:
-        threading.Timer(0.3, lambda: subprocess.run(["pkill", "-9", "-o", "-f", "ray::Actor.run"], check=False)).start()
-
-    deaths = {
-        "a killed worker": kill_worker,
-        "a killed node": lambda found: found.kill(found.nodes[-1]),
-        "a dead head that comes back": lambda found: threading.Thread(target=found.restart).start(),
-    }
-    for name, action in deaths.items():
-        folder = Folder(scratch / name.replace(" ", "_"))
-        with nodes(2) as found, executor_of(found) as pool:
-            generate(request, folder, At("splat", lambda found=found, action=action: action(found)), executor=pool)
-        events = journal.read(folder)
-        done = [event["step"] for event in events if event["event"] == "done"]
-        met = contents(folder.root) == wanted and len(done) == len(set(done))
-        table.add(f"{name}: same bytes, no finished step twice", "yes" if met else "no", "yes", met)
-    table.figures["deaths_survived"] = all(row["met"] for row in table.rows[-3:])
-
-
-def measure_cancel(table: Table, scratch: Path) -> None:
-    """From the cancellation until the cluster's cores are free."""
-    import ray  # pyright: ignore[reportMissingImports]
-
-    request, cancel = request_of(3, (192, 108)), threading.Event()
-    with nodes(2) as found, executor_of(found) as pool:
-        ray.init(address=found.cluster.address, log_to_driver=False, logging_level=40)
-        sink = At("splat", cancel.set)
-        with contextlib.suppress(Cancelled):
-            generate(request, Folder(scratch / "cancelled"), sink, cancel, executor=pool)
-        pool.close()
-        while ray.available_resources().get("CPU", 0) < 2:
-            time.sleep(0.02)
-        took = time.monotonic() - sink.when
-        ray.shutdown()
-    table.add("cancel: everything freed after, s", took, "<= 2", took <= 2, cancel_seconds=took)
+def measure_apart(table: Table, scratch: Path) -> None:
+    """Two nodes that do not see the job's folder: the same bytes, and how many were moved."""
+    request, jobs = request_of(3, (96, 64)), scratch / "jobs"
+    generate(request, Folder(scratch / "seen"))
+    jobs.mkdir()
+    caches = [scratch / "first cache", scratch / "second cache"]
+    with nodes(0) as found, found.apart(jobs, caches[0]), found.apart(jobs, caches[1]), executor_of(found) as pool:
+        generate(request, Folder(jobs / "job"), executor=pool)
+        moved = {name: count / 1e6 for name, count in pool.moved.items()}
+    same = contents(scratch / "seen") == contents(jobs / "job")
+    table.add("two nodes that do not see the folder: the same bytes", "yes" if same else "no", "yes", same)
+    written = sum(len(data) for data in contents(jobs / "job").values()) / 1e6
+    table.add("  the job's files, MB", written)
+    table.add("  sent to the nodes / fetched from them, MB", f"{moved['sent']:.1f} / {moved['fetched']:.1f}")
+    read = sum(path.stat().st_size for cache in caches for path in cache.rglob("*") if path.is_file()) / 1e6
+    table.add("  kept by the nodes, MB", read)
 
 
 def measure_simulation(table: Table, scratch: Path) -> None:
     """1,000 jobs on 64 GPUs, from the seconds of a measured job."""
-    from dreamzoom.engines import registry
-
     request, folder = request_of(6, (96, 64)), Folder(scratch / "measured")
     generate(request, folder)
     steps = build(request, registry.make(request))
@@ -217,7 +192,7 @@ def main() -> int:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--size", default="384x216", help="WIDTHxHEIGHT of the job with real steps")
+    parser.add_argument("--size", default="288x162", help="WIDTHxHEIGHT of the job with real steps")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
@@ -226,12 +201,18 @@ def main() -> int:
         scratch = Path(name)
         if "waits" in options.only:
             measure_waits(table, scratch)
+        if "limit" in options.only:
+            measure_limit(table, scratch, (width, height))
         if {"bytes", "steps", "overhead"} & set(options.only):
             measure_steps(table, scratch, (width, height), options.only)
+        if "apart" in options.only:
+            measure_apart(table, scratch)
         if "deaths" in options.only:
             measure_deaths(table, scratch)
         if "cancel" in options.only:
             measure_cancel(table, scratch)
+        if "farm" in options.only:
+            measure_farm(table, scratch)
         if "simulation" in options.only:
             measure_simulation(table, scratch)
     print(table.json() if options.json else table.text())

@@ -51,7 +51,8 @@ def _measure(table: Table, folder: Path, engine: str, quality: str, size) -> Non
     )
     deeper = min(shown_db(flight, given, 0, zoom) for zoom in (0.25, 0.5, 1.0))
     figures = {f"deeper_{engine}_{quality}_db": round(deeper, 2)}
-    table.add(f"{name}: deeper frames at the photo's pixels, worst, dB", deeper, **figures)
+    depth = ", by the depth of random weights" if engine == "diffusion" else ""
+    table.add(f"{name}: deeper frames at the photo's pixels{depth}, worst, dB", deeper, **figures)
 
 
 def _engine(name: str, folder: Path) -> dict[str, Any] | None:

@@ -54,6 +54,20 @@ class LevelResult(TypedDict):
     splat_count: int
 
 
+class Note(TypedDict):
+    """What was guessed or changed when a file that the artist gives was read, or what of a prompt was left out.
+
+    Attributes:
+        level: The level that names the file; None for all.
+        field: The request's field.
+        text: One line, in English.
+    """
+
+    level: int | None
+    field: str
+    text: str
+
+
 class Result(TypedDict):
     """The contents of result.json.
 
@@ -63,6 +77,7 @@ class Result(TypedDict):
         seed, quality, zoom_factor, width, height, cameras: As in the request.
         engine: The models that made the pictures, with digests of their weights.
         levels: All levels, in order.
+        notes: What was guessed or changed in the artist's own files; older results have none.
         files: SHA-256 of each result file, by its path.
         check: Of all else (see `safety.seal`).
     """
@@ -77,8 +92,39 @@ class Result(TypedDict):
     height: int
     levels: list[LevelResult]
     cameras: list[dict[str, Any]]
+    notes: list[Note]
     files: dict[str, str]
     check: str
+
+
+def bounded_notes(notes: Iterable[Any]) -> list[Note]:
+    """Notes that may be shown: of the right kinds, in single lines without control characters, not too long or many.
+    Others are left out.
+    """
+    found: list[Note] = []
+    for note in notes:
+        if not isinstance(note, dict):
+            continue
+        level, field, text = (note.get(name) for name in ("level", "field", "text"))
+        if not isinstance(text, str) or not isinstance(field, str) or not (level is None or type(level) is int):
+            continue
+        line = _line(text, limits.NOTE_CHARACTERS)
+        if line and len(found) < limits.RESULT_NOTES:
+            found.append({"level": level, "field": _line(field, limits.NOTE_CHARACTERS), "text": line})
+    return found
+
+
+def notes_of(found: Result) -> list[Note]:
+    """The notes of a result, which may be of a foreign job."""
+    notes: Any = found.get("notes")
+    return bounded_notes(notes) if isinstance(notes, list) else []
+
+
+def _line(text: str, most: int) -> str:
+    """A text in one line, without characters that have no shape or change how others are written."""
+    shown = "".join(char if char.isprintable() else " " for char in text[: 4 * most])
+    line = " ".join(shown.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def versions(folder: Path) -> list[Path]:

@@ -22,6 +22,10 @@ REQUEST_BYTES = 64 * MIB
 """A request (request.json, or the body of a message)."""
 RESULT_BYTES = 96 * MIB
 """result.json, which repeats the request's cameras."""
+RESULT_NOTES = 256
+"""Notes about the artist's files in result.json."""
+NOTE_CHARACTERS = 400
+"""Characters of such a note."""
 RECORD_BYTES = 4 * MIB
 """A step's record (stages/*.json), the index of copied inputs, level.json and plan.json."""
 MESSAGE_BYTES = REQUEST_BYTES + 1 * MIB
@@ -118,6 +122,8 @@ GLB_JSON_VALUES = 500_000
 """Values in it."""
 GLB_INSTANCED_RATIO = 8
 """A GLB may show SPLAT_UNPACKED_FREE bytes of splats and so many times its size: a mesh may be in several places."""
+GLB_BUFFERS = 64
+"""Files beside a .gltf that hold its data."""
 GLB_NODES = 10_000
 """Nodes of a GLB file that show splats."""
 SOG_PIXELS_FREE = 4 << 20

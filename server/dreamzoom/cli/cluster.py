@@ -6,29 +6,34 @@ import argparse
 import contextlib
 import shutil
 import sys
-import threading
-import time
 from pathlib import Path
 
 from core.errors import BadRequest, Cancelled, DreamzoomError
 from dreamzoom.cli.output import DONE, FAILED, print_json, print_text
-from dreamzoom.progress import Report
 
 
 def batch(options: argparse.Namespace) -> int:
     """Run the requests of a list, with a table of all of them."""
     from dreamzoom import cluster
+    from dreamzoom.cli.batch_table import BatchTable
     from dreamzoom.cli.terminal import cancel_on_interrupt
     from dreamzoom.cluster import batch as batches
 
     jobs = batches.read_list(options.list, options.out)
-    table = _Table(sys.stderr)
+    table = BatchTable(sys.stderr, jobs)
     with cancel_on_interrupt() as cancel:
-        executor = cluster.make(options.executor, options.storage, lambda message: table.log(message))
+        executor = cluster.make(options.executor, options.storage, table.log, cancel)
         at_once = options.at_once or max(1, executor.slots)
         with contextlib.closing(executor):
-            batches.run_batch(jobs, executor, at_once, cancel, lambda: table.show(batches.summary(jobs)))
-    table.show(batches.summary(jobs), last=True)
+            batches.run_batch(
+                jobs,
+                executor,
+                at_once,
+                cancel,
+                table.show,
+                lambda job, message: table.log(f"{job.out.name}: {message}"),
+            )
+    table.show(last=True)
     if options.json:
         print_json(batches.as_rows(jobs))
     if cancel.is_set():
@@ -45,16 +50,16 @@ def farm(options: argparse.Namespace) -> None:
 
     if not options.scene.is_file():
         raise BadRequest("scene", f"must be a .blend file; there is none at {options.scene}")
-    blender = shutil.which(options.blender)
-    if blender is None:
+    blender = shutil.which(options.blender) or options.blender
+    if options.executor.startswith("local") and shutil.which(blender) is None:
         raise BadRequest("--blender", f"must be Blender's executable, or a Python with bpy; got {options.blender}")
     film = farms.Film(options.scene.absolute(), options.frames, options.out.absolute(), blender, options.samples)
     with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
-        executor = cluster.make(options.executor, "", lambda message: terminal.log(message, "warning"))
+        executor = cluster.make(options.executor, "", lambda message: terminal.log(message, "warning"), cancel)
         with contextlib.closing(executor):
             if not isinstance(executor, WorkerPool):
                 raise BadRequest("executor", "must be local:N or ray for a farm")
-            farms.render(film, executor, _Cancellable(terminal.report("render"), cancel))
+            farms.render(film, executor, terminal.report("render", cancel))
     print_text(f"{film.out}\n")
     if options.film:
         _encode(film, options.film, options.fps)
@@ -76,54 +81,3 @@ def _encode(film, target: Path, fps: float) -> None:
         write_film(target, pictures(), fps)
     except ValueError as error:
         raise DreamzoomError(f"no film could be made of {film.out}: {error}") from None
-
-
-class _Table:
-    """A table that is drawn again in its place on a terminal; elsewhere its changed lines are written."""
-
-    INTERVAL = 0.2
-
-    def __init__(self, stream):
-        self._stream, self._live = stream, stream.isatty()
-        self._lines: list[str] = []
-        self._lock, self._drawn, self._states = threading.Lock(), 0.0, []
-
-    def show(self, lines: list[str], last: bool = False) -> None:
-        with self._lock:
-            now = time.monotonic()
-            if not self._live:
-                states = [" ".join(line.split()[:2]) for line in lines]
-                for line, state, before in zip(lines, states, self._states or [""] * len(states)):
-                    if state != before:
-                        self._stream.write(line + "\n")
-                self._states = states
-            elif last or now - self._drawn > self.INTERVAL:
-                width, height = shutil.get_terminal_size()
-                fitting = [line[: width - 1] for line in lines[-(height - 1) :]]
-                up = f"\x1b[{len(self._lines)}F" if self._lines else ""
-                self._stream.write(up + "".join(f"\x1b[2K{line}\n" for line in fitting))
-                self._lines, self._drawn = fitting, now
-            self._stream.flush()
-
-    def log(self, message: str) -> None:
-        with self._lock:
-            self._stream.write(f"{message}\n")
-            self._lines = []
-
-
-class _Cancellable(Report):
-    """A report that also hears Ctrl-C."""
-
-    def __init__(self, report: Report, cancel: threading.Event):
-        self._report, self._cancel = report, cancel
-
-    def progress(self, fraction: float, message: str = "") -> None:
-        self.check()
-        self._report.progress(fraction, message)
-
-    def check(self) -> None:
-        if self._cancel.is_set():
-            raise Cancelled
-
-    def log(self, message: str, *, level: str = "info") -> None:
-        self._report.log(message, level=level)

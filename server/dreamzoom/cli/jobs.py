@@ -134,7 +134,9 @@ def _run_job(request: Request, folder: Folder, options: argparse.Namespace) -> N
     from dreamzoom.stages.base import layout
 
     with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
-        executor = cluster.make(options.executor, options.storage, lambda message: terminal.log(message, "warning"))
+        executor = cluster.make(
+            options.executor, options.storage, lambda message: terminal.log(message, "warning"), cancel
+        )
         with contextlib.closing(executor):
             summary = generate(request, folder, terminal, cancel, executor=executor)
     done = f"{len(summary.ran)} steps done"

@@ -8,7 +8,8 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,16 @@ class Channel:
         module: The module that is run, as "dreamzoom.cluster.worker".
         arguments: Its arguments.
         variables: Environment variables beside the ones of this process.
+        told: Receives events of the worker that belong to no order, after the first.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str] = (), variables: Mapping[str, str] = {}):
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str] = (),
+        variables: Mapping[str, str] = {},
+        told: Callable[[dict[str, Any]], None] = lambda event: None,
+    ):
         paths = [str(SERVER), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"} | dict(variables)
         self._process = subprocess.Popen(
@@ -43,7 +51,8 @@ class Channel:
         self._lock = threading.Lock()
         self._events: dict[int, queue.SimpleQueue[dict[str, Any] | None]] = {0: queue.SimpleQueue()}
         self._last_words: list[str] = []
-        self._tickets, self._dead = 0, False
+        self._tickets, self._dead, self._reason = 0, False, ""
+        self._told, self._heard, self._is_started = told, time.monotonic(), False
         threading.Thread(target=self._read, name="worker events", daemon=True).start()
         threading.Thread(target=self._listen, name="worker errors", daemon=True).start()
 
@@ -57,9 +66,14 @@ class Channel:
         """Whether the process runs."""
         return not self._dead and self._process.poll() is None
 
-    def started(self, timeout: float) -> dict[str, Any]:
-        """The worker's first event, {"event": "ready", "slots": N}. Raises WorkerDied, or `queue.Empty` in the end."""
-        return self._next(0, timeout)
+    @property
+    def silence(self) -> float:
+        """Seconds since the worker was last heard of."""
+        return time.monotonic() - self._heard
+
+    def started(self, timeout: float) -> dict[str, Any] | None:
+        """The worker's first event; None after `timeout` seconds without it. Raises WorkerDied."""
+        return self.event(0, timeout)
 
     def order(self, words: Mapping[str, Any]) -> int:
         """Send an order; returns its ticket. Raises WorkerDied."""
@@ -79,17 +93,21 @@ class Channel:
     def event(self, ticket: int, timeout: float) -> dict[str, Any] | None:
         """The next event of an order; None after `timeout` seconds without one. Raises WorkerDied."""
         try:
-            return self._next(ticket, timeout)
+            event = self._events[ticket].get(timeout=timeout)
         except queue.Empty:
             return None
+        if event is None:
+            raise WorkerDied(self._why())
+        return event
 
     def forget(self, ticket: int) -> None:
         """Drop the events of an order that is over."""
         with self._lock:
             self._events.pop(ticket, None)
 
-    def kill(self) -> None:
-        """End the process at once."""
+    def kill(self, reason: str = "") -> None:
+        """End the process at once; `reason` becomes the message of WorkerDied."""
+        self._reason = self._reason or reason
         self._process.kill()
         self._process.wait()
 
@@ -111,13 +129,9 @@ class Channel:
         except (OSError, ValueError):
             raise WorkerDied(self._why()) from None
 
-    def _next(self, ticket: int, timeout: float) -> dict[str, Any]:
-        event = self._events[ticket].get(timeout=timeout)
-        if event is None:
-            raise WorkerDied(self._why())
-        return event
-
     def _why(self) -> str:
+        if self._reason:
+            return self._reason
         code = self._process.poll()
         words = self._last_words[-1] if self._last_words else "no message"
         return f"the worker process ended with code {code}: {words}"
@@ -125,12 +139,17 @@ class Channel:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            self._heard = time.monotonic()
             try:
                 event = json.loads(line)
-                waiting = self._events.get(event["ticket"])
+                ticket = event["ticket"]
+                waiting = self._events.get(ticket)
             except (ValueError, TypeError, KeyError):
                 continue  # not one of ours
-            if waiting is not None:
+            if ticket == 0 and self._is_started:
+                self._told(event)
+            elif waiting is not None:
+                self._is_started = True
                 waiting.put(event)
         self._process.wait()
         with self._lock:

@@ -22,12 +22,13 @@ class FairSlots:
     fewest; among these, to the one that waits longest.
 
     Attributes:
+        kind: What a slot is.
         count: The number of slots; it may change at any time.
         priorities: The priority of each job, a larger number first; 0 for jobs without one.
     """
 
-    def __init__(self, count: int):
-        self.count = count
+    def __init__(self, kind: str, count: int):
+        self.kind, self.count = kind, count
         self.priorities: dict[str, int] = {}
         self._held: Counter[str] = Counter()
         self._waiting: list[_Waiting] = []

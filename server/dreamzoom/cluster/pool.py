@@ -1,26 +1,27 @@
-"""Executors over worker processes: a fixed number on this machine, or a Ray cluster."""
+"""The executor over worker processes on this machine; `ray_pool` is the one over a Ray cluster."""
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
-from core.errors import Cancelled, DreamzoomError, EngineUnavailable
+from core.errors import Cancelled, DreamzoomError
+from dreamzoom.cluster.cache import Damaged
 from dreamzoom.cluster.channel import Channel, WorkerDied
 from dreamzoom.cluster.fair_slots import FairSlots
 from dreamzoom.cluster.store import Store
 from dreamzoom.cluster.worker import picture_of, raised
+from dreamzoom.pipeline.executors import InProcess
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.input_copies import known_paths, read_index
 from dreamzoom.pipeline.steps import Step
-from dreamzoom.progress import Report
+from dreamzoom.progress import Report, reporting_to
 from dreamzoom.stages.base import layout
 
 POLL = 0.1
@@ -30,6 +31,9 @@ ATTEMPTS = 3
 """A step whose worker dies is begun so often before the job fails."""
 START = 120.0
 """Seconds that a worker may take to start."""
+
+CORE, GPU = "core", "GPU"
+"""The kinds of slots."""
 
 Log = Callable[[str], None]
 T = TypeVar("T")
@@ -41,10 +45,13 @@ class WorkerPool:
     Args:
         count: The number of processes; each is started when it is first needed.
         store: Where the workers read and write; None if in the job's folder.
-        log: Receives a line when a worker dies.
+        log: Receives a line about what happens to workers beside a step.
         words: Further words of each order to run a step.
         variables: Environment variables of the workers; None for their share of the cores.
     """
+
+    SILENCE = float("inf")
+    """A worker that has not been heard of for so many seconds is ended."""
 
     def __init__(
         self,
@@ -60,25 +67,53 @@ class WorkerPool:
         self._idle: list[Channel] = []
         self._all: list[Channel] = []
         self._lock = threading.Lock()
-        self._slots = FairSlots(count)
+        self._slots = FairSlots(CORE, count)
 
     @property
     def slots(self) -> int:
         """So many steps run at once."""
         return self._slots.count
 
+    def lane(self, step: Step) -> tuple[str, int]:
+        """See `pipeline.executors.Executor`."""
+        slots = self._slots_for(uses_gpu(step))
+        return slots.kind, slots.count
+
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """See `pipeline.executors.Executor`."""
-        with self._slots.held(str(folder.root), report.check):
-            files = self._sent(step, folder)
-            self._insist(step.name, report, lambda: self._once(step, folder, report, files))
+        if any(read.kind == "exports" for read in step.stage.reads.values()):
+            InProcess().execute(step, folder, report)  # a moment's work for which all files would have to be sent
+            return
+        slots = self._slots_for(uses_gpu(step))
+        with reporting_to(report), slots.held(str(folder.root), report.check):
+            report.begins()
+            self._insist(step.name, report, lambda: self._once(step, folder, report, slots.kind))
 
-    def command(self, name: str, arguments: Sequence[str], report: Report) -> tuple[int, str]:
-        """Run a program on a worker; returns its exit code and its last words. Raises as `execute`."""
-        with self._slots.held(name, report.check):
-            order = {"command": list(arguments)}
-            done = self._insist(name, report, lambda: self._ordered(order, report))
+    def command(
+        self, name: str, folder: Path, order: Callable[[], Mapping[str, Any]], report: Report, group: str
+    ) -> tuple[int, str]:
+        """Run a program on a worker.
+
+        Args:
+            name: What it does, for messages.
+            folder: Where it runs.
+            order: Returns what to do, anew for each attempt: "command", its arguments. For workers that do not see the
+                folder also "command_apart", those for a folder with copies of the files in "reads" (paths by name),
+                from which the files in "writes" (names) are fetched if they are there.
+            report: Receives log lines and raises Cancelled.
+            group: Slots are shared fairly between groups.
+
+        Returns:
+            Its exit code and its last words. Raises as `execute`.
+        """
+        with reporting_to(report), self._slots_for(False).held(group, report.check):
+            done = self._insist(name, report, lambda: self._ordered({"job": str(folder), **order()}, report))
         return int(done["code"]), str(done["tail"])
+
+    def greet(self, report: Report) -> str:
+        """Reach a worker; returns the name of its machine. Raises as `execute`."""
+        with self._slots.held("", report.check):
+            return self._ordered({"greet": True, "job": ""}, report)["host"]
 
     def prioritise(self, folder: Folder, priority: int) -> None:
         """See `pipeline.executors.Executor`."""
@@ -91,16 +126,20 @@ class WorkerPool:
         for channel in everyone:
             channel.close()
 
+    def _slots_for(self, gpu: bool) -> FairSlots:
+        """The slots that steps with or without a GPU share."""
+        return self._slots
+
     def _open(self) -> Channel:
         return Channel("dreamzoom.cluster.worker", variables=self._variables)
 
     @contextmanager
-    def _channel(self) -> Iterator[Channel]:
+    def _channel(self, check: Callable[[], None]) -> Iterator[Channel]:
         """A channel that no other step uses meanwhile."""
         with self._lock:
             channel = self._idle.pop() if self._idle else None
         if channel is None or not channel.alive:
-            channel = self._started(self._open())
+            channel = self._started(self._open(), check)
         try:
             yield channel
         finally:
@@ -110,12 +149,18 @@ class WorkerPool:
                 elif channel in self._all:
                     self._all.remove(channel)
 
-    def _started(self, channel: Channel) -> Channel:
+    def _started(self, channel: Channel, check: Callable[[], None]) -> Channel:
+        """Wait for a worker's first event. Raises WorkerDied, Cancelled, or what the worker could not start for."""
+        until = time.monotonic() + START
         try:
-            self._ready(channel.started(START))
-        except queue.Empty:
+            while (event := channel.started(POLL)) is None:
+                check()
+                if time.monotonic() > until:
+                    raise WorkerDied(f"the worker did not start in {START:.0f} s")
+            self._ready(event)
+        except BaseException:
             channel.kill()
-            raise WorkerDied(f"the worker did not start in {START:.0f} s") from None
+            raise
         with self._lock:
             self._all.append(channel)
         return channel
@@ -125,20 +170,24 @@ class WorkerPool:
         if event["event"] != "ready":
             raise raised(event["error"])
 
-    def _once(self, step: Step, folder: Folder, report: Report, files: dict[str, str]) -> None:
-        """Run a step on one worker. Raises WorkerDied."""
-        order: dict[str, Any] = {"run": step.name, "job": str(folder.root), "gpu": uses_gpu(step)} | self._words
+    def _once(self, step: Step, folder: Folder, report: Report, kind: str) -> None:
+        """Run a step on one worker. Raises WorkerDied, Damaged, and what the step fails with."""
+        reads, writes = read_files(step, folder), [file.name for file in step.files]
+        order: dict[str, Any] = {"run": step.name, "job": str(folder.root), "gpu": kind == GPU} | self._words
         order["paths"] = known_paths(folder)  # of models and LoRAs, which the job's folder does not tell
-        if self._store is not None:
-            order |= {"store": self._store.url, "files": files}
-        done = self._ordered(order, report)
-        if self._store is not None:
-            for name, digest in done.get("outputs", {}).items():
-                folder.write_with(name, partial(self._store.get, digest))
+        if self._store is None:
+            self._ordered(
+                order | {"reads": {name: str(path) for name, path in reads.items()}, "writes": writes}, report
+            )
+            return
+        files = {name: self._store.put(path) for name, path in reads.items()}
+        done = self._ordered(order | {"store": self._store.url, "files": files}, report)
+        for name in writes:
+            folder.write_with(name, partial(self._store.get, done["outputs"][name]))
 
     def _ordered(self, order: dict[str, Any], report: Report) -> dict[str, Any]:
         """Have one order done on one worker; returns its last event. Raises WorkerDied."""
-        with self._channel() as channel:
+        with self._channel(report.check) as channel:
             ticket = channel.order(order)
             try:
                 return self._followed(channel, ticket, report)
@@ -146,16 +195,15 @@ class WorkerPool:
                 channel.forget(ticket)
 
     def _insist(self, name: str, report: Report, work: Callable[[], T]) -> T:
-        """Do work again if its worker dies."""
-        for attempt in range(1, ATTEMPTS + 1):
+        """Do work again if its worker dies, or if a file arrives damaged."""
+        for number in range(1, ATTEMPTS + 1):
             try:
                 return work()
-            except WorkerDied as error:
+            except (WorkerDied, Damaged) as error:
                 report.check()
-                if attempt == ATTEMPTS:
-                    raise DreamzoomError(
-                        f"{name}: {error}, {attempt} times", "look whether the machine has enough memory"
-                    ) from None
+                if number == ATTEMPTS:
+                    remedy = "look whether the machine has enough memory, then resume: finished steps are kept"
+                    raise DreamzoomError(f"{name}: {error}, {number} times", remedy) from None
                 report.log(f"{name}: {error}; it is begun again", level="warning")
         raise AssertionError
 
@@ -164,6 +212,8 @@ class WorkerPool:
         ends = None
         while True:
             event = channel.event(ticket, POLL)
+            if channel.silence > self.SILENCE:
+                channel.kill(f"nothing was heard for {self.SILENCE:.0f} s")
             try:
                 if ends is None:
                     report.check()
@@ -175,10 +225,10 @@ class WorkerPool:
             if kind == "done" and ends is None:
                 assert event is not None
                 return event
-            if ends is not None and kind in ("done", "cancelled", "failed"):
+            if ends is not None and kind in ("done", "cancelled", "failed", "died"):
                 raise Cancelled
             if ends is not None and time.monotonic() > ends:
-                self._end(channel, ticket)
+                self._end(channel)
                 raise Cancelled
             if kind == "failed":
                 assert event is not None
@@ -187,77 +237,22 @@ class WorkerPool:
                 assert event is not None
                 raise WorkerDied(event["message"])
 
-    def _end(self, channel: Channel, ticket: int) -> None:
+    def _end(self, channel: Channel) -> None:
         """End a step that does not hear of its cancellation."""
         channel.kill()
-
-    def _sent(self, step: Step, folder: Folder) -> dict[str, str]:
-        """Put what a step reads into the store; returns the SHA-256 of each file, by name."""
-        if self._store is None:
-            return {}
-        names = {source.file.name for found in step.sources.values() for source in found}
-        names |= {name for name in (layout.REQUEST, layout.INPUT_INDEX) if folder.exists(name)}
-        names |= {entry["file"] for entry in read_index(folder).values()}
-        return {name: self._store.put(folder.path(name)) for name in sorted(names)}
-
-
-class RayPool(WorkerPool):
-    """Runs steps on a Ray cluster, through one process that is its driver.
-
-    Args:
-        address: HOST:PORT of the cluster's head; empty for the cluster of this machine, which is started if there is
-            none.
-        store, log: As in `WorkerPool`.
-
-    Raises:
-        EngineUnavailable: Ray is not installed.
-    """
-
-    WAITED = 300.0
-    """So long a lost cluster is looked for, in seconds."""
-
-    def __init__(self, address: str, store: Store | None, log: Log):
-        if find_spec("ray") is None:
-            raise EngineUnavailable("the executor ray needs the package ray", 'install it: pip install "ray[default]"')
-        super().__init__(1, store, log)
-        self._address = address
-        self._driver: Channel | None = None
-        self._starting = threading.Lock()
-        with self._channel():  # the number of slots is known from here on
-            pass
-
-    def _open(self) -> Channel:
-        return Channel("dreamzoom.cluster.ray_workers", [self._address] if self._address else [])
-
-    @contextmanager
-    def _channel(self) -> Iterator[Channel]:
-        """The one driver; a lost cluster is waited for."""
-        with self._starting:
-            until = time.monotonic() + self.WAITED
-            while self._driver is None or not self._driver.alive:
-                try:
-                    self._driver = self._started(self._open())
-                except WorkerDied as error:
-                    if not self._all or time.monotonic() > until:
-                        raise DreamzoomError(
-                            f"no Ray cluster answers at {self._address or 'this machine'}: {error}",
-                            "start it (ray start --head), or choose the executor local",
-                        ) from None
-                    self._log(f"the Ray cluster is lost; looking for it again ({error})")
-                    time.sleep(2)
-        yield self._driver
-
-    def _ready(self, event: dict[str, Any]) -> None:
-        super()._ready(event)
-        self._slots.count = int(event["slots"])
-
-    def _end(self, channel: Channel, ticket: int) -> None:
-        """Nothing: the driver ends a worker that goes on."""
 
 
 def uses_gpu(step: Step) -> bool:
     """Whether a step runs networks or fits splats, and so wants a GPU where there is one."""
-    return step.engine is not None or step.stage.name == "splat"
+    return step.engine is not None or step.stage.name == "fit"
+
+
+def read_files(step: Step, folder: Folder) -> dict[str, Path]:
+    """The files that a worker needs for a step, by name: what the step reads, the request and the artist's files."""
+    names = {source.file.name for found in step.sources.values() for source in found}
+    names |= {name for name in (layout.REQUEST, layout.INPUT_INDEX) if folder.exists(name)}
+    names |= {entry["file"] for entry in read_index(folder).values()}
+    return {name: folder.path(name) for name in sorted(names)}
 
 
 def _pass_on(event: dict[str, Any] | None, report: Report) -> None:

@@ -2,36 +2,32 @@
 
 A file's key follows from its content. So a key either holds exactly that content or is damaged, which `get` notices;
 nothing depends on listings, which some storages give late; and a file that is there already is not sent again. A write
-goes to a temporary key first where the storage can rename, is read back, and is tried again if it is not whole.
+goes to a temporary key first, is measured, moved to its key and measured again; it is tried again if it is not whole.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from core.disk import cache_home
-from core.errors import BadRequest, DreamzoomError, EngineUnavailable
-from core.safety.seal import sha256_of
-from dreamzoom.pipeline.folder import Folder
+from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable
+from dreamzoom.cluster.cache import Damaged, digest_of
+from dreamzoom.progress import check
 
 ATTEMPTS = 5
 FIRST_PAUSE = 0.2
 """Seconds before the second attempt; each further pause is twice as long."""
-CACHED = 20 << 30
-"""Bytes of files that a machine keeps for later steps; the ones that were used longest ago go first."""
+POLL = 0.1
+"""Seconds between two looks whether the job was cancelled."""
 
 
 class Store:
-    """A place for files by their content.
+    """A place for files by their content. All methods check for cancellation (`progress.check`) while they wait.
 
     Args:
         url: As fsspec takes it: "s3://bucket/folder", "/shared/folder", "memory://x". Options of fsspec come from its
@@ -56,19 +52,25 @@ class Store:
         self.url = url
 
     def put(self, path: Path) -> str:
-        """Store a file unless its content is there; returns its SHA-256 in hex. Raises DreamzoomError."""
+        """Store a file unless its content is there; returns its SHA-256 in hex. Raises DreamzoomError, Cancelled."""
         digest = digest_of(path)
         key, size = self._key(digest), path.stat().st_size
 
         def attempt() -> None:
             if self._size(key) == size:
                 return
-            temporary = f"{key}.{uuid.uuid4().hex}"
-            self._files.makedirs(self._files._parent(key), exist_ok=True)
-            self._files.put_file(str(path), temporary)
-            if self._size(temporary) != size:
-                raise OSError(f"{temporary} is not whole")
-            self._files.mv(temporary, key)
+            temporary = f"{self._root}/partial/{uuid.uuid4().hex}"
+            try:
+                for folder in (self._files._parent(temporary), self._files._parent(key)):
+                    self._files.makedirs(folder, exist_ok=True)
+                self._files.put_file(str(path), temporary)
+                if self._size(temporary) != size:
+                    raise OSError(f"{temporary} is not whole")
+                self._files.mv(temporary, key)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self._files.rm_file(temporary)
+                raise
             if self._size(key) != size:
                 raise OSError(f"{key} is not whole")
 
@@ -76,31 +78,27 @@ class Store:
         return digest
 
     def get(self, digest: str, path: Path) -> None:
-        """Fetch the file of this SHA-256 to a path; what arrives is checked. Raises DreamzoomError."""
+        """Fetch the file of this SHA-256 to a path.
+
+        Raises:
+            Damaged: What the store holds is another file. It is removed there, so that it can be put again.
+            DreamzoomError: The storage does not answer, has no such file, or refuses.
+            Cancelled: The job was cancelled.
+        """
         key = self._key(digest)
 
         def attempt() -> None:
             self._files.invalidate_cache()
             self._files.get_file(key, str(path))
             if digest_of(path) != digest:
-                raise OSError(f"{key} is damaged")
+                raise Damaged(f"{key} in {self.url} is damaged", "resume the job: the file is sent again")
 
-        self._insist(attempt, f"a file can't be fetched from {self.url}")
-
-    def cached(self, digest: str) -> Path:
-        """The file of this SHA-256 in this machine's cache, fetched if it is not there. Not to be changed."""
-        place = cache_folder() / digest[:2] / digest
-        if place.is_file() and digest_of(place) == digest:
-            os.utime(place)
-            return place
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = place.with_name(f"{digest}.{uuid.uuid4().hex}")
         try:
-            self.get(digest, temporary)
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return place
+            self._insist(attempt, f"a file can't be fetched from {self.url}")
+        except Damaged:
+            with contextlib.suppress(Exception):
+                self._files.rm_file(key)
+            raise
 
     def _key(self, digest: str) -> str:
         return f"{self._root}/{digest[:2]}/{digest}"
@@ -112,54 +110,42 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def _insist(self, attempt: Any, failure: str) -> None:
-        """Try several times: storages fail now and then."""
+    def _insist(self, attempt: Callable[[], None], failure: str) -> None:
+        """Try several times: storages fail now and then, each with exceptions of its own."""
         for number in range(ATTEMPTS):
             try:
-                attempt()
+                _cancellable(attempt)
                 return
+            except (Cancelled, MemoryError):
+                raise
             except PermissionError as error:
-                raise DreamzoomError(f"{failure}: {error}", "look at the rights and the keys of the storage") from None
-            except (OSError, TimeoutError, ConnectionError) as error:
+                remedy = "look at the rights and keys of the storage, and at this machine's clock"
+                raise DreamzoomError(f"{failure}: {error}", remedy) from None
+            except Damaged:
+                if number == ATTEMPTS - 1:
+                    raise
+            except Exception as error:
                 if number == ATTEMPTS - 1:
                     raise DreamzoomError(f"{failure}: {error}", "look at the storage, then resume the job") from None
-            time.sleep(FIRST_PAUSE * 2**number)
+            for _ in range(max(1, round(FIRST_PAUSE * 2**number / POLL))):
+                check()
+                time.sleep(min(POLL, FIRST_PAUSE * 2**number))
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file in hex."""
-    with path.open("rb") as file:
-        return sha256_of(file)
+def _cancellable(work: Callable[[], None]) -> None:
+    """Do work that may wait for a network. If the job is cancelled, it is left to end by itself. Raises Cancelled."""
+    failures: list[BaseException] = []
 
+    def do() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
 
-def cache_folder() -> Path:
-    """Where this machine keeps files of stores: DREAMZOOM_CACHE, or a folder among the user's caches."""
-    chosen = os.environ.get("DREAMZOOM_CACHE")
-    return (Path(chosen) if chosen else cache_home() / "dreamzoom") / "store"
-
-
-@contextlib.contextmanager
-def scratch_folder(store: Store, files: Mapping[str, str]) -> Iterator[Folder]:
-    """A temporary job folder with these files (name → SHA-256) from the store."""
-    with tempfile.TemporaryDirectory(prefix="dreamzoom-step-") as scratch:
-        folder = Folder(Path(scratch))
-        for name, digest in files.items():
-            found = store.cached(digest)
-            folder.write_with(name, lambda path, found=found: shutil.copyfile(found, path))
-        shorten_cache()
-        yield folder
-
-
-def shorten_cache(limit: int = CACHED) -> None:
-    """Remove the files of the cache that were used longest ago, until it has at most `limit` bytes."""
-    found = []
-    for path in cache_folder().glob("??/*"):
-        with contextlib.suppress(OSError):
-            state = path.stat()
-            found.append((state.st_mtime, state.st_size, path))
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found, key=lambda one: one[0]):
-        if total <= limit:
-            return
-        path.unlink(missing_ok=True)
-        total -= size
+    thread = threading.Thread(target=do, name="store", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(POLL)
+        check()
+    if failures:
+        raise failures[0]

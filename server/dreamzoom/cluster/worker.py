@@ -2,9 +2,15 @@
 
     python -m dreamzoom.cluster.worker
 
-Messages are JSON objects, one per line. From the pool: {"run": STEP, "ticket": T, "job": FOLDER, "store": ...},
-{"command": ARGUMENTS, "ticket": T} to run a program, and {"cancel": T}. To the pool: {"ticket": T, "event": ...} with
-progress, log, preview, and at the end done, cancelled or failed. The worker ends when its input ends.
+Messages are JSON objects, one per line. From the pool an order or {"cancel": T}; to the pool {"ticket": T, "event": E}
+with progress, log, preview, and at the end done, cancelled or failed. The worker ends when its input ends. An order is
+
+    {"ticket": T, "job": FOLDER, "run": STEP, ...}             a step of the job in a folder
+    {"ticket": T, "job": FOLDER, "command": ARGUMENTS, ...}    a program, run in a folder
+    {"ticket": T, "greet": true}                               nothing: "done" names the machine
+
+and has "files" (SHA-256 by name) if the worker is to work in a folder of its own with these files, which come from
+the order's "store" or lie in this machine's cache. Then "done" has "outputs": the same of what was written.
 """
 
 from __future__ import annotations
@@ -14,13 +20,15 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +37,24 @@ import numpy as np
 from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, explained
 from core.protocol.messages import CLIENT_VARIABLE
 from dreamzoom import parent_watch
+from dreamzoom.cluster import cache
+from dreamzoom.cluster.store import Store
 from dreamzoom.engines import registry
-from dreamzoom.engines.base import Engine
+from dreamzoom.engines.base import Engine, SharesModels
 from dreamzoom.pipeline.executors import InProcess
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request
 from dreamzoom.pipeline.input_copies import kept, with_known_models
-from dreamzoom.pipeline.recovery.attempts import use_less_memory
+from dreamzoom.pipeline.recovery.attempts import attempt, use_less_memory
 from dreamzoom.pipeline.steps import Step, build
-from dreamzoom.progress import PREVIEW_INTERVAL, PREVIEW_SIDE, Report
+from dreamzoom.progress import PREVIEW_INTERVAL, PREVIEW_SIDE, Report, reporting_to
 from dreamzoom.request.schema import Request
 from dreamzoom.stages.base import layout
 
 Emit = Callable[[dict[str, Any]], None]
 """Receives an event: a dictionary that JSON can store."""
 
-KINDS: tuple[type[DreamzoomError], ...] = (EngineUnavailable, DreamzoomError)
+KINDS: tuple[type[DreamzoomError], ...] = (cache.Damaged, EngineUnavailable, DreamzoomError)
 """The errors that keep their kind on the way to the pool; BadRequest does too, with its field."""
 
 
@@ -56,30 +66,28 @@ class Worker:
     """Runs steps; keeps the engines of the last jobs, so that loaded models serve the next step."""
 
     def __init__(self):
-        self._jobs: dict[tuple[str, str], dict[str, Step]] = {}
+        self._jobs: dict[tuple[str, str], tuple[Engine, dict[str, Step]]] = {}
         self._engines: dict[str, Engine] = {}
         self._cancels: dict[int, threading.Event] = {}
+        self._children: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
 
     def run(self, order: dict[str, Any], emit: Emit) -> None:
         """Run one step or program. All that happens goes to `emit`; the last event is done, cancelled or failed."""
+        if "greet" in order:
+            emit({"event": "done", "host": socket.gethostname()})
+            return
         ticket = int(order["ticket"])
         with self._lock:
             cancel = self._cancels.setdefault(ticket, threading.Event())
+        report = _Told(emit, cancel)
         try:
-            if "command" in order:
-                emit({"event": "done"} | _commanded(order["command"], cancel))
-                return
-            with self._opened(order) as folder:
-                step = self._step(folder, order["run"], order.get("paths") or {})
-                report = _Told(emit, cancel)
-                if order.get("less_memory"):
-                    report.log(f"{step.name} runs with {use_less_memory(step.engine, report)}")
-                InProcess().execute(step, folder, report)
-                done: dict[str, Any] = {"event": "done"}
-                if order.get("store"):
-                    done["outputs"] = self._sent(order, folder, step)
-            emit(done)
+            with reporting_to(report), _opened(order) as folder:
+                work = self._program if "command" in order else self._stage
+                done, written = work(order, folder, report)
+                if "files" in order:
+                    done["outputs"] = _sent(order, folder, written)
+            emit({"event": "done"} | done)
         except Cancelled:
             emit({"event": "cancelled"})
         except BaseException as error:  # whatever it is, the pool is told; the worker goes on
@@ -93,23 +101,55 @@ class Worker:
         with self._lock:
             self._cancels.setdefault(ticket, threading.Event()).set()
 
-    @contextlib.contextmanager
-    def _opened(self, order: dict[str, Any]):
-        """The job's folder: as it is, or a copy of what the step reads, from the store."""
-        if not order.get("store"):
-            yield Folder(Path(order["job"]))
-            return
-        from dreamzoom.cluster.store import Store, scratch_folder
+    def close(self) -> None:
+        """End the programs that run."""
+        with self._lock:
+            for child in self._children:
+                child.kill()
 
-        with scratch_folder(Store(order["store"]), order["files"]) as folder:
-            yield folder
+    def _stage(self, order: dict[str, Any], folder: Folder, report: Report) -> tuple[dict[str, Any], list[str]]:
+        """Run a step; returns nothing to tell, and the names of the files that it wrote."""
+        step = self._step(folder, order["run"], order.get("paths") or {})
+        if order.get("less_memory"):
+            report.log(f"{step.name} runs with {use_less_memory(step.engine, report)}")
+        attempt(lambda: InProcess().execute(step, folder, report), step.name, step.engine, report, lambda error: None)
+        return {}, [file.name for file in step.files]
 
-    def _sent(self, order: dict[str, Any], folder: Folder, step: Step) -> dict[str, str]:
-        """Put what the step wrote into the store; returns the SHA-256 of each file, by name."""
-        from dreamzoom.cluster.store import Store
+    def _program(self, order: dict[str, Any], folder: Folder, report: Report) -> tuple[dict[str, Any], list[str]]:
+        """Run a program to its end; returns its exit code and its last words, and the files that it wrote."""
+        arguments, written = order["command"], order.get("writes", ())
+        if "files" in order:
+            arguments = order["command_apart"]
+        folder.create()
+        with tempfile.TemporaryFile() as output:
+            child = self._started(arguments, folder.root, output)
+            try:
+                while child.poll() is None:
+                    report.check()
+                    time.sleep(0.05)
+            finally:
+                child.kill()
+                child.wait()
+                with self._lock:
+                    self._children.remove(child)
+            output.seek(max(0, output.tell() - 4000))
+            tail = output.read().decode(errors="replace")
+        return {"code": child.returncode, "tail": tail}, [name for name in written if folder.exists(name)]
 
-        store = Store(order["store"])
-        return {file.name: store.put(folder.path(file.name)) for file in step.files}
+    def _started(self, arguments: list[str], place: Path, output: Any) -> subprocess.Popen[bytes]:
+        # another Python must not find this one's packages
+        variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        none, both = subprocess.DEVNULL, subprocess.STDOUT
+        try:
+            child = subprocess.Popen(arguments, cwd=place, env=variables, stdin=none, stdout=output, stderr=both)
+        except OSError as error:
+            raise DreamzoomError(
+                f"{arguments[0]} can't be started on {socket.gethostname()}: {error.strerror}",
+                "install it there, at the same place as on the other machines",
+            ) from None
+        with self._lock:
+            self._children.append(child)
+        return child
 
     def _step(self, folder: Folder, name: str, paths: dict[str, str]) -> Step:
         """The step of this name of the job in a folder that was prepared for its request; `paths` are those of its
@@ -118,33 +158,54 @@ class Worker:
         request = read_request(folder)
         request_bytes = folder.read(layout.REQUEST)
         index = folder.read(layout.INPUT_INDEX) if folder.exists(layout.INPUT_INDEX) else b""
+        engine = self._engine(with_known_models(request, paths), hashlib.sha256(request_bytes).hexdigest())
         key = str(folder.root), hashlib.sha256(request_bytes + index).hexdigest()
-        steps = self._jobs.pop(key, None)
-        if steps is None:
-            located = with_known_models(request, paths)
-            engine = self._engine(located, hashlib.sha256(request_bytes).hexdigest())
+        made_for, steps = self._jobs.pop(key, (None, {}))
+        if made_for is not engine:
             steps = {step.name: step for step in build(request, engine, kept(folder, request))}
-        _add_newest(self._jobs, key, steps)
+        _add_newest(self._jobs, key, (engine, steps))
         return steps[name]
 
     def _engine(self, request: Request, digest: str) -> Engine:
-        """The engine of a request, kept by the request's digest: in a store's scratch folders the paths change."""
+        """The engine of a request, kept by the request's digest: in scratch folders the paths change. Models that are
+        loaded serve the next job too, and are never loaded for two at once.
+        """
         engine = self._engines.pop(digest, None) or registry.make(request)
+        if isinstance(engine, SharesModels):
+            for other in self._engines.values():
+                engine.take_models(other)
         _add_newest(self._engines, digest, engine)
         return engine
 
 
-def _commanded(arguments: list[str], cancel: threading.Event) -> dict[str, Any]:
-    """Run a program to its end; returns its exit code and its last words. Raises Cancelled, after it was killed."""
-    with tempfile.TemporaryFile() as written:
-        child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT)
-        while child.poll() is None:
-            if cancel.wait(0.05):
-                child.kill()
-                child.wait()
-                raise Cancelled
-        written.seek(max(0, written.tell() - 4000))
-        return {"code": child.returncode, "tail": written.read().decode(errors="replace")}
+@contextlib.contextmanager
+def _opened(order: dict[str, Any]) -> Iterator[Folder]:
+    """The folder to work in: as it is, or one with copies of what is read."""
+    if "files" not in order:
+        yield Folder(Path(order["job"]))
+        return
+    store = Store(order["store"]) if order.get("store") else None
+
+    def fetch(digest: str, path: Path) -> None:
+        if store is None:
+            raise cache.Damaged("a file that was sent is no longer there", "resume the job: it is sent again")
+        store.get(digest, path)
+
+    with cache.scratch_folder(order["files"], fetch) as folder:
+        yield folder
+
+
+def _sent(order: dict[str, Any], folder: Folder, names: list[str]) -> dict[str, str]:
+    """Keep what was written in this machine's cache, and put it into the store if there is one; returns the SHA-256 of
+    each file, by name.
+    """
+    store = Store(order["store"]) if order.get("store") else None
+    found = {}
+    for name in names:
+        path = folder.path(name)
+        found[name] = store.put(path) if store else cache.digest_of(path)
+        cache.fetched(found[name], lambda copy, path=path: shutil.copyfile(path, copy))
+    return found
 
 
 def _add_newest(kept_ones: dict[Any, Any], key: Any, value: Any) -> None:
@@ -230,7 +291,8 @@ def main() -> None:
             worker.cancel(int(order["cancel"]))
         else:
             threading.Thread(target=worker.run, args=(order, emit_for(int(order["ticket"]))), daemon=True).start()
-    parent_watch.leave()
+    worker.close()
+    os._exit(0)
 
 
 if __name__ == "__main__":

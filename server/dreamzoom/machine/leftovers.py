@@ -1,4 +1,5 @@
-"""What Dreamzoom keeps on this machine's disks: compiled code, models that it downloaded, environments, and jobs.
+"""What Dreamzoom keeps on this machine's disks: compiled code, models that it downloaded, files that steps fetched for
+jobs of other machines, environments, and jobs.
 
 Nothing is ever removed by itself. What is removed is only what Dreamzoom made, and links are never followed.
 """
@@ -21,6 +22,7 @@ from core.installation import STAMP
 from core.protocol import result
 from core.safety.regular_files import is_link
 from dreamzoom import numba_cache
+from dreamzoom.cluster import cache
 from dreamzoom.engines.diffusion import model_cache
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.stages.base import layout
@@ -37,7 +39,7 @@ class Leftover:
     """Something that can be removed.
 
     Attributes:
-        kind: "kernels", "model", "environment" or "job".
+        kind: "kernels", "model", "files", "environment" or "job".
         path: Its folder.
         bytes: Its size.
         days: Since it was last changed or used.
@@ -69,6 +71,8 @@ def find(jobs: Sequence[Path] = ()) -> list[Leftover]:
     current = os.environ.get("NUMBA_CACHE_DIR", "")
     found = [_leftover("kernels", path, str(path) == current) for path in _folders(numba_cache.home())]
     found += [_leftover("model", path) for path in _folders(model_cache.cache_folder()) if model_cache.is_ours(path)]
+    if _is_real(cache.cache_folder(), stat.S_ISDIR):
+        found.append(_leftover("files", cache.cache_folder()))
     here = Path(sys.prefix)
     beside = [path for path in _folders(here.parent) if (path / STAMP).is_file()]
     found += [_leftover("environment", path, path == here) for path in beside]

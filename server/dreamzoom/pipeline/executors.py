@@ -26,6 +26,10 @@ class Executor(Protocol):
         """How many steps may run at once; each in a thread of its own if there are several."""
         ...
 
+    def lane(self, step: Step) -> tuple[str, int]:
+        """The kind of slot that a step takes, and how many there are of it."""
+        ...
+
     def execute(self, step: Step, folder: Folder, report: Report) -> None:
         """Run a step whose sources exist, and write its outputs.
 
@@ -52,6 +56,10 @@ class InProcess:
     """Runs the work in this process, so that models loaded by the engine stay in memory for the next step."""
 
     slots = 1
+
+    def lane(self, step: Step) -> tuple[str, int]:
+        """All slots are of one kind."""
+        return "", self.slots
 
     def prioritise(self, folder: Folder, priority: int) -> None:
         """Nothing to do: there is one slot."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.errors import RefusedFile
+from core.protocol.result import Note, notes_of
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import read_request, read_result
 from dreamzoom.pipeline.integrity.verify import as_json, verify
@@ -21,7 +22,8 @@ def inspect(folder: Folder) -> dict[str, Any]:
         "finished", "engine", "quality", "seed", "size", "zoom_factor"; "levels": per level its prompt, names of its
         finished steps, numbers of points and splats (None if not finished), bytes; "refined": per group of levels of
         the second pass "first", "last", "links", "before_db", "after_db"; "stages": seconds by stage; "seconds" and
-        "bytes" of the whole job; "damaged": the files that are not as they were made, as `verify` finds quickly.
+        "bytes" of the whole job; "notes": what was guessed or changed in the artist's files, if it is finished;
+        "damaged": the files that are not as they were made, as `verify` finds quickly.
 
     Raises:
         DreamzoomError: The folder contains no job.
@@ -60,6 +62,7 @@ def inspect(folder: Folder) -> dict[str, Any]:
         "stages": stages,
         "seconds": round(sum(stages.values()), 3),
         "bytes": _bytes(done),
+        "notes": _notes(folder),
         "damaged": as_json(verify(folder, quick=True))["damaged"],
     }
 
@@ -92,10 +95,22 @@ def table(found: dict[str, Any]) -> str:
     lines += ["", "stage      seconds"]
     lines += [f"{stage:10}{seconds:8.1f}" for stage, seconds in found["stages"].items()]
     lines += [f"{'all':10}{found['seconds']:8.1f}", "", f"{found['bytes'] / 1e6:.1f} MB"]
+    if found["notes"]:
+        lines += ["", "guessed or changed when files were read:"]
+        lines += [f"  {note['text']}" if note["level"] is None else _of_level(note) for note in found["notes"]]
     if found["damaged"]:
         lines += ["", f'damaged; "dreamzoom verify --repair {found["folder"]}" makes them as they were:']
         lines += [f"  {one['file']}: {one['what']}" for one in found["damaged"]]
     return "\n".join(lines)
+
+
+def _of_level(note: Note) -> str:
+    return f"  level {note['level']}: {note['text']}"
+
+
+def _notes(folder: Folder) -> list[Note]:
+    """The notes of the finished job's result."""
+    return notes_of(read_result(folder)) if folder.exists(layout.RESULT.path()) else []
 
 
 def _counts(folder: Folder) -> dict[int, Mapping[str, object]]:

@@ -84,11 +84,11 @@ def run(
         work = _Run(
             folder, sink, cancel or threading.Event(), executor, room, journal, live, eta, crashed, known, again
         )
-        if executor.slots == 1:
+        if isinstance(executor, InProcess) and executor.slots == 1:  # others may grow
             for step in steps:
                 work.on(step)
         else:
-            _run_side_by_side(steps, work.on, lambda: executor.slots, work.stop)
+            _run_side_by_side(steps, work.on, executor.lane, work.stop)
         if work.aside:
             raise next(iter(work.aside.values()))
         sink.progress(Progress(steps[-1].stage.shown_as if steps else "", None, 1.0, 0.0, "done"))
@@ -197,7 +197,6 @@ def _run_step(
         told = f"{step.name} was begun {crashed} times and never ended, so it now runs in a process of its own"
         report.log(f"{told}, with less memory", level="warning")
     journal.write("start", step=step.name, digest=step.digest)
-    began = time.monotonic()
 
     def failed(error: BaseException) -> None:
         journal.write("failed", step=step.name, digest=step.digest, error=_told(error, folder))
@@ -224,7 +223,7 @@ def _run_step(
                 "resume the job where it is now, or generate again",
             ) from error
         raise
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - report.began
     write_record(folder, step, seconds)
     journal.write("done", step=step.name, digest=step.digest, seconds=round(seconds, 3))
 
@@ -241,40 +240,61 @@ def _tell_of_compiled_code(sink: Sink) -> None:
 
 
 def _run_side_by_side(
-    steps: Sequence[Step], work: Callable[[Step], None], slots: Callable[[], int], stop: threading.Event
+    steps: Sequence[Step], work: Callable[[Step], None], lane: Callable[[Step], tuple[str, int]], stop: threading.Event
 ) -> None:
-    """Call `work` for every step, each call in a thread. Of the steps that can begin, the first in the order does.
+    """Call `work` for every step, each call in a thread. Of the steps that can begin, the one does with the longest
+    chain of steps behind it.
 
     Args:
         steps: In an order in which they can run.
         work: Runs one step; it ends with Cancelled soon after `stop` is set.
-        slots: How many steps may run now.
+        lane: As `Executor.lane`.
         stop: Set by this function after a failure, so that the other steps end.
 
     Raises:
         Exception: What the first step failed with. The others have ended then.
     """
-    waiting, names = list(steps), {step.name for step in steps}
+    behind, names = _work_behind(steps), {step.name for step in steps}
+    waiting = sorted(steps, key=lambda step: -behind[step.name])
     done: set[str] = set()
     running: dict[Future[None], Step] = {}
     failure: BaseException | None = None
+
+    def can_begin(step: Step) -> bool:
+        kind, count = lane(step)
+        return done.issuperset(names.intersection(step.needs)) and count > sum(
+            lane(other)[0] == kind for other in running.values()
+        )
+
     with ThreadPoolExecutor(max_workers=len(steps) or 1, thread_name_prefix="step") as threads:
-        while running or (waiting and failure is None):
-            while failure is None and len(running) < slots():
-                step = next((one for one in waiting if done.issuperset(names.intersection(one.needs))), None)
-                if step is None:
-                    break
-                waiting.remove(step)
-                running[threads.submit(work, step)] = step
-            for ended in wait(running, POLL, FIRST_COMPLETED).done:
-                step, error = running.pop(ended), ended.exception()
-                if error is None:
-                    done.add(step.name)
-                elif failure is None or (isinstance(failure, Cancelled) and not isinstance(error, Cancelled)):
-                    failure = error
-                    stop.set()
+        try:
+            while running or (waiting and failure is None):
+                while failure is None and (step := next(filter(can_begin, waiting), None)) is not None:
+                    waiting.remove(step)
+                    running[threads.submit(work, step)] = step
+                for ended in wait(running, POLL, FIRST_COMPLETED).done:
+                    step, error = running.pop(ended), ended.exception()
+                    if error is None:
+                        done.add(step.name)
+                    elif failure is None or (isinstance(failure, Cancelled) and not isinstance(error, Cancelled)):
+                        failure = error
+                        stop.set()
+        except BaseException:  # the threads are waited for, so they have to end
+            stop.set()
+            raise
     if failure is not None:
         raise failure
+
+
+def _work_behind(steps: Sequence[Step]) -> dict[str, float]:
+    """The expected work of the longest chain of steps that begins with each step, by name."""
+    found: dict[str, float] = dict.fromkeys((step.name for step in steps), 0.0)
+    for step in reversed(steps):
+        found[step.name] += step.weight
+        for name in step.needs:
+            if name in found:
+                found[name] = max(found[name], found[step.name])
+    return found
 
 
 def _title(step: Step) -> str:
@@ -303,6 +323,10 @@ class _StepReport(Report):
         self._step, self._eta, self._sink, self._ends, self._live, self._room = step, eta, sink, ends, live, room
         self._message = ""
         self._last_progress = self._last_preview = -1e9
+        self.began = time.monotonic()
+
+    def begins(self) -> None:
+        self.began = time.monotonic()
 
     def progress(self, fraction: float, message: str = "") -> None:
         self.check()

@@ -152,6 +152,8 @@ def check(inputs: Mapping[str, Input]) -> None:
 def _check_splats(field: str, path: Path) -> None:
     from core import formats
 
+    if path.suffix.lower() in (".gltf", ".json"):  # the job keeps a copy of what is named, and of nothing beside it
+        raise BadRequest(field, f"must be one file of Gaussian splats; export {path.name} as GLB, SOG or PLY")
     try:
         splats, _ = formats.read_upright(path)
     except SplatFileError as error:

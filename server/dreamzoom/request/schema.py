@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from core.camera import Camera
+from core.protocol.model_offers import is_for_outpainting
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 
 Prompt = Annotated[str, Meta(max_length=4000, description="What this level shows, in any language.")]
@@ -94,11 +95,23 @@ class SpectralEngine(Struct, forbid_unknown_fields=True, tag_field="name", tag="
 ModelPath = Annotated[str, Meta(max_length=4096)]
 
 
-class Lora(Struct, forbid_unknown_fields=True):
+class Lora(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A LoRA: low-rank changes to a model's weights, in a separate file."""
 
     file: Annotated[str, Meta(min_length=1, max_length=4096, description="Path of a .safetensors file.")]
     weight: Annotated[float, Meta(ge=-4, le=4, description="Weight of the LoRA.")] = 1.0
+    outpaint: (
+        Annotated[
+            bool,
+            Meta(description="Whether it teaches a model to continue pictures; if absent, its name says it: outpaint."),
+        ]
+        | None
+    ) = None
+
+    @property
+    def for_outpainting(self) -> bool:
+        """Whether the LoRA teaches a model to continue pictures whose unknown part is green."""
+        return is_for_outpainting(self.file) if self.outpaint is None else self.outpaint
 
 
 class DiffusionEngine(Struct, forbid_unknown_fields=True, omit_defaults=True, tag_field="name", tag="diffusion"):

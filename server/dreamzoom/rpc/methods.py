@@ -13,7 +13,7 @@ from core.errors import BadRequest, RefusedFile
 from core.protocol import messages
 from core.safety import limits
 from core.safety.bounded_json import decode_json
-from dreamzoom.rpc.job import Download, Job
+from dreamzoom.rpc.job import Job, Work
 from dreamzoom.rpc.requests import parameters
 
 Text = msgspec.Raw | msgspec.UnsetType
@@ -32,9 +32,23 @@ class _Generate(msgspec.Struct, forbid_unknown_fields=True):
     storage: Text = msgspec.UNSET
 
 
+class _Executor(msgspec.Struct, forbid_unknown_fields=True):
+    executor: Text = msgspec.UNSET
+    storage: Text = msgspec.UNSET
+
+
 class _Verify(msgspec.Struct, forbid_unknown_fields=True):
     out: Text = msgspec.UNSET
     repair: Text = msgspec.UNSET
+
+
+class _Export(msgspec.Struct, forbid_unknown_fields=True, rename={"kind": "for"}):
+    out: Text = msgspec.UNSET
+    path: Text = msgspec.UNSET
+    kind: Text = msgspec.UNSET
+    up: Text = msgspec.UNSET
+    rounds: Text = msgspec.UNSET
+    cameras: Text = msgspec.UNSET
 
 
 class _Name(msgspec.Struct, forbid_unknown_fields=True):
@@ -75,7 +89,8 @@ def _generate(job: Job) -> dict[str, Any]:
     else:
         request = located(validation.decode_request(bytes(params.request)), Path.cwd())
     job.levels = len(request.levels)
-    with contextlib.closing(cluster.make(executor, storage, lambda message: job.log(message, "warning"))) as steps:
+    made = cluster.make(executor, storage, lambda message: job.log(message, "warning"), job.cancel)
+    with contextlib.closing(made) as steps:
         summary = generate(request, folder, job, job.cancel, executor=steps)
     found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
     return found | {"level_seconds": level_seconds(folder, job.levels)}
@@ -86,6 +101,14 @@ def _verify(job: Job) -> dict[str, Any]:
 
     params = parameters(job.call, _Verify)
     return verified(_decoded(params.out), _decoded(params.repair), job, job.cancel)
+
+
+def _export(job: Job) -> dict[str, Any]:
+    from dreamzoom.rpc.export_rpc import exported
+
+    params = parameters(job.call, _Export)
+    given = {name: _decoded(getattr(params, name)) for name in params.__struct_fields__}
+    return exported(given, Work(job, messages.REFIT))
 
 
 def _models(job: Job) -> dict[str, Any]:
@@ -104,7 +127,7 @@ def _models_offer(job: Job) -> dict[str, Any]:
 def _models_get(job: Job) -> dict[str, Any]:
     from dreamzoom.rpc import model_rpc
 
-    return model_rpc.fetched(_decoded(parameters(job.call, _Offers).offers), Download(job))
+    return model_rpc.fetched(_decoded(parameters(job.call, _Offers).offers), Work(job, messages.DOWNLOAD))
 
 
 def _machine(job: Job) -> dict[str, Any]:
@@ -112,6 +135,14 @@ def _machine(job: Job) -> dict[str, Any]:
 
     parameters(job.call, _Nothing)
     return facts.facts()
+
+
+def _executor(job: Job) -> dict[str, Any]:
+    from dreamzoom import cluster
+
+    params = parameters(job.call, _Executor)
+    executor, storage = _text(params.executor, "executor", "local"), _text(params.storage, "storage", "")
+    return cluster.tried(executor, storage, job.cancel)
 
 
 def _leftovers(job: Job) -> dict[str, Any]:
@@ -132,16 +163,18 @@ def _leftovers_remove(job: Job) -> dict[str, Any]:
 WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
     messages.GENERATE: _generate,
     messages.VERIFY: _verify,
+    messages.EXPORT: _export,
     messages.MODELS: _models,
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,
     messages.MACHINE: _machine,
+    messages.EXECUTOR: _executor,
     messages.LEFTOVERS: _leftovers,
     messages.LEFTOVERS_REMOVE: _leftovers_remove,
 }
 """The methods. All but `CONCURRENT` run one at a time and can be cancelled."""
 
-CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE, messages.LEFTOVERS}
+CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE, messages.EXECUTOR, messages.LEFTOVERS}
 """Methods that take seconds and may run at the same time as a job."""
 
 

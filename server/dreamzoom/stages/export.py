@@ -25,6 +25,7 @@ from dreamzoom.stages.base.stage import ENGINE, EXPORTS, Inputs, Outputs, Scope,
 from dreamzoom.stages.fill_gaps import filled
 from dreamzoom.stages.given import asset_files
 from dreamzoom.stages.levels import FEATHER, CoarserLevel, coarser_levels, finished_level, parents, shown_finer
+from dreamzoom.stages.own.notes import notes_of, own_files
 from dreamzoom.stages.own.scene import first_level_scene
 
 PREVIEW_SIDE = 384
@@ -159,7 +160,7 @@ def _result_parameters(context: Context, scope: Scope) -> dict[str, Any]:
         }
         for index, item in enumerate(request.levels)
     ]
-    return {"request": msgspec.to_builtins(request), "levels": levels}
+    return {"request": msgspec.to_builtins(request), "levels": levels, "files": own_files(context)}
 
 
 def _result(inputs: Inputs, parameters: dict[str, Any], report: Report) -> Outputs:
@@ -175,6 +176,7 @@ def _result(inputs: Inputs, parameters: dict[str, Any], report: Report) -> Outpu
         "height": request["height"],
         "levels": [level | inputs["counts"][level["index"]] for level in parameters["levels"]],
         "cameras": request["cameras"],
+        "notes": notes_of(parameters["files"], [level["prompt"] for level in request["levels"]], report),
         "files": inputs["files"],
     }
     return {"result": sealed(result)}
@@ -182,7 +184,7 @@ def _result(inputs: Inputs, parameters: dict[str, Any], report: Report) -> Outpu
 
 RESULT = Stage(
     name="result",
-    version=2,
+    version=3,
     reads={"engine": ENGINE, "counts": each(layout.COUNTS, _every_level), "files": EXPORTS},
     writes={"result": layout.RESULT},
     parameters=_result_parameters,

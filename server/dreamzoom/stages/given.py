@@ -95,7 +95,12 @@ def given_pixels(context: Context, level: int) -> GivenPixels:
     """The given pixels of a level's picture."""
     camera = plan.anchor(context.path, level, context.quality).camera
     scene = first_level_scene(context, level)
-    return GivenPixels(_file(context, level, "image"), asset_files(context, level), camera, scene)
+    return GivenPixels(given_picture(context, level), asset_files(context, level), camera, scene)
+
+
+def given_picture(context: Context, level: int) -> GivenFile | None:
+    """A level's own picture, if there is one."""
+    return _file(context, level, "image")
 
 
 def given_depth(context: Context, level: int) -> GivenFile | None:

@@ -55,11 +55,46 @@ class TestRequest:
         assert bpy.ops.dreamzoom.lora_remove(index=0) == {"FINISHED"}
         assert "loras" not in engine_of(root)
 
+    def test_a_lora_for_outpainting_is_known_by_its_name_and_can_be_told(self, root, tmp_path):
+        root.dreamzoom.engine, own = "diffusion", root.dreamzoom.diffusion
+        for name in ("ink", "Klein-Outpaint"):
+            file = tmp_path / f"{name}.safetensors"
+            file.write_bytes(b"x")
+            own.loras.add().file = str(file)
+        assert [item.outpaint for item in own.loras] == [False, True]
+        assert all("outpaint" not in lora for lora in engine_of(root)["loras"])
+        own.loras[0].outpaint, own.loras[1].outpaint = True, False
+        assert [lora["outpaint"] for lora in engine_of(root)["loras"]] == [True, False]
+
+    def test_the_panel_tells_of_a_model_that_edits(self):
+        model_library.library.entries = [
+            {"name": "a/edit", "abilities": ["paint", "edit"]},
+            {"name": "a/klein", "abilities": ["paint", "edit with a LoRA for outpainting"]},
+        ]
+        assert [model_library.can(name, "edit") for name in ("a/edit", "a/klein", "", "gone")] == [True] + [False] * 3
+
     def test_a_lora_that_is_gone_is_named(self, root):
         root.dreamzoom.engine = "diffusion"
         root.dreamzoom.diffusion.loras.add().file = "//gone.safetensors"
         with pytest.raises(request.DreamzoomError, match="gone.safetensors"):
             engine_of(root)
+
+
+class TestLicences:
+    def test_a_chosen_model_that_is_not_for_commercial_use_is_known(self, root, monkeypatch):
+        entries = [
+            {"name": "someone/free", "use": "depth", "licence": "apache-2.0"},
+            {"name": "someone/limited", "use": "depth", "licence": "cc-by-nc-4.0"},
+        ]
+        monkeypatch.setattr(model_library.library, "entries", entries)
+        found = [model_library.is_non_commercial(name) for name in ("someone/free", "someone/limited", "other", "")]
+        assert found == [False, True, False, False]
+
+    def test_depth_models_are_offered_one_by_one(self, dreamzoom):
+        choice = bpy.ops.dreamzoom.get_models.get_rna_type().properties["choice"]
+        offered = set(choice.enum_items.keys())
+        assert {"moge", "da3-mono", "prompt-depth", "8gb", "another"} <= offered
+        assert "sdxl" not in offered, "picture models come in sets"
 
 
 class Hub(http.server.BaseHTTPRequestHandler):

@@ -1,16 +1,16 @@
-"""Pictures and versions that panels show are looked up by threads, and only pictures of a size that can be."""
+"""Panels show only pictures of a size that can be, and read no result twice."""
 
+import json
 import os
 import struct
-import threading
-import time
 
 import bpy
 import pytest
 
 from addon.backend import main_loop
+from addon.core.protocol import result
 from addon.core.safety import limits
-from addon.results import disk_looks, versions
+from addon.results import versions
 from addon.ui import preview
 
 
@@ -23,15 +23,11 @@ def forgotten(registered):
 
 
 def shown(path):
-    """What tells the picture that is shown from an earlier one, empty for none, once the thread that looks is done.
-    Without a window Blender has no icons, whose numbers would tell the same.
+    """What tells the picture that is shown from an earlier one; empty for none. Without a window Blender has no icons,
+    whose numbers would tell the same.
     """
     preview.icon(str(path))
-    until = time.monotonic() + 60
-    while main_loop.pump():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    return preview._keys.get(str(path))
+    return preview._stamps.get(str(path))
 
 
 def write(path, width=8, height=8):
@@ -44,9 +40,8 @@ def write(path, width=8, height=8):
 
 class TestPictures:
     def test_one_is_shown_and_again_when_it_has_changed(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(preview._keys, "_seconds", 0.0)
+        monkeypatch.setattr(preview._stamps, "_seconds", 0.0)
         path = write(tmp_path / "a.png")
-        assert preview._keys.get(str(path)) == ""
         first = shown(path)
         assert first and not shown(tmp_path / "none.png")
         os.utime(path, (1, 1))
@@ -80,40 +75,16 @@ class TestPictures:
         assert not shown(path)
 
 
-class TestLooks:
-    def test_a_disk_that_does_not_answer_keeps_nobody_waiting(self):
-        answers = threading.Event()
-
-        def look(key):
-            assert answers.wait(30)
-            return key
-
-        looks = disk_looks.DiskLooks(look, "nothing", 60.0)
-        began = time.monotonic()
-        assert [looks.get(str(number)) for number in range(100)] == ["nothing"] * 100
-        assert time.monotonic() - began < 5
-        assert sum(thread.name == "dreamzoom-look" for thread in threading.enumerate()) == disk_looks.MOST_THREADS
-        answers.set()
-        until = time.monotonic() + 30
-        while looks.get("0") != "0":
-            assert time.monotonic() < until
-            time.sleep(0.01)
-
-    def test_errors_stand_for_nothing(self):
-        def look(key):
-            raise OSError(key)
-
-        looks = disk_looks.DiskLooks(look, [], 60.0)
-        looks.get("x")
-        while main_loop.pump():
-            time.sleep(0.01)
-        assert looks.get("x") == []
-
-    def test_panels_do_not_read_results(self, root, tmp_path, monkeypatch):
-        root.dreamzoom.job_folder = str(tmp_path)
-        asked = []
-        monkeypatch.setattr(versions._looks, "_look", lambda folder: asked.append(threading.current_thread()) or [])
-        assert versions.shown(root) == []
-        while main_loop.pump():
-            time.sleep(0.01)
-        assert len(asked) == 1 and asked[0] is not threading.main_thread()
+class TestVersions:
+    def test_a_result_is_read_once(self, root, tmp_path, monkeypatch):
+        finished = {"version": 1, "zoom_factor": 2.0, "levels": [{"index": 0, "cloud": "a.ply", "splats": "b.ply"}]}
+        (tmp_path / "result.json").write_text(json.dumps(finished), encoding="utf-8")
+        reads = []
+        monkeypatch.setattr(result, "read", lambda folder: reads.append(folder) or finished)
+        versions.forget()
+        for _ in range(3):
+            assert [version.name for version in versions._read_all(tmp_path)] == [""]
+        assert len(reads) == 1
+        os.utime(tmp_path / "result.json", (1, 1))
+        versions._read_all(tmp_path)
+        assert len(reads) == 2

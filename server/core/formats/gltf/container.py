@@ -1,16 +1,23 @@
-"""The container of glTF 2.0 in one binary file (GLB): chunks, JSON, accessors and nodes, all checked before use."""
+"""The container of glTF 2.0: one binary file (GLB), or JSON with its data in files beside it or within itself. Chunks,
+JSON, accessors and nodes are checked before use; files are read from the JSON's own folder alone.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 import struct
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
 from ...errors import SplatFileError
 from ...safety import limits
 from ...safety.bounded_json import decode_json
+from ...safety.contained import ContainedFolder
 from ..source import Source, check_rows, refused
 
 MAGIC = b"glTF"
@@ -21,23 +28,35 @@ WIDTHS: dict[object, int] = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
 class Glb:
-    """A GLB file: its JSON is read at once, its data when they are asked for.
+    """A glTF file: its JSON is read at once, its data when they are asked for.
 
     Args:
-        source: The file.
+        source: The file: a GLB, or the JSON of a .gltf.
 
     Attributes:
         name: The file's name.
         document: The JSON.
+        size: Bytes of the file, and of the files beside it that were opened.
 
     Raises:
         SplatFileError: The file is damaged, of another version, or above a limit.
     """
 
     def __init__(self, source: Source):
-        self.name, self.source = source.name, source
+        self.name, self.source, self.size = source.name, source, source.size
+        self._buffers: dict[int, tuple[Source, int, int]] = {}
         head = source.read(0, HEADER.size + CHUNK.size)
-        if len(head) < HEADER.size + CHUNK.size or not head.startswith(MAGIC):
+        if head.startswith(MAGIC):
+            self.document: Any = self._open_glb(head)
+        elif source.name.lower().endswith(".gltf"):
+            self.document = self._decoded(source.read(0, limits.GLB_JSON_BYTES + 1))
+        else:
+            raise SplatFileError(f"{self.name}: not a GLB file, or truncated")
+
+    def _open_glb(self, head: bytes) -> dict[str, Any]:
+        """Check the chunks of a GLB; returns its JSON."""
+        source = self.source
+        if len(head) < HEADER.size + CHUNK.size:
             raise SplatFileError(f"{self.name}: not a GLB file, or truncated")
         _, version, length = HEADER.unpack_from(head)
         if version != 2:
@@ -49,13 +68,20 @@ class Glb:
             )
         if length > source.size or len(head) + size > source.size:
             raise SplatFileError(f"{self.name}: the GLB is truncated", "copy or export it again")
+        document = self._decoded(source.read(len(head), size))
+        place, found = self._binary_chunk(len(head) + size, min(length, source.size))
+        buffers = document.get("buffers")
+        first = buffers[0] if isinstance(buffers, list) and buffers else None
+        if not (isinstance(first, dict) and "uri" in first):
+            self._buffers[0] = source, place, found
+        return document
+
+    def _decoded(self, text: bytes) -> dict[str, Any]:
         with refused(self.name):
-            self.document: Any = decode_json(
-                source.read(len(head), size), "its JSON", limits.GLB_JSON_BYTES, values=limits.GLB_JSON_VALUES
-            )
-        if not isinstance(self.document, dict):
+            found = decode_json(text, "its JSON", limits.GLB_JSON_BYTES, values=limits.GLB_JSON_VALUES)
+        if not isinstance(found, dict):
             raise SplatFileError(f"{self.name}: the GLB's JSON is no object")
-        self._data = self._binary_chunk(len(head) + size, min(length, source.size))
+        return found
 
     def _binary_chunk(self, place: int, end: int) -> tuple[int, int]:
         """The byte offset and the size of the binary chunk."""
@@ -78,21 +104,56 @@ class Glb:
             raise SplatFileError(f"{self.name}: the GLB's {kind}[{index}] is no object")
         return items[index]
 
-    def view(self, index: object) -> tuple[int, int, int]:
-        """The byte offset in the file, the size and the stride (0 for packed) of a buffer view."""
+    def view(self, index: object) -> tuple[Source, int, int, int]:
+        """What holds a buffer view, the byte offset there, the size and the stride (0 for packed)."""
         view = self.item("bufferViews", index)
-        buffer = self.item("buffers", view.get("buffer"))
-        if view.get("buffer") != 0 or "uri" in buffer:
-            raise SplatFileError(f"{self.name}: its data are in another file", "export it as one GLB file")
+        source, place, most = self._buffer(view.get("buffer"))
         start, size, stride = (self._whole(view, key) for key in ("byteOffset", "byteLength", "byteStride"))
-        if start + size > self._data[1]:
+        if start + size > most:
             raise SplatFileError(f"{self.name}: the GLB's bufferViews[{index}] is larger than its data: it is damaged")
-        return self._data[0] + start, size, stride
+        return source, place + start, size, stride
+
+    def _buffer(self, index: object) -> tuple[Source, int, int]:
+        """What holds a buffer, the byte offset there and the size."""
+        buffer = self.item("buffers", index)
+        assert isinstance(index, int)
+        if index not in self._buffers:
+            if len(self._buffers) >= limits.GLB_BUFFERS:
+                raise SplatFileError(f"{self.name}: its data are in more than {limits.GLB_BUFFERS} files")
+            source = self._opened(buffer.get("uri"))
+            self.size += source.size
+            if self.size > limits.SPLAT_FILE_BYTES:
+                raise SplatFileError(f"{self.name}: its files have more than {limits.SPLAT_FILE_BYTES >> 30} GiB")
+            self._buffers[index] = source, 0, source.size
+        return self._buffers[index]
+
+    def _opened(self, uri: object) -> Source:
+        """A file beside this one, or the bytes in a data URI."""
+        if not isinstance(uri, str):
+            raise SplatFileError(f"{self.name}: a buffer of the GLB has no data")
+        inside = re.match(r"data:[\w./+-]*;base64,", uri)
+        if inside:
+            try:
+                return Source(self.source.path, base64.b64decode(uri[inside.end() :], validate=True))
+            except binascii.Error as error:
+                raise SplatFileError(f"{self.name}: the data within it are damaged ({error})") from None
+        name = unquote(uri)
+        try:
+            with refused(self.name):
+                path = ContainedFolder(self.source.path.parent).path(name)
+            return Source(path)
+        except SplatFileError as error:
+            text = str(error)
+            raise SplatFileError(text if text.startswith(self.name) else f"{self.name}: {text}", error.remedy) from None
+        except FileNotFoundError:
+            raise SplatFileError(
+                f"{self.name}: its file {name[:80]!r} is not beside it", "put it there, or export one GLB file"
+            ) from None
 
     def bytes_of(self, index: object) -> bytes:
         """The bytes of a buffer view."""
-        start, size, _ = self.view(index)
-        return self.source.read(start, size)
+        source, start, size, _ = self.view(index)
+        return source.read(start, size)
 
     def count_of(self, index: object) -> int:
         """The number of elements of an accessor."""
@@ -115,7 +176,7 @@ class Glb:
             raise SplatFileError(f"{self.name}: the GLB's accessors[{index}] has not {width} values per splat")
         if "bufferView" not in accessor:
             raise SplatFileError(f"{self.name}: the GLB's accessors[{index}] has no data")
-        place, size, stride = self.view(accessor["bufferView"])
+        source, place, size, stride = self.view(accessor["bufferView"])
         start, item = self._whole(accessor, "byteOffset"), np.dtype(code).itemsize
         stride = stride or found * item
         if stride < found * item or (count and start + stride * (count - 1) + found * item > size):
@@ -124,7 +185,7 @@ class Glb:
             )
         if not count:
             return np.zeros((0, width), np.float32)
-        data = self.source.rows(np.uint8, stride * (count - 1) + found * item, place + start)
+        data = source.rows(np.uint8, stride * (count - 1) + found * item, place + start)
         if len(data) < stride * (count - 1) + found * item:
             raise SplatFileError(f"{self.name}: the file became shorter while it was read")
         packed = np.ndarray((count, width), code, data, 0, (stride, item))

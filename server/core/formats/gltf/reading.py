@@ -1,4 +1,4 @@
-"""Splats out of GLB files, with the transforms of their nodes."""
+"""Splats out of glTF files, with the transforms of their nodes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ROW_BYTES = 56
 
 
 def read(path: Path | Source) -> SplatFile:
-    """Read all splats of the scene of a GLB file: one set, with y up, in the places of their nodes.
+    """Read all splats of the scene of a GLB or .gltf file: one set, with y up, in the places of their nodes.
 
     Raises:
         SplatFileError: The file is invalid or holds no splats; the message says what is wrong.
@@ -53,7 +53,7 @@ def read(path: Path | Source) -> SplatFile:
         for primitive in _splat_primitives(glb, node):
             part = _primitive(glb, primitive)
             total += len(part.splats) * ROW_BYTES
-            if total > limits.SPLAT_UNPACKED_FREE + limits.GLB_INSTANCED_RATIO * glb.source.size:
+            if total > limits.SPLAT_UNPACKED_FREE + limits.GLB_INSTANCED_RATIO * glb.size:
                 raise SplatFileError(f"{glb.name}: its nodes show far more splats than it holds")
             parts.append((part, matrix))
     if not parts:

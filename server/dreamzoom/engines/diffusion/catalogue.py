@@ -10,6 +10,8 @@ from typing import Any
 from core.errors import EngineUnavailable, ModelMissing
 from core.protocol.model_offers import OFFERS
 from dreamzoom.engines.diffusion import model_cache, model_validation
+from dreamzoom.engines.diffusion.depth_networks import sizes
+from dreamzoom.engines.diffusion.families import Family
 from dreamzoom.engines.diffusion.model_files import inventory, reading
 from dreamzoom.engines.diffusion.model_validation import Model
 
@@ -24,7 +26,7 @@ class Entry:
         name: owner/name, or its folder.
         use: "picture", "depth", or empty where it can't be used.
         family: As `families` names it; empty likewise.
-        abilities: "paint", "joint", "depth (metric)", ...
+        abilities: "paint", "joint", "edit", "depth (metric)", ...
         bytes: Of its weights.
         precision: Of the weights as they lie there.
         licence: As its card states it; empty if it does not.
@@ -84,8 +86,13 @@ def entries(folder: Path | None = None) -> list[Entry]:
     if folder is None:
         return [entry(name, place) for name, place in model_cache.cached()]
     inside = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
-    models = [path for path in inside if (path / "model_index.json").exists() or (path / "config.json").exists()]
+    models = [path for path in inside if _is_model(path)]
     return [entry(str(path), path) for path in (models[:1] if models[:1] == [folder] else models)]
+
+
+def _is_model(folder: Path) -> bool:
+    named = any((folder / name).exists() for name in ("model_index.json", "config.json"))
+    return named or sizes.moge_file(folder) is not None
 
 
 def entry(name: str, folder: Path) -> Entry:
@@ -107,17 +114,23 @@ def entry(name: str, folder: Path) -> Entry:
 def _picture(name: str, folder: Path, licence: str) -> Entry:
     model: Model = model_validation.picture_model(folder)
     files = [file for part in model.components.values() for file in part.folder.glob("*.safetensors")]
-    abilities = ("paint", "joint") if model.family.joint else ("paint",)
+    abilities = ("paint", *_further(model.family))
     return Entry(name, "picture", model.family.name, abilities, _bytes(files), _precision(files), licence)
 
 
-def _depth(name: str, folder: Path, licence: str) -> Entry:
-    from dreamzoom.engines.diffusion.depth import depth_files, kind_of
+def _further(family: Family) -> tuple[str, ...]:
+    """What a family can do beside painting: sample jointly, or continue pictures by instruction."""
+    joint = ("joint",) if family.joint else ()
+    if family.edit is None:
+        return joint
+    return (*joint, "edit with a LoRA for outpainting" if family.edit.lora_only else "edit")
 
-    family, components = model_validation.depth_model(folder)
-    files = depth_files(folder, components)
-    abilities = (f"depth ({kind_of(folder, family)})",)
-    return Entry(name, "depth", family.name, abilities, _bytes(files), _precision(files), licence)
+
+def _depth(name: str, folder: Path, licence: str) -> Entry:
+    model = model_validation.depth_model(folder)
+    files = list(model.files)
+    abilities = (f"depth ({model.kind})", *(["known depth"] if model.family.prompted else []))
+    return Entry(name, "depth", model.family.name, abilities, _bytes(files), _precision(files), licence)
 
 
 def _weights_bytes(folder: Path) -> int:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dreamzoom.request.schema import Request
     from dreamzoom.sampling.denoiser import Denoiser
 
-VERSION = 3
+VERSION = 4
 OVERSCAN = 2.0
 """Maximum factor by which pictures are wider than the camera; otherwise √p."""
 
@@ -43,7 +43,7 @@ def make(request: Request) -> DiffusionEngine:
 
 
 class DiffusionEngine:
-    """Paints with an inpainting pipeline and estimates depth with a depth model.
+    """Paints with a pipeline that inpaints or edits, and estimates depth with a depth model.
 
     Args:
         request: Its engine is a `schema.DiffusionEngine`. Levels without a prompt get a mixture of the neighbours'.
@@ -60,11 +60,14 @@ class DiffusionEngine:
         self.options = _options(request)
         self.model = model
         self.where = loading.placement(self.options.device, self.options.precision)
-        self._depth_folder = (
+        self._depth_model = model_validation.depth_model(
             model_cache.find(self.options.depth_model) if self.options.depth_model else catalogue.best("depth")
         )
-        self._depth_checked = model_validation.depth_model(self._depth_folder)
-        self._loras = [(Path(lora.file).expanduser(), lora.weight) for lora in self.options.loras]
+        edits = model.family.edit is not None  # else a LoRA is a LoRA, whatever its name says
+        self._loras = [
+            loading.LoraFile(Path(lora.file).expanduser(), lora.weight, edits and lora.for_outpainting)
+            for lora in self.options.loras
+        ]
         self._check_loras()
         texts = [level.prompt for level in request.levels]
         self.positive = [text for text in texts if text.strip()]
@@ -94,8 +97,9 @@ class DiffusionEngine:
                 "model": self._described(self.model.folder, self._files(), self.model.family.name),
                 "depth_model": self._described_depth(),
                 "loras": [
-                    {"name": file.name, "sha256": model_cache.weights_digest([file]), "weight": weight}
-                    for file, weight in self._loras
+                    {"name": one.file.name, "sha256": model_cache.weights_digest([one.file]), "weight": one.weight}
+                    | ({"outpaint": True} if one.outpaint else {})
+                    for one in self._loras
                 ],
                 "style": own.style,
                 "steps": self.steps,
@@ -104,6 +108,7 @@ class DiffusionEngine:
                 "blend_every": own.blend_every,
                 "joint": isinstance(self, JointDiffusionEngine),
                 "detail": own.detail,
+                "edits": self.edits,
                 "device": self.where.device.type,
                 "precision": str(self.where.dtype).removeprefix("torch."),
                 "packages": _versions("diffusers", "torch", "transformers"),
@@ -140,17 +145,22 @@ class DiffusionEngine:
         whole_step = view.name.endswith("/anchor")
         return self._retry_with_less_memory(report, lambda: painter.paint(rgb, mask, order, report, whole_step))
 
-    def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
+    def depth(
+        self, view: View, rgb: np.ndarray, seed: int, report: Report, known: np.ndarray | None = None
+    ) -> DepthMap:
         """See `engines.base.Engine.depth`."""
         from dreamzoom.engines.diffusion.depth import Depth
 
         if self._depth is None:
-            self._depth = Depth.load(self._depth_folder, *self._depth_checked, self.where)
+            report.log(f"loading {model_cache.name_of(self._depth_model.folder)[0]}")
+            self._depth = Depth.load(self._depth_model, self.where)
         if self._offload not in ("", "none"):  # only one model on the GPU at a time
             self._painter.pipe.maybe_free_model_hooks()
         self._depth.to(self.where.device)
         try:
-            return self._retry_with_less_memory(report, lambda: self._depth(rgb, view.camera, seed, view.name, report))
+            return self._retry_with_less_memory(
+                report, lambda: self._depth(rgb, view.camera, seed, view.name, report, known)
+            )
         finally:
             if self._offload not in ("", "none"):
                 self._depth.to("cpu")
@@ -159,14 +169,15 @@ class DiffusionEngine:
         """The painter; loaded at the first call. Raises EngineUnavailable."""
         if self._painter is None:
             from dreamzoom.engines.diffusion import loading, memory
-            from dreamzoom.engines.diffusion.painter import Painter, PaintSettings
+            from dreamzoom.engines.diffusion.painter import Adapter, Painter, PaintSettings
             from dreamzoom.engines.diffusion.progress_hooks import Watch, watched
             from dreamzoom.engines.diffusion.prompt_encoding import PromptEncoder
 
             family, own = self.model.family, self.options
             report.log(f"loading {model_cache.name_of(self.model.folder)[0]}")
             pipe = loading.painter(self.model, self.where, own.scheduler, self._loras, report)
-            planned = memory.plan(self.model, self.where, own.offload, self._pixels, self._batch())
+            editor = loading.editor(self.model, pipe) if self.edits else None
+            planned = memory.plan(self.model, self.where, own.offload, self._pixels, self._batch(), self.edits)
             if self._saving:
                 planned = memory.lower(planned, self.where.device)
             report.log(planned.line(model_cache.name_of(self.model.folder)[0], self.where))
@@ -178,8 +189,20 @@ class DiffusionEngine:
             watch = Watch()
             watched(watch, pipe, family.network)
             settings = PaintSettings(self.steps, own.detail)
-            self._painter = Painter(pipe, family, PromptEncoder(pipe, family, own.style, resting), settings, watch)
+            encoder = PromptEncoder(pipe, family, own.style, resting)
+            adapters = [
+                Adapter(loading.adapter_name(index), one.weight, one.outpaint) for index, one in enumerate(self._loras)
+            ]
+            self._painter = Painter(pipe, family, encoder, settings, watch, editor, adapters)
+            if self.edits:
+                report.log("this model continues pictures by instruction; known parts are kept, colours are matched")
         return self._painter
+
+    @property
+    def edits(self) -> bool:
+        """Whether the model continues pictures by instruction: its family does, or does with a LoRA that is there."""
+        edit = self.model.family.edit
+        return edit is not None and (not edit.lora_only or any(one.outpaint for one in self._loras))
 
     def free_memory(self) -> str:
         """See `engines.base.FreesMemory`."""
@@ -189,6 +212,20 @@ class DiffusionEngine:
         self._offload, self._saving = "", True
         memory.release()
         return "models in smaller parts"
+
+    def take_models(self, other: object) -> None:
+        """See `engines.base.SharesModels`."""
+        from dreamzoom.engines.diffusion import memory
+
+        if not isinstance(other, DiffusionEngine) or other._painter is other._depth:  # both None: nothing is loaded
+            return
+        alike = ("options", "model", "where", "steps", "_pixels")
+        if self._painter is None and all(getattr(self, name) == getattr(other, name) for name in alike):
+            self._painter, self._offload, self._saving = other._painter, other._offload, other._saving
+        if self._depth is None and (self._depth_model, self.where) == (other._depth_model, other.where):
+            self._depth = other._depth
+        other._painter = other._depth = None
+        memory.release()
 
     def _batch(self) -> int:
         """Most latents in one call of the network."""
@@ -254,23 +291,26 @@ class DiffusionEngine:
 
     def _check_loras(self) -> None:
         """Check the LoRA files before anything is loaded. Raises BadRequest or EngineUnavailable."""
-        for index, (file, _) in enumerate(self._loras):
+        for index, file in enumerate(one.file for one in self._loras):
             if file.suffix != ".safetensors" or not file.is_file():
                 raise BadRequest(
                     f"engine.loras[{index}].file", f"must be an existing .safetensors file; got '{file.name}'"
                 )
             reading.tensors(file)
+            if self.options.loras[index].outpaint and self.model.family.edit is None:
+                raise BadRequest(
+                    f"engine.loras[{index}].outpaint",
+                    f"must be left out: a model of the family {self.model.family.name} does not edit pictures",
+                )
 
     def _files(self) -> list[Path]:
         parts = self.model.components.values()
         return [file for part in parts for file in sorted(part.folder.glob("*.safetensors"))]
 
     def _described_depth(self) -> dict[str, Any]:
-        from dreamzoom.engines.diffusion.depth import depth_files, kind_of
-
-        family, components = self._depth_checked
-        found = self._described(self._depth_folder, depth_files(self._depth_folder, components), family.name)
-        return found | {"depth_kind": str(kind_of(self._depth_folder, family))}
+        model = self._depth_model
+        found = self._described(model.folder, list(model.files), model.family.name)
+        return found | {"depth_kind": str(model.kind)}
 
     @staticmethod
     def _described(folder: Path, files: list[Path], family: str) -> dict[str, Any]:

@@ -30,6 +30,23 @@ class Width:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """How models of a family continue a picture by instruction (`editing.extend`).
+
+    Attributes:
+        pipeline: The `diffusers` class that edits. It has the components of the family's painter.
+        lora_only: Whether it continues pictures only with a LoRA that was trained for that; else the painter does.
+        scales: Whether the pipeline scales every picture to the native number of pixels.
+        from_nothing: Whether it also paints without a picture.
+    """
+
+    pipeline: str
+    lora_only: bool = False
+    scales: bool = False
+    from_nothing: bool = True
+
+
+@dataclass(frozen=True)
 class Family:
     """One family of picture models.
 
@@ -52,6 +69,9 @@ class Family:
         undistilled: Steps and guidance where `model_index.json` does not say `is_distilled`; None: as all.
         prompt_options: Further arguments where its pipeline encodes a prompt.
         extra: Further arguments of every call.
+        edit: How it continues pictures by instruction; None: unknown pixels are painted within a mask.
+        reads_files: Whether the painter takes its picture and mask as Pillow images only.
+        area: The argument of every call that takes the number of pixels; empty: there is none.
     """
 
     name: str
@@ -73,6 +93,9 @@ class Family:
     undistilled: tuple[int, float] | None = None
     prompt_options: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    edit: Edit | None = None
+    reads_files: bool = False
+    area: str = ""
 
 
 CLIP_TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
@@ -163,6 +186,17 @@ FLUX = replace(
     steps=28,
     guidance=3.5,
 )
+KONTEXT = replace(
+    FLUX_FILL,
+    name="flux-kontext",
+    classes=("FluxKontextPipeline", "FluxKontextInpaintPipeline"),
+    painter="FluxKontextInpaintPipeline",
+    steps=28,
+    guidance=2.5,
+    extra={"_auto_resize": False},
+    edit=Edit("FluxKontextPipeline"),
+    area="max_area",
+)
 KLEIN = Family(
     "flux2-klein",
     ("Flux2KleinPipeline", "Flux2KleinInpaintPipeline"),
@@ -178,6 +212,7 @@ KLEIN = Family(
     tokenizers=QWEN_TOKENIZERS,
     widths=(Width("joint_attention_dim", layers=3),),
     undistilled=(28, 4.0),
+    edit=Edit("Flux2KleinPipeline", lora_only=True),
 )
 QWEN = Family(
     "qwen-image",
@@ -195,6 +230,21 @@ QWEN = Family(
     widths=(Width("joint_attention_dim"),),
     guide="true_cfg_scale",
 )
+QWEN_EDIT = replace(
+    QWEN,
+    name="qwen-image-edit",
+    classes=("QwenImageEditPipeline", "QwenImageEditInpaintPipeline"),
+    painter="QwenImageEditInpaintPipeline",
+    steps=40,
+    edit=Edit("QwenImageEditPipeline", scales=True, from_nothing=False),
+    reads_files=True,
+)
+QWEN_EDIT_PLUS = replace(
+    QWEN_EDIT,
+    name="qwen-image-edit-plus",
+    classes=("QwenImageEditPlusPipeline",),
+    edit=Edit("QwenImageEditPlusPipeline", scales=True, from_nothing=False),
+)
 Z_IMAGE = Family(
     "z-image",
     ("ZImagePipeline", "ZImageInpaintPipeline"),
@@ -211,7 +261,7 @@ Z_IMAGE = Family(
     widths=(Width("cap_feat_dim"),),
 )
 
-PICTURES = (SD, SDXL, SD3, FLUX_FILL, FLUX, KLEIN, QWEN, Z_IMAGE)
+PICTURES = (SD, SDXL, SD3, FLUX_FILL, FLUX, KONTEXT, KLEIN, QWEN, QWEN_EDIT, QWEN_EDIT_PLUS, Z_IMAGE)
 
 FAMILIES: dict[str, Family] = {name: family for family in PICTURES for name in family.classes}
 """By the class that `model_index.json` names."""
@@ -240,8 +290,8 @@ SCHEDULERS = {
     "UniPCMultistepScheduler",
 }
 
-LEFT_OUT = {"safety_checker", "feature_extractor", "image_encoder"}
-"""Components that painting does without; they are not loaded."""
+LEFT_OUT = {"safety_checker", "feature_extractor", "image_encoder", "processor"}
+"""Components that painting does without; they are not loaded. What "processor" does is done by `editing.pictures`."""
 
 
 @dataclass(frozen=True)
@@ -250,13 +300,16 @@ class DepthFamily:
 
     Attributes:
         name: As it is told and recorded.
-        model: The `transformers` class; for Marigold the `diffusers` pipeline.
+        model: The `transformers` class; for Marigold the `diffusers` pipeline; for the models that no library has, the
+            class in `depth_networks`.
         kind: What its values mean. Metres say nothing of a level's units, so a metric model's values count as depth up
             to a factor (`depth.Depth`).
         variants: Whether some of its models give metres, which `depth_estimation_type` of their `config.json` says.
         mirrored: Whether it was trained on pictures that are continued by their mirror image at the borders; where
             `do_pad` of its `preprocessor_config.json` says no, it was not.
         focal: Whether it gives 1/z for a focal length of the picture's width.
+        prompted: Whether it takes known depth, and answers in its unit. Its values are depth in the prompt's range;
+            without a prompt, that range is unknown.
     """
 
     name: str
@@ -265,6 +318,7 @@ class DepthFamily:
     variants: bool = False
     mirrored: bool = False
     focal: bool = False
+    prompted: bool = False
 
 
 DEPTHS: dict[str, DepthFamily] = {
@@ -273,8 +327,14 @@ DEPTHS: dict[str, DepthFamily] = {
     ),
     "zoedepth": DepthFamily("zoedepth", "ZoeDepthForDepthEstimation", DepthKind.METRIC, mirrored=True),
     "depth_pro": DepthFamily("depth-pro", "DepthProForDepthEstimation", DepthKind.METRIC, focal=True),
+    "prompt_depth_anything": DepthFamily(
+        "prompt-depth-anything", "PromptDepthAnythingForDepthEstimation", DepthKind.AFFINE, prompted=True
+    ),
 }
 """By the `model_type` that `config.json` names."""
+
+MOGE = DepthFamily("moge-2", "Moge", DepthKind.METRIC)
+DEPTH_ANYTHING_3 = DepthFamily("depth-anything-3", "DepthAnything3", DepthKind.SCALE)
 
 MARIGOLD = DepthFamily("marigold", "MarigoldDepthPipeline", DepthKind.AFFINE)
 

@@ -17,12 +17,22 @@ import torch  # noqa: E402
 
 from core.errors import BadRequest, EngineUnavailable  # noqa: E402
 from dreamzoom.engines.diffusion import families  # noqa: E402
+from dreamzoom.engines.diffusion.editing.pictures import PictureTokens  # noqa: E402
 from dreamzoom.engines.diffusion.model_files import reading  # noqa: E402
 from dreamzoom.engines.diffusion.model_validation import Component, Model  # noqa: E402
 from dreamzoom.engines.diffusion.offline import offline  # noqa: E402
 from dreamzoom.progress import Report  # noqa: E402
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    """A LoRA of the request: its file, its weight, and whether it teaches the model to continue pictures."""
+
+    file: Path
+    weight: float
+    outpaint: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ def placement(device: str, precision: str) -> Placement:
 
 
 @offline()
-def painter(model: Model, where: Placement, scheduler: str, loras: list[tuple[Path, float]], report: Report) -> Any:
+def painter(model: Model, where: Placement, scheduler: str, loras: list[LoraFile], report: Report) -> Any:
     """The pipeline that paints with a checked model, on the CPU still. A cancel is noticed between its parts.
 
     Raises:
@@ -72,19 +82,19 @@ def painter(model: Model, where: Placement, scheduler: str, loras: list[tuple[Pa
         report.check()
         parts[name] = _load(component, where.dtype)
     parts["scheduler"] = _scheduled(parts["scheduler"], scheduler)
-    kind = getattr(diffusers, model.family.painter)
-    wanted, optional = kind._get_signature_keys(kind)
-    absent = {name: None for name in wanted if name not in parts}
-    kept = {key: model.index[key] for key in optional if key in model.index and not isinstance(model.index[key], list)}
-    if "requires_safety_checker" in optional:
-        kept["requires_safety_checker"] = False
-    try:
-        pipe = kind(**{name: part for name, part in parts.items() if name in wanted}, **absent, **kept)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _broken(model.folder, error) from error
-    pipe.set_progress_bar_config(disable=True)
+    if "processor" in model.index and isinstance(model.index["processor"], list):
+        parts["processor"] = PictureTokens(parts["tokenizer"], _vision(model, parts["text_encoder"]))
+    pipe = _assembled(getattr(diffusers, model.family.painter), parts, model)
     _add_loras(pipe, loras)
     return pipe
+
+
+def editor(model: Model, pipe: Any) -> Any:
+    """The pipeline that edits by instruction, of the parts of the one that paints. Raises EngineUnavailable."""
+    import diffusers
+
+    assert model.family.edit is not None
+    return _assembled(getattr(diffusers, model.family.edit.pipeline), pipe.components, model)
 
 
 @offline()
@@ -127,6 +137,29 @@ def marigold(components: dict[str, Component], index: dict[str, Any], folder: Pa
     return pipe
 
 
+def _assembled(kind: Any, parts: dict[str, Any], model: Model) -> Any:
+    """A pipeline of class `kind` from loaded parts; parts that it does not take are left out."""
+    wanted, optional = kind._get_signature_keys(kind)
+    absent = {name: None for name in wanted if name not in parts}
+    kept = {key: model.index[key] for key in optional if key in model.index and not isinstance(model.index[key], list)}
+    if "requires_safety_checker" in optional:
+        kept["requires_safety_checker"] = False
+    try:
+        pipe = kind(**{name: part for name, part in parts.items() if name in wanted}, **absent, **kept)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _broken(model.folder, error) from error
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _vision(model: Model, text_encoder: Any) -> Any:
+    """The settings of the part of a text encoder that sees pictures. Raises EngineUnavailable."""
+    found = getattr(text_encoder.config, "vision_config", None)
+    if found is None:
+        raise EngineUnavailable(f"{model.folder}: its text_encoder sees no pictures", reading.AGAIN)
+    return found
+
+
 def _load(component: Component, dtype: torch.dtype) -> Any:
     if component.kind in families.NETWORKS[component.package]:
         return load(component.package, component.kind, component.folder, dtype)
@@ -158,17 +191,23 @@ def _scheduled(own: Any, name: str) -> Any:
     return own if flow else getattr(diffusers, families.SCHEDULES[name]).from_config(own.config)
 
 
-def _add_loras(pipe: Any, loras: list[tuple[Path, float]]) -> None:
-    """Add LoRAs from safetensors files, each with its weight."""
+def adapter_name(index: int) -> str:
+    """The name in a pipeline of the request's LoRA number `index`."""
+    return f"lora{index}"
+
+
+def _add_loras(pipe: Any, loras: list[LoraFile]) -> None:
+    """Add LoRAs from safetensors files, each with its weight; those for continuing pictures only are off at first."""
     names = []
-    for index, (file, _) in enumerate(loras):
+    for index, lora in enumerate(loras):
+        file = lora.file
         field = f"engine.loras[{index}].file"
         if file.suffix != ".safetensors" or not file.is_file():
             raise BadRequest(field, f"must be a .safetensors file that is there; got '{file}'")
         reading.tensors(file)
         if not hasattr(pipe, "load_lora_weights"):
             raise BadRequest(field, f"must be left out: a {type(pipe).__name__} takes no LoRAs")
-        names.append(f"lora{index}")
+        names.append(adapter_name(index))
         try:
             pipe.load_lora_weights(
                 file.parent, weight_name=file.name, adapter_name=names[-1], local_files_only=True, use_safetensors=True
@@ -178,7 +217,7 @@ def _add_loras(pipe: Any, loras: list[tuple[Path, float]]) -> None:
         if names[-1] not in {name for part in pipe.get_list_adapters().values() for name in part}:
             raise BadRequest(field, "must be a LoRA of this model's family; none of its tensors fits")
     if names:
-        pipe.set_adapters(names, [weight for _, weight in loras])
+        pipe.set_adapters(names, [0.0 if lora.outpaint else lora.weight for lora in loras])
 
 
 def _broken(folder: Path, error: Exception) -> EngineUnavailable:

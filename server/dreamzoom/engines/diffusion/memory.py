@@ -55,7 +55,7 @@ class Plan:
         )
 
 
-def plan(model: Model, where: Placement, wanted: str, pixels: int, batch: int) -> Plan:
+def plan(model: Model, where: Placement, wanted: str, pixels: int, batch: int, edits: bool = False) -> Plan:
     """Choose the offload mode for a model.
 
     Args:
@@ -64,9 +64,10 @@ def plan(model: Model, where: Placement, wanted: str, pixels: int, batch: int) -
         wanted: "auto" or one of the values of Plan.offload. On the CPU there is no offload.
         pixels: Pixels of the largest picture that is painted at once.
         batch: Latents in one call of the network.
+        edits: Whether the model is shown each picture beside the one that it paints, which doubles its latents.
     """
     sizes = part_bytes(model, where.dtype)
-    work = working_bytes(model, where.dtype, pixels, batch)
+    work = working_bytes(model, where.dtype, pixels, batch, 2 if edits else 1)
     free = free_bytes(where.device)
     plans = [
         Plan(kind, sum(sizes.values()), max(sizes.values()), work, free) for kind in ("none", "model", "sequential")
@@ -98,11 +99,12 @@ def part_bytes(model: Model, dtype: torch.dtype) -> dict[str, int]:
     return found
 
 
-def working_bytes(model: Model, dtype: torch.dtype, pixels: int, batch: int) -> int:
+def working_bytes(model: Model, dtype: torch.dtype, pixels: int, batch: int, pictures: int = 1) -> int:
     """Estimated bytes for decoding or denoising a picture, whichever is larger.
 
     The autoencoder's last layers hold about ten activations at full resolution with its first width; a network about 24
-    times its widest layer for every latent (with guidance, two per picture).
+    times its widest layer for every latent (with guidance, two per picture), of so many `pictures` side by side. A
+    pipeline that scales its pictures works on their native number of pixels at least.
     """
     vae, network = model.config("vae"), model.config(model.family.network)
     first = (whole_numbers(vae.get("block_out_channels")) or [_number(vae, "base_dim", 128)])[0]
@@ -110,8 +112,11 @@ def working_bytes(model: Model, dtype: torch.dtype, pixels: int, batch: int) -> 
         _number(network, "dim", 0)
         or _number(network, "attention_head_dim", 64) * _number(network, "num_attention_heads", 24)
     ]
+    edit = model.family.edit
+    if edit is not None and edit.scales:
+        pixels = max(pixels, model.family.native**2)
     decode = 10 * pixels * first * dtype.itemsize
-    denoise = 24 * (pixels // 64) * max(widths) * dtype.itemsize * 2 * batch
+    denoise = 24 * pictures * (pixels // 64) * max(widths) * dtype.itemsize * 2 * batch
     return max(decode, denoise)
 
 

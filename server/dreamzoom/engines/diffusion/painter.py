@@ -1,15 +1,19 @@
-"""Painting (S) at any size and with any mask, through the inpainting pipeline of the model's family."""
+"""Painting (S) at any size and with any mask: within the mask, or by instruction for models that edit pictures."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
+from core.colour import to_bytes
 from dreamzoom.engines.diffusion import canvas
+from dreamzoom.engines.diffusion.editing import extend
 from dreamzoom.engines.diffusion.families import Family
 from dreamzoom.engines.diffusion.progress_hooks import Previews, Watch
 from dreamzoom.engines.diffusion.prompt_encoding import PromptEncoder
@@ -20,6 +24,8 @@ from dreamzoom.sampling.denoiser import Prompt
 
 LARGE = 1.5
 """Pictures whose side exceeds the model's native side by this factor are painted small first, then in tiles."""
+ENLARGED = 1.15
+"""What was edited smaller than the picture by more than this factor gets new detail afterwards."""
 CELL = 8
 """Side of a latent pixel in pixels; masks are grown to whole latent pixels."""
 
@@ -30,6 +36,15 @@ class PaintSettings:
 
     steps: int
     detail: float
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA in a pipeline: its name there, its weight, and whether it is meant for continuing pictures alone."""
+
+    name: str
+    weight: float
+    outpaint: bool
 
 
 @dataclass(frozen=True)
@@ -57,10 +72,22 @@ class Painter:
         encoder: Encodes prompts for it.
         settings: Steps and strength.
         watch: The hooks on its networks.
+        editor: The pipeline that continues pictures by instruction, of the same networks; None: the painter does.
+        adapters: The LoRAs in the networks.
     """
 
-    def __init__(self, pipe: Any, family: Family, encoder: PromptEncoder, settings: PaintSettings, watch: Watch):
+    def __init__(
+        self,
+        pipe: Any,
+        family: Family,
+        encoder: PromptEncoder,
+        settings: PaintSettings,
+        watch: Watch,
+        editor: Any = None,
+        adapters: Sequence[Adapter] = (),
+    ):
         self.pipe, self.family, self.encoder, self.settings, self.watch = pipe, family, encoder, settings, watch
+        self.editor, self.adapters = editor, tuple(adapters)
         self.previews = Previews()
         self.native = native_side(pipe, family)
 
@@ -102,7 +129,7 @@ class Painter:
         """Paint the whole picture at once: first UNKNOWN pixels, then COARSE ones."""
         painted = base
         if (mask == UNKNOWN).any():
-            painted = self._run(painted, mask == UNKNOWN, 1.0, order, f"{part}unknown")
+            painted = self._unknown(painted, mask == UNKNOWN, order, f"{part}unknown")
         if (mask == COARSE).any():
             painted = self._run(painted, mask == COARSE, self.settings.detail, order, f"{part}coarse")
         return painted
@@ -116,7 +143,7 @@ class Painter:
             size = self._small(mask.shape)
             known = canvas.resized((mask != UNKNOWN).astype(np.float32)[..., None], size)[..., 0] > 0.99
             small = canvas.resized(base, size)
-            small = self._run(small, ~known, 1.0, order, "small/")
+            small = self._unknown(small, ~known, order, "small/")
             painted = np.where((mask == UNKNOWN)[..., None], canvas.resized(small, mask.shape), base)
         opened = mask != KNOWN
         side, overlap = self._tile()
@@ -128,29 +155,82 @@ class Painter:
                 painted[window] += weight * (tile - painted[window])
         return painted
 
+    def _unknown(self, rgb: np.ndarray, opened: np.ndarray, order: Order, part: str) -> np.ndarray:
+        """Paint all pixels of `opened` (H, W) freely; others are returned unchanged."""
+        painted = self._edited(rgb, opened, order, part)
+        return self._run(rgb, opened, 1.0, order, part) if painted is None else painted
+
+    def _edited(self, rgb: np.ndarray, opened: np.ndarray, order: Order, part: str) -> np.ndarray | None:
+        """The same by instruction; None if the model does not edit, or did not keep what is known."""
+        edit = self.family.edit
+        if self.editor is None or edit is None:
+            return None
+        marking = extend.GREEN if any(one.outpaint for one in self.adapters) else extend.GREY
+        ways = extend.Ways(self.native, self.family.multiple, edit.scales, edit.from_nothing, marking)
+
+        def answer(picture, instruction: str, size: tuple[int, int], attempt: int) -> np.ndarray:
+            given = {} if picture is None else {"image": Image.fromarray(to_bytes(picture))}
+            return self._call(self.editor, given, instruction, order, f"{part}/edit{attempt}", size)
+
+        def log(line: str, level: str) -> None:
+            self.watch.report.log(f"{order.name}: {line}", level=level)
+
+        self._use_adapters(outpaint=True)
+        try:
+            painted = extend.extended(rgb, ~opened, ways, answer, log)
+        finally:
+            self._use_adapters(outpaint=False)
+        edited = extend.canvas_size(opened.shape, ways)
+        if painted is not None and max(opened.shape) > ENLARGED * max(edited) and not self._is_large(opened.shape):
+            painted = self._run(painted, opened, self.settings.detail, order, f"{part}/detail")
+        return painted
+
     def _run(self, rgb: np.ndarray, opened: np.ndarray, strength: float, order: Order, part: str) -> np.ndarray:
-        """Call the pipeline once; pixels outside of the mask `opened` (H, W) are returned unchanged."""
+        """Paint within the mask `opened` (H, W) once. Other pixels are returned unchanged; what the model changed in
+        their colours is removed from the painted ones.
+        """
         size = opened.shape
         region = canvas.whole_cells(opened, CELL)
-        steps = self.settings.steps
-        guided = order.guidance > 1
-        arguments = {
-            "image": torch.from_numpy(np.ascontiguousarray(np.clip(rgb, 0, 1))).permute(2, 0, 1)[None].float(),
-            "mask_image": torch.from_numpy(region).float()[None, None],
+        picture = np.ascontiguousarray(np.clip(rgb, 0, 1))
+        if self.family.reads_files:
+            given: dict[str, Any] = {
+                "image": [Image.fromarray(to_bytes(picture))],
+                "mask_image": Image.fromarray(to_bytes(region)),
+            }
+        else:
+            given = {
+                "image": torch.from_numpy(picture).permute(2, 0, 1)[None].float(),
+                "mask_image": torch.from_numpy(region).float()[None, None],
+            }
+        given["strength"] = min(1.0, max(strength, 1.01 / self.settings.steps))
+        edits = self.family.edit is not None and not self.family.edit.lora_only  # it is shown the picture, too
+        instruction = extend.DETAIL if edits and strength < 1 else "{prompt}"
+        painted = self._call(self.pipe, given, instruction, order, part, size)
+        return canvas.joined(painted, rgb, ~opened, reach=self.native / 32)
+
+    def _call(
+        self, pipe: Any, given: dict[str, Any], instruction: str, order: Order, part: str, size: tuple[int, int]
+    ) -> np.ndarray:
+        """Call a pipeline once, with `given` beside the usual arguments; (H, W, 3) float32 sRGB of `size`."""
+        arguments = given | {
             "height": size[0],
             "width": size[1],
-            "strength": min(1.0, max(strength, 1.01 / steps)),
-            "num_inference_steps": steps,
+            "num_inference_steps": self.settings.steps,
             "generator": order.generator(part),
             "output_type": "np",
             "callback_on_step_end": self._step(size),
             self.family.guide: order.guidance,
         }
-        arguments |= self.encoder.for_painter(order.prompt, order.negative, guided) | self.family.extra
+        prompts = self.encoder.for_painter(order.prompt, order.negative, order.guidance > 1)
+        if "prompt" in prompts:
+            prompts["prompt"] = instruction.format(prompt=prompts["prompt"])
+        arguments |= prompts | self.family.extra
+        if self.family.area:
+            arguments[self.family.area] = size[0] * size[1]
         self._last = None
         try:
             with torch.no_grad():
-                picture = np.asarray(self.pipe(**arguments).images[0], np.float32)
+                picture = np.asarray(pipe(**arguments).images[0], np.float32)
         finally:
             self.pipe.maybe_free_model_hooks()
         if picture.shape[:2] != size:
@@ -158,7 +238,13 @@ class Painter:
         picture = np.nan_to_num(picture, nan=0.5)
         if self._last is not None:
             self.previews.learn(self._last, picture)
-        return np.where(opened[..., None], picture, rgb).astype(np.float32)
+        return picture
+
+    def _use_adapters(self, outpaint: bool) -> None:
+        """Switch the LoRAs for continuing pictures on or off."""
+        if any(one.outpaint for one in self.adapters):
+            weights = [one.weight if outpaint or not one.outpaint else 0.0 for one in self.adapters]
+            self.pipe.set_adapters([one.name for one in self.adapters], weights)
 
     def _step(self, size: tuple[int, int]):
         """The pipeline's callback after every step; it shows a preview of the unfinished picture."""
