@@ -131,8 +131,14 @@ class Folder:
                 writer(temporary)
 
     def load(self, format_: Format[T], name: str) -> T:
-        """The value in a file. Raises FileNotFoundError."""
-        return format_.read(self.path(name))
+        """The value in a file. Raises FileNotFoundError, and RefusedFile if it holds something else."""
+        path = self.path(name)
+        try:
+            return format_.read(path)
+        except DreamzoomError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise RefusedFile(f"{path} does not hold what it should: {type(error).__name__}: {error}") from error
 
     def save(self, format_: Format[T], name: str, value: T) -> None:
         """Write a value atomically and durably."""
