@@ -29,9 +29,11 @@ from typing import Any
 os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 import ray  # pyright: ignore[reportMissingImports]
+from ray._private import services  # pyright: ignore[reportMissingImports]
 from ray._private.authentication.authentication_token_setup import (  # pyright: ignore[reportMissingImports]
     maybe_enable_token_auth_if_token_available,
 )
+from ray._raylet import GcsClient  # pyright: ignore[reportMissingImports]
 from ray.exceptions import AuthenticationError, RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
 from core.atomic_files import TEMPORARY
@@ -329,20 +331,26 @@ def _connect(address: str) -> None:
         Exception: Any of Ray.
     """
     common: dict[str, Any] = {"namespace": "dreamzoom", "log_to_driver": False, "logging_level": logging.ERROR}
-    if address:
-        host, _, port = address.rpartition(":")
-        socket.create_connection((host, int(port)), timeout=5).close()
+    if not address:
+        own = os.environ.get("RAY_ADDRESS") or services.find_bootstrap_address(None)
         try:
-            ray.init(address=address, **common)
-        except AuthenticationError:  # Ray itself uses a token that is there only where it is given no address
-            if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
-                raise
-            ray.init(address=address, **common)
-        return
+            _knock(own or "")
+        except (OSError, ValueError):  # none, or one that was killed
+            ray.init(address="local", include_dashboard=False, **common)
+            return
+        address = str(own)
+    _knock(address)
     try:
-        ray.init(address="auto", **common)
-    except ConnectionError:
-        ray.init(address="local", include_dashboard=False, **common)
+        GcsClient(address=address)
+    except AuthenticationError:  # Ray takes its token by itself only where it finds the cluster by itself
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    ray.init(address=address, **common)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT, and ValueError if that is no such address."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def main() -> None:
