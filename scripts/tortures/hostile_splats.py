@@ -25,7 +25,14 @@ def run(rng: random.Random, rounds: int | None, folder: pathlib.Path) -> tuple[b
     from core import formats
     from core.errors import SplatFileError
 
-    groups = (splat_files.plys, splat_files.spzs, splat_files.glbs, splat_files.sogs, splat_files.no_files)
+    groups = (
+        splat_files.plys,
+        splat_files.spzs,
+        splat_files.glbs,
+        splat_files.gltfs,
+        splat_files.sogs,
+        splat_files.no_files,
+    )
     cases = [case for group in groups for case in group().items()]
     rng.shuffle(cases)
     cases = cases[: rounds or None]

@@ -11,7 +11,7 @@ from photographs import photograph
 from PIL import Image
 from shifting_models import COLOURS, ShiftingModel, in_other_colours, moved, seam_step, unknown_db
 
-from core.errors import Cancelled, EngineUnavailable
+from core.errors import BadRequest, Cancelled, EngineUnavailable
 from dreamzoom.engines import registry
 from dreamzoom.engines.diffusion import memory, model_validation, painter
 from dreamzoom.engines.diffusion.editing import colour_carry, extend, registration
@@ -231,6 +231,7 @@ def half_known():
     return np.where((mask == UNKNOWN)[..., None], np.nan, rgb).astype(np.float32), mask
 
 
+@pytest.mark.slow
 class TestPipelines:
     """Real pipelines with random weights, in the format on disk that such models have."""
 
@@ -296,6 +297,17 @@ class TestPipelines:
         engine.paint(view_of((64, 64)), rgb, mask, "a forest", "", 1, Report())
         assert weights == [{"lora0": 0.8}] * 2
         assert dict(zip(*_adapters(worker.pipe))) == {"lora0": 0.0}
+
+    def test_a_lora_of_a_model_that_does_not_edit_is_used_whatever_its_name_says(self, made, tmp_path):
+        from safetensors.torch import save_file
+
+        file = tmp_path / "outpaint.safetensors"
+        save_file({"a": torch.zeros(1)}, file)
+        engine = engine_of(made, "sd", loras=[{"file": str(file)}])
+        assert not engine.edits
+        assert "outpaint" not in engine.identity()["loras"][0]
+        with pytest.raises(BadRequest, match=r"engine\.loras\[0\]\.outpaint"):
+            engine_of(made, "sd", loras=[{"file": str(file), "outpaint": True}])
 
     def test_a_job_of_two_levels(self, made, tmp_path):
         from dreamzoom import cli

@@ -231,6 +231,52 @@ def glbs() -> dict[str, Maker]:
     }
 
 
+def gltfs() -> dict[str, Maker]:
+    """A .gltf that names its data: outside its folder, in what is no file, or far too many."""
+
+    def beside(uri: object, prepare: Callable[[Path], object] = lambda place: None, link: bool = False) -> Maker:
+        def make(folder: Path) -> Path:
+            place = folder / "scan"
+            place.mkdir()
+            (folder / "secret.bin").write_bytes(bytes(120))
+            if link:
+                (place / "l.bin").symlink_to(folder / "secret.bin")
+            prepare(place)
+            (place / "a.gltf").write_text(json.dumps(scene(buffers=[{"byteLength": 120, "uri": uri}])))
+            return place / "a.gltf"
+
+        return make
+
+    def sparse(place: Path) -> None:
+        with (place / "b.bin").open("wb") as file:
+            file.truncate(1 << 35)
+
+    large = "data:application/octet-stream;base64," + "A" * (20 << 20)
+    found = {
+        "gltf: data above its folder": beside("../secret.bin"),
+        "gltf: data above its folder, escaped": beside("%2e%2e/secret.bin"),
+        "gltf: data by a full path": beside(os.devnull),
+        "gltf: data by the address of a file": beside("file:///etc/passwd"),
+        "gltf: data on another machine": beside("http://127.0.0.1:9/a.bin"),
+        "gltf: data that are missing": beside("a.bin"),
+        "gltf: data that are a folder": beside("b", lambda place: (place / "b").mkdir()),
+        "gltf: data of 32 GiB": beside("b.bin", sparse),
+        "gltf: data within it of 20 MB": beside(large),
+        "gltf: data within it that are none": beside("data:;base64,####"),
+        "gltf: data by a number": beside(7),
+        "gltf: a name of 10^6 characters": beside("a" * 10**6),
+        "gltf: JSON nested 10^6 times": named("a.gltf", b'{"a":' + b"[" * 10**6 + b"]" * 10**6 + b"}"),
+        "gltf: 50 MB of spaces": named("a.gltf", lambda: b" " * (50 << 20)),
+    }
+    if hasattr(os, "mkfifo"):
+        found |= {
+            "gltf: data in a link": beside("l.bin", link=True),
+            "gltf: data in a pipe": beside("p.bin", lambda place: os.mkfifo(place / "p.bin")),
+            "gltf: data in a device": beside("z.bin", lambda place: (place / "z.bin").symlink_to("/dev/zero")),
+        }
+    return found
+
+
 def webp(width: int, height: int, kind: bytes = b"VP8L") -> bytes:
     """A lossless WebP of this size in which all pixels are alike."""
     bits = (width - 1) | (height - 1) << 14

@@ -77,7 +77,7 @@ class Result(TypedDict):
         seed, quality, zoom_factor, width, height, cameras: As in the request.
         engine: The models that made the pictures, with digests of their weights.
         levels: All levels, in order.
-        notes: What was guessed or changed in the artist's own files; missing in results before version 2.
+        notes: What was guessed or changed in the artist's own files; older results have none.
         files: SHA-256 of each result file, by its path.
         check: Of all else (see `safety.seal`).
     """

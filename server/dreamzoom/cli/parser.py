@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from core import camera_files
+from core import camera_files, formats
 from core.protocol.model_offers import OFFERS, SETS
 from dreamzoom import __version__
 from dreamzoom.cli import cluster, jobs, machine, models, pictures
@@ -108,6 +108,15 @@ def _add_pictures(add: Add) -> None:
     command.add_argument("--size", type=_size, metavar="WxH")
     command.add_argument("--passes", action="store_true", help="also write depth, normal and mask as OpenEXR")
 
+    command = add("export", pictures.export, "write all levels of a finished job as one file of splats")
+    command.add_argument("job", type=Path)
+    command.add_argument("out", type=Path, help=f"the file: {', '.join(form.suffix for form in formats.FORMATS)}")
+    told = "viewers: refitted to what SuperSplat and browsers show; blender: as they are"
+    command.add_argument("--for", dest="kind", choices=("viewers", "blender"), default="viewers", help=told)
+    command.add_argument("--up", choices=("-Y", "Y", "Z"), default="", help="the axis that points up in the file")
+    command.add_argument("--rounds", type=_whole, metavar="N", help="steps of the refit on each view; default: 30")
+    command.add_argument("--cameras", type=Path, metavar="FILE", help="also write the flight's cameras (cameras.json)")
+
     command = add("cameras", pictures.cameras, "write the flight's cameras for other programs")
     command.add_argument("job", type=Path)
     command.add_argument("--out", type=Path, required=True, metavar="PATH", help="a folder for colmap, else a file")
@@ -139,6 +148,9 @@ def _add_machine(add: Add) -> None:
     command.add_argument("--size", default="auto", metavar="NAME", help="size of the networks: auto, sdxl, small")
     command.add_argument("--minutes", type=_number, default=8.0, metavar="N", help="start no measurement after this")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the report to this file, for an issue")
+
+    command = add("compile", machine.compile_kernels, "compile the code for this machine now, not in the first job")
+    command.add_argument("--progress", action="store_true", help="print how much is done, 0 to 1, on lines")
 
     command = add("clean", machine.clean, "list compiled code, downloaded models, environments and jobs; remove some")
     command.add_argument("--jobs", type=Path, nargs="+", default=[], metavar="DIR", help="folders with jobs in them")

@@ -75,6 +75,18 @@ def test_a_good_one(root, job):
     assert len(contents(root)) >= 8
 
 
+def test_what_was_guessed_in_the_artists_files_stays_with_the_rig(root, job):
+    """Lines of a foreign result stay lines: none can pass for another."""
+    picture = {"level": 0, "field": "levels[0].image", "text": "a.jpg: cropped to 48×32"}
+    write_result(job, notes=[picture, {"level": None, "field": "prompt", "text": "x\nforged \u202eline"}, 7, {}])
+    done, _ = import_it()
+    assert done.status == "done"
+    assert root.dreamzoom.notes.split("\n") == ["0: a.jpg: cropped to 48×32", "x forged line"]
+    write_result(job)
+    assert import_it()[0].status == "done"
+    assert root.dreamzoom.notes == ""
+
+
 def changed(**values):
     return [entry | values if entry["index"] == 1 else entry for entry in entries()]
 

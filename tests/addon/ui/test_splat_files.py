@@ -269,6 +269,7 @@ class TestWhatFilesSay:
         lines = [line for line in capfd.readouterr().out.splitlines() if name in line]
         assert len(lines) == 1
         assert re.search(says, lines[0])
+        assert lines[0].endswith(bpy.context.view_layer.objects.active["dreamzoom_import"]), "it stays with the object"
 
     def test_axes_that_the_artist_chose_are_not_guessed(self, operators, capfd):
         operators.import_splats(filepath=str(FIELD / "axes_comment_z.ply"), axes="Y")

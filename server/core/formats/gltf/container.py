@@ -140,7 +140,11 @@ class Glb:
         name = unquote(uri)
         try:
             with refused(self.name):
-                return Source(ContainedFolder(self.source.path.parent).path(name))
+                path = ContainedFolder(self.source.path.parent).path(name)
+            return Source(path)
+        except SplatFileError as error:
+            text = str(error)
+            raise SplatFileError(text if text.startswith(self.name) else f"{self.name}: {text}", error.remedy) from None
         except FileNotFoundError:
             raise SplatFileError(
                 f"{self.name}: its file {name[:80]!r} is not beside it", "put it there, or export one GLB file"

@@ -8,6 +8,7 @@ answer that does not show the known picture any more, or still shows the mark, i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -120,17 +121,15 @@ def extended(
 
 def canvas_size(size: tuple[int, int], ways: Ways) -> tuple[int, int]:
     """The size (h, w) at which a picture of `size` is edited: at most the native number of pixels, or exactly that."""
-    area = size[0] * size[1]
-    scale = ways.side / area**0.5
-    if not ways.scales:
-        scale = max(min(1.0, scale), SMALLEST / min(size))
-    multiple = 2 * ways.multiple if ways.scales else ways.multiple
     height, width = size
-    for _ in range(4):  # the pipelines compute the size from the aspect of what they get: until it stays
-        height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in size)
-        if not ways.scales or (height, width) == size:
-            break
-        size, scale = (height, width), ways.side / (height * width) ** 0.5
+    if not ways.scales:  # one pixel too many, and a pipeline would shrink what it is shown but not what it paints
+        scale = max(min(1.0, ways.side / (height * width) ** 0.5), SMALLEST / min(size))
+        height, width = (max(1, math.floor(side * scale / ways.multiple + 1e-6)) * ways.multiple for side in size)
+        return height, width
+    multiple = 2 * ways.multiple
+    for _ in range(4):  # the pipelines compute the size from the aspect of what they are shown: until it stays
+        scale = ways.side / (height * width) ** 0.5
+        height, width = (max(1, round(side * scale / multiple)) * multiple for side in (height, width))
     return height, width
 
 
