@@ -212,7 +212,6 @@ class Driver:
         Raises:
             Cancelled: The order was cancelled.
             DreamzoomError: There was no room for too long, or the machine has another version of Dreamzoom.
-            RayError: The actor's machine died.
         """
         if (found := self._idle_one(gpu, cancel)) is not None:
             return found
@@ -221,7 +220,11 @@ class Driver:
         while True:
             try:
                 if ray.wait([greeting], timeout=0.2)[0]:
-                    return self._greeted(hired, ray.get(greeting))
+                    with contextlib.suppress(RayError):  # Ray put it on a machine that is dead, and tries another one
+                        return self._greeted(hired, ray.get(greeting))
+                    time.sleep(1)
+                    hired = Hired(_new_actor(gpu), gpu)
+                    greeting = hired.actor.greet.remote()
                 if (found := self._idle_one(gpu, cancel)) is not None:  # another order gave it back meanwhile
                     ray.kill(hired.actor)
                     return found
