@@ -55,6 +55,8 @@ TOLD = 20.0
 """Seconds after which is said that an order waits for a machine."""
 PATIENCE = 300.0
 """Seconds that an order waits for a machine; four times as long where Ray can start further ones."""
+STARTS = 15
+"""An actor that does not start is tried so often: until Ray has noticed that a machine is dead."""
 MEMORY = 1 << 30
 """Bytes of main memory that an actor asks for."""
 MOST = 256
@@ -215,14 +217,21 @@ class Driver:
         """
         if (found := self._idle_one(gpu, cancel)) is not None:
             return found
-        began, told, hired = time.monotonic(), TOLD, Hired(_new_actor(gpu), gpu)
+        began, told, starts, hired = time.monotonic(), TOLD, 0, Hired(_new_actor(gpu), gpu)
         greeting = hired.actor.greet.remote()
         while True:
             try:
                 if ray.wait([greeting], timeout=0.2)[0]:
-                    with contextlib.suppress(RayError):  # Ray put it on a machine that is dead, and tries another one
+                    try:
                         return self._greeted(hired, ray.get(greeting))
-                    time.sleep(1)
+                    except RayError as error:  # perhaps Ray put it on a machine that has just died
+                        starts += 1
+                        if starts == STARTS:
+                            remedy = "look whether all machines have Dreamzoom and its packages at the same place"
+                            raise DreamzoomError(
+                                f"no worker starts on the cluster: {_in_short(error)}", remedy
+                            ) from None
+                    time.sleep(WATCH)
                     hired = Hired(_new_actor(gpu), gpu)
                     greeting = hired.actor.greet.remote()
                 if (found := self._idle_one(gpu, cancel)) is not None:  # another order gave it back meanwhile
