@@ -228,9 +228,7 @@ class Driver:
                         starts += 1
                         if starts == STARTS:
                             remedy = "look whether all machines have Dreamzoom and its packages at the same place"
-                            raise DreamzoomError(
-                                f"no worker starts on the cluster: {_in_short(error)}", remedy
-                            ) from None
+                            raise DreamzoomError(f"no worker starts on Ray: {_in_short(error)}", remedy) from None
                     time.sleep(WATCH)
                     hired = Hired(_new_actor(gpu), gpu)
                     greeting = hired.actor.greet.remote()
