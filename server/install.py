@@ -98,8 +98,11 @@ def make(
             packages.install(requirements, chosen if torch else None, tools)
             progress.at("try", 0.0)
             _try(python, check, folder)
-            installation.write_stamp(folder, wanted, chosen)
             progress.at("try", 1.0)
+            if torch:
+                _compile(python, say, progress)
+            installation.write_stamp(folder, wanted, chosen)
+            progress.at("compile", 1.0)
             say(f"{folder.name}: ready after {time.monotonic() - started:.0f} s")
             return python
     except InstallError as error:
@@ -152,6 +155,26 @@ def _try(python: Path, check: str, folder: Path) -> None:
         cause = installation.BROKEN if error.failure.cause == installation.PACKAGE else error.failure.cause
         failure = Failure(cause, error.failure.message, error.failure.detail)
         raise InstallError(str(error), failure) from error
+
+
+def _compile(python: Path, say: Say, progress: Progress) -> None:
+    """Compile the server's code for this machine, which would hold up the first job. The installation does not depend
+    on it: what fails here is done again by the first job.
+    """
+    if not (HERE / "dreamzoom").is_dir():
+        return
+    say("compiling code for this machine, once; this takes about a minute")
+    progress.at("compile", 0.0)
+
+    def follow(line: str | None) -> None:
+        if line and line.replace(".", "", 1).isdigit():
+            progress.at("compile", float(line))
+
+    run = f"import sys; sys.path.insert(0, {str(HERE)!r}); from dreamzoom.cli import main; sys.exit(main(sys.argv[1:]))"
+    try:
+        processes.run([python, "-I", "-B", "-c", run, "compile", "--progress"], "the code was not compiled", follow)
+    except InstallError as error:
+        say(f"{error}; the first job does it")
 
 
 def _of_system(folder: Path, error: OSError) -> InstallError:

@@ -115,6 +115,7 @@ class Job:
             self.work.close()
             self.work = None
         main_loop.redraw()
+        main_loop.redraw_status_bar()
 
 
 _jobs: list[Job] = []

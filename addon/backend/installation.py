@@ -186,6 +186,7 @@ def _step() -> float | None:
     is_new = running.pump()
     if running.is_done:
         state.running, state.failure = None, running.failure
+        main_loop.redraw_status_bar()
     if is_new:
         main_loop.redraw(preferences_too=True)
     return None if running.is_done else main_loop.TICK

@@ -55,12 +55,24 @@ def pump() -> bool:
 
 
 def redraw(preferences_too: bool = False) -> None:
-    """Let Blender draw the panels again."""
-    kinds = ("VIEW_3D", "PREFERENCES") if preferences_too else ("VIEW_3D",)
+    """Let Blender draw the panels and headers again, and not the scene, which large splats make slow."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in kinds:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type != "WINDOW":
+                        region.tag_redraw()
+            elif preferences_too and area.type == "PREFERENCES":
                 area.tag_redraw()
+
+
+def redraw_status_bar() -> None:
+    """Let Blender draw the status bar again, which it otherwise does when the mouse moves: at the end of what it
+    shows. The only call that does so also removes the text of a running tool, which the tool then sets again.
+    """
+    for window in bpy.context.window_manager.windows:
+        with bpy.context.temp_override(window=window):
+            window.workspace.status_text_set_internal(None)
 
 
 def _run() -> float | None:

@@ -42,7 +42,8 @@ _REMEDIES = {
     installation.NO_NETWORK: Remedy("No network", "Check the network. " + GO_ON),
     installation.TLS: Remedy(
         "A certificate is not accepted",
-        "Check this machine's clock. Behind a proxy that reads along, choose the file with its certificate",
+        "Check this machine's clock. Behind a proxy that inspects encrypted traffic, choose the file with its "
+        "certificate",
         "Choose a Certificate File",
         "dreamzoom.choose_certificates",
     ),

@@ -16,6 +16,9 @@ from ..core.errors import DreamzoomError
 from ..results import importer, render_settings
 from ..scene.time_slicing import is_scene_in_use
 
+CHECKED = 0.3
+"""Fraction of an import at which all files have been compared with their hashes."""
+
 
 def start_import(root: bpy.types.Object) -> Job:
     """Import a rig's finished job in the background.
@@ -91,6 +94,7 @@ def _await(job: Job, reader: importer.ResultReader) -> float | None:
     if job.work is not reader:
         return None  # cancelled
     if not reader.is_done:
+        job.advance(CHECKED * reader.fraction, DREAMED, 1.0)
         return main_loop.TICK
     with _failing(job):
         folder, found = reader.found()
@@ -115,7 +119,7 @@ def _step(job: Job, levels: Iterator[tuple[int, int]]) -> float | None:
                 _play()
             return None
         job.level, job.levels = done - 1, count
-        job.advance(done / count, DREAMED, 1.0)
+        job.advance(CHECKED + (1 - CHECKED) * done / count, DREAMED, 1.0)
     main_loop.redraw()
     return main_loop.TICK if job.is_active else None
 
@@ -147,7 +151,7 @@ def _make_ready(job: Job, root: bpy.types.Object | None) -> None:
         if root.name in scene.objects:
             changed = render_settings.make_ready(scene, root)
             if changed:
-                job.made_ready = changed
+                job.made_ready += changed
                 _show_colours(scene)
 
 

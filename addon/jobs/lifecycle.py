@@ -9,6 +9,7 @@ from bpy.app.handlers import persistent
 
 from ..backend import current_job, installation, main_loop, model_library
 from ..backend.connection import connection
+from ..scene import relative_paths
 from . import importing
 
 
@@ -29,13 +30,28 @@ def _file_opened(*_) -> None:
     importing.find_rigs()
 
 
+@persistent
+def _saving(file: str, *_) -> None:
+    relative_paths.before_saving(file)
+
+
+@persistent
+def _saved(file: str, *_) -> None:
+    relative_paths.after_saving(file)
+
+
+HANDLERS = (("load_post", _file_opened), ("save_pre", _saving), ("save_post", _saved), ("save_post_fail", _saved))
+
+
 def register() -> None:
     atexit.register(end_all)
-    bpy.app.handlers.load_post.append(_file_opened)
+    for name, handler in HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
 
 
 def unregister() -> None:
-    bpy.app.handlers.load_post.remove(_file_opened)
+    for name, handler in HANDLERS:
+        getattr(bpy.app.handlers, name).remove(handler)
     main_loop.stop_timer()
     end_all()
     atexit.unregister(end_all)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +62,44 @@ def read_newest(folder: Path) -> tuple[Path, result.Result]:
     return newest, read_result(newest)
 
 
-class ResultReader:
-    """Reads a job's newest result in a thread, so that Blender can draw meanwhile.
+def read_checked(
+    folder: Path, progress: Callable[[float], None] | None = None, is_stopped: Callable[[], bool] = lambda: False
+) -> tuple[Path, result.Result]:
+    """`read_newest`, with every file of its levels compared with its hash. Needs no Blender.
 
     Args:
         folder: The job's folder.
+        progress: Called with the fraction that is done.
+        is_stopped: Whether nobody waits for the result any more.
+
+    Raises:
+        DreamzoomError: As by `read_newest`.
+        DamagedJob: A file is not as the job made it; the error offers the repair.
+    """
+    newest, found = read_newest(folder)
+    for index in range(len(found["levels"])):
+        if is_stopped():
+            break
+        result.check_level(newest, found, index)
+        if progress is not None:
+            progress((index + 1) / len(found["levels"]))
+    return newest, found
+
+
+class ResultReader:
+    """Reads and checks a job's newest result in a thread, so that Blender can draw meanwhile.
+
+    Args:
+        folder: The job's folder.
+
+    Attributes:
+        fraction: How much is done, 0 to 1.
     """
 
     def __init__(self, folder: Path):
         self._folder = folder
+        self.fraction = 0.0
+        self._is_closed = False
         self._outcome: tuple[Path, result.Result] | DreamzoomError | None = None
         self._thread = threading.Thread(target=self._read, name="dreamzoom-result", daemon=True)
         self._thread.start()
@@ -81,7 +110,7 @@ class ResultReader:
         return not self._thread.is_alive()
 
     def found(self) -> tuple[Path, result.Result]:
-        """The folder of the result, and the result. Raises DreamzoomError as `read_newest` does."""
+        """The folder of the result, and the result. Raises DreamzoomError as `read_checked` does."""
         self._thread.join()
         if isinstance(self._outcome, DreamzoomError):
             raise self._outcome
@@ -89,11 +118,15 @@ class ResultReader:
         return self._outcome
 
     def close(self) -> None:
-        """Nothing to stop: reading ends by itself."""
+        """Nobody waits for the result any more."""
+        self._is_closed = True
+
+    def _note(self, fraction: float) -> None:
+        self.fraction = fraction
 
     def _read(self) -> None:
         try:
-            self._outcome = read_newest(self._folder)
+            self._outcome = read_checked(self._folder, self._note, lambda: self._is_closed)
         except DreamzoomError as error:
             self._outcome = error
         except Exception as error:
@@ -110,17 +143,16 @@ def import_levels(
         root: The rig.
         folder: The job folder, or the one that holds `found`.
         kept: Gets the names of objects that the artist had changed, and that are kept in a hidden collection.
-        found: The result, where it has been read already.
+        found: The result, where it has been read and checked already.
 
     Yields:
         After each level: how many levels are done, and how many there are.
 
     Raises:
-        DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_newest`.
-        DamagedJob: A file is not as the job made it; the error offers the repair.
+        DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_checked`.
     """
     if found is None:
-        folder, found = read_newest(folder)
+        folder, found = read_checked(folder)
     rows = _rows(root, len(found["levels"]))
     if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
@@ -129,7 +161,6 @@ def import_levels(
     coverage.remember(root, found.get("cameras") or [])
     entries = [entry for entry in found["levels"] if entry["index"] in rows]
     for count, entry in enumerate(entries):
-        result.check_level(folder, found, entry["index"])
         root = _resolve(rig_uid, done)
         objects = _import_level(root, folder, entry, rows[entry["index"]], kept)
         done |= {obj.session_uid for obj in objects}

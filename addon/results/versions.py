@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import bpy
 
 from ..backend import job_folders
 from ..core.protocol import result
+from ..scene.disk_looks import DiskLooks
 
 REFRESH_SECONDS = 2.0
-"""So long what was found on disk is taken for true, since panels ask whenever they are drawn."""
+"""How often the disk is looked at again, since panels ask whenever they are drawn."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +34,40 @@ class Version:
         return str(self.folder / f"levels/{level:03d}/preview.png")
 
 
-_found: dict[Path, tuple[float, list[Version]]] = {}
+_known: dict[Path, Version] = {}
+"""Earlier results that have been read: they do not change."""
 
 
 def of_rig(root: bpy.types.Object) -> list[Version]:
-    """The results of a rig's job, the newest first."""
+    """The results of a rig's job, the newest first, as they were found last: for panels, which must not wait for a
+    disk.
+    """
     folder = job_folders.of_rig(root)
-    if folder is None:
+    if folder is None or not job_folders.is_trusted_place(folder):
         return []
-    until, found = _found.get(folder, (0.0, []))
-    if time.monotonic() > until:
-        known = {version.folder: version for version in found if version.name}
-        found = [version for version in (_read(path, path == folder, known) for path in _folders(folder)) if version]
-        _found[folder] = time.monotonic() + REFRESH_SECONDS, found
-    return found
+    return _looks.get(folder) or []
+
+
+def find(root: bpy.types.Object, name: str) -> Version | None:
+    """One of the results of a rig's job; None where it is not on the disk."""
+    folder = job_folders.of_rig(root)
+    if folder is None or not job_folders.is_trusted_place(folder):
+        return None
+    return next((version for version in _read_all(folder) if version.name == name), None)
 
 
 def forget() -> None:
     """Look at the disk again at the next call."""
-    _found.clear()
+    _looks.forget()
+    _known.clear()
+
+
+def _read_all(folder: Path) -> list[Version]:
+    found = [_read(path, path == folder) for path in _folders(folder)]
+    return [version for version in found if version is not None]
+
+
+_looks: DiskLooks[Path, list[Version]] = DiskLooks(_read_all, REFRESH_SECONDS)
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -60,13 +75,16 @@ def _folders(folder: Path) -> list[Path]:
     return [*newest, *reversed(result.versions(folder))]
 
 
-def _read(folder: Path, newest: bool, known: dict[Path, Version]) -> Version | None:
-    """Read a result; earlier ones do not change."""
-    if folder in known:
-        return known[folder]
+def _read(folder: Path, newest: bool) -> Version | None:
+    """Read a result."""
+    if folder in _known:
+        return _known[folder]
     try:
         levels = result.read(folder)["levels"]
     except (OSError, ValueError):
         return None
     prompts = tuple(str(level.get("prompt", "")) for level in levels)
-    return Version("" if newest else folder.name, folder, prompts)
+    found = Version("" if newest else folder.name, folder, prompts)
+    if not newest:
+        _known[folder] = found
+    return found

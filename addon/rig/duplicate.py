@@ -126,6 +126,11 @@ def _remap_references(clone: bpy.types.Object, copies: dict) -> None:
         structs.append(clone.data.dof)
     for struct in structs:
         _remap_pointers(struct, copies)
+    for constraint in clone.constraints:
+        for target in getattr(constraint, "targets", ()):  # of armature constraints
+            _remap_pointers(target, copies)
+    for modifier in clone.modifiers:
+        _remap_inputs(modifier, copies)
     for owner in (clone, clone.data):
         animation = getattr(owner, "animation_data", None)
         for curve in animation.drivers if animation and owner is not None else ():
@@ -141,3 +146,21 @@ def _remap_pointers(struct: bpy.types.bpy_struct, copies: dict) -> None:
             value = getattr(struct, prop.identifier)
             if isinstance(value, bpy.types.ID) and value in copies:
                 setattr(struct, prop.identifier, copies[value])
+
+
+def _remap_inputs(modifier: bpy.types.Modifier, copies: dict) -> None:
+    """The same for the inputs of a modifier of geometry nodes."""
+    if modifier.type != "NODES" or modifier.node_group is None:
+        return
+    for item in modifier.node_group.interface.items_tree:
+        if item.item_type != "SOCKET" or item.in_out != "INPUT":
+            continue
+        if hasattr(modifier, "properties"):  # Blender 5.2 and later
+            holder: Any = getattr(modifier.properties.inputs, item.identifier, None)
+            value = getattr(holder, "value", None)
+            if isinstance(value, bpy.types.ID) and value in copies:
+                holder.value = copies[value]
+        else:
+            value = modifier.get(item.identifier)
+            if isinstance(value, bpy.types.ID) and value in copies:
+                modifier[item.identifier] = copies[value]

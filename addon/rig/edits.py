@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from .lookup import CONTENT, contents
+from .lookup import CONTENT, contents, rig_of
 
 MADE = "dreamzoom_made"
 """Custom property of an imported object: a digest of how it was made."""
@@ -92,8 +92,22 @@ def _digest(obj: bpy.types.Object) -> str:
         bool(obj.animation_data and obj.animation_data.action),
         sorted(name for name in obj.keys() if not name.startswith("dreamzoom_") and name != "cycles"),  # noqa: SIM118
         _of_attributes(obj.data),
+        *_never_made(obj),
     ]
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def _never_made(obj: bpy.types.Object) -> list[str]:
+    """What no import makes; nothing of it for an object as it was made."""
+    found = []
+    root, homes = rig_of(obj), obj.users_collection
+    home = None if root is None else root.dreamzoom.collection
+    if MADE in obj and home is not None and homes:
+        own = {home, *home.children_recursive}
+        found += [] if own.intersection(homes) else ["sorted elsewhere"]
+    found += [f"group {group.name}" for group in obj.vertex_groups]
+    found += ["shape keys"] if getattr(obj.data, "shape_keys", None) else []
+    return found
 
 
 def _of_material(material: bpy.types.Material | None) -> Any:

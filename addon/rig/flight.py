@@ -51,6 +51,8 @@ def key_flight(root: bpy.types.Object, start: int) -> None:
     curve = zoom_curve(root)
     if curve is not None and root.animation_data.action.library is not None:
         root.animation_data.action = None  # a library override gets an action of its own
+    elif curve is not None:
+        _own_action(root)
     root["zoom"] = found[0].point[1]
     root.keyframe_insert(ZOOM, frame=start)
     curve = zoom_curve(root)
@@ -66,9 +68,9 @@ def key_flight(root: bpy.types.Object, start: int) -> None:
     action[WRITTEN] = _digest(curve)
 
 
-def stretch_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
+def stretch_flight(root: bpy.types.Object) -> None:
     """Key the flight again after the count of levels, the speed or the easing has changed, unless its keys are the
-    artist's. If the scene's frame range was that of the flight, it is changed too.
+    artist's. Scenes whose frame range was that of the flight get its new range.
     """
     if not is_keyed_by_us(root):
         return
@@ -78,14 +80,16 @@ def stretch_flight(root: bpy.types.Object, scene: bpy.types.Scene) -> None:
     before = root["zoom"]
     key_flight(root, first)
     root["zoom"] = before
-    if scene.frame_start == first and scene.frame_end in (last, last - 1):
-        scene.frame_start, scene.frame_end = frame_range(root) or frames
+    for scene in bpy.data.scenes:
+        is_fitted = scene.frame_start == first and scene.frame_end in (last, last - 1)
+        if is_fitted and root.name in scene.objects and scene.is_editable:
+            scene.frame_start, scene.frame_end = frame_range(root) or frames
 
 
 def is_keyed_by_us(root: bpy.types.Object) -> bool:
     """Whether the zoom has the keys that Dreamzoom wrote last, unchanged, and nothing else moves it."""
     curve = zoom_curve(root)
-    if curve is None or is_driven(root) or len(root.animation_data.nla_tracks):
+    if curve is None or curve.lock or is_driven(root) or len(root.animation_data.nla_tracks):
         return False
     return root.animation_data.action.get(WRITTEN) == _digest(curve)
 
@@ -123,6 +127,16 @@ def frame_range(root: bpy.types.Object) -> tuple[int, int] | None:
     if frames is None or not loops(root):
         return frames
     return frames[0], max(frames[1] - 1, frames[0])
+
+
+def _own_action(root: bpy.types.Object) -> None:
+    """Give the rig an action of its own where it shares one, as linked copies of an object do."""
+    animation = root.animation_data
+    action, slot = animation.action, animation.action_slot
+    if action.users - action.use_fake_user > 1:
+        animation.action = action.copy()
+        if slot is not None:
+            animation.action_slot = animation.action.slots[slot.identifier]
 
 
 def _write(curve: bpy.types.FCurve, found: list[FlightKey]) -> None:

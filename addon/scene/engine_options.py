@@ -11,20 +11,24 @@ from ..core.errors import DreamzoomError
 from ..core.protocol.model_offers import is_for_outpainting
 
 
-def of_rig(settings) -> dict[str, Any]:
+def of_rig(settings, *, check: bool = True) -> dict[str, Any]:
     """The request's `engine` for a rig's `RigSettings`; options that have their default value are left out.
+
+    Args:
+        settings: Of the rig.
+        check: Whether the files that they name are looked for.
 
     Raises:
         DreamzoomError: The file of a LoRA does not exist.
     """
     if settings.engine == "procedural":
         return {"name": "procedural"}
-    options = _diffusion(settings.diffusion, settings.levels) if settings.engine == "diffusion" else {}
+    options = _diffusion(settings.diffusion, settings.levels, check) if settings.engine == "diffusion" else {}
     again = {} if settings.second_pass == "AUTO" else {"refine": settings.second_pass == "ON"}
     return {"name": settings.engine} | options | again
 
 
-def _diffusion(settings, levels) -> dict[str, Any]:
+def _diffusion(settings, levels, check: bool) -> dict[str, Any]:
     """The options of the diffusion engine, from its `DiffusionSettings` and the guidance of the rig's `levels`."""
     options: dict[str, Any] = {}
     for name in ("model", "depth_model"):
@@ -42,20 +46,20 @@ def _diffusion(settings, levels) -> dict[str, Any]:
         if getattr(settings, name) != usual:
             options[name] = getattr(settings, name)
     options["detail"] = round(settings.detail, 4)
-    loras = [_lora(item) for item in settings.loras if item.file]
+    loras = [_lora(item, check) for item in settings.loras if item.file]
     return options | ({"loras": loras} if loras else {})
 
 
 def _model(value: str) -> str:
     """A folder as an absolute path; the name of a model unchanged."""
     folder = Path(bpy.path.abspath(value))
-    return str(folder) if value.startswith("//") or folder.is_dir() else value
+    return str(folder) if value.startswith("//") or folder.is_absolute() else value
 
 
-def _lora(item) -> dict[str, Any]:
+def _lora(item, check: bool) -> dict[str, Any]:
     """A LoRA of the request; what its name says is left out."""
     file = Path(bpy.path.abspath(item.file))
-    if not file.is_file():
+    if check and not file.is_file():
         raise DreamzoomError(f"The LoRA is missing: {file}", "Choose it again, or remove it from the list")
     found: dict[str, Any] = {"file": str(file), "weight": round(item.weight, 4)}
     return found if item.outpaint == is_for_outpainting(file.name) else found | {"outpaint": item.outpaint}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import bpy
@@ -10,6 +9,7 @@ import bpy
 from ..core import step_times
 from ..rig import cameras
 from . import prompt_changes
+from .disk_looks import DiskLooks
 
 LONG_SECONDS = 600.0
 """From so long on, the panel warns of a job."""
@@ -17,7 +17,7 @@ LONG_SECONDS = 600.0
 REFRESH_SECONDS = 5.0
 """How often the measured times are read again, since the panel asks whenever it is drawn."""
 
-_read: tuple[float, step_times.Times] = (0.0, {})
+_times: DiskLooks[str, step_times.Times] = DiskLooks(lambda _: step_times.read(), REFRESH_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,6 @@ def of_rig(root: bpy.types.Object, scene: bpy.types.Scene) -> Estimate:
     again = prompt_changes.redone(settings) if settings.dreamed else []
     count = len(again) or len(settings.levels)
     width, height = cameras.picture_size(scene.render, settings.size)
-    seconds, is_measured = step_times.of_level(_times(), settings.engine, settings.quality, width * height)
+    seconds, is_measured = step_times.of_level(_times.get("") or {}, settings.engine, settings.quality, width * height)
     known = is_measured or settings.engine == "procedural"
     return Estimate(count, width, height, seconds * count if known else None, is_measured)
-
-
-def _times() -> step_times.Times:
-    global _read
-    until, times = _read
-    if time.monotonic() > until:
-        times = step_times.read()
-        _read = time.monotonic() + REFRESH_SECONDS, times
-    return times

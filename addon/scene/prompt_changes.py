@@ -10,19 +10,23 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ..backend.current_job import Job
 from ..core import reach
-from ..core.errors import DreamzoomError
 from . import engine_options
+from .disk_looks import DiskLooks, stamp
+
+_pictures: DiskLooks[str, str] = DiskLooks(stamp, 2.0)
+"""Stamps of the artist's own pictures."""
 
 MISSING, STALE, DREAMED, WAITING, DREAMING = "missing", "stale", "dreamed", "waiting", "dreaming"
 """States of a level: never dreamed; dreamed, but changed since; dreamed as it is; waiting in a job; at work."""
 
 
+IMAGE = 3
+"""Where a level's picture stands in what `prompts_of` tells of the level."""
+
+
 def prompts_of(settings) -> str:
     """What the pictures of a rig's levels depend on, of its `RigSettings`, as JSON."""
-    try:
-        engine = engine_options.of_rig(settings)
-    except DreamzoomError:  # a file is missing: Generate will say so
-        engine = {"name": settings.engine}
+    engine = engine_options.of_rig(settings, check=False)  # whether a file is missing, Generate will say
     levels = []
     for item in settings.levels:
         image = bpy.path.abspath(item.image) if item.image else None
@@ -49,9 +53,10 @@ def prompts_in(request: dict[str, Any]) -> str:
 
 
 def note_sent(settings) -> None:
-    """Remember which level is which in the job that is sent now."""
+    """Remember which level is which in the job that is sent now, and which pictures go with it."""
     for level, item in enumerate(settings.levels):
         item.sent_as = level
+        item.sent_picture = stamp(bpy.path.abspath(item.image)) if item.image else ""
 
 
 def note_resumed(settings, request: dict[str, Any]) -> None:
@@ -59,7 +64,7 @@ def note_resumed(settings, request: dict[str, Any]) -> None:
     levels = request["levels"]
     for level, item in enumerate(settings.levels):
         known = level < len(levels) and isinstance(levels[level], dict)
-        item.sent_as = level if known else -1
+        item.sent_as, item.sent_picture = level if known else -1, ""  # the job has copies of the pictures
         if known and not item.prompt:
             item.prompt = str(levels[level].get("prompt", ""))[:4000]
 
@@ -68,7 +73,7 @@ def note_dreamed(settings, request: dict[str, Any], seconds: list[float]) -> Non
     """Remember what the job was asked for that has just finished, and how many seconds each level took."""
     settings.dreamed = prompts_in(request)
     for item in settings.levels:
-        item.dreamed_as = item.sent_as
+        item.dreamed_as, item.dreamed_picture = item.sent_as, item.sent_picture
         item.seconds = seconds[item.sent_as] if 0 <= item.sent_as < len(seconds) else 0.0
 
 
@@ -87,8 +92,20 @@ def changed(settings) -> set[int]:
     return {
         level
         for level, item in enumerate(settings.levels)
-        if (known and item.dreamed_as != level) or level >= len(before[1]) or before[1][level] != levels[level]
+        if (known and item.dreamed_as != level)
+        or level >= len(before[1])
+        or _differs(before[1][level], levels[level], item)
     }
+
+
+def _differs(before: list, now: list, item) -> bool:
+    """Whether a level is another than what was dreamed: by its picture's content, where that is known, not its path."""
+    if len(now) <= IMAGE or not (before[IMAGE] and now[IMAGE] and item.dreamed_picture):
+        return before != now
+    present = _pictures.get(now[IMAGE]) or item.dreamed_picture  # where it is missing, Generate will say so
+    if present != item.dreamed_picture:
+        return True
+    return [*before[:IMAGE], *before[IMAGE + 1 :]] != [*now[:IMAGE], *now[IMAGE + 1 :]]
 
 
 def redone(settings) -> list[int]:

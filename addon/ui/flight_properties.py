@@ -30,7 +30,7 @@ MAX_FRAMES = 100_000
 def _changed(settings: Any, context: bpy.types.Context) -> None:
     root = settings.id_data
     if rig.is_rig(root):
-        rig.stretch_flight(root, context.scene)
+        rig.stretch_flight(root)
 
 
 def _keep_changed(settings: Any, context: bpy.types.Context) -> None:
@@ -44,7 +44,7 @@ def _loop_changed(settings: Any, context: bpy.types.Context) -> None:
     root = settings.id_data
     if rig.is_rig(root):
         rig.sync_levels(root)
-        rig.stretch_flight(root, context.scene)
+        rig.stretch_flight(root)
 
 
 def frame_rate(scene: bpy.types.Scene) -> float:

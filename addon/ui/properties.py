@@ -205,6 +205,16 @@ class LevelSettings(PropertyGroup):
         default=-1,
         options={"HIDDEN"},
     )
+    dreamed_picture: StringProperty(
+        name="Dreamed Picture",
+        description="Size and date of this level's picture in the last finished job",
+        options={"HIDDEN"},
+    )
+    sent_picture: StringProperty(
+        name="Sent Picture",
+        description="Size and date of this level's picture in the job that was sent last",
+        options={"HIDDEN"},
+    )
     seconds: FloatProperty(
         name="Seconds", description="How long this level took in the last finished job", options={"HIDDEN"}
     )

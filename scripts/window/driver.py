@@ -41,6 +41,7 @@ class Driver:
     def note(self, name: str, **findings) -> None:
         """Write down that a step was reached, and what was found."""
         self.result["steps"].append({"name": name, "seconds": round(time.monotonic() - self._began, 1), **findings})
+        (self.out / "steps.json").write_text(json.dumps(self.result, indent=1), encoding="utf-8")
 
     def shot(self, name: str, **findings) -> Steps:
         """Save a screenshot of the window, or of its sidebar where that is all that is wanted, after it was drawn."""

@@ -60,8 +60,9 @@ class Tour:
         self.driver.note("enabled", version=bpy.app.version_string)
         yield from driver.show_tab("Dreamzoom")
         self.driver.box = driver.sidebar_box() if self.plan.get("sidebar") else None
-        with self.context():
-            bpy.ops.dreamzoom.create_rig(levels=4, frames_per_level=6)
+        if self.plan["parts"] != ["stranger"]:
+            with self.context():
+                bpy.ops.dreamzoom.create_rig(levels=4, frames_per_level=6)
         yield None
 
     def install(self) -> driver.Steps:
@@ -139,6 +140,71 @@ class Tour:
         self.driver.note("rendered", size=(self.driver.out / "rendered.png").stat().st_size)
         yield from shot("flight_8_rendered")
 
+    def stranger(self) -> driver.Steps:
+        """What a new user does who reads nothing but the panel: Install, Example Flight, another prompt, the film."""
+        shot, jobs, scene = self.driver.shot, self.part("backend.current_job"), bpy.context.scene
+        states = self.part("backend.readiness")
+        yield from shot("stranger_1_begin", state=states.current().state)
+        if self.plan.get("server"):
+            self.preferences.server_python = self.plan["server"]
+            yield states.is_ready
+        else:
+            running = self.part("backend.installation").state
+            yield from self.press_install(lambda: not running.running or bool(running.running.standing.get("done")))
+            yield from shot("stranger_2_installing", state=states.current().state)
+            yield lambda: running.running is None
+            self.expect("ready", states.current())
+        yield from shot("stranger_3_installed", state=states.current().state)
+        with self.context():
+            bpy.ops.dreamzoom.example_flight("INVOKE_DEFAULT")
+        root = scene.dreamzoom.rig
+        self.driver.note("pressed Example Flight")
+        yield lambda: not jobs.is_busy() or bool(self.last(jobs).imported_levels)
+        yield from shot("stranger_4_first_level", status=self.last(jobs).status)
+        yield lambda: not jobs.is_busy()
+        self.expect_done(self.last(jobs))
+        yield from shot("stranger_5_flight", status=self.last(jobs).status)
+        self.stop_playing()
+        for level in (0, 2, len(root.dreamzoom.levels) - 1):
+            scene.frame_set(scene.frame_start + level * root.dreamzoom.frames_per_level)
+            yield 4.0
+            yield from shot(f"stranger_6_level_{level}")
+        root.dreamzoom.levels[-1].prompt = "a crystal lattice"
+        yield from shot("stranger_7_changed_prompt")
+        yield from self.generate("stranger_8_generating_again")
+        yield from shot("stranger_9_imported_again", status=self.last(jobs).status)
+        if self.plan.get("percent"):
+            scene.render.resolution_percentage = int(self.plan["percent"])
+        scene.frame_end = min(scene.frame_end, scene.frame_start - 1 + int(self.plan.get("frames", 1000)))
+        with self.context():
+            bpy.ops.dreamzoom.render_settings(samples=int(self.plan.get("samples", 0)), output="VIDEO")
+        self.driver.note("the film goes to", path=scene.render.filepath, frames=scene.frame_end)
+        film = Path(bpy.path.abspath(scene.render.filepath))
+        ended: list[bool] = []
+        bpy.app.handlers.render_complete.append(lambda *_: ended.append(True))
+        bpy.app.handlers.render_cancel.append(lambda *_: ended.append(False))
+        with self.context():
+            bpy.ops.render.render("INVOKE_DEFAULT", animation=True)
+        yield 3.0
+        yield from shot("stranger_10_rendering")
+        yield lambda: bool(ended)
+        self.driver.note("film", size=film.stat().st_size if film.is_file() else 0)
+        yield from shot("stranger_11_rendered")
+
+    @staticmethod
+    def stop_playing() -> None:
+        """Stop the animation, as the space bar does."""
+        window = bpy.context.window_manager.windows[0]
+        if window.screen.is_animation_playing:
+            with bpy.context.temp_override(window=window):
+                bpy.ops.screen.animation_cancel(restore_frame=False)
+
+    @staticmethod
+    def expect_done(job) -> None:
+        """Raise RuntimeError unless a job is done."""
+        if job.status != "done":
+            raise RuntimeError(f"the job {job.status}: {job.error}")
+
     def generate(self, name: str) -> driver.Steps:
         """Press Generate, save a screenshot on the way, and wait for the imported result."""
         jobs = self.part("backend.current_job")
@@ -147,8 +213,7 @@ class Tour:
         yield lambda: not jobs.is_busy() or bool(self.last(jobs).preview)
         yield from self.driver.shot(name, status=self.last(jobs).status)
         yield lambda: not jobs.is_busy()
-        if self.last(jobs).status != "done":
-            raise RuntimeError(f"the job {self.last(jobs).status}: {self.last(jobs).error}")
+        self.expect_done(self.last(jobs))
         yield 0.5
 
     @staticmethod

@@ -28,7 +28,7 @@ STAMP = "dreamzoom-environment.json"
 DEVICES = ("auto", "cpu", "cuda", "rocm", "mps")
 """What the environment's PyTorch is built for; "auto" finds out."""
 
-STEPS = ("check", "environment", "plan", "download", "install", "try")
+STEPS = ("check", "environment", "plan", "download", "install", "try", "compile")
 """The steps of an installation, in order, as its progress names them."""
 
 NO_PYTHON, NO_ENSUREPIP, NO_NETWORK, TLS, PROXY = "no_python", "no_ensurepip", "no_network", "tls", "proxy"

@@ -34,10 +34,41 @@ MAX_ENTRIES = 2000
 DEEP = 2
 """From this level on, the steps of a stage take about as long."""
 
-USUAL = {"draft": 12.0, "preview": 45.0, "final": 220.0}
-"""Seconds for a level of 384 × 216 pixels by the procedural engine on two cores: taken where nothing was measured."""
-
-USUAL_PIXELS = 384 * 216
+USUAL: dict[str, tuple[int, dict[str, tuple[float, float, float]]]] = {
+    "draft": (
+        240 * 135,
+        {
+            "image": (1.5, 1.2, 1.3),
+            "dream": (1.6, 1.2, 1.1),
+            "align": (0.2, 0.2, 0.25),
+            "fit": (1.3, 1.3, 1.3),
+            "export": (1.1, 1.8, 4.4),
+        },
+    ),
+    "preview": (
+        128 * 72,
+        {
+            "image": (0.8, 0.5, 0.6),
+            "dream": (0.8, 0.7, 0.5),
+            "align": (0.05, 0.2, 0.2),
+            "fit": (4.7, 3.4, 4.1),
+            "export": (0.4, 0.7, 0.9),
+        },
+    ),
+    "final": (
+        144 * 81,
+        {
+            "image": (0.75, 0.5, 0.5),
+            "dream": (1.8, 0.8, 0.8),
+            "align": (0.8, 1.4, 1.4),
+            "fit": (7.0, 6.5, 6.5),
+            "export": (1.2, 1.2, 1.3),
+        },
+    ),
+}
+"""By quality: a count of pixels, and by stage the seconds of the first level, the second, and a finer one, by the
+procedural engine on two cores. Taken where nothing was measured on this machine.
+"""
 
 Times = dict[str, list[float]]
 """By `key`: [mean seconds, count of measurements]."""
@@ -54,6 +85,11 @@ def path() -> Path:
 def kind(stage: str, level: int | None) -> str:
     """Names the steps of a stage that take about as long: of the first level, the second, and all finer ones."""
     return stage if level is None else f"{stage}.{min(level, DEEP)}"
+
+
+def first_job(engine: str) -> str:
+    """In place of the engine's name: for the first job of a process, which loads code."""
+    return f"{engine}, first job"
 
 
 def key(engine: str, quality: str, stage: str, pixels: int) -> str:
@@ -105,16 +141,29 @@ def expected(times: Times, engine: str, quality: str, stage: str, pixels: int) -
     return times[name][0] * 2 ** ((here - int(name[len(start) :])) / 4 * BY_PIXELS)
 
 
+def usual(engine: str, quality: str, stage: str, pixels: int) -> float | None:
+    """Seconds for a step where nothing was measured; None where that is not known."""
+    if engine != "procedural" or quality not in USUAL:
+        return None
+    size, stages = USUAL[quality]
+    name, _, level = stage.partition(".")
+    if name not in stages:
+        return None
+    return stages[name][int(level or DEEP)] * (max(pixels, 1) / size) ** BY_PIXELS
+
+
 def of_level(times: Times, engine: str, quality: str, pixels: int) -> tuple[float, bool]:
     """Seconds for a whole level, one of the finer ones, and whether that is measured."""
-    start = f"{engine}/{quality}/"
-    deepest: dict[str, str] = {}
-    for name in sorted(name.split("/")[2] for name in times if name.startswith(start)):
-        deepest[name.partition(".")[0]] = name
-    found = [expected(times, engine, quality, stage, pixels) or 0.0 for stage in deepest.values()]
-    if found:
-        return sum(found), True
-    return USUAL.get(quality, USUAL["preview"]) * (pixels / USUAL_PIXELS) ** BY_PIXELS, False
+    for kind_of_job in (engine, first_job(engine)):
+        start = f"{kind_of_job}/{quality}/"
+        deepest: dict[str, str] = {}
+        for name in sorted(name.split("/")[2] for name in times if name.startswith(start)):
+            deepest[name.partition(".")[0]] = name
+        found = [expected(times, kind_of_job, quality, stage, pixels) or 0.0 for stage in deepest.values()]
+        if found:
+            return sum(found), True
+    size, stages = USUAL.get(quality, USUAL["preview"])
+    return sum(seconds[DEEP] for seconds in stages.values()) * (pixels / size) ** BY_PIXELS, False
 
 
 def _is_entry(entry: Any) -> bool:

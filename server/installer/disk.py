@@ -51,8 +51,8 @@ def need_free(place: Path, needed: float) -> None:
     if free < needed + RESERVE:
         lacking = needed + RESERVE - free
         text = (
-            f"the disk of {place} has {free / GB:.1f} GB free, and {(needed + RESERVE) / GB:.1f} GB are needed: "
-            f"free {max(lacking / GB, 0.1):.1f} GB"
+            f"the disk of {place} has {free / GB:.1f} GB free, and about {(needed + RESERVE) / GB:.1f} GB are "
+            f"needed: free {max(lacking / GB, 0.1):.1f} GB"
         )
         raise InstallError(text, Failure(installation.DISK_FULL, text, bytes=int(lacking)))
 

@@ -11,8 +11,9 @@ SHARES = {
     "environment": (0.01, 0.06),
     "plan": (0.06, 0.12),
     "download": (0.12, 0.62),
-    "install": (0.62, 0.95),
-    "try": (0.95, 1.0),
+    "install": (0.62, 0.82),
+    "try": (0.82, 0.85),
+    "compile": (0.85, 1.0),
 }
 """The part of the bar that each step covers, while the packages are not known."""
 

@@ -36,7 +36,15 @@ def test_another_size_is_scaled_and_other_kinds_are_not_mixed(times):
     assert times.expected(known, "procedural", "draft", "fit", 1 << 18) == pytest.approx(4 * 4**times.BY_PIXELS)
     assert times.expected(known, "procedural", "final", "fit", 1 << 16) is None
     assert times.of_level(known, "procedural", "draft", 1 << 16) == (4.0, True)
-    assert times.of_level({}, "procedural", "draft", times.USUAL_PIXELS) == (12.0, False)
+    usual = times.of_level({}, "procedural", "draft", 240 * 135)
+    assert usual == (pytest.approx(8.35), False)
+
+
+def test_what_was_never_measured_is_taken_as_usual(times):
+    assert times.usual("procedural", "draft", "export.2", 240 * 135) == pytest.approx(4.4)
+    assert times.usual("procedural", "draft", "export.0", 480 * 270) == pytest.approx(1.1 * 4**times.BY_PIXELS)
+    assert times.usual("procedural", "draft", "plan", 1000) is None
+    assert times.usual("diffusion", "draft", "fit.1", 1000) is None
 
 
 def test_a_level_is_as_long_as_the_finer_ones(times):

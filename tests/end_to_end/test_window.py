@@ -96,6 +96,22 @@ def flight_tour(blender, folder, zip_file):
     return launch.run(blender, plan, 1500)
 
 
+@pytest.fixture(scope="module")
+def stranger_tour(blender, folder, zip_file):
+    """What a new user presses: Example Flight, Generate after another prompt, Set Up Render, Render Animation."""
+    plan = {
+        "zip": str(zip_file),
+        "out": str(folder / "stranger"),
+        "parts": ["stranger"],
+        "server": str(environments.need("server")),
+        "patience": 900,
+        "frames": 3,
+        "samples": 2,
+        "percent": 10,
+    }
+    return launch.run(blender, plan, 2400, {"HOME": str(folder)})
+
+
 def steps_of(tour):
     assert not tour["error"], tour["error"]
     return {step["name"]: step for step in tour["steps"]}
@@ -134,4 +150,18 @@ class TestFlight:
         for name in steps_of(flight_tour):
             if name.startswith("flight_"):
                 size, packed = size_and_variety(folder / "flight" / f"{name}.png")
+                assert size == launch.SIZE and packed > 50_000, name
+
+
+class TestStranger:
+    def test_ends_with_a_film(self, stranger_tour):
+        steps = steps_of(stranger_tour)
+        for name in ("stranger_5_flight", "stranger_9_imported_again"):
+            assert steps[name]["status"] == "done"
+        assert steps["film"]["size"] > 2_000
+
+    def test_every_screenshot_shows_something(self, stranger_tour, folder):
+        for name in steps_of(stranger_tour):
+            if name.startswith("stranger_"):
+                size, packed = size_and_variety(folder / "stranger" / f"{name}.png")
                 assert size == launch.SIZE and packed > 50_000, name

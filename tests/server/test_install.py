@@ -3,12 +3,14 @@
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import install
 import pytest
 
 from core import installation
 from installer import pythons
+from installer.progress import Progress
 
 pytestmark = pytest.mark.slow
 
@@ -111,3 +113,24 @@ class TestPins:
         for file in (*install.SERVER_REQUIREMENTS, tests):
             names = {line.lower() for line in file.read_text().splitlines() if line and line[0] not in "#-"}
             assert names <= pinned
+
+
+class TestCompile:
+    """The last step: the first job of a user finds compiled code."""
+
+    def follow(self, python):
+        said, told = [], []
+        install._compile(Path(python), said.append, Progress(told.append))
+        return said, told
+
+    def test_small_jobs_compile_what_jobs_need_with_a_bar(self, monkeypatch):
+        from dreamzoom.machine import compiling
+
+        monkeypatch.setattr(compiling, "QUALITIES", ("draft",))
+        fractions = []
+        compiling.compile_kernels(fractions.append)
+        assert fractions == sorted(fractions) and fractions[-1] == 1.0 and len(fractions) > 5
+
+    def test_one_that_fails_fails_no_installation(self):
+        said, told = self.follow("/nowhere/python")
+        assert "the first job does it" in said[-1] and told[-1]["step"] == "compile"

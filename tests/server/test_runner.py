@@ -286,3 +286,30 @@ class TestEstimates:
         seconds = {"levels/000/a": 9.0, "levels/001/a": 3.0, "b": 2.0}
         timer.add(seconds, made)
         assert StepTimer(request).measured(made) == seconds
+
+    def test_the_first_job_of_a_process_has_times_of_its_own(self, tmp_path, monkeypatch):
+        from core import step_times
+        from dreamzoom.pipeline import eta
+        from dreamzoom.request.example import example
+        from dreamzoom.request.validation import convert_request
+
+        monkeypatch.setenv(step_times.VARIABLE, str(tmp_path / "times.json"))
+        monkeypatch.setattr(eta, "_loaded", set())
+        request, made = convert_request(example(1, (64, 48))), steps(stage("a", level=0))
+        eta.StepTimer(request).add({"levels/000/a": 9.0}, made)
+        eta.StepTimer(request).add({"levels/000/a": 3.0}, made)
+        assert eta.StepTimer(request).measured(made) == {"levels/000/a": 3.0}
+        monkeypatch.setattr(eta, "_loaded", set())  # as in another process
+        assert eta.StepTimer(request).measured(made) == {"levels/000/a": 9.0}
+
+    def test_lanes_that_stay_empty_do_not_count(self):
+        """Two lanes, of which one waits all the time: the time left is that of one."""
+        made = steps(*[stage(f"s{k}", weight=1.0) for k in range(4)])
+        clock = [0.0]
+        eta = Eta(made, lambda: clock[0], measured=dict.fromkeys((step.name for step in made), 10.0), lanes=2)
+        assert eta.seconds_left() == pytest.approx(20)
+        for step in made[:2]:
+            eta.at(step, 0.0)
+            clock[0] += 10
+            eta.finish(step)
+        assert eta.seconds_left() == pytest.approx(20)

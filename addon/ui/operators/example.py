@@ -79,6 +79,7 @@ class DREAMZOOM_OT_example_flight(Operator):
         return self._make(context, math.inf, play=False)
 
     def _make(self, context, seconds: float, play: bool) -> Result:
+        before = context.scene.render.resolution_percentage
         root = example_flight.create(context.scene, context.scene.dreamzoom.flight)
         select_only(context, root)
         try:
@@ -88,6 +89,8 @@ class DREAMZOOM_OT_example_flight(Operator):
             report(self, error, "WARNING")
             return {"FINISHED"}
         job.play_when_done = play
+        if context.scene.render.resolution_percentage != before:
+            job.made_ready.append("25 % of the resolution, which is all that a draft fills")
         return {"FINISHED"}
 
 

@@ -73,7 +73,7 @@ class DREAMZOOM_OT_level_version(Operator):
 
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
-        found = next((one for one in versions.of_rig(root) if one.name == self.version), None)
+        found = versions.find(root, self.version)
         if found is None or self.level >= len(root.dreamzoom.levels):
             self.report({"WARNING"}, "This version is no longer on disk")
             return {"CANCELLED"}

@@ -38,7 +38,7 @@ class DREAMZOOM_OT_level_add(Operator):
         index = min(settings.active_level + 1, last)
         settings.levels.move(last, index)
         settings.active_level = index
-        return _levels_changed(root, context.scene, [*range(index), None, *range(index, last)])
+        return _levels_changed(root, [*range(index), None, *range(index, last)])
 
 
 class DREAMZOOM_OT_level_remove(Operator):
@@ -65,7 +65,7 @@ class DREAMZOOM_OT_level_remove(Operator):
         index = min(settings.active_level, count - 1)
         settings.levels.remove(index)
         settings.active_level = min(index, count - 2)
-        return _levels_changed(root, context.scene, [level for level in range(count) if level != index])
+        return _levels_changed(root, [level for level in range(count) if level != index])
 
 
 class DREAMZOOM_OT_level_move(Operator):
@@ -143,9 +143,9 @@ def _placeable(context: bpy.types.Context) -> list[bpy.types.Object]:
     return [obj for obj in free if obj.type != "CAMERA" and (obj.library is None and obj.is_editable)]
 
 
-def _levels_changed(root: bpy.types.Object, scene: bpy.types.Scene, order: list) -> Result:
+def _levels_changed(root: bpy.types.Object, order: list) -> Result:
     rig.reorder_levels(root, order)
-    rig.stretch_flight(root, scene)
+    rig.stretch_flight(root)
     return {"FINISHED"}
 
 

@@ -29,6 +29,7 @@ STEP_LABELS = {
     "download": "Downloading",
     "install": "Installing",
     "try": "Trying it out",
+    "compile": "Compiling code for this machine",
 }
 
 
@@ -125,7 +126,8 @@ def _draw_offer(box: UILayout, found: readiness.Readiness) -> None:
         paragraph(box, "The server's packages are not installed yet.", icon="INFO")
         paragraph(
             box,
-            "They are installed once, into a folder of their own: a few minutes and 2.5 GB, 9 GB for an NVIDIA card.",
+            "They are installed once, into a folder of their own: a few minutes and about 2.5 GB, for an NVIDIA card "
+            "about 9 GB.",
         )
         if not _in_preferences():
             draw_hardware(box)

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 import bpy
@@ -64,6 +65,7 @@ def main(plan: dict) -> dict:
             told.append((time.perf_counter() - began, job.seconds_left))
         connection.wait(0.02)
     whole = time.perf_counter() - began
+    steps = _steps(job.folder)
     children = os.times()
     connection.close()
     usage = os.times()
@@ -78,7 +80,16 @@ def main(plan: dict) -> dict:
         "held": {"waiting": _held(held), "import": _held(imports)},
         "worst_estimate": _worst(told, whole),
         "estimates": told[:: max(1, len(told) // 40)],
+        "steps": steps,
     }
+
+
+def _steps(folder: Path) -> list[tuple[str, float, float]]:
+    """The steps of a job in the order in which they ended: name, seconds since the first began, seconds it took."""
+    events = [json.loads(line) for line in (folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
+    times = [(event, datetime.fromisoformat(event["ts"]).timestamp()) for event in events]
+    first = min(at for event, at in times if event["event"] == "start")
+    return [(event["step"], at - first, event["seconds"]) for event, at in times if event["event"] == "done"]
 
 
 def _held(milliseconds: list[float]) -> dict:

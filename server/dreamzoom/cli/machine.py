@@ -29,6 +29,17 @@ def check(options: argparse.Namespace) -> int:
     return FAILED if any("error" in part for part in found["parts"]) else DONE
 
 
+def compile_kernels(options: argparse.Namespace) -> None:
+    """Compile the code for this machine."""
+    from dreamzoom.machine import compiling
+
+    def tell(fraction: float) -> None:
+        if options.progress:
+            print_text(f"{fraction:.3f}\n")
+
+    compiling.compile_kernels(tell)
+
+
 def clean(options: argparse.Namespace) -> None:
     """List what Dreamzoom keeps on the disks, and remove what is named."""
     from dreamzoom.machine import leftovers

@@ -140,6 +140,9 @@ def _add_machine(add: Add) -> None:
     command.add_argument("--minutes", type=_number, default=8.0, metavar="N", help="start no measurement after this")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the report to this file, for an issue")
 
+    command = add("compile", machine.compile_kernels, "compile the code for this machine now, not in the first job")
+    command.add_argument("--progress", action="store_true", help="print how much is done, 0 to 1, on lines")
+
     command = add("clean", machine.clean, "list compiled code, downloaded models, environments and jobs; remove some")
     command.add_argument("--jobs", type=Path, nargs="+", default=[], metavar="DIR", help="folders with jobs in them")
     command.add_argument("--remove", type=Path, nargs="+", default=[], metavar="DIR", help="what is to be removed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +11,16 @@ from core import step_times
 from dreamzoom.pipeline.steps import Step
 from dreamzoom.request import schema
 
-TRUST = 0.05
-"""Times that were measured in earlier jobs count as much as this share of the job at that speed, so that a slow first
-step, in which code is loaded, does not spoil the estimate.
+TRUST = 0.06
+"""Times that were measured in earlier jobs count as much as this share of the job at that speed, so that a first step
+that was held up does not spoil the estimate, and another load of the machine is soon noticed.
 """
+
+LATE = 0.3
+"""Of a step that should have ended by now so much of what it has not reported yet is expected to take its time."""
+
+FAR = 3.0
+"""A step counts as at most so many times slower, or faster, than expected."""
 
 
 class Eta:
@@ -41,7 +48,8 @@ class Eta:
         self._waiting = {step.name: step for step in steps}
         self._expected = _expected(steps, measured or {})
         self._total = sum(self._expected.values()) or 1.0
-        self._ratios: list[tuple[float, float]] = [(1.0, TRUST * self._total)] if measured else []
+        self._is_measured = bool(measured)
+        self._paces: list[tuple[float, float]] = []  # of finished steps: measured by expected seconds, and the latter
         self._passed = 0.0  # expected seconds of the steps that are finished or skipped
         self._running: dict[str, tuple[Step, float, float]] = {}  # the running steps, start times, fractions, by name
         self._done: dict[str, float] = defaultdict(float)  # expected seconds of the steps that ran, by stage
@@ -77,45 +85,71 @@ class Eta:
             seconds, expected = self._time() - running[1], self._expected[step.name]
             self._done[step.stage.shown_as] += expected
             self._spent[step.stage.shown_as] += seconds
-            if self._ratios and expected:
-                self._ratios.append((seconds / expected, expected))
+            self._paces += [(seconds / expected, expected)] if expected else []
         self.skip(step)
         return seconds
 
     def seconds_left(self) -> float | None:
-        """Seconds left: what the waiting steps are expected to take, times how much slower than expected steps ran so
-        far; None until the first measurement. If times were measured in earlier jobs, that is the median over all
-        steps, since the machine's load is what differs; else the mean of the same stage, where it has any.
+        """Seconds left; None until the first measurement.
+
+        If times were measured in earlier jobs: what the steps are expected to take, times how much slower steps ran
+        than expected, on the average, since the machine's load is what differs. Else by the mean of the same stage,
+        where it has any, and by the weights.
         """
-        done, spent, ratios = dict(self._done), dict(self._spent), list(self._ratios)
         running = dict(self._running)
+        left = self._by_pace(running) if self._is_measured else self._by_stage(running)
+        return None if left is None else left / self._lanes_in_use(running)
+
+    def _by_pace(self, running: Mapping[str, tuple[Step, float, float]]) -> float:
+        """Sum of the seconds of all steps that are left, each on one lane, from times that were measured before."""
+        paces, now = list(self._paces), self._time()
+        for step, began, _ in running.values():  # one that takes longer than expected says so before its end
+            expected = self._expected[step.name]
+            paces += [((now - began) / expected, expected)] if 0 < expected < now - began else []
+        slower = _mean_pace([(1.0, TRUST * self._total), *paces])
+        left = 0.0
+        for step in list(self._waiting.values()):
+            whole = slower * self._expected[step.name]
+            if step.name in running:
+                _, began, fraction = running[step.name]
+                left += max(whole - (now - began), (1 - fraction) * LATE * whole)
+            else:
+                left += whole
+        return left
+
+    def _by_stage(self, running: Mapping[str, tuple[Step, float, float]]) -> float | None:
+        """The same from what the stages took in this job, and from the weights."""
+        done, spent = dict(self._done), dict(self._spent)
         for step, began, fraction in running.values():
             if fraction > 0.05:
                 expected, seconds = fraction * self._expected[step.name], self._time() - began
                 done[step.stage.shown_as] = done.get(step.stage.shown_as, 0.0) + expected
                 spent[step.stage.shown_as] = spent.get(step.stage.shown_as, 0.0) + seconds
-                ratios += [(seconds / expected, expected)] if expected and ratios else []
-        if not sum(done.values()) and not ratios:
+        if not sum(done.values()):
             return None
-        overall = _weighted_median(ratios) if ratios else sum(spent.values()) / sum(done.values())
-        left = 0.0
+        overall, left = sum(spent.values()) / sum(done.values()), 0.0
         for step in list(self._waiting.values()):
             share = 1 - running[step.name][2] if step.name in running else 1.0
             stage = step.stage.shown_as
-            slower = spent[stage] / done[stage] if done.get(stage) and not ratios else overall
-            left += share * self._expected[step.name] * slower
-        return left / self._lanes
+            left += share * self._expected[step.name] * (spent[stage] / done[stage] if done.get(stage) else overall)
+        return left
+
+    def _lanes_in_use(self, running: Mapping[str, tuple[Step, float, float]]) -> float:
+        """How many steps ran at once so far, on the average: steps that need others leave lanes empty."""
+        if self._lanes == 1:
+            return 1.0
+        now = self._time()
+        worked = sum(self._spent.values()) + sum(now - began for _, began, _ in running.values())
+        passed = now - self._began
+        return min(max(worked / passed, 1.0), float(self._lanes)) if worked and passed > 0 else float(self._lanes)
 
 
-def _weighted_median(pairs: Sequence[tuple[float, float]]) -> float:
-    """The median of values with weights, given as pairs."""
-    ordered = sorted(pairs)
-    half, passed = sum(weight for _, weight in ordered) / 2, 0.0
-    for value, weight in ordered:
-        passed += weight
-        if passed >= half:
-            return value
-    return ordered[-1][0]
+def _mean_pace(paces: Sequence[tuple[float, float]]) -> float:
+    """The geometric mean of paces with weights; none counts as more than `FAR` from 1."""
+    most, total = math.log(FAR), sum(weight for _, weight in paces)
+    return math.exp(
+        sum(weight * min(max(math.log(max(pace, 1e-9)), -most), most) for pace, weight in paces) / (total or 1.0)
+    )
 
 
 def _expected(steps: Sequence[Step], measured: Mapping[str, float]) -> dict[str, float]:
@@ -125,8 +159,14 @@ def _expected(steps: Sequence[Step], measured: Mapping[str, float]) -> dict[str,
     return {step.name: measured.get(step.name, step.weight * scale) for step in steps}
 
 
+_loaded: set[str] = set()
+"""Engines whose code and kernels this process has loaded, since it has run a job of theirs."""
+
+
 class StepTimer:
     """The measured times of steps on this machine, for one request.
+
+    The first job of a process also loads code and kernels, so that its steps have times of their own.
 
     Args:
         request: Its engine, quality and size decide which measurements apply.
@@ -134,14 +174,17 @@ class StepTimer:
 
     def __init__(self, request: schema.Request):
         self._engine = str(getattr(request.engine.__struct_config__, "tag", ""))
+        self._kind = self._engine if self._engine in _loaded else step_times.first_job(self._engine)
         self._quality, self._pixels = request.quality, request.width * request.height
         self._times = step_times.read()
 
     def measured(self, steps: Sequence[Step]) -> Mapping[str, float]:
-        """How long steps took in earlier jobs, by name; those that have not been measured are left out."""
+        """How long steps took in earlier jobs, by name, or usually take; those of which neither is known are left
+        out.
+        """
         found = {}
         for step in steps:
-            seconds = step_times.expected(self._times, self._engine, self._quality, _kind(step), self._pixels)
+            seconds = self._expected(step)
             if seconds is not None:
                 found[step.name] = seconds * (len(step.scope.levels) if step.level is None else 1)
         return found
@@ -151,10 +194,19 @@ class StepTimer:
         for step in steps:
             if step.name in seconds:
                 each = seconds[step.name] / (len(step.scope.levels) if step.level is None else 1)
-                name = step_times.key(self._engine, self._quality, _kind(step), self._pixels)
+                name = step_times.key(self._kind, self._quality, _kind(step), self._pixels)
                 step_times.add(self._times, name, each)
         if seconds:
             step_times.write(self._times)
+            _loaded.add(self._engine)
+
+    def _expected(self, step: Step) -> float | None:
+        """Seconds for a step of this job, else of any, else as usual."""
+        for engine in dict.fromkeys((self._kind, self._engine, step_times.first_job(self._engine))):
+            found = step_times.expected(self._times, engine, self._quality, _kind(step), self._pixels)
+            if found is not None:
+                return found
+        return step_times.usual(self._engine, self._quality, _kind(step), self._pixels)
 
 
 def _kind(step: Step) -> str:

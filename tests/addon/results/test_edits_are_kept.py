@@ -100,7 +100,36 @@ def sort_away(obj):
     mine.objects.link(obj)
 
 
-EDITS = [rename, move, turn_parent, rematerial, new_nodes, sculpt, paint, modify, sort_away]
+def move_away(obj):
+    """As the key M does: into another collection, and out of the rig's."""
+    sort_away(obj)
+    for collection in obj.users_collection:
+        if collection.name != "mine":
+            collection.objects.unlink(obj)
+
+
+def group(obj):
+    obj.vertex_groups.new(name="mine")
+
+
+def shape_key(obj):
+    obj.shape_key_add(name="Basis")
+
+
+EDITS = [
+    rename,
+    move,
+    turn_parent,
+    rematerial,
+    new_nodes,
+    sculpt,
+    paint,
+    modify,
+    sort_away,
+    move_away,
+    group,
+    shape_key,
+]
 
 
 class TestImportingAgain:

@@ -136,6 +136,30 @@ class TestDuplicate:
         assert len(other.splats_collection.objects) == len(one.splats_collection.objects) == 8
         assert len(bpy.data.meshes) == meshes
 
+    def test_refers_to_its_own_in_armature_constraints_and_geometry_nodes(self, filled):
+        own = bpy.data.objects["own"]
+        other = bpy.data.objects.new("other", bpy.data.meshes.new("other"))
+        bpy.context.scene.collection.objects.link(other)
+        other.parent = rig.level_empties(filled)[2]
+        bones = bpy.data.objects.new("bones", bpy.data.armatures.new("bones"))
+        bpy.context.scene.collection.objects.link(bones)
+        bones.parent = rig.level_empties(filled)[2]
+        other.constraints.new("ARMATURE").targets.new().target = bones
+        tree = bpy.data.node_groups.new("tree", "GeometryNodeTree")
+        tree.interface.new_socket("Thing", in_out="INPUT", socket_type="NodeSocketObject")
+        tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+        modifier = other.modifiers.new("nodes", "NODES")
+        modifier.node_group = tree
+        splats.node_builder.set_group_input(modifier, "Thing", own)
+        bpy.ops.dreamzoom.duplicate_rig()
+        made = rig.active_rig(bpy.context)
+        copy = next(child for child in rig.level_empties(made)[2].children if child.name.startswith("other"))
+        key = tree.interface.items_tree["Thing"].identifier
+        nodes = copy.modifiers[0]
+        given = getattr(nodes.properties.inputs, key).value if hasattr(nodes, "properties") else nodes[key]
+        for target in (copy.constraints[0].targets[0].target, given):
+            assert target not in (own, bones) and target in made.children_recursive
+
     def test_shift_d_of_the_hierarchy_leaves_the_first_alone(self, filled):
         before = film(filled)
         for obj in [filled, *filled.children_recursive]:
@@ -224,7 +248,7 @@ class TestUndo:
         filled.dreamzoom.active_level = 1
         bpy.context.scene.camera = plain if name == "from_camera" else filled.dreamzoom.camera
         filled["zoom"] = 0.5
-        rig.stretch_flight(filled, bpy.context.scene)
+        rig.stretch_flight(filled)
         bpy.ops.ed.undo_push(message="before")
         before = self.whole()
         assert getattr(bpy.ops.dreamzoom, name)(**options) == {"FINISHED"}

@@ -81,6 +81,62 @@ class TestTiming:
         assert 0 <= min(zooms) < 0.2 and max(zooms) == 4 and len(zooms) == 48
 
 
+class TestScenes:
+    """Frame rates, ranges and scenes as they may be."""
+
+    def test_all_scenes_that_show_the_flight_follow_its_length(self, root):
+        first = bpy.context.scene
+        second = bpy.data.scenes.new("second")
+        second.collection.children.link(root.dreamzoom.collection)
+        second.frame_start, second.frame_end = first.frame_start, first.frame_end
+        third = bpy.data.scenes.new("third")
+        third.frame_end = first.frame_end
+        root.dreamzoom.frames_per_level = 20
+        assert first.frame_end == second.frame_end == 61 and third.frame_end == 37
+
+    def test_a_range_of_the_artist_is_left_alone(self, root):
+        scene = bpy.context.scene
+        scene.frame_start, scene.frame_end = 5, 20
+        root.dreamzoom.frames_per_level = 20
+        assert (scene.frame_start, scene.frame_end) == (5, 20)
+
+    @pytest.mark.parametrize(("fps", "base"), [(24, 1.001), (30, 1.001), (25, 1.0), (120, 1.0), (1, 1.0)])
+    def test_seconds_at_any_frame_rate(self, root, fps, base):
+        render = bpy.context.scene.render
+        render.fps, render.fps_base = fps, base
+        root.dreamzoom.keep = "LENGTH"
+        root.dreamzoom.seconds = 6.0
+        assert root.dreamzoom.length == round(6 * fps / base)
+        assert abs(root.dreamzoom.seconds - 6) <= 0.5 * base / fps + 1e-6
+
+    def test_a_flight_from_frame_0_with_a_frame_step(self, dreamzoom):
+        """Each frame is dreamed, also those that a quick render leaves out."""
+        from addon.scene import request
+
+        scene = bpy.context.scene
+        scene.frame_start, scene.frame_step = 0, 3
+        bpy.ops.dreamzoom.create_rig(levels=3, frames_per_level=10)
+        root = rig.active_rig(bpy.context)
+        assert rig.frame_range(root) == (0, 20) and scene.frame_end == 20
+        sent = request.build_request(root, scene, bpy.context.view_layer)["cameras"]
+        assert [key["frame"] for key in sent] == list(range(21))
+        assert (sent[0]["zoom"], sent[-1]["zoom"]) == (0, 2)
+
+    def test_a_rig_that_is_parented_turned_and_scaled_sends_the_same_views(self, root):
+        from addon.scene import request
+
+        scene, layer = bpy.context.scene, bpy.context.view_layer
+        before = request.build_request(root, scene, layer)["cameras"]
+        above = bpy.data.objects.new("above", None)
+        scene.collection.objects.link(above)
+        above.location, above.scale, above.rotation_euler = (9, -3, 2), (40, 40, 40), (0.3, 0.2, 1.0)
+        root.parent = above
+        layer.update()
+        after = request.build_request(root, scene, layer)["cameras"]
+        for one, other in zip(before, after):
+            assert np.allclose(one["camera_to_gauge"], other["camera_to_gauge"], atol=2e-4)
+
+
 def reversed_keys(root):
     for frame, zoom in ((1, 3.0), (37, 0.0)):
         root["zoom"] = zoom
@@ -141,6 +197,37 @@ class TestTheArtistsKeys:
         root.driver_add(rig.ZOOM).driver.expression = "frame / 10"
         root.dreamzoom.frames_per_level = 30
         assert rig.zoom_curve(root) is None and not bpy.ops.dreamzoom.key_flight.poll()
+
+    def test_nor_is_a_locked_curve(self, root):
+        rig.zoom_curve(root).lock = True
+        before = shape(root)
+        root.dreamzoom.frames_per_level = 20
+        bpy.ops.dreamzoom.level_add()
+        assert shape(root) == before and rig.is_keyed_by_artist(root)
+
+    @pytest.mark.parametrize("how", ["one slot", "two slots", "fake user"])
+    def test_an_action_that_another_object_uses_stays_as_it_is(self, root, how):
+        """Linked copies of an object share its action; each may have a slot of its own."""
+        action = root.animation_data.action
+        if how == "fake user":
+            action.use_fake_user = True
+        else:
+            other = root.copy()
+            bpy.context.scene.collection.objects.link(other)
+            if how == "two slots":
+                other.animation_data.action_slot = action.slots.new("OBJECT", "other")
+                other.keyframe_insert(rig.ZOOM, frame=5)
+            else:
+                assert other.animation_data.action == action
+            theirs = shape(other)
+        before = rig.frame_range(root)
+        root.dreamzoom.frames_per_level = 20
+        assert rig.frame_range(root) == (1, 61) != before
+        if how == "fake user":
+            assert root.animation_data.action == action
+        else:
+            assert shape(other) == theirs and root.animation_data.action != other.animation_data.action
+            assert not rig.is_keyed_by_artist(root)
 
     def test_key_flight_replaces_them_when_it_is_asked_to(self, root):
         reversed_keys(root)

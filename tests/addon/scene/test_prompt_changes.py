@@ -55,3 +55,55 @@ def test_a_request_as_the_server_stores_it_is_the_same_as_what_was_sent(settings
     prompt_changes.note_sent(settings)
     prompt_changes.note_dreamed(settings, stored, [])
     assert prompt_changes.notice(settings) == ""
+
+
+class TestPictures:
+    """The artist's own pictures count by their content, as they do for the server."""
+
+    @pytest.fixture
+    def pictured(self, settings, tmp_path):
+        (tmp_path / "a.png").write_bytes(b"one")
+        settings.levels[5].image = str(tmp_path / "a.png")
+        request = {"levels": [{"prompt": item.prompt} for item in settings.levels], "seed": 0, "quality": "preview"}
+        request["levels"][5]["image"] = str(tmp_path / "a.png")
+        request |= {"width": 256, "height": 144, "zoom_factor": 16.0, "engine": {"name": "procedural"}}
+        prompt_changes.note_sent(settings)
+        prompt_changes.note_dreamed(settings, request, [])
+        assert prompt_changes.changed(settings) == set()
+        return settings
+
+    def test_one_that_was_painted_over(self, pictured, tmp_path):
+        (tmp_path / "a.png").write_bytes(b"other")
+        prompt_changes._pictures.forget()
+        assert prompt_changes.changed(pictured) == {5} and "levels 2 to 5" in prompt_changes.notice(pictured)
+        assert prompt_changes.states(pictured, None)[5] == "stale"
+
+    def test_one_that_was_added_or_taken_away_or_exchanged(self, pictured, tmp_path):
+        pictured.levels[3].image = str(tmp_path / "a.png")
+        assert prompt_changes.changed(pictured) == {3}
+        pictured.levels[3].image = pictured.levels[5].image = ""
+        assert prompt_changes.changed(pictured) == {5}
+        (tmp_path / "b.png").write_bytes(b"another")
+        pictured.levels[5].image = str(tmp_path / "b.png")
+        assert prompt_changes.changed(pictured) == {5}
+
+    def test_one_that_is_elsewhere_now_is_the_same(self, pictured, tmp_path):
+        (tmp_path / "moved").mkdir()
+        (tmp_path / "a.png").rename(tmp_path / "moved/a.png")
+        pictured.levels[5].image = str(tmp_path / "moved/a.png")
+        assert prompt_changes.changed(pictured) == set()
+
+    def test_one_that_is_missing_is_left_to_generate(self, pictured, tmp_path):
+        (tmp_path / "a.png").unlink()
+        prompt_changes._pictures.forget()
+        assert prompt_changes.changed(pictured) == set()
+
+    def test_painted_over_while_the_job_ran(self, settings, tmp_path):
+        (tmp_path / "a.png").write_bytes(b"one")
+        settings.levels[5].image = str(tmp_path / "a.png")
+        settings.dreamed = prompt_changes.prompts_of(settings)
+        prompt_changes.note_sent(settings)
+        (tmp_path / "a.png").write_bytes(b"other")
+        for item in settings.levels:
+            item.dreamed_as, item.dreamed_picture = item.sent_as, item.sent_picture
+        assert prompt_changes.changed(settings) == {5}

@@ -18,6 +18,24 @@ from addon.ui.operators import flight_check, level_dreams
 from ..results.test_edits_are_kept import dream, of_level
 
 
+class Layout:
+    """Takes what a panel draws: its labels, and its buttons with their texts."""
+
+    def __init__(self):
+        self.texts, self.buttons, self.alignment, self.active, self.scale_y = [], [], "EXPAND", True, 1.0
+
+    def box(self, **options):
+        return self
+
+    row = column = split = box
+
+    def label(self, text="", **options):
+        self.texts.append(text)
+
+    def operator(self, name, text="", **options):
+        self.buttons.append((name, text))
+
+
 @pytest.fixture
 def dreamed(root, tmp_path):
     """A rig with an imported result."""
@@ -209,6 +227,30 @@ class TestCoverage:
         bpy.ops.dreamzoom.check_flight()
         assert bool(flown.dreamzoom.outside) != covered
 
+    def test_from_60_degrees_the_panel_warns_and_offers_to_dream_what_is_missing(self, flown):
+        """The warning is drawn by the panel itself; Generate then takes the new views, and all are covered."""
+        from addon.rig import coverage
+        from addon.scene import request
+        from addon.ui.panels import rig as panel
+
+        for frame, degrees in ((1, 0), (37, 60)):
+            flown["orbit"] = np.radians(degrees) / 3 + 0.17453
+            flown.keyframe_insert(rig.ORBIT, frame=frame)
+        scene, layer = bpy.context.scene, bpy.context.view_layer
+        scene.frame_set(37)
+        found = coverage.deviation(flown, flown.dreamzoom.camera)
+        assert not found.is_covered
+        layout = Layout()
+        panel.draw_coverage(layout, flown)
+        assert "fromwhatwasdreamed;upto15°" in "".join(layout.texts).replace(" ", "")
+        assert ("dreamzoom.generate", "Dream What Is Missing") in layout.buttons
+        sent = request.build_request(flown, scene, layer)
+        coverage.remember(flown, sent["cameras"])
+        assert flight_check.views_outside(scene, layer, flown) == []
+        layout = Layout()
+        panel.draw_coverage(layout, flown)
+        assert not layout.texts and not layout.buttons
+
     def test_going_closer_leaves_it_too(self, flown):
         from addon.rig import coverage
 
@@ -289,6 +331,15 @@ class TestExample:
         assert (settings.quality, settings.engine, settings.import_when_done) == ("draft", "procedural", True)
         assert cube.hide_render and current_job.of_rig(root.session_uid) is not None
         assert bpy.context.scene.frame_end == 121
+
+    @pytest.mark.parametrize(("width", "percent"), [(1920, 25), (2048, 100)])
+    def test_renders_of_a_new_file_are_as_small_as_a_draft_and_others_stay(
+        self, dreamzoom, monkeypatch, width, percent
+    ):
+        monkeypatch.setenv("DREAMZOOM_SERVER_PYTHON", "/nowhere/python")
+        bpy.context.scene.render.resolution_x = width
+        bpy.ops.dreamzoom.example_flight()
+        assert bpy.context.scene.render.resolution_percentage == percent
 
     def test_the_four_ready_flights_are_presets_whose_words_are_understood(self, dreamzoom):
         from pathlib import Path

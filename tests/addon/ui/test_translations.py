@@ -30,6 +30,21 @@ def test_there_is_simplified_chinese():
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
+def test_what_an_import_made_ready_is_told_in_every_language(dreamzoom, code):
+    from addon import rig
+    from addon.results import render_settings
+
+    bpy.ops.dreamzoom.create_rig(levels=1)
+    scene = bpy.context.scene
+    scene.camera, scene.world = None, None
+    told = {
+        *render_settings.make_ready(scene, rig.active_rig(bpy.context)),
+        *("16 samples in Cycles", "16 samples in Cycles, denoised"),
+    }
+    assert len(told) >= 5 and told <= translations.catalogue(code).keys()
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
 class TestFile:
     def test_nothing_is_left_out(self, all_texts, code):
         known = translations.catalogue(code)
