@@ -11,6 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import depth_models
 import diffusers
 import torch
 import transformers
@@ -222,6 +223,23 @@ def depth_anything(folder: Path, *, metric: bool = False) -> Path:
     return folder
 
 
+def prompt_depth_anything(folder: Path) -> Path:
+    """Prompt Depth Anything in small, with the settings of the published ones: taps 3, 6, 9, 12 and a sigmoid."""
+    torch.manual_seed(0)
+    backbone = transformers.Dinov2Config(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, mlp_ratio=2, image_size=28, patch_size=14,
+        out_indices=[1, 2, 3, 4], reshape_hidden_states=False,
+    )  # fmt: skip
+    config = transformers.PromptDepthAnythingConfig(
+        backbone_config=backbone, patch_size=14, reassemble_hidden_size=16, neck_hidden_sizes=[4, 4, 8, 8],
+        fusion_hidden_size=8, head_hidden_size=8, depth_estimation_type="metric", max_depth=1, initializer_range=0.2,
+    )  # fmt: skip
+    transformers.PromptDepthAnythingForDepthEstimation(config).save_pretrained(folder)
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    _eyes(folder, height=56, width=56, multiple=14, mean=mean, std=std, prompt_scale_to_meter=0.001)
+    return folder
+
+
 def zoedepth(folder: Path) -> Path:
     """ZoeDepth in small."""
     torch.manual_seed(0)
@@ -308,6 +326,9 @@ DEPTHS = {
     "zoedepth": zoedepth,
     "depth-pro": depth_pro,
     "marigold": marigold,
+    "moge": depth_models.moge,
+    "da3-small": depth_models.depth_anything_3,
+    "prompt-depth-anything": prompt_depth_anything,
 }
 
 

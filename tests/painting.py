@@ -47,7 +47,7 @@ class Painting:
         share = gaussian_filter(coarse.astype(float), (2, 2, 0))
         return np.clip(fresh + coarse * lack / np.maximum(share, 1e-3), 0, 1).astype(np.float32)
 
-    def depth(self, view, rgb, seed, report):
+    def depth(self, view, rgb, seed, report, known=None):
         """The true z-depth."""
         return DepthMap(self.true_depth(view.camera, view.level).astype(np.float32), DepthKind.METRIC)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import DreamzoomError
-from ..core.protocol import error_codes, messages, model_offers
+from ..core.protocol import error_codes, licences, messages, model_offers
 from . import current_job, error_messages, launch, main_loop, readiness
 from .client import Ended
 from .connection import connection
@@ -49,6 +49,12 @@ library = ModelLibrary()
 def names(use: str) -> list[str]:
     """Names of the models on this machine that can be used as "picture" or "depth" model."""
     return [entry["name"] for entry in library.entries or [] if entry["use"] == use]
+
+
+def is_non_commercial(name: str) -> bool:
+    """Whether a model on this machine has a licence that excludes commercial use, as far as its card says."""
+    found = (entry["licence"] for entry in library.entries or [] if entry["name"] == name)
+    return any(map(licences.is_non_commercial, found))
 
 
 def can(name: str, ability: str) -> bool:

@@ -93,7 +93,8 @@ def test_every_family_paints_in_the_cards_precision(made, family):
 def test_every_depth_model_answers_in_the_pictures_size_and_says_what_it_means(made, depth):
     engine = registry.make(validation.convert_request(request_of(made, "sd", depth)))
     _, found = painted(engine)
-    kinds = {"depth-anything": DepthKind.DISPARITY, "marigold": DepthKind.AFFINE}
+    kinds = {"depth-anything": DepthKind.DISPARITY, "da3-small": DepthKind.SCALE}
+    kinds |= dict.fromkeys(["marigold", "prompt-depth-anything"], DepthKind.AFFINE)
     assert found.values.shape == (64, 64)
     assert np.isfinite(found.values).all()
     assert found.kind == kinds.get(depth, DepthKind.SCALE)

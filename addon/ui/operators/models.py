@@ -15,6 +15,7 @@ from .common import Result, can_change, can_use_server, report
 ANOTHER = "another"
 CHOICES = (
     *((name, label, f"A picture model and a depth model. {label}") for name, label in model_library.SETS.items()),
+    *((name, offer.label, offer.about) for name, offer in OFFERS.items() if offer.use == "depth"),
     (ANOTHER, "Another Model", "Any model of the Hugging Face hub, by its name"),
 )
 

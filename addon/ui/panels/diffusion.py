@@ -7,6 +7,7 @@ from bpy.types import Panel, UILayout
 
 from ... import rig
 from ...backend import current_job, model_library, readiness
+from ...core.protocol import licences
 from ...translations import translated
 from .. import labels
 from .dream import draw_hung
@@ -31,6 +32,9 @@ class DREAMZOOM_PT_diffusion(RigPanel, Panel):
         column.enabled = not current_job.is_busy(rig.active_rig(context).session_uid)
         column.prop(settings, "model", placeholder="The best one that fits", icon="IMAGE_DATA")
         column.prop(settings, "depth_model", placeholder="The best on this machine", icon="IMAGE_ZDEPTH")
+        for name in (settings.model, settings.depth_model):
+            if model_library.is_non_commercial(name):
+                paragraph(layout, f"{name} is not for commercial use.", icon="INFO")
         if readiness.is_ready():
             model_library.list_soon()
             _draw_library(layout)
@@ -101,6 +105,8 @@ def _draw_offer(layout: UILayout) -> None:
         box.label(text=offer["repository"], icon="IMPORT" if offer["missing"] else "CHECKMARK")
         size = f"{offer['missing'] / 1e9:.2f} GB" if offer["missing"] else "On this machine already"
         paragraph(box, f"{size}. Licence: {offer['licence'] or 'not stated'}.")
+        if licences.is_non_commercial(offer["licence"]):
+            paragraph(box, "Not for commercial use.", icon="ERROR")
     column = box.column(align=True)
     total = sum(offer["missing"] for offer in model_library.library.offers)
     column.operator(

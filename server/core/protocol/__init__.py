@@ -7,4 +7,5 @@ The add-on sends requests; the server answers each, and meanwhile sends notifica
 - `error_codes`: codes of error responses.
 - `result`: result.json, which lists the contents of a finished job's folder.
 - `model_offers`: models that can be asked for by a short name.
+- `licences`: whether a model's licence excludes commercial use.
 """

@@ -15,18 +15,82 @@ class Offer:
         repository: owner/name on the Hugging Face hub.
         use: "picture" or "depth".
         card: The smallest card, in GB of memory, that it is meant for.
+        label: What artists see in a menu.
+        about: A sentence on it, likewise.
+        files: The weights that are wanted of a repository of several models; empty for all.
     """
 
     repository: str
     use: str
     card: int
+    label: str
+    about: str
+    files: tuple[str, ...] = ()
 
 
 OFFERS: dict[str, Offer] = {
-    "flux2-klein": Offer("black-forest-labs/FLUX.2-klein-4B", "picture", 24),
-    "sdxl": Offer("stabilityai/stable-diffusion-xl-base-1.0", "picture", 12),
-    "sd": Offer("stable-diffusion-v1-5/stable-diffusion-v1-5", "picture", 8),
-    "depth": Offer("depth-anything/Depth-Anything-V2-Small-hf", "depth", 8),
+    "flux2-klein": Offer(
+        "black-forest-labs/FLUX.2-klein-4B", "picture", 24, "Flux 2 Klein", "A picture model for a card of 24 GB"
+    ),
+    "sdxl": Offer(
+        "stabilityai/stable-diffusion-xl-base-1.0",
+        "picture",
+        12,
+        "Stable Diffusion XL",
+        "A picture model for a card of 12 GB",
+    ),
+    "sd": Offer(
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        "picture",
+        8,
+        "Stable Diffusion 1.5",
+        "A picture model for a card of 8 GB",
+    ),
+    "moge": Offer(
+        "Comfy-Org/MoGe",
+        "depth",
+        8,
+        "MoGe-2",
+        "A depth model that is told the camera's field of view",
+        ("geometry_estimation/moge_2_vitl_normal_fp16.safetensors",),
+    ),
+    "da3-mono": Offer(
+        "depth-anything/DA3MONO-LARGE",
+        "depth",
+        8,
+        "Depth Anything 3 Mono",
+        "A depth model for single pictures that knows the sky",
+    ),
+    "da3-metric": Offer(
+        "depth-anything/DA3METRIC-LARGE",
+        "depth",
+        8,
+        "Depth Anything 3 Metric",
+        "The same, trained on lengths in metres",
+    ),
+    "da3-base": Offer("depth-anything/DA3-BASE", "depth", 8, "Depth Anything 3 Base", "A depth model of middle size"),
+    "depth": Offer(
+        "depth-anything/Depth-Anything-V2-Small-hf",
+        "depth",
+        8,
+        "Depth Anything 2 Small",
+        "A small depth model, the one of the sets",
+    ),
+    "da3-small": Offer("depth-anything/DA3-SMALL", "depth", 8, "Depth Anything 3 Small", "A small depth model"),
+    "prompt-depth": Offer(
+        "depth-anything/prompt-depth-anything-vitl-hf",
+        "depth",
+        8,
+        "Prompt Depth Anything",
+        "A depth model that refines the depth of the level before, from the second level on",
+    ),
+    "prompt-depth-small": Offer(
+        "depth-anything/prompt-depth-anything-vits-hf",
+        "depth",
+        8,
+        "Prompt Depth Anything Small",
+        "The same, small",
+    ),
 }
 """What is listed first is taken first when a request names no model and the card can hold it."""
 

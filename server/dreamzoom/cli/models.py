@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from core.protocol.licences import is_non_commercial
 from core.protocol.model_offers import SETS
 from dreamzoom.cli.output import BAD_REQUEST, CANCELLED, DONE, print_json, print_text
 
@@ -21,7 +22,9 @@ def list_models(options: argparse.Namespace) -> None:
         return
     for entry in found:
         can = ", ".join(entry.abilities) if not entry.reason else f"can't be used: {entry.reason}"
-        facts = f"{entry.bytes / 1e9:6.2f} GB  {entry.precision or '-':9} {entry.licence or 'no licence stated':20}"
+        limit = ", not for commercial use" if is_non_commercial(entry.licence) else ""
+        licence = f"{entry.licence or 'no licence stated'}{limit}"
+        facts = f"{entry.bytes / 1e9:6.2f} GB  {entry.precision or '-':9} {licence:20}"
         print_text(f"{entry.name}  {entry.family or '-'}  {facts} {can}\n")
     if not found:
         least, *others = SETS

@@ -76,8 +76,20 @@ class Engine(Protocol):
         """
         ...
 
-    def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
-        """Estimate the z-depth of a picture `rgb`, (H, W, 3) float32 sRGB; the map has the same size."""
+    def depth(
+        self, view: View, rgb: np.ndarray, seed: int, report: Report, known: np.ndarray | None = None
+    ) -> DepthMap:
+        """Estimate the z-depth of a picture.
+
+        Args:
+            view, seed, report: As in `paint`.
+            rgb: (H, W, 3) float32 sRGB.
+            known: (H, W) z-depth in the frame's unit where the coarser levels or the artist give it, not finite
+                elsewhere. Most models can't use it: their values are aligned to it afterwards.
+
+        Returns:
+            Values of the picture's size. If the model followed `known`, they are METRIC, in its unit.
+        """
         ...
 
 

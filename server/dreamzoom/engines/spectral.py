@@ -98,7 +98,9 @@ class SpectralEngine:
         painted = ((picture + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
         return np.where((mask == KNOWN)[..., None], rgb, painted).astype(np.float32)
 
-    def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
+    def depth(
+        self, view: View, rgb: np.ndarray, seed: int, report: Report, known: np.ndarray | None = None
+    ) -> DepthMap:
         """Z-depth, up to scale, of a plane through the focus that faces the camera; bright pixels are nearer."""
         distance = max(float(view.camera.to_camera(np.zeros(3))[2]), 1e-3)
         light = torch.from_numpy(np.ascontiguousarray(rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32)))

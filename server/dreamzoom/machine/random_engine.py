@@ -81,7 +81,9 @@ class RandomEngine:
         order = Order(((prompt, 1.0),), negative_prompt, GUIDANCE, seed, view.name)
         return self.painter.paint(rgb, mask, order, report, view.name.endswith("/anchor"))
 
-    def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
+    def depth(
+        self, view: View, rgb: np.ndarray, seed: int, report: Report, known: np.ndarray | None = None
+    ) -> DepthMap:
         """A plane through the focus plus a small part of the network's output, as realistic input for later stages."""
         said = self._depth(rgb, view.camera, seed, view.name, report).values
         said = (said - said.mean()) / max(float(said.std()), 1e-6)

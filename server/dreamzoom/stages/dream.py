@@ -282,9 +282,10 @@ def _anchor_view(
         follow: (H, W) bool, where the coarser levels' depth is kept because it follows the artist's; None for nowhere.
         engine, view, rgb, seen, given_depth, in_scene, assets, others, prompt, report: As in `dreamed_level`.
     """
-    depth = engine.depth(view, rgb, prompt.seed, report)
-    report.progress(0.3, "align")
     owned, covered = assets.over(seen, view.camera, in_front=True)
+    shown = owned if given_depth is None else with_given(given_depth, owned, view.camera, exact=in_scene)
+    depth = engine.depth(view, rgb, prompt.seed, report, shown.depth)
+    report.progress(0.3, "align")
     known = seen.depth
     if assets.align:
         seen = owned
@@ -330,7 +331,8 @@ def _side_view(
     around, covered = (seen, np.zeros(seen.mask.shape, bool)) if beyond is not None else assets.over(seen, side.camera)
     picture = paint(engine, side, around.rgb, around.mask, prompt, report)
     to_fit = around if assets.align else seen
-    aligned = align_view(engine.depth(side, picture, prompt.seed, report), to_fit, side.camera, pin=False)
+    depth_map = engine.depth(side, picture, prompt.seed, report, around.depth)
+    aligned = align_view(depth_map, to_fit, side.camera, pin=False)
     depth = np.where(covered, around.depth, aligned.depth)
     fresh = fresh_pixels(around, depth, beyond)
     return _fitted(DreamedView(side, picture, depth, fresh), aligned, covered, behind=beyond is not None)

@@ -80,6 +80,23 @@ class TestRequest:
             engine_of(root)
 
 
+class TestLicences:
+    def test_a_chosen_model_that_is_not_for_commercial_use_is_known(self, root, monkeypatch):
+        entries = [
+            {"name": "someone/free", "use": "depth", "licence": "apache-2.0"},
+            {"name": "someone/limited", "use": "depth", "licence": "cc-by-nc-4.0"},
+        ]
+        monkeypatch.setattr(model_library.library, "entries", entries)
+        found = [model_library.is_non_commercial(name) for name in ("someone/free", "someone/limited", "other", "")]
+        assert found == [False, True, False, False]
+
+    def test_depth_models_are_offered_one_by_one(self, dreamzoom):
+        choice = bpy.ops.dreamzoom.get_models.get_rna_type().properties["choice"]
+        offered = set(choice.enum_items.keys())
+        assert {"moge", "da3-mono", "prompt-depth", "8gb", "another"} <= offered
+        assert "sdxl" not in offered, "picture models come in sets"
+
+
 class Hub(http.server.BaseHTTPRequestHandler):
     """The part of the hub's interface that a download uses, for one model that can't be used here."""
 

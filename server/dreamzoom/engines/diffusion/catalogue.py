@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import EngineUnavailable, ModelMissing
 from core.protocol.model_offers import OFFERS
 from dreamzoom.engines.diffusion import model_cache, model_validation
+from dreamzoom.engines.diffusion.depth_networks import sizes
 from dreamzoom.engines.diffusion.families import Family
 from dreamzoom.engines.diffusion.model_files import inventory, reading
 from dreamzoom.engines.diffusion.model_validation import Model
@@ -85,8 +86,13 @@ def entries(folder: Path | None = None) -> list[Entry]:
     if folder is None:
         return [entry(name, place) for name, place in model_cache.cached()]
     inside = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
-    models = [path for path in inside if (path / "model_index.json").exists() or (path / "config.json").exists()]
+    models = [path for path in inside if _is_model(path)]
     return [entry(str(path), path) for path in (models[:1] if models[:1] == [folder] else models)]
+
+
+def _is_model(folder: Path) -> bool:
+    named = any((folder / name).exists() for name in ("model_index.json", "config.json"))
+    return named or sizes.moge_file(folder) is not None
 
 
 def entry(name: str, folder: Path) -> Entry:
@@ -121,12 +127,10 @@ def _further(family: Family) -> tuple[str, ...]:
 
 
 def _depth(name: str, folder: Path, licence: str) -> Entry:
-    from dreamzoom.engines.diffusion.depth import depth_files, kind_of
-
-    family, components = model_validation.depth_model(folder)
-    files = depth_files(folder, components)
-    abilities = (f"depth ({kind_of(folder, family)})",)
-    return Entry(name, "depth", family.name, abilities, _bytes(files), _precision(files), licence)
+    model = model_validation.depth_model(folder)
+    files = list(model.files)
+    abilities = (f"depth ({model.kind})", *(["known depth"] if model.family.prompted else []))
+    return Entry(name, "depth", model.family.name, abilities, _bytes(files), _precision(files), licence)
 
 
 def _weights_bytes(folder: Path) -> int:

@@ -1,13 +1,13 @@
-"""D, the depth of a picture: models of `transformers`, and Marigold of `diffusers`.
+"""D, the depth of a picture: models of `transformers`, Marigold of `diffusers`, and those of `depth_networks`.
 
-Pictures are prepared here, by the settings in the model's own `preprocessor_config.json`.
+Pictures for models of `transformers` are prepared here, by the settings in their own `preprocessor_config.json`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,14 @@ from torch.nn.functional import pad as torch_pad
 
 from core.camera import Camera
 from core.errors import DreamzoomError
-from dreamzoom.engines.diffusion import loading, model_validation
+from dreamzoom.engines.diffusion import loading
+from dreamzoom.engines.diffusion.depth_networks import depth_anything_3, moge
+from dreamzoom.engines.diffusion.depth_networks.prompt import prompt_of
+from dreamzoom.engines.diffusion.depth_networks.sizes import MogeSizes
 from dreamzoom.engines.diffusion.families import MARIGOLD, DepthFamily
 from dreamzoom.engines.diffusion.loading import Placement
 from dreamzoom.engines.diffusion.model_files import reading
+from dreamzoom.engines.diffusion.model_validation import DepthModel
 from dreamzoom.engines.diffusion.progress_hooks import Watch, watched
 from dreamzoom.geometry.view import DepthKind, DepthMap
 from dreamzoom.progress import Report
@@ -36,7 +40,7 @@ class Depth:
         family: What it is.
         kind: What its values mean.
         network: The model, or Marigold's pipeline, in evaluation mode.
-        looks: How pictures are made ready for it: its `preprocessor_config.json`; unused by Marigold.
+        looks: How pictures are made ready for a model of `transformers`: its `preprocessor_config.json`.
         where: On which device, how finely.
     """
 
@@ -45,50 +49,72 @@ class Depth:
         self.watch = Watch()
         if family is MARIGOLD:
             watched(self.watch, network, "unet")
-        else:
-            self.watch.part(network)
+            return
+        self.watch.part(network)
+        for module in network.modules():
+            for part in module if isinstance(module, torch.nn.ModuleList) else ():
+                self.watch.part(part)
 
     @classmethod
-    def load(
-        cls, folder: Path, family: DepthFamily, components: dict[str, model_validation.Component], where: Placement
-    ) -> Depth:
-        """The model in a folder.
-
-        Args:
-            folder: Where it lies; checked.
-            family, components: What the check found.
-            where: As of the class.
-        """
-        if family is MARIGOLD:
-            index = reading.read_json(folder / "model_index.json")
-            return cls(
-                family, kind_of(folder, family), loading.marigold(components, index, folder, where.dtype), {}, where
-            )
-        looks = reading.read_json(folder / "preprocessor_config.json")
-        network = loading.load("transformers", family.model, folder, where.dtype)
-        return cls(family, kind_of(folder, family), network, looks, where)
+    def load(cls, model: DepthModel, where: Placement) -> Depth:
+        """A checked model, on the CPU still. Raises EngineUnavailable."""
+        if model.family is MARIGOLD:
+            index = reading.read_json(model.folder / "model_index.json")
+            pipe = loading.marigold(model.components, index, model.folder, where.dtype)
+            return cls(model.family, model.kind, pipe, {}, where)
+        if model.family.prompted or model.sizes is not None:
+            where = fine(where)
+        if isinstance(model.sizes, MogeSizes):
+            return cls(model.family, model.kind, moge.load(model.files[0], model.sizes, where.dtype), {}, where)
+        if model.sizes is not None:
+            network = depth_anything_3.load(model.files[0], model.sizes, where.dtype)
+            return cls(model.family, model.kind, network, {}, where)
+        looks = reading.read_json(model.folder / "preprocessor_config.json")
+        network = loading.load("transformers", model.family.model, model.folder, where.dtype)
+        return cls(model.family, model.kind, network, looks, where)
 
     def to(self, device: torch.device) -> None:
         """Move to the device or off it."""
         self.network.to(device)
 
     @torch.no_grad()
-    def __call__(self, rgb: np.ndarray, camera: Camera, seed: int, name: str, report: Report) -> DepthMap:
+    def __call__(
+        self,
+        rgb: np.ndarray,
+        camera: Camera,
+        seed: int,
+        name: str,
+        report: Report,
+        known: np.ndarray | None = None,
+    ) -> DepthMap:
         """The depth of a picture (H, W, 3) float32 sRGB, taken by `camera`; of the same size.
 
         A metric model's metres say nothing about the unit of a level, which may be a galaxy or a cell: so its values
-        are given as depth up to a factor.
+        are given as depth up to a factor. A model that takes `known` depth (H, W), not finite where unknown, answers in
+        its unit.
         """
         self.watch.begin(report, 0, "")
+        prompt = None
         try:
             picture = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float()
-            values = self._marigold(picture, seed, name) if self.family is MARIGOLD else self._look(picture, camera)
+            if self.family is MARIGOLD:
+                values = self._marigold(picture, seed, name)
+            elif hasattr(self.network, "depth"):
+                shown = picture.to(self.where.device, self.where.dtype)
+                values = self.network.depth(shown, camera).float().cpu().numpy()
+            else:
+                shown = self._shown(picture)
+                if self.family.prompted:
+                    prompt = prompt_of(known, (shown.shape[-2], shown.shape[-1]))
+                values = self._look(picture, shown, camera, prompt)
         finally:
             self.watch.end()
         if not np.isfinite(values).any():
             raise DreamzoomError(
                 f"the depth model gave no number for {name}", 'set the engine\'s precision to "float32"'
             )
+        if prompt is not None:
+            return DepthMap(values.astype(np.float32), DepthKind.METRIC)
         kind = DepthKind.SCALE if self.kind == DepthKind.METRIC else self.kind
         return DepthMap(values.astype(np.float32), kind)
 
@@ -98,19 +124,31 @@ class Depth:
         answer = self.network(picture, generator=generator, output_type="np", batch_size=1)
         return np.asarray(answer.prediction, np.float32)[0, ..., 0]
 
-    def _look(self, picture: torch.Tensor, camera: Camera) -> np.ndarray:
-        size = tuple(picture.shape[-2:])
-        border = (0, 0)
-        if self.family.mirrored and self._looks.get("do_pad", True):
-            # by so many pixels, as ZoeDepth was trained
-            border = tuple(min(int(math.sqrt(side / 2) * 3), side - 1) for side in size)
-            picture = torch_pad(picture, (border[1], border[1], border[0], border[0]), mode="reflect")
-        shown = self._normal(self._resized(picture)).to(self.where.device, self.where.dtype)
-        answer = self.network(pixel_values=shown).predicted_depth.float().cpu()
+    def _shown(self, picture: torch.Tensor) -> torch.Tensor:
+        """A picture as the network of `transformers` sees it, on its device."""
+        across, along = self._border(picture)
+        if across or along:
+            picture = torch_pad(picture, (along, along, across, across), mode="reflect")
+        return self._normal(self._resized(picture)).to(self.where.device, self.where.dtype)
+
+    def _border(self, picture: torch.Tensor) -> tuple[int, int]:
+        """By how many rows and columns a picture is continued on each side, as ZoeDepth was trained."""
+        height, width = picture.shape[-2:]
+        if not self.family.mirrored or not self._looks.get("do_pad", True):
+            return 0, 0
+        return min(int(math.sqrt(height / 2) * 3), height - 1), min(int(math.sqrt(width / 2) * 3), width - 1)
+
+    def _look(
+        self, picture: torch.Tensor, shown: torch.Tensor, camera: Camera, prompt: np.ndarray | None
+    ) -> np.ndarray:
+        """The values (H, W) of a picture (1, 3, H, W) that is `shown` to a network of `transformers`."""
+        options = {} if prompt is None else {"prompt_depth": torch.from_numpy(prompt)[None, None].to(shown)}
+        answer = self.network(pixel_values=shown, **options).predicted_depth.float().cpu()
         answer = answer.reshape(1, 1, *answer.shape[-2:])
-        outer = (size[0] + 2 * border[0], size[1] + 2 * border[1])
+        (height, width), (across, along) = picture.shape[-2:], self._border(picture)
+        outer = (height + 2 * across, width + 2 * along)
         answer = interpolate(answer, outer, mode="bilinear", align_corners=False)[0, 0]
-        values = answer[border[0] : border[0] + size[0], border[1] : border[1] + size[1]].numpy()
+        values = answer[across : across + height, along : along + width].numpy()
         if self.family.focal:  # the true focal length is known here
             return 1 / np.clip(values * camera.width / camera.fx, 1e-4, 1e4)
         return values
@@ -137,15 +175,6 @@ class Depth:
         return (picture - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
 
 
-def kind_of(folder: Path, family: DepthFamily) -> DepthKind:
-    """What a model's values mean; where a family has metric variants, their configuration says so."""
-    if family.variants and reading.read_json(folder / "config.json").get("depth_estimation_type") == "metric":
-        return DepthKind.METRIC
-    return family.kind
-
-
-def depth_files(folder: Path, components: dict[str, Any]) -> list[Path]:
-    """All weight files of a depth model."""
-    if not components:
-        return reading.whole_weights(folder)
-    return [file for part in components.values() for file in sorted(part.folder.glob("*.safetensors"))]
+def fine(where: Placement) -> Placement:
+    """The precision for networks whose answer is depth itself: the eight bits of bfloat16 would show as steps."""
+    return replace(where, dtype=torch.float32) if where.dtype == torch.bfloat16 else where

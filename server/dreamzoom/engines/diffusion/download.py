@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from core.errors import DreamzoomError
+from core.protocol.licences import is_non_commercial
 from core.protocol.model_offers import OFFERS, SETS
 from dreamzoom.engines.diffusion import model_cache
 from dreamzoom.progress import Report
@@ -63,7 +64,8 @@ class Listing:
     def line(self) -> str:
         """One line that is shown to the artist for confirmation."""
         licence = self.licence or "no licence stated"
-        return f"{self.repository} at {self.revision[:12]}: {self.bytes / 1e9:.2f} GB, licence {licence}"
+        limit = ", not for commercial use" if is_non_commercial(self.licence) else ""
+        return f"{self.repository} at {self.revision[:12]}: {self.bytes / 1e9:.2f} GB, licence {licence}{limit}"
 
 
 def repositories(name: str) -> list[str]:
@@ -93,14 +95,22 @@ def listing(repository: str, revision: str | None = None) -> Listing:
         files.append(File(entry.rfilename, entry.size or 0, getattr(lfs, "sha256", "") or ""))
     card = info.card_data
     licence = str((card and (card.get("license_name") or card.get("license"))) or "")
-    wanted = tuple(wanted_files(files))
+    named = {name for offer in OFFERS.values() if offer.repository == repository for name in offer.files}
+    wanted = tuple(wanted_files(files, named))
     if not any(file.name.endswith(".safetensors") for file in wanted):
         raise DreamzoomError(f"{repository} contains no safetensors weights", "choose another model")
     return Listing(repository, info.sha, licence, wanted)
 
 
-def wanted_files(files: list[File]) -> list[File]:
-    """The files that are needed for loading: no code, no pickles, and only the smaller precision of weights."""
+def wanted_files(files: list[File], named: Collection[str] = ()) -> list[File]:
+    """The files that are needed for loading: no code, no pickles, and only the smaller precision of weights.
+
+    Args:
+        files: All of the repository.
+        named: The weights that are wanted alone, of a repository of several models; empty for all.
+    """
+    if named:
+        return [file for file in files if file.name in named or file.name == "README.md"]
     whole = any(file.name == "model_index.json" for file in files)
     found = []
     for file in files:

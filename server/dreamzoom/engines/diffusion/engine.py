@@ -60,10 +60,9 @@ class DiffusionEngine:
         self.options = _options(request)
         self.model = model
         self.where = loading.placement(self.options.device, self.options.precision)
-        self._depth_folder = (
+        self._depth_model = model_validation.depth_model(
             model_cache.find(self.options.depth_model) if self.options.depth_model else catalogue.best("depth")
         )
-        self._depth_checked = model_validation.depth_model(self._depth_folder)
         edits = model.family.edit is not None  # else a LoRA is a LoRA, whatever its name says
         self._loras = [
             loading.LoraFile(Path(lora.file).expanduser(), lora.weight, edits and lora.for_outpainting)
@@ -146,17 +145,22 @@ class DiffusionEngine:
         whole_step = view.name.endswith("/anchor")
         return self._retry_with_less_memory(report, lambda: painter.paint(rgb, mask, order, report, whole_step))
 
-    def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
+    def depth(
+        self, view: View, rgb: np.ndarray, seed: int, report: Report, known: np.ndarray | None = None
+    ) -> DepthMap:
         """See `engines.base.Engine.depth`."""
         from dreamzoom.engines.diffusion.depth import Depth
 
         if self._depth is None:
-            self._depth = Depth.load(self._depth_folder, *self._depth_checked, self.where)
+            report.log(f"loading {model_cache.name_of(self._depth_model.folder)[0]}")
+            self._depth = Depth.load(self._depth_model, self.where)
         if self._offload not in ("", "none"):  # only one model on the GPU at a time
             self._painter.pipe.maybe_free_model_hooks()
         self._depth.to(self.where.device)
         try:
-            return self._retry_with_less_memory(report, lambda: self._depth(rgb, view.camera, seed, view.name, report))
+            return self._retry_with_less_memory(
+                report, lambda: self._depth(rgb, view.camera, seed, view.name, report, known)
+            )
         finally:
             if self._offload not in ("", "none"):
                 self._depth.to("cpu")
@@ -218,7 +222,7 @@ class DiffusionEngine:
         alike = ("options", "model", "where", "steps", "_pixels")
         if self._painter is None and all(getattr(self, name) == getattr(other, name) for name in alike):
             self._painter, self._offload, self._saving = other._painter, other._offload, other._saving
-        if self._depth is None and (self._depth_folder, self.where) == (other._depth_folder, other.where):
+        if self._depth is None and (self._depth_model, self.where) == (other._depth_model, other.where):
             self._depth = other._depth
         other._painter = other._depth = None
         memory.release()
@@ -304,11 +308,9 @@ class DiffusionEngine:
         return [file for part in parts for file in sorted(part.folder.glob("*.safetensors"))]
 
     def _described_depth(self) -> dict[str, Any]:
-        from dreamzoom.engines.diffusion.depth import depth_files, kind_of
-
-        family, components = self._depth_checked
-        found = self._described(self._depth_folder, depth_files(self._depth_folder, components), family.name)
-        return found | {"depth_kind": str(kind_of(self._depth_folder, family))}
+        model = self._depth_model
+        found = self._described(model.folder, list(model.files), model.family.name)
+        return found | {"depth_kind": str(model.kind)}
 
     @staticmethod
     def _described(folder: Path, files: list[Path], family: str) -> dict[str, Any]:

@@ -300,13 +300,16 @@ class DepthFamily:
 
     Attributes:
         name: As it is told and recorded.
-        model: The `transformers` class; for Marigold the `diffusers` pipeline.
+        model: The `transformers` class; for Marigold the `diffusers` pipeline; for the models that no library has, the
+            class in `depth_networks`.
         kind: What its values mean. Metres say nothing of a level's units, so a metric model's values count as depth up
             to a factor (`depth.Depth`).
         variants: Whether some of its models give metres, which `depth_estimation_type` of their `config.json` says.
         mirrored: Whether it was trained on pictures that are continued by their mirror image at the borders; where
             `do_pad` of its `preprocessor_config.json` says no, it was not.
         focal: Whether it gives 1/z for a focal length of the picture's width.
+        prompted: Whether it takes known depth, and answers in its unit. Its values are depth in the prompt's range;
+            without a prompt, that range is unknown.
     """
 
     name: str
@@ -315,6 +318,7 @@ class DepthFamily:
     variants: bool = False
     mirrored: bool = False
     focal: bool = False
+    prompted: bool = False
 
 
 DEPTHS: dict[str, DepthFamily] = {
@@ -323,8 +327,14 @@ DEPTHS: dict[str, DepthFamily] = {
     ),
     "zoedepth": DepthFamily("zoedepth", "ZoeDepthForDepthEstimation", DepthKind.METRIC, mirrored=True),
     "depth_pro": DepthFamily("depth-pro", "DepthProForDepthEstimation", DepthKind.METRIC, focal=True),
+    "prompt_depth_anything": DepthFamily(
+        "prompt-depth-anything", "PromptDepthAnythingForDepthEstimation", DepthKind.AFFINE, prompted=True
+    ),
 }
 """By the `model_type` that `config.json` names."""
+
+MOGE = DepthFamily("moge-2", "Moge", DepthKind.METRIC)
+DEPTH_ANYTHING_3 = DepthFamily("depth-anything-3", "DepthAnything3", DepthKind.SCALE)
 
 MARIGOLD = DepthFamily("marigold", "MarigoldDepthPipeline", DepthKind.AFFINE)
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import EngineUnavailable
 from dreamzoom.engines.diffusion import families
+from dreamzoom.engines.diffusion.depth_networks import sizes
+from dreamzoom.engines.diffusion.depth_networks.sizes import Da3Sizes, MogeSizes
 from dreamzoom.engines.diffusion.families import DepthFamily, Family, Width
 from dreamzoom.engines.diffusion.model_files.inventory import check_folder
 from dreamzoom.engines.diffusion.model_files.reading import AGAIN, read_json, short, shown, whole_weights
@@ -22,6 +24,7 @@ from dreamzoom.engines.diffusion.model_files.settings import (
     check_sizes,
     whole_numbers,
 )
+from dreamzoom.geometry.view import DepthKind
 
 T = TypeVar("T")
 
@@ -54,6 +57,27 @@ class Model:
     def config(self, name: str) -> dict[str, Any]:
         """The configuration of a component."""
         return read_json(self.components[name].folder / "config.json")
+
+
+@dataclass(frozen=True)
+class DepthModel:
+    """A depth model on disk that passed the checks.
+
+    Attributes:
+        folder: Where it lies.
+        family: What it is.
+        kind: What its values mean.
+        files: Its weights.
+        components: By name, of Marigold alone.
+        sizes: Of the models that no library has.
+    """
+
+    folder: Path
+    family: DepthFamily
+    kind: DepthKind
+    files: tuple[Path, ...]
+    components: dict[str, Component] = field(default_factory=dict)
+    sizes: MogeSizes | Da3Sizes | None = None
 
 
 def _damage_is_said(check: Callable[[Path], T]) -> Callable[[Path], T]:
@@ -90,30 +114,44 @@ def picture_model(folder: Path) -> Model:
 
 
 @_damage_is_said
-def depth_model(folder: Path) -> tuple[DepthFamily, dict[str, Component]]:
-    """Check the folder of a depth model; components are there for Marigold alone. Raises EngineUnavailable."""
+def depth_model(folder: Path) -> DepthModel:
+    """Check the folder of a depth model. Raises EngineUnavailable."""
     if (folder / "model_index.json").exists():
-        index = _index(folder)
-        if index.get("_class_name") != families.MARIGOLD.model:
-            raise _unknown_depth(folder, index.get("_class_name"))
-        components = _components(folder, index)
-        for name in ("unet", "vae", "scheduler", "text_encoder", "tokenizer"):
-            if name not in components:
-                raise EngineUnavailable(f"{folder} lacks its {name}", AGAIN)
-        return families.MARIGOLD, components
+        return _marigold(folder)
     check_folder(folder)
+    file = None if (folder / "config.json").exists() else sizes.moge_file(folder)
+    if file is not None:
+        return DepthModel(folder, families.MOGE, families.MOGE.kind, (file,), sizes=sizes.moge(file))
+    if not list(folder.glob("*.safetensors*")):
+        whole_weights(folder)  # says what there is instead
     config = read_json(folder / "config.json")
+    check_settings(folder, config)
+    check_sizes(folder, config)
+    if "model_type" not in config and str(config.get("model_name")).startswith("da3"):
+        file, found = sizes.da3(folder, config)
+        return DepthModel(folder, families.DEPTH_ANYTHING_3, found.preset.kind, (file,), sizes=found)
     family = families.DEPTHS.get(str(config.get("model_type")))
     if family is None:
         raise _unknown_depth(folder, config.get("model_type"))
-    check_settings(folder, config)
-    check_sizes(folder, config)
     declared = config.get("architectures") or [family.model]
     if declared != [family.model]:
         raise _unknown_depth(folder, ", ".join(map(str, declared)))
     check_preprocessing(folder, read_json(folder / "preprocessor_config.json"))
-    whole_weights(folder)
-    return family, {}
+    metric = family.variants and config.get("depth_estimation_type") == "metric"
+    kind = DepthKind.METRIC if metric else family.kind
+    return DepthModel(folder, family, kind, tuple(whole_weights(folder)))
+
+
+def _marigold(folder: Path) -> DepthModel:
+    index = _index(folder)
+    if index.get("_class_name") != families.MARIGOLD.model:
+        raise _unknown_depth(folder, index.get("_class_name"))
+    components = _components(folder, index)
+    for name in ("unet", "vae", "scheduler", "text_encoder", "tokenizer"):
+        if name not in components:
+            raise EngineUnavailable(f"{folder} lacks its {name}", AGAIN)
+    files = tuple(file for part in components.values() for file in sorted(part.folder.glob("*.safetensors")))
+    return DepthModel(folder, families.MARIGOLD, families.MARIGOLD.kind, files, components)
 
 
 def _index(folder: Path) -> dict[str, Any]:
@@ -214,5 +252,5 @@ def _width(config: dict[str, Any]) -> int | None:
 
 
 def _unknown_depth(folder: Path, name: Any) -> EngineUnavailable:
-    known = ", ".join([*families.DEPTHS, families.MARIGOLD.model])
+    known = ", ".join([*families.DEPTHS, families.MARIGOLD.model, families.MOGE.name, families.DEPTH_ANYTHING_3.name])
     return EngineUnavailable(f"{folder} is a {shown(name)}, no depth model that is known here", f"choose one: {known}")

@@ -109,7 +109,9 @@ class ProceduralEngine:
         report.progress(1.0)
         return picture
 
-    def depth(self, view: View, rgb: np.ndarray, seed: int, report: Report) -> DepthMap:
+    def depth(
+        self, view: View, rgb: np.ndarray, seed: int, report: Report, known: np.ndarray | None = None
+    ) -> DepthMap:
         """Z-depth of the view: with unknown scale, warped and noisy, or exact if `distortion` is off."""
         report.progress(0.0)
         if self.photo_plane is not None:
