@@ -26,7 +26,7 @@ class Work(Protocol):
 
 @dataclass
 class Job:
-    """One press of Generate or Import.
+    """One press of Generate, Import or Export for Viewers.
 
     Attributes:
         rig_uid: Blender's `session_uid` of the rig's root, which survives undo.
@@ -55,6 +55,8 @@ class Job:
         request_id: The server's request.
         request: What the server is asked for; None before the scene has been captured.
         method: The server's method.
+        params: Further parameters of the method, for one that takes no request.
+        outcome: What the server has written, in words, where that is not imported.
         resumes: Whether the server goes on with the request that the folder holds, instead of getting one.
         work: The running capture or import on the main thread, None where there is none.
         importing: The task that imports finished levels while the job is running.
@@ -86,6 +88,8 @@ class Job:
     request_id: int = -1
     request: dict | None = None
     method: str = messages.GENERATE
+    params: dict | None = None
+    outcome: str = ""
     resumes: bool = False
     work: Work | None = None
     importing: main_loop.Task | None = None

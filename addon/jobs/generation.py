@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ..backend import current_job, error_messages, job_folders, launch, main_loop, preferences, readiness
 from ..backend.client import Ended
@@ -68,6 +70,34 @@ def repair(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
     folder = job_folders.adopt(root)
     job = _new_job(root, scene)
     job.folder, job.import_when_done, job.method = folder, True, messages.VERIFY
+    job.params = {"repair": True}
+    current_job.add(job)
+    _wait(job)
+    return job
+
+
+def export_for_viewers(
+    root: bpy.types.Object, scene: bpy.types.Scene, path: Path, up: str, cameras: Path | None, rounds: int
+) -> Job:
+    """Have the server refit a copy of a rig's splats to what other viewers show, and write it as one file.
+
+    Args:
+        root: The rig.
+        scene: Its scene.
+        path: The file.
+        up: The axis that points up in it: "-Y", "Y" or "Z".
+        cameras: A file for the flight's cameras in the same world, or None.
+        rounds: How often the fit looks at each view.
+
+    Raises:
+        DreamzoomError: There is no job, or no server.
+    """
+    current_job.check_free(root.session_uid)
+    readiness.check()
+    folder = job_folders.adopt(root)
+    job = _new_job(root, scene)
+    job.folder, job.import_when_done, job.method = folder, False, messages.EXPORT
+    job.params = {"path": str(path), "up": up, "rounds": rounds} | ({"cameras": str(cameras)} if cameras else {})
     current_job.add(job)
     _wait(job)
     return job
@@ -175,8 +205,8 @@ def _send(job: Job) -> None:
     """Send a job's request to the server."""
     job.status = "starting"
     out = {"out": str(job.folder)}
-    if job.method == messages.VERIFY:
-        params = out | {"repair": True}
+    if job.params is not None:
+        params = out | job.params
     else:
         params = out | ({"resume": True} if job.resumes else {"request": job.request})
         chosen = {name: preferences.get(name) for name in ("executor", "storage")}
@@ -243,6 +273,10 @@ def _take_error(job: Job, error: dict[str, Any]) -> None:
 def _take_result(job: Job, result: dict[str, Any]) -> None:
     """The server has finished: store the prompts with the rig, and import the result if the artist wants it."""
     job.seconds = float(result.get("seconds") or 0.0)
+    if job.method == messages.EXPORT:
+        job.outcome = _exported(result)
+        job.finish("done")
+        return
     job_folders.state(job.folder).note_finished()
     root = importing.rig_of(job)
     if root is not None and job.request is not None:
@@ -251,3 +285,11 @@ def _take_result(job: Job, result: dict[str, Any]) -> None:
         importing.import_result(job)
     else:
         job.finish("done")
+
+
+def _exported(result: dict[str, Any]) -> str:
+    """What the server has written for viewers, in words."""
+    name, count = Path(str(result.get("path") or "")).name, int(result.get("splats") or 0)
+    before, after = (float(result.get(key) or 0.0) for key in ("before", "after"))
+    told = iface_("{name}: {count} splats. Viewers show the flight to {after} dB; unchanged splats to {before} dB.")
+    return told.format(name=name, count=f"{count:,}", after=f"{after:.1f}", before=f"{before:.1f}")

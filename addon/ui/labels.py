@@ -13,6 +13,7 @@ STAGES = {
     "splat": "Fitting splats",
     "export": "Writing files",
     "import": "Importing",
+    "refit": "Fitting to other viewers",
 }
 
 

@@ -19,6 +19,7 @@ from . import (
     rigs,
     setup,
     splat_files,
+    viewer_export,
     zoom_into,
     zoom_stack,
 )
@@ -37,6 +38,7 @@ MODULES = (
     models,
     setup,
     splat_files,
+    viewer_export,
     zoom_stack,
 )
 for _module in MODULES:

@@ -183,12 +183,8 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
             obj.location = (self.scale * matrix @ read.origin).tolist()
 
 
-class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """Write the selected splats into one file for other programs, with their transforms applied"""
-
-    bl_idname = "dreamzoom.export_splats"
-    bl_label = "Export Splats"
-    bl_options = {"PRESET"}
+class SplatTarget(ExportHelper):
+    """What operators that write a file of splats have in common: its format and its axes."""
 
     filename_ext = ".ply"
     filter_glob: StringProperty(default=";".join(f"*{suffix}" for suffix in formats.SUFFIXES), options={"HIDDEN"})
@@ -202,16 +198,9 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[rep
         name="Axes", description="The axis that points up in a PLY; other formats have axes of their own", items=AXES
     )
 
-    @classmethod
-    def poll(cls, context):
-        if not any(splats.holds_splats(obj) for obj in context.selected_objects):
-            cls.poll_message_set("Select an object that shows splats first")
-            return False
-        return True
-
     def check(self, context) -> bool:  # noqa: ARG002
         """Let the file's name end in the chosen format's suffix."""
-        path = str(self._path()) if self.filepath else self.filepath
+        path = str(self.target_path()) if self.filepath else self.filepath
         changed, self.filepath = path != self.filepath, path
         return changed
 
@@ -223,7 +212,7 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[rep
         column.active = self._keeps_axes()
         column.prop(self, "axes")
 
-    def _path(self) -> Path:
+    def target_path(self) -> Path:
         """The file's path with the chosen format's suffix; a PLY's where the name tells none."""
         path = Path(self.filepath)
         suffix = SUFFIX_OF.get(self.file_format, "")
@@ -235,12 +224,30 @@ class DREAMZOOM_OT_export_splats(Operator, ExportHelper):  # pyright: ignore[rep
         return path.with_name(f"{stem}{suffix or self.filename_ext}")
 
     def _keeps_axes(self) -> bool:
-        return formats.format_of(self._path()).keeps_axes
+        return formats.format_of(self.target_path()).keeps_axes
+
+    def up(self) -> str:
+        """The axis that points up in the file."""
+        return UP_OF[self.axes] if self._keeps_axes() else formats.format_of(self.target_path()).up
+
+
+class DREAMZOOM_OT_export_splats(Operator, SplatTarget):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """Write the selected splats into one file for other programs, with their transforms applied"""
+
+    bl_idname = "dreamzoom.export_splats"
+    bl_label = "Export Splats"
+    bl_options = {"PRESET"}
+
+    @classmethod
+    def poll(cls, context):
+        if not any(splats.holds_splats(obj) for obj in context.selected_objects):
+            cls.poll_message_set("Select an object that shows splats first")
+            return False
+        return True
 
     def execute(self, context) -> Result:
         objects = [obj for obj in context.selected_objects if splats.holds_splats(obj)]
-        path = self._path()
-        up = UP_OF[self.axes] if self._keeps_axes() else formats.format_of(path).up
+        path, up = self.target_path(), self.up()
         after = np.eye(4)
         after[:3, :3] = UPRIGHT[up].T
         try:

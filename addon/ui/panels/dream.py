@@ -10,6 +10,7 @@ from ... import rig
 from ...backend import current_job, error_messages, job_folders, model_library, readiness
 from ...backend.connection import connection
 from ...backend.current_job import Job
+from ...core.protocol import messages
 from ...scene import estimate, prompt_changes
 from .. import labels, preview
 from . import jobs
@@ -98,11 +99,15 @@ def _draw_outcome(layout: UILayout, current: Job) -> None:
     if current.status == "failed":
         draw_error(layout, str(current.error), current.error.remedy, current.error.operator)
     elif current.status == "cancelled":
-        _draw_note(layout, "CANCEL", iface_("Cancelled. Generate continues from there."))
+        exported = current.method == messages.EXPORT
+        told = "Cancelled. No file was written." if exported else "Cancelled. Generate continues from there."
+        _draw_note(layout, "CANCEL", iface_(told))
     elif current.seconds:
         is_new = current.seconds >= 1
         done = iface_("Done in {time}.").format(time=labels.of_seconds(current.seconds))
         _draw_note(layout, "CHECKMARK", done if is_new else iface_("Done: nothing had changed."))
+    if current.outcome:
+        paragraph(layout, current.outcome, icon="EXPORT")
     if current.kept:
         told = iface_("Kept, hidden, in the rig's collection “Kept”, since you had changed them: {count}.")
         paragraph(layout, told.format(count=len(current.kept)), icon="OBJECT_DATA")

@@ -61,7 +61,7 @@ def activity(job: Job) -> str:
         "queued": iface_("Waiting for the other jobs"),
         "starting": iface_("Starting"),
         "cancelling": iface_("Stopping"),
-        "done": iface_("Done: Import it with its rig"),
+        "done": job.outcome or iface_("Done: Import it with its rig"),
         "cancelled": iface_("Cancelled"),
     }
     if job.status in named:

@@ -12,7 +12,10 @@ GROUPS = (
     ("key_flight", "check_flight", "zoom_here", "zoom_into", "branch"),
     ("level_add", "level_remove", "level_place", "level_redo"),
     ("generate", "go_on", "cancel", "import_job", "open_job_folder", "repair", "dismiss"),
-    ("render_settings", "import_splats", "export_splats", "import_stack", "import_cameras", "export_cameras"),
+    (
+        *("render_settings", "import_splats", "export_splats", "export_for_viewers"),
+        *("import_stack", "import_cameras", "export_cameras"),
+    ),
     ("get_models", "refresh_models", "download_models", "cancel_models", "lora_add"),
     (
         *(

@@ -36,6 +36,7 @@ class DREAMZOOM_PT_result(RigPanel, Panel):
         row.operator("dreamzoom.import_job", icon="IMPORT")
         row.operator("dreamzoom.open_job_folder", icon="FILE_FOLDER", text="Open Folder")
         row.operator("dreamzoom.repair", icon="CHECKMARK", text="")
+        layout.operator("dreamzoom.export_for_viewers", icon="EXPORT")
         column = layout.column(align=True)
         column.operator("dreamzoom.import_stack", icon="IMAGE_DATA")
         note = column.column()

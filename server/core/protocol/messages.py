@@ -7,6 +7,7 @@ Requests, with their parameters and the fields of their results:
 | initialize | | name, version, engines, pid |
 | generate | request, out (the job's folder), resume | out, result (path of result.json), seconds, level_seconds |
 | verify | out, repair (optional: make again what is damaged) | out, files, bytes, finished, damaged, seconds |
+| export | out, path (the file); optional: for, up, rounds, cameras | path, splats, cameras, before, after, told |
 | cancel | id (of the request) | cancelled |
 | models | | models, sets, memory |
 | models.offer | name | offers |
@@ -37,6 +38,7 @@ the latest is kept.
 from __future__ import annotations
 
 INITIALIZE, GENERATE, VERIFY, CANCEL, SHUTDOWN = "initialize", "generate", "verify", "cancel", "shutdown"
+EXPORT = "export"
 PING = "ping"
 """Answered at once by a server that is well; it shows each side that the other one lives."""
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
@@ -44,13 +46,16 @@ MACHINE = "machine"
 EXECUTOR = "executor"
 LEFTOVERS, LEFTOVERS_REMOVE = "leftovers", "leftovers.remove"
 
+REFIT_ROUNDS = 30
+"""How often an export looks at each view, unless told otherwise."""
+
 PROGRESS, LOG, ARTIFACT = "progress", "log", "artifact"
 
 STAGES = ("plan", "zoom", "dream", "align", "refine", "splat", "export")
 """The stages of a job, in order, as named in progress notifications."""
 
-DOWNLOAD = "download"
-"""The stage name in progress notifications while models are downloaded."""
+DOWNLOAD, REFIT = "download", "refit"
+"""The stage names in progress notifications while models are downloaded, and while splats are exported."""
 
 ARTIFACTS = ("image", "cloud", "splats", "preview")
 """The kinds of files that artifact notifications report."""

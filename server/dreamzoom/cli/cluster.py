@@ -6,12 +6,10 @@ import argparse
 import contextlib
 import shutil
 import sys
-import threading
 from pathlib import Path
 
 from core.errors import BadRequest, Cancelled, DreamzoomError
 from dreamzoom.cli.output import DONE, FAILED, print_json, print_text
-from dreamzoom.progress import Report
 
 
 def batch(options: argparse.Namespace) -> int:
@@ -61,7 +59,7 @@ def farm(options: argparse.Namespace) -> None:
         with contextlib.closing(executor):
             if not isinstance(executor, WorkerPool):
                 raise BadRequest("executor", "must be local:N or ray for a farm")
-            farms.render(film, executor, _Cancellable(terminal.report("render"), cancel))
+            farms.render(film, executor, terminal.report("render", cancel))
     print_text(f"{film.out}\n")
     if options.film:
         _encode(film, options.film, options.fps)
@@ -83,21 +81,3 @@ def _encode(film, target: Path, fps: float) -> None:
         write_film(target, pictures(), fps)
     except ValueError as error:
         raise DreamzoomError(f"no film could be made of {film.out}: {error}") from None
-
-
-class _Cancellable(Report):
-    """A report that also hears Ctrl-C."""
-
-    def __init__(self, report: Report, cancel: threading.Event):
-        self._report, self._cancel = report, cancel
-
-    def progress(self, fraction: float, message: str = "") -> None:
-        self.check()
-        self._report.progress(fraction, message)
-
-    def check(self) -> None:
-        if self._cancel.is_set():
-            raise Cancelled
-
-    def log(self, message: str, *, level: str = "info") -> None:
-        self._report.log(message, level=level)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from core import camera_files
+from core import camera_files, formats
 from core.protocol.model_offers import OFFERS, SETS
 from dreamzoom import __version__
 from dreamzoom.cli import cluster, jobs, machine, models, pictures
@@ -107,6 +107,15 @@ def _add_pictures(add: Add) -> None:
     _add_frames(command)
     command.add_argument("--size", type=_size, metavar="WxH")
     command.add_argument("--passes", action="store_true", help="also write depth, normal and mask as OpenEXR")
+
+    command = add("export", pictures.export, "write all levels of a finished job as one file of splats")
+    command.add_argument("job", type=Path)
+    command.add_argument("out", type=Path, help=f"the file: {', '.join(form.suffix for form in formats.FORMATS)}")
+    told = "viewers: refitted to what SuperSplat and browsers show; blender: as they are"
+    command.add_argument("--for", dest="kind", choices=("viewers", "blender"), default="viewers", help=told)
+    command.add_argument("--up", choices=("-Y", "Y", "Z"), default="", help="the axis that points up in the file")
+    command.add_argument("--rounds", type=_whole, metavar="N", help="steps of the refit on each view; default: 30")
+    command.add_argument("--cameras", type=Path, metavar="FILE", help="also write the flight's cameras (cameras.json)")
 
     command = add("cameras", pictures.cameras, "write the flight's cameras for other programs")
     command.add_argument("job", type=Path)

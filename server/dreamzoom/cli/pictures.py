@@ -22,6 +22,18 @@ def render(options: argparse.Namespace) -> None:
     print_text(f"{count} pictures in {options.out}\n")
 
 
+def export(options: argparse.Namespace) -> None:
+    """Write all levels of a finished job as one file of splats."""
+    from dreamzoom.cli.terminal import Terminal, cancel_on_interrupt
+    from dreamzoom.render.viewer_export import export as viewer_export
+
+    rounds = viewer_export.ROUNDS if options.rounds is None else options.rounds
+    chosen = {"kind": options.kind, "up": options.up, "rounds": rounds, "cameras": options.cameras}
+    with Terminal(sys.stderr) as terminal, cancel_on_interrupt() as cancel:
+        done = viewer_export.export(options.job, options.out, terminal.report("export", cancel), **chosen)
+    print_text(f"{options.out}: {done.told()}\n")
+
+
 def cameras(options: argparse.Namespace) -> None:
     """Write the flight's cameras for other programs."""
     from dreamzoom.cli.terminal import Terminal

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
+from core.errors import Cancelled
 from dreamzoom.pipeline.events import Progress, Sink
 from dreamzoom.pipeline.journal import note_exit
 from dreamzoom.progress import Report
@@ -47,9 +48,9 @@ class Terminal(Sink):
         self._clear()
         self._write(f"{message}\n" if level == "info" else f"{level}: {message}\n")
 
-    def report(self, stage: str) -> Report:
-        """For work that is no job: its progress on this terminal."""
-        return _Report(self, stage)
+    def report(self, stage: str, cancel: threading.Event | None = None) -> Report:
+        """For work that is no job: its progress on this terminal; it is cancelled by setting `cancel`."""
+        return _Report(self, stage, cancel)
 
     def _draw(self, stage: str, progress: Progress) -> None:
         full = round(progress.fraction * BAR)
@@ -71,12 +72,13 @@ class Terminal(Sink):
 
 
 class _Report(Report):
-    def __init__(self, terminal: Terminal, stage: str):
-        self._terminal, self._stage = terminal, stage
+    def __init__(self, terminal: Terminal, stage: str, cancel: threading.Event | None):
+        self._terminal, self._stage, self._cancel = terminal, stage, cancel
         self._began = time.monotonic()
         self._told = -1e9
 
     def progress(self, fraction: float, message: str = "") -> None:
+        self.check()
         now = time.monotonic()
         if now - self._told < 0.1:
             return
@@ -84,6 +86,10 @@ class _Report(Report):
         spent = now - self._began
         left = spent * (1 - fraction) / fraction if fraction > 0.01 else None
         self._terminal.progress(Progress(self._stage, None, fraction, left, message))
+
+    def check(self) -> None:
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled
 
     def log(self, message: str, *, level: str = "info") -> None:
         self._terminal.log(message, level)

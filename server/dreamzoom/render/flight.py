@@ -65,7 +65,7 @@ class Flight:
         If the key's camera is sheared, the splats are sheared instead.
         """
         parts, shares = [], []
-        for level in self._shown(key.zoom):
+        for level in self.levels_shown(key.zoom):
             splats = self.levels[level % self.path.levels]
             to_gauge = self.path.gauge(key.zoom, level).inverse()
             marked = splats.extra["superseded"] > 0
@@ -79,7 +79,7 @@ class Flight:
             shown = transformed(shown, _shear(key, camera))
         return shown, np.concatenate(shares)
 
-    def _shown(self, zoom: float) -> range:
+    def levels_shown(self, zoom: float) -> range:
         """The levels that may be visible at a zoom; in a loop, each at most once."""
         top = math.ceil(zoom + 1 - fading.OPENS_FROM)
         if self.path.loop:

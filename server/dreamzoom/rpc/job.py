@@ -77,20 +77,25 @@ class Job(Sink):
             self.writer.notify(method, {"id": self.identity} | params)
 
 
-class Download(Report):
-    """Progress of a download."""
+class Work(Report):
+    """Progress of work that is no run of a job's steps, with the time that it still needs.
 
-    def __init__(self, job: Job):
-        self._job = job
+    Args:
+        job: The request.
+        stage: The name of its progress.
+    """
+
+    def __init__(self, job: Job, stage: str):
+        self._job, self._stage = job, stage
         self._began, self._first = time.monotonic(), None
 
     def progress(self, fraction: float, message: str = "") -> None:
         self.check()
         if self._first is None:
-            self._first = fraction  # already downloaded parts took no time
+            self._first = fraction  # parts that were there already took no time
         done, spent = fraction - self._first, time.monotonic() - self._began
         left = spent * (1 - fraction) / done if done > 0.001 and spent > 2 else None
-        self._job.progress(Progress(messages.DOWNLOAD, None, fraction, left, message))
+        self._job.progress(Progress(self._stage, None, fraction, left, message))
 
     def check(self) -> None:
         if self._job.cancel.is_set():

@@ -13,7 +13,7 @@ from core.errors import BadRequest, RefusedFile
 from core.protocol import messages
 from core.safety import limits
 from core.safety.bounded_json import decode_json
-from dreamzoom.rpc.job import Download, Job
+from dreamzoom.rpc.job import Job, Work
 from dreamzoom.rpc.requests import parameters
 
 Text = msgspec.Raw | msgspec.UnsetType
@@ -40,6 +40,15 @@ class _Executor(msgspec.Struct, forbid_unknown_fields=True):
 class _Verify(msgspec.Struct, forbid_unknown_fields=True):
     out: Text = msgspec.UNSET
     repair: Text = msgspec.UNSET
+
+
+class _Export(msgspec.Struct, forbid_unknown_fields=True, rename={"kind": "for"}):
+    out: Text = msgspec.UNSET
+    path: Text = msgspec.UNSET
+    kind: Text = msgspec.UNSET
+    up: Text = msgspec.UNSET
+    rounds: Text = msgspec.UNSET
+    cameras: Text = msgspec.UNSET
 
 
 class _Name(msgspec.Struct, forbid_unknown_fields=True):
@@ -94,6 +103,14 @@ def _verify(job: Job) -> dict[str, Any]:
     return verified(_decoded(params.out), _decoded(params.repair), job, job.cancel)
 
 
+def _export(job: Job) -> dict[str, Any]:
+    from dreamzoom.rpc.export_rpc import exported
+
+    params = parameters(job.call, _Export)
+    given = {name: _decoded(getattr(params, name)) for name in params.__struct_fields__}
+    return exported(given, Work(job, messages.REFIT))
+
+
 def _models(job: Job) -> dict[str, Any]:
     from dreamzoom.rpc import model_rpc
 
@@ -110,7 +127,7 @@ def _models_offer(job: Job) -> dict[str, Any]:
 def _models_get(job: Job) -> dict[str, Any]:
     from dreamzoom.rpc import model_rpc
 
-    return model_rpc.fetched(_decoded(parameters(job.call, _Offers).offers), Download(job))
+    return model_rpc.fetched(_decoded(parameters(job.call, _Offers).offers), Work(job, messages.DOWNLOAD))
 
 
 def _machine(job: Job) -> dict[str, Any]:
@@ -146,6 +163,7 @@ def _leftovers_remove(job: Job) -> dict[str, Any]:
 WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
     messages.GENERATE: _generate,
     messages.VERIFY: _verify,
+    messages.EXPORT: _export,
     messages.MODELS: _models,
     messages.MODELS_OFFER: _models_offer,
     messages.MODELS_GET: _models_get,

@@ -10,6 +10,7 @@ import pytest
 from addon import rig
 from addon.backend import current_job, job_folders, main_loop
 from addon.backend.connection import connection
+from addon.core import camera_files, formats
 from addon.core.errors import DreamzoomError
 from addon.jobs import generation
 
@@ -109,6 +110,34 @@ class TestGenerate:
             slowest = max(slowest, time.thread_time() - before)
             connection.wait(0.02)
         assert slowest < 0.016
+
+
+class TestExportForViewers:
+    def test_a_finished_flight_becomes_one_file_in_the_background(self, finished, tmp_path):
+        out = tmp_path / "flight.ply"
+        assert bpy.ops.dreamzoom.export_for_viewers(filepath=str(out), rounds=1) == {"FINISHED"}
+        assert current_job.is_busy() and not bpy.ops.dreamzoom.export_for_viewers.poll()
+        done = pump_to_the_end()
+        assert (done.status, done.error) == ("done", None)
+        assert done.outcome.startswith("flight.ply: ") and "dB" in done.outcome
+        assert len(formats.read(out).splats) > 1000
+        assert len(camera_files.read(tmp_path / "flight.cameras.json").cameras) > 10
+        assert not any(rig.contents(empty) for empty in rig.level_empties(finished))
+
+    def test_cancel_leaves_no_file(self, finished, tmp_path):
+        folder = tmp_path / "exports"
+        folder.mkdir()
+        bpy.ops.dreamzoom.export_for_viewers(filepath=str(folder / "flight.ply"), rounds=1000)
+        pump_until(lambda: current_job.get().status == "running")
+        bpy.ops.dreamzoom.cancel()
+        assert pump_to_the_end().status == "cancelled"
+        assert not list(folder.iterdir())
+
+    def test_what_is_wrong_is_told(self, finished, tmp_path):
+        with pytest.raises(RuntimeError, match="There is no folder"):
+            bpy.ops.dreamzoom.export_for_viewers(filepath=str(tmp_path / "gone" / "flight.ply"))
+        finished.dreamzoom.job_folder = str(tmp_path / "another")
+        assert not bpy.ops.dreamzoom.export_for_viewers.poll()
 
 
 class TestTrouble:

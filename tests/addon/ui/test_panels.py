@@ -152,7 +152,7 @@ class TestWords:
         assert labels.of_seconds(seconds) == expected
 
     def test_every_stage_has_a_label(self):
-        assert set(labels.STAGES) == {*messages.STAGES, "import"}
+        assert set(labels.STAGES) == {*messages.STAGES, "import", messages.REFIT}
 
 
 class TestLaunch:

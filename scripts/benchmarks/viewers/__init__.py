@@ -1,0 +1,1 @@
+"""The section `viewers`: what other viewers show of an exported flight."""
