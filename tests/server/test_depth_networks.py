@@ -232,7 +232,7 @@ class TestMemory:
         model = checked(made("prompt-depth-anything"))
         numbers = sum(parameter.numel() for parameter in depth.network.parameters())
         whole, half = (
-            memory.depth_plan(model, Placement(CPU.device, dtype)) for dtype in (torch.float32, torch.float16)
+            memory.depth_plan(model, Placement(CPU.device, dtype), 4096) for dtype in (torch.float32, torch.float16)
         )
         assert (whole.weights, half.weights) == (4 * numbers, 2 * numbers)
         assert whole.peak == 2 * half.peak > whole.weights

@@ -157,7 +157,7 @@ class DiffusionEngine:
             report.log(f"loading {name}")
             self._depth = Depth.load(self._depth_model, self.where)
             where = self._depth.where
-            report.log(memory.depth_plan(self._depth_model, where).line(name, where))
+            report.log(memory.depth_plan(self._depth_model, where, self._pixels).line(name, where))
         if self._offload not in ("", "none"):  # only one model on the GPU at a time
             self._painter.pipe.maybe_free_model_hooks()
         self._depth.to(self.where.device)
