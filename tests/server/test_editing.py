@@ -13,7 +13,7 @@ from shifting_models import COLOURS, ShiftingModel, in_other_colours, moved, sea
 
 from core.errors import BadRequest, Cancelled, EngineUnavailable
 from dreamzoom.engines import registry
-from dreamzoom.engines.diffusion import memory, model_validation, painter
+from dreamzoom.engines.diffusion import catalogue, memory, model_validation, painter
 from dreamzoom.engines.diffusion.editing import colour_carry, extend, registration
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.progress import Report
@@ -326,6 +326,13 @@ class TestPipelines:
         assert memory.working_bytes(scaled, torch.bfloat16, 64, 1) >= memory.working_bytes(
             scaled, torch.bfloat16, 1 << 20, 1
         )
+
+    def test_the_list_of_models_says_which_edit(self, made):
+        said = {name: catalogue.entry(name, _folder(made(name))).abilities for name in ("flux-kontext", "flux2-klein")}
+        assert said == {
+            "flux-kontext": ("paint", "edit"),
+            "flux2-klein": ("paint", "edit with a LoRA for outpainting"),
+        }
 
     def test_a_text_encoder_that_sees_nothing_is_refused(self, made, tmp_path, small):
         import shutil

@@ -266,6 +266,13 @@ class TestEstimates:
                 if passed >= 0.1 + loading / (seconds + true):
                     assert 2 / 3 < (seconds + left) / (seconds + true) < 4 / 3, (passed, loading)
 
+    @pytest.mark.parametrize("load", [0.15, 5.0, 12.0])
+    def test_a_machine_of_another_kind_is_noticed_within_a_third_of_the_job(self, load):
+        """Times of another machine, or of one that was idle then: the estimate does not stay wrong."""
+        for passed, seconds, left, true in self.flown(load, True, 0.0):
+            if passed >= 0.34:
+                assert 2 / 3 < (seconds + left) / (seconds + true) < 4 / 3, passed
+
     def test_the_first_job_of_a_machine_goes_by_the_weights(self):
         for passed, seconds, left, true in self.flown(1.0, False, 0.0):
             if passed >= 0.1:

@@ -20,7 +20,7 @@ LATE = 0.3
 """Of a step that should have ended by now so much of what it has not reported yet is expected to take its time."""
 
 FAR = 3.0
-"""A step counts as at most so many times slower, or faster, than expected."""
+"""A step counts as at most so many times slower, or faster, than the median of the steps."""
 
 
 class Eta:
@@ -106,7 +106,7 @@ class Eta:
         for step, began, _ in running.values():  # one that takes longer than expected says so before its end
             expected = self._expected[step.name]
             paces += [((now - began) / expected, expected)] if 0 < expected < now - began else []
-        slower = _mean_pace([(1.0, TRUST * self._total), *paces])
+        slower = _mean_pace(paces, TRUST * self._total)
         left = 0.0
         for step in list(self._waiting.values()):
             whole = slower * self._expected[step.name]
@@ -144,12 +144,19 @@ class Eta:
         return min(max(worked / passed, 1.0), float(self._lanes)) if worked and passed > 0 else float(self._lanes)
 
 
-def _mean_pace(paces: Sequence[tuple[float, float]]) -> float:
-    """The geometric mean of paces with weights; none counts as more than `FAR` from 1."""
-    most, total = math.log(FAR), sum(weight for _, weight in paces)
-    return math.exp(
-        sum(weight * min(max(math.log(max(pace, 1e-9)), -most), most) for pace, weight in paces) / (total or 1.0)
-    )
+def _mean_pace(paces: Sequence[tuple[float, float]], trust: float) -> float:
+    """The geometric mean of paces with weights, and of pace 1 with the weight `trust`; none counts as more than `FAR`
+    times faster or slower than the median of the others.
+    """
+    logs = sorted((math.log(max(pace, 1e-9)), weight) for pace, weight in paces)
+    half, passed, median = sum(weight for _, weight in logs) / 2, 0.0, 0.0
+    for pace, weight in logs:
+        passed, median = passed + weight, pace
+        if passed >= half:
+            break
+    most = math.log(FAR)
+    total = sum(weight * min(max(pace, median - most), median + most) for pace, weight in logs)
+    return math.exp(total / (trust + 2 * half or 1.0))
 
 
 def _expected(steps: Sequence[Step], measured: Mapping[str, float]) -> dict[str, float]:

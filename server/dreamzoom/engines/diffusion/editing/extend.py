@@ -148,7 +148,7 @@ def _restored(found, rgb, known, move: registration.Movement, side: int, log) ->
     """A model's answer moved back, in the given picture's size and colours."""
     far = move.farthest(found.shape[:2])
     if far >= TOLD:
-        log(f"the model moved the picture by {far:.1f} pixels; it was moved back", "info")
+        log(f"the model moved the picture by up to {far:.1f} pixels; it was moved back", "info")
     full = canvas.resized(registration.undone(found, move), known.shape)
     reach = max(8.0, side / 32 * max(known.shape) / max(found.shape[:2]))
     return colour_carry.carried(full, rgb, known, reach)
