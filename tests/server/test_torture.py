@@ -23,16 +23,19 @@ def packages(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in torture.names() if torture.environment_of(name) == "server"])
 def test_short_run(name, tmp_path):
-    module = importlib.import_module(f"tortures.{name}")
+    module = importlib.import_module(torture.module_of(name))
     passed, line = module.run(random.Random(f"1/{name}"), module.SHORT, tmp_path)
     assert passed, line
 
 
 def test_a_torture_that_fails_gives_its_exit_code_and_says_so(tmp_path, monkeypatch, capfd):
-    (tmp_path / "tortures").mkdir()
+    group = tmp_path / "tortures" / "files"
+    group.mkdir(parents=True)
     (tmp_path / "tortures" / "__init__.py").touch()
-    (tmp_path / "tortures" / "broken.py").write_text("def run(rng, rounds, folder):\n    return rounds == 3, 'told'\n")
+    (group / "__init__.py").touch()
+    (group / "broken.py").write_text("def run(rng, rounds, folder):\n    return rounds == 3, 'told'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(torture, "MODULES", tmp_path / "tortures")
     for known in [name for name in sys.modules if name.startswith("tortures")]:
         monkeypatch.delitem(sys.modules, known)
     assert torture.run_here("broken", "1", "3") == 0
