@@ -18,6 +18,7 @@ from ..core.protocol import result
 from ..core.safety import bounded_json, limits
 from ..core.safety.contained import ContainedFolder
 from . import launch, preferences
+from .remote import mirror
 
 NONE = Path()
 """Stands for a job folder that is not known yet."""
@@ -259,6 +260,7 @@ def share(root: bpy.types.Object, copy: bpy.types.Object) -> None:
             make_private(target)
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             os.link(inside.path(name), target / name)
+        mirror.share(source, target)
     except OSError:
         shutil.rmtree(target, ignore_errors=True)
         raise

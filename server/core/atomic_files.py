@@ -42,13 +42,7 @@ def beside(path: Path, folder: int | None = None) -> Iterator[Path]:
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        if folder is None:
-            _replace(temporary, path)
-            sync_directory(path.parent)
-        else:
-            _replace_in(folder, temporary, path)
+        _put(temporary, path, folder)
     except OSError as error:
         if _is_of_target(error, temporary):
             raise not_written(path, error, _size(temporary)) from error
@@ -56,6 +50,28 @@ def beside(path: Path, folder: int | None = None) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Let a whole file replace `path`, durably.
+
+    Raises:
+        NotWritten: The folder can't be written, or the disk is full; both files are then as before.
+    """
+    try:
+        _put(temporary, path)
+    except OSError as error:
+        raise not_written(path, error, _size(temporary)) from error
+
+
+def _put(temporary: Path, path: Path, folder: int | None = None) -> None:
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    if folder is None:
+        _replace(temporary, path)
+        sync_directory(path.parent)
+    else:
+        _replace_in(folder, temporary, path)
 
 
 def _replace_in(folder: int, temporary: Path, path: Path) -> None:

@@ -19,7 +19,7 @@ from dreamzoom import cli
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
-from dreamzoom.progress import Report
+from dreamzoom.progress import Report, reporting_to
 from dreamzoom.render.consistency import psnr
 from dreamzoom.render.flight import Flight, open_flight
 from dreamzoom.render.viewer_export.export import export
@@ -205,6 +205,14 @@ class Stopping(Report):
     def check(self):
         if self.left <= 0:
             raise Cancelled
+
+
+class TestCancel:
+    def test_is_heard_while_the_refit_is_prepared(self):
+        splats = ground(12)
+        views = views_of_ground(splats, 1)
+        with pytest.raises(Cancelled), reporting_to(Stopping(0)):
+            prepared(splats, views)
 
 
 class TestWorld:
