@@ -35,7 +35,9 @@ SERVER = ("server/core", "server/installer", "server/dreamzoom")
 NOT_SHOWN = (
     "server/core/protocol/framing", "server/dreamzoom/cli", "server/dreamzoom/machine", "server/dreamzoom/splats/",
     "server/dreamzoom/jit", "server/dreamzoom/render", "server/dreamzoom/rpc/streams",
-    "server/dreamzoom/rpc/requests", "server/dreamzoom/rpc/intake", "server/dreamzoom/sampling",
+    "server/core/transfer/packing", "server/dreamzoom/rpc/files/offers", "server/dreamzoom/rpc/files/service",
+    "server/dreamzoom/rpc/requests", "server/dreamzoom/rpc/intake",
+    "server/dreamzoom/sampling",
     "server/dreamzoom/geometry/unproject", "server/dreamzoom/pipeline/executors", "server/dreamzoom/pipeline/steps",
     "server/dreamzoom/pipeline/run_step", "server/dreamzoom/pipeline/runner", "server/dreamzoom/stages/base/digest",
     "server/dreamzoom/engines/procedural/world",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import os
 import queue
 import subprocess
@@ -75,7 +76,10 @@ class Client:
         self._messages: queue.SimpleQueue[dict[str, Any] | Ended] = queue.SimpleQueue()
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._last_lines: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
-        self._next_id = 0
+        self._ids = itertools.count(1)
+        self._questions: dict[Any, queue.SimpleQueue[dict[str, Any] | Ended | None]] = {}
+        self._ended: Ended | None = None
+        self._lock = threading.Lock()
         self._silence, self._pinged = -START_SECONDS, False
         self.is_working = False
         self._group: ProcessGroup | None = None
@@ -85,7 +89,7 @@ class Client:
         except (OSError, ValueError) as error:
             program = command[0] if command else "an empty command"
             reason = error.strerror if isinstance(error, OSError) else None
-            self._messages.put(Ended(None, f"{program} can't be started: {reason or error}"))
+            self._end_with(Ended(None, f"{program} can't be started: {reason or error}"))
             return
         process = self._group.process
         self._log_thread = self._thread(self._keep_log, process.stderr)
@@ -117,9 +121,34 @@ class Client:
 
     def request(self, method: str, params: Mapping[str, Any]) -> int:
         """Send a request and return its id, which its answer among the messages carries too."""
-        self._next_id += 1
-        self._outgoing.put(encode({"id": self._next_id, "method": method, "params": params}))
-        return self._next_id
+        identity = next(self._ids)
+        self._outgoing.put(encode({"id": identity, "method": method, "params": params}))
+        return identity
+
+    def ask(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        answers: queue.SimpleQueue[dict[str, Any] | Ended | None],
+        attachment: bytes = b"",
+    ) -> int:
+        """Send a request from any thread; its answer, or the server's end, is put into `answers`.
+
+        It does not pass through `messages`, and so does not wait for the main thread.
+
+        Args:
+            method, params: Of the request.
+            answers: Receives the answer; what came with it is its "attachment".
+            attachment: Bytes that are sent with the request, at most `limits.CHUNK_BYTES`.
+        """
+        identity = next(self._ids)
+        with self._lock:
+            if self._ended is not None:
+                answers.put(self._ended)
+                return identity
+            self._questions[identity] = answers
+        self._outgoing.put(encode({"id": identity, "method": method, "params": params}, attachment))
+        return identity
 
     def messages(self) -> list[dict[str, Any] | Ended]:
         """The messages since the last call, in order; never waits."""
@@ -194,13 +223,24 @@ class Client:
         self._closed.set()
         self._log_thread.join(1.0)
         cut_off = " in the middle of a message" if reader.is_cut_off else ""
-        self._messages.put(Ended(code, reason or _reason(code) + cut_off, tuple(self._last_lines)))
+        self._end_with(Ended(code, reason or _reason(code) + cut_off, tuple(self._last_lines)))
+
+    def _end_with(self, ended: Ended) -> None:
+        """Tell everybody who waits for the server that it has ended."""
+        with self._lock:
+            self._ended, waiting, self._questions = ended, set(self._questions.values()), {}
+        for answers in waiting:
+            answers.put(ended)
+        self._messages.put(ended)
 
     def _take(self, message: dict[str, Any]) -> None:
         """Queue a message, but for answers to pings, and notifications where too many wait already."""
         self._silence = 0.0
         is_answer = "method" not in message
-        if is_answer and message.get("id") == PING:
+        answers = self._questions.pop(message.get("id"), None) if is_answer else None
+        if answers is not None:
+            answers.put(message)
+        elif is_answer and message.get("id") == PING:
             self._pinged = False
             self.is_working = (message.get("result") or {}).get("working") is True
         elif is_answer or self._messages.qsize() < MOST_WAITING:

@@ -29,10 +29,12 @@ class Connection:
 
     Attributes:
         client: The process and its messages, None where no server runs.
+        host: Name of the machine that the server runs on, as it tells; empty before it has told.
     """
 
     def __init__(self):
         self.client: Client | None = None
+        self.host = ""
         self._command: list[str] = []
         self._receivers: dict[Any, Receiver] = {}
         self._cancelled: dict[Any, float] = {}
@@ -44,11 +46,16 @@ class Connection:
         Raises:
             DreamzoomError: The server is not installed.
         """
-        self._end_stuck()
-        identity = self._started(launch.command()).request(method, params)
+        identity = self.open().request(method, params)
         self._receivers[identity] = receive
-        main_loop.start(self.step)
         return identity
+
+    def open(self) -> Client:
+        """The server, which is started if need be. Raises DreamzoomError: it is not installed."""
+        self._end_stuck()
+        client = self._started(launch.command())
+        main_loop.start(self.step)
+        return client
 
     def cancel(self, identity: int) -> None:
         """Ask the server to stop a request; it then answers the request with an error.
@@ -123,9 +130,15 @@ class Connection:
         if self.client is None or not self.client.is_alive or self._command != command:
             self.close(patience=0)
             self._command = command
-            self.client = Client(command, launch.environment(), launch.log_file())
-            self.client.request(messages.INITIALIZE, {})
+            self.client, self.host = Client(command, launch.environment(), launch.log_file()), ""
+            self._receivers[self.client.request(messages.INITIALIZE, {})] = self._meet
         return self.client
+
+    def _meet(self, message: dict[str, Any] | Ended) -> None:
+        """Take the server's answer to who it is."""
+        result = message.get("result") if isinstance(message, dict) else None
+        host = result.get("host") if isinstance(result, dict) else None
+        self.host = host[:100] if isinstance(host, str) else ""
 
     def _take(self, message: dict[str, Any] | Ended) -> None:
         if isinstance(message, Ended):

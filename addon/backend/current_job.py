@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..core.errors import DreamzoomError
 from ..core.protocol import messages
 from . import main_loop
 
-ON_SERVER = ("starting", "running", "cancelling")
+if TYPE_CHECKING:
+    from .remote.transfer import Transfer
+
+ON_SERVER = ("sending", "starting", "running", "cancelling", "fetching")
 ACTIVE = ("capturing", "queued", *ON_SERVER, "importing")
 
 CAPTURED, DREAMED = 0.02, 0.97
@@ -35,8 +38,9 @@ class Job:
         rig_name: Name of the rig when the job was started.
         scene_name: Name of its scene.
         play_when_done: Whether Blender begins to play the animation once the result has been imported.
-        status: "capturing" (the scene), "queued" (behind other jobs), "starting" (the server), "running", "cancelling",
-            "importing", then "done", "cancelled" or "failed".
+        status: "capturing" (the scene), "queued" (behind other jobs), "sending" (files to another machine), "starting"
+            (the server), "running", "cancelling", "fetching" (files from another machine), "importing", then "done",
+            "cancelled" or "failed".
         stage, level: The server's stage and the level that it works on; None where it works on no single level.
         levels: Count of levels.
         finished_levels: Levels whose files have been written since the job was started.
@@ -45,6 +49,7 @@ class Job:
         total: 0 to 1 of the whole, from the capture to the import; never decreases.
         ends_at: When the server expects to be done, by `time.monotonic`; None where it has no estimate.
         seconds: How long the server worked; 0 where all was finished before.
+        level_seconds: The same of each level, as the server measured it.
         preview: Path of the latest picture, empty where there is none.
         preview_count: How many pictures have come.
         note: The latest message that the server logged, for example how much memory its models take.
@@ -60,6 +65,7 @@ class Job:
         resumes: Whether the server goes on with the request that the folder holds, instead of getting one.
         work: The running capture or import on the main thread, None where there is none.
         importing: The task that imports finished levels while the job is running.
+        transfer: How its files travel; None where the server sees the folder.
     """
 
     rig_uid: int
@@ -78,6 +84,7 @@ class Job:
     total: float = 0.0
     ends_at: float | None = None
     seconds: float = 0.0
+    level_seconds: list[float] = field(default_factory=list)
     preview: str = ""
     preview_count: int = 0
     note: str = ""
@@ -93,6 +100,7 @@ class Job:
     resumes: bool = False
     work: Work | None = None
     importing: main_loop.Task | None = None
+    transfer: Transfer | None = None
 
     @property
     def is_active(self) -> bool:
@@ -118,6 +126,8 @@ class Job:
         if self.work is not None:
             self.work.close()
             self.work = None
+        if self.transfer is not None:
+            self.transfer.close()
         main_loop.redraw()
         main_loop.redraw_status_bar()
 
@@ -151,8 +161,9 @@ def add(job: Job) -> None:
 def remove(rig_uid: int) -> None:
     """Forget the job of a rig; work on the main thread for it ends."""
     for job in [job for job in _jobs if job.rig_uid == rig_uid]:
-        if job.work is not None:
-            job.work.close()
+        for work in (job.work, job.transfer):
+            if work is not None:
+                work.close()
         _jobs.remove(job)
 
 

@@ -11,6 +11,9 @@ from ..core.protocol.error_codes import BAD_REQUEST, BUSY, NOT_AVAILABLE
 from . import readiness
 from .client import Ended
 
+GO_ON = "dreamzoom.go_on"
+"""The operator that goes on with a job after its connection was cut."""
+
 FIELDS = {
     "prompt": "prompt",
     "negative_prompt": "Avoid text",
@@ -35,6 +38,22 @@ def of_error(error: dict[str, Any]) -> DreamzoomError:
     remedies = {NOT_AVAILABLE: "Choose another engine", BUSY: "Wait for the other job, or cancel it"}
     remedy = data.get("remedy") or remedies.get(code or 0, "Try again; the server's log has the details")
     return DreamzoomError(sentence(message), sentence(remedy))
+
+
+def of_cut(ended: Ended, host: str, remedy: tuple[str, str] = ("Go On", GO_ON)) -> DreamzoomError:
+    """The error for a connection to another machine that has ended, or was never there.
+
+    Args:
+        ended: How it ended.
+        host: The machine's name; empty where it has never answered.
+        remedy: The button to press again, and its operator.
+    """
+    last = next((line.strip() for line in reversed(ended.lines) if line.strip()), "")
+    detail = last[:200] or sentence(ended.reason)
+    if not host:
+        return DreamzoomError(f"The server can't be reached: {detail}", *remedy)
+    told = f"The connection to {host} was cut: {detail}. What is finished and what has arrived is kept"
+    return DreamzoomError(told, *remedy)
 
 
 def of_end(ended: Ended, log: Path) -> DreamzoomError:

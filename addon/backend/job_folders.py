@@ -18,6 +18,7 @@ from ..core.protocol import result
 from ..core.safety import bounded_json, limits
 from ..core.safety.contained import ContainedFolder
 from . import launch, preferences
+from .remote import mirror
 
 NONE = Path()
 """Stands for a job folder that is not known yet."""
@@ -249,6 +250,7 @@ def share(root: bpy.types.Object, copy: bpy.types.Object) -> None:
             make_private(target)
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(file, link)
+        mirror.share(source, target)
     except OSError:
         shutil.rmtree(target, ignore_errors=True)
         raise

@@ -14,7 +14,8 @@ MOST_VALUES = 200_000
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """A notification, with "method" and "params", or an answer, with "id" and either "result" or "error".
+    """A notification, with "method" and "params", or an answer, with "id" and either "result" or "error", and with
+    "attachment" where something is attached to the body.
 
     Raises:
         ValueError: It is neither; the message says why.
@@ -26,6 +27,7 @@ def parse(body: bytes) -> dict[str, Any]:
         _check_notification(message)
     else:
         _check_answer(message)
+        message["attachment"] = getattr(body, "attachment", b"")
     return message
 
 

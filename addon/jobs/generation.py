@@ -22,7 +22,7 @@ from ..core.errors import DreamzoomError
 from ..core.protocol import error_codes, messages
 from ..scene import prompt_changes
 from ..scene.scene_capture import SceneCapture
-from . import importing
+from . import importing, remote
 
 
 def generate(
@@ -106,14 +106,22 @@ def export_for_viewers(
 def go_on(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
     """Go on with a rig's job that was stopped, as it was sent: the scene is not captured again.
 
+    One whose connection was cut is sent again; files that have arrived there are not.
+
     Raises:
         DreamzoomError: There is no such job, or no server.
     """
     current_job.check_free(root.session_uid)
     readiness.check()
+    last = current_job.of_rig(root.session_uid)
+    job = _new_job(root, scene)
+    if last is not None and remote.can_resend(last):
+        job.folder, job.request, job.method, job.levels = last.folder, last.request, last.method, last.levels
+        current_job.add(job)
+        _wait(job)
+        return job
     folder = job_folders.adopt(root)
     request = job_folders.read_request(folder)
-    job = _new_job(root, scene)
     job.folder, job.request, job.levels, job.resumes = folder, request, len(request["levels"]), True
     prompt_changes.note_resumed(root.dreamzoom, request)
     current_job.add(job)
@@ -126,6 +134,8 @@ def wait_for(job: Job) -> None:
     while job.is_active:
         main_loop.pump()
         connection.wait(0.1)
+        if job.transfer is not None:
+            time.sleep(0.05)  # a thread works for the job
 
 
 def cancel(job: Job | None = None) -> None:
@@ -137,7 +147,7 @@ def cancel(job: Job | None = None) -> None:
     job = job or current_job.get()
     if job is None or not job.is_active:
         return
-    if job.status in ("capturing", "queued", "importing"):
+    if job.status in ("capturing", "queued", "sending", "fetching", "importing") or job.request_id < 0:
         job.finish("cancelled")
     else:
         job.status = "cancelling"
@@ -202,13 +212,22 @@ def _serve_next() -> float | None:
 
 
 def _send(job: Job) -> None:
-    """Send a job's request to the server."""
+    """Send a job to the server; one that the artist chose is asked first whether it sees the job folder."""
     job.status = "starting"
-    out = {"out": str(job.folder)}
-    if job.params is not None:
-        params = out | job.params
+    if preferences.get("server_command"):
+        remote.begin(job, partial(_ask, job), partial(_finish, job))
     else:
-        params = out | ({"resume": True} if job.resumes else {"request": job.request})
+        _ask(job)
+
+
+def _ask(job: Job) -> None:
+    """Send a job's request to the server."""
+    where = remote.place(job)
+    if job.params is not None:
+        params = where | job.params
+    else:
+        request = job.request if "out" in where else job.transfer.request
+        params = where | ({"resume": True} if job.resumes else {"request": request})
         chosen = {name: preferences.get(name) for name in ("executor", "storage")}
         params |= {name: value for name, value in chosen.items() if value}
     job.request_id = connection.request(job.method, params, partial(_receive, job))
@@ -221,7 +240,7 @@ def _receive(job: Job, message: dict[str, Any] | Ended) -> None:
     if isinstance(message, Ended) and job.status == "cancelling":
         job.finish("cancelled")
     elif isinstance(message, Ended):
-        job.finish("failed", error_messages.of_end(message, launch.log_file()))
+        job.finish("failed", remote.cut(job, message) or error_messages.of_end(message, launch.log_file()))
     elif "method" in message:
         _take_notification(job, message["method"], message.get("params") or {})
     elif "error" in message:
@@ -245,6 +264,8 @@ def _take_notification(job: Job, method: str, params: dict[str, Any]) -> None:
 
 def _take_artifact(job: Job, params: dict[str, Any]) -> None:
     kind, level = params.get("kind"), params.get("level")
+    if remote.take_artifact(job, kind, level, params.get("path", "")):
+        return
     if kind in ("preview", "image"):
         job.preview = str(job.folder / params.get("path", ""))
     if kind == "splats" and isinstance(level, int):
@@ -256,6 +277,7 @@ def _take_artifact(job: Job, params: dict[str, Any]) -> None:
 def _take_progress(job: Job, params: dict[str, Any]) -> None:
     if job.status == "starting":
         job.status = "running"
+        remote.note_begun(job)
     job.stage, job.level = params.get("stage", ""), params.get("level")
     job.levels = params.get("levels") or job.levels
     job.advance(float(params.get("fraction") or 0.0), CAPTURED, DREAMED if job.import_when_done else 1.0)
@@ -271,16 +293,21 @@ def _take_error(job: Job, error: dict[str, Any]) -> None:
 
 
 def _take_result(job: Job, result: dict[str, Any]) -> None:
-    """The server has finished: store the prompts with the rig, and import the result if the artist wants it."""
-    job.seconds = float(result.get("seconds") or 0.0)
+    """The server has finished: fetch the result where it is elsewhere."""
+    job.seconds, job.level_seconds = float(result.get("seconds") or 0.0), result.get("level_seconds") or []
     if job.method == messages.EXPORT:
         job.outcome = _exported(result)
         job.finish("done")
-        return
+    elif job.status == "cancelling" or not remote.fetch_all(job):
+        _finish(job)
+
+
+def _finish(job: Job) -> None:
+    """The result is here: store the prompts with the rig, and import it if the artist wants it."""
     job_folders.state(job.folder).note_finished()
     root = importing.rig_of(job)
     if root is not None and job.request is not None:
-        prompt_changes.note_dreamed(root.dreamzoom, job.request, result.get("level_seconds") or [])
+        prompt_changes.note_dreamed(root.dreamzoom, job.request, job.level_seconds)
     if root is not None and job.import_when_done and job.status != "cancelling":
         importing.import_result(job)
     else:

@@ -42,7 +42,8 @@ class DreamzoomPreferences(AddonPreferences):
     server_command: StringProperty(
         name="Server Command",
         description="A complete command that starts the server, on another machine for example: "
-        "ssh gpu-box python -m dreamzoom serve. That machine must see the job folders under the same paths",
+        "ssh gpu-box python3 dreamzoom/scripts/dreamzoom.py serve. Where that machine does not see the jobs folder, "
+        "pictures and results travel over the same connection",
         update=_forget_test,
     )
     executor: StringProperty(

@@ -36,10 +36,7 @@ def beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        _replace(temporary, path)
-        sync_directory(path.parent)
+        _put(temporary, path)
     except OSError as error:
         if _is_of_target(error, temporary):
             raise not_written(path, error, _size(temporary)) from error
@@ -47,6 +44,25 @@ def beside(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Let a whole file replace `path`, durably.
+
+    Raises:
+        NotWritten: The folder can't be written, or the disk is full; both files are then as before.
+    """
+    try:
+        _put(temporary, path)
+    except OSError as error:
+        raise not_written(path, error, _size(temporary)) from error
+
+
+def _put(temporary: Path, path: Path) -> None:
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    _replace(temporary, path)
+    sync_directory(path.parent)
 
 
 def not_written(path: Path, error: OSError, needed: int = 0) -> NotWritten:

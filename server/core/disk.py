@@ -1,5 +1,5 @@
-"""Disks: the folder for caches, free space, and the errors of one that is full, read-only or gone, in words that say
-where, how much, and what to do.
+"""Disks: the folders for caches and data, free space, and the errors of one that is full, read-only or gone, in words
+that say where, how much, and what to do.
 """
 
 from __future__ import annotations
@@ -36,6 +36,15 @@ def cache_home() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def data_home() -> Path:
+    """The folder for the user's data on this operating system."""
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home())
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
 
 
 def free_bytes(path: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def bare(nodes):
     """The cluster without its two nodes, which come back afterwards."""
     for node in list(nodes.nodes):
         nodes.kill(node)
+    while len(nodes.alive()) > 1:
+        time.sleep(0.2)
     yield nodes
     nodes.nodes = [nodes.add(), nodes.add()]
 

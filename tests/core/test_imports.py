@@ -10,7 +10,7 @@ import pytest
 
 CORE = Path(__file__).resolve().parents[2] / "server" / "core"
 MODULES = sorted(path.relative_to(CORE).as_posix() for path in CORE.rglob("*.py"))
-OPTIONAL = {"formats/spz.py": {"zstandard"}}
+OPTIONAL = {"formats/spz.py": {"zstandard"}, "transfer/packing.py": {"zstandard"}}
 """What a module imports within a function, and does without where it is missing."""
 
 

@@ -24,7 +24,7 @@ from core.errors import EngineUnavailable
 from core.protocol.licences import is_non_commercial
 from core.protocol.model_offers import OFFERS, SETS
 from dreamzoom import cli
-from dreamzoom.engines.diffusion import catalogue, download, model_validation
+from dreamzoom.engines.diffusion import catalogue, download, memory, model_validation
 from dreamzoom.engines.diffusion.depth import Depth
 from dreamzoom.engines.diffusion.depth_networks import depth_anything_3, dinov2, far, moge, prompt, shapes
 from dreamzoom.engines.diffusion.loading import Placement
@@ -225,6 +225,17 @@ class TestKinds:
 @pytest.fixture(scope="module")
 def depth(made):
     return Depth.load(checked(made("prompt-depth-anything")), CPU)
+
+
+class TestMemory:
+    def test_the_plan_counts_every_number_of_the_weights(self, made, depth):
+        model = checked(made("prompt-depth-anything"))
+        numbers = sum(parameter.numel() for parameter in depth.network.parameters())
+        whole, half = (
+            memory.depth_plan(model, Placement(CPU.device, dtype), 4096) for dtype in (torch.float32, torch.float16)
+        )
+        assert (whole.weights, half.weights) == (4 * numbers, 2 * numbers)
+        assert whole.peak == 2 * half.peak > whole.weights
 
 
 class TestPrompt:

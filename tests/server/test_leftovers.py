@@ -86,3 +86,12 @@ def test_a_running_job_is_not_removed(disk):
     with Folder(disk / "jobs" / "one").lock(), pytest.raises(FolderBusy):
         leftovers.remove([disk / "jobs" / "one"], [disk / "jobs"])
     assert Path(disk / "jobs/one/request.json").exists()
+
+
+def test_what_clients_on_other_machines_have_sent_is_listed_and_removed(disk):
+    sent = disk / "jobs" / leftovers.STORE / "0123" / "photo.png"
+    sent.parent.mkdir(parents=True)
+    sent.write_bytes(b"photo")
+    assert listed(disk)["jobs/.received"] == ("received", False)
+    leftovers.remove([disk / "jobs" / leftovers.STORE], [disk / "jobs"])
+    assert not sent.exists() and (disk / "jobs/one/request.json").exists()

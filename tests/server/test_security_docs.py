@@ -7,6 +7,7 @@ writes the table anew.
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,17 +30,15 @@ def limits():
     return found
 
 
-def users(name, sources):
-    """The files that use a limit."""
-    return [file for file, text in sources.items() if re.search(rf"\b{name}\b", text)]
-
-
+@cache
 def table():
     """The table, from the code."""
     files = [file for top in ("server", "addon") for file in sorted((ROOT / top).rglob("*.py")) if file != LIMITS]
-    sources = {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
+    words = {
+        file.relative_to(ROOT).as_posix(): set(re.findall(r"\w+", file.read_text(encoding="utf-8"))) for file in files
+    }
     rows = [
-        f"| `{name}` | {value:,} | {told} | {', '.join(f'`{file}`' for file in users(name, sources))} |"
+        f"| `{name}` | {value:,} | {told} | {', '.join(f'`{file}`' for file in words if name in words[file])} |"
         for name, (value, told) in limits().items()
     ]
     return HEAD + "\n".join(rows) + "\n"

@@ -19,7 +19,7 @@ from dreamzoom import cli
 from dreamzoom.geometry.zoom_path import Key, ZoomPath
 from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.generate import generate
-from dreamzoom.progress import Report
+from dreamzoom.progress import Report, reporting_to
 from dreamzoom.render.consistency import psnr
 from dreamzoom.render.flight import Flight, open_flight
 from dreamzoom.render.viewer_export.export import export
@@ -94,6 +94,22 @@ class TestImageModel:
         assert np.abs(picture.rgb - shown.detach().numpy()).max() < 1e-5
         assert np.abs(picture.alpha - alpha.detach().numpy()).max() < 1e-5
         assert picture.alpha.max() > 0.9 > picture.alpha.min()
+
+    def test_gsplat_projects_alike(self):
+        """By gsplat's own code in torch, where that is installed: its kernels need a GPU."""
+        pytest.importorskip("gsplat")
+        from gsplat.cuda._torch_impl import _fully_fused_projection, _quat_scale_to_covar_preci
+
+        splats, view = scattered(150, 1), camera()
+        turns, scales = torch.tensor(splats.quaternions), torch.tensor(np.exp(splats.log_scales))
+        covariance, _ = _quat_scale_to_covar_preci(turns, scales, True, False, triu=False)
+        matrix = torch.tensor(np.linalg.inv(view.camera_to_frame), dtype=torch.float32)[None]
+        lens = torch.tensor([[[view.fx, 0, view.cx], [0, view.fy, view.cy], [0, 0, 1.0]]])
+        size = view.width, view.height
+        theirs = _fully_fused_projection(torch.tensor(splats.means), covariance, matrix, lens, *size, eps2d=0.3)
+        picture = show(splats, view)
+        assert np.abs(theirs[1][0].numpy()[picture.order] - picture.table[:, :2]).max() < 1e-3
+        assert np.abs(theirs[3][0].numpy()[picture.order] - picture.table[:, 2:5]).max() < 1e-4
 
     def test_gradients_are_those_of_autograd(self):
         splats = scattered(150, 2)
@@ -189,6 +205,14 @@ class Stopping(Report):
     def check(self):
         if self.left <= 0:
             raise Cancelled
+
+
+class TestCancel:
+    def test_is_heard_while_the_refit_is_prepared(self):
+        splats = ground(12)
+        views = views_of_ground(splats, 1)
+        with pytest.raises(Cancelled), reporting_to(Stopping(0)):
+            prepared(splats, views)
 
 
 class TestWorld:

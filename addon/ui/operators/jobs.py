@@ -13,7 +13,7 @@ from ... import rig
 from ...backend import current_job, job_folders, model_library
 from ...backend.connection import connection
 from ...core.errors import DreamzoomError
-from ...jobs import generation, importing
+from ...jobs import generation, importing, remote
 from ...scene.time_slicing import SLICE_SECONDS
 from .common import Result, can_change, can_use_server, has_rig, report
 
@@ -72,8 +72,10 @@ class DREAMZOOM_OT_go_on(Operator):
     def poll(cls, context):
         if not can_change(cls, context) or is_busy(cls, context):
             return False
-        known = job_folders.state_of(rig.active_rig(context))
-        if known is None or (known.is_known and not known.is_unfinished):
+        root = rig.active_rig(context)
+        known = job_folders.state_of(root)
+        is_finished = known is None or (known.is_known and not known.is_unfinished)
+        if is_finished and not remote.can_resend(current_job.of_rig(root.session_uid)):
             cls.poll_message_set("This flight has no job that was stopped")
             return False
         return can_use_server(cls)

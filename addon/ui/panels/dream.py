@@ -85,8 +85,9 @@ def _draw_estimate(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Sc
 
 def _draw_stopped(layout: UILayout, root: bpy.types.Object) -> None:
     """Offer to go on with a job that was stopped, by a crash for example, in this or an earlier session."""
-    known = job_folders.state_of(root)
-    if known is None or not known.is_unfinished:
+    known, last = job_folders.state_of(root), current_job.of_rig(root.session_uid)
+    is_offered = last is not None and last.error is not None and last.error.operator == error_messages.GO_ON
+    if known is None or not known.is_unfinished or is_offered:
         return
     box = layout.box()
     paragraph(
@@ -137,10 +138,9 @@ def _draw_progress(layout: UILayout, current: Job) -> None:
     button.enabled = current.status != "cancelling"
     button.operator("dreamzoom.cancel", text="", icon="CANCEL").rig_uid = str(current.rig_uid)
     lines = layout.column(align=True)
-    lines.label(text=jobs.activity(current))
-    left = jobs.time_left(current)
-    if left:
-        lines.label(text=left)
+    for line in (jobs.activity(current), jobs.time_left(current), jobs.still_to_come(current), jobs.where()):
+        if line:
+            lines.label(text=line)
     if current.note:
         paragraph(layout, error_messages.sentence(current.note), icon="INFO")
     _draw_warning(layout, current)

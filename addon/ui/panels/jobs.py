@@ -7,8 +7,10 @@ from bpy.app.translations import pgettext_iface as iface_
 from bpy.types import Panel
 
 from ... import rig
-from ...backend import current_job, installation
+from ...backend import current_job, installation, preferences
+from ...backend.connection import connection
 from ...backend.current_job import Job
+from ...core.disk import size_text
 from ...jobs import importing
 from .. import labels
 from ..registration import with_menus
@@ -59,6 +61,8 @@ def activity(job: Job) -> str:
         return iface_("Capturing the scene, {percent:.0f} %").format(percent=job.fraction * 100)
     named = {
         "queued": iface_("Waiting for the other jobs"),
+        "sending": iface_("Sending files"),
+        "fetching": iface_("Fetching the result"),
         "starting": iface_("Starting"),
         "cancelling": iface_("Stopping"),
         "done": job.outcome or iface_("Done: Import it with its rig"),
@@ -72,6 +76,27 @@ def activity(job: Job) -> str:
     if job.level is None:
         return stage
     return iface_("{stage}, level {level} of {last}").format(stage=stage, level=job.level, last=job.levels - 1)
+
+
+def still_to_come(job: Job) -> str:
+    """How much has travelled of what is known to travel, as a line; empty where nothing does."""
+    transfer = job.transfer
+    if transfer is None or not transfer.is_remote:
+        return ""
+    if job.status == "sending" and transfer.to_send:
+        told, done, whole = iface_("{done} of {whole} sent"), transfer.sent, transfer.to_send
+    elif transfer.to_fetch:
+        told, done, whole = iface_("{done} of {whole} fetched"), transfer.fetched, transfer.to_fetch
+    else:
+        return ""
+    return told.format(done=size_text(done), whole=size_text(max(whole, done)))
+
+
+def where() -> str:
+    """Which machine the server runs on, as a line; empty where nobody chose another than this one."""
+    if not preferences.get("server_command") or not connection.host:
+        return ""
+    return iface_("Runs on {host}").format(host=connection.host)
 
 
 def time_left(job: Job) -> str:

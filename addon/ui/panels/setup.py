@@ -12,10 +12,12 @@ from ...core.disk import size_text
 from ...core.installation import STEPS, Failure
 from ...translations import translated
 from .. import labels
+from .jobs import where
 from .layout import draw_error, paragraph
 
 KEPT_LABELS = {
     "job": "Job",
+    "received": "Sent files",
     "model": "Model",
     "kernels": "Compiled code",
     "files": "Fetched files",
@@ -64,6 +66,8 @@ def draw_test(layout: UILayout) -> None:
         draw_error(layout, str(report.error), report.error.remedy, report.error.operator, "dreamzoom.forget_test")
     column = layout.column(align=True)
     column.scale_y = 0.9
+    if report.lines and where():
+        column.label(text=where(), translate=False)
     for subject, text in report.lines:
         parts = column.split(factor=0.25)
         parts.label(text=subject)
@@ -93,6 +97,8 @@ def draw_kept(layout: UILayout) -> None:
     if kept.error is not None:
         draw_error(layout, str(kept.error), kept.error.remedy, kept.error.operator, "dreamzoom.forget_kept")
     column = layout.column(align=True)
+    if kept.found is not None and where():
+        column.label(text=where(), translate=False)
     if kept.found == []:
         column.label(text="Nothing is kept.")
     for one in kept.found or ():

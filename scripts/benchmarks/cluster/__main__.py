@@ -3,8 +3,8 @@
     python scripts/benchmark.py cluster [--only PART ...] [--size WxH] [--json]
 
 Parts: bytes, limit (of this machine, without Ray), waits (steps that only wait), steps (real ones), overhead, apart
-(machines that do not see the job's folder), deaths, cancel, farm, simulation. The nodes are processes on this machine
-with one core each, so it should do nothing else meanwhile.
+(machines that do not see the job's folder), deaths, cancel, farm, ssh (files to and from a server that does not see
+them), simulation. The nodes are processes on this machine with one core each, so it should do nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks.cluster.film import measure_farm
 from benchmarks.cluster.jobs import contents, request_of
 from benchmarks.cluster.nodes import executor_of, nodes
 from benchmarks.cluster.simulation import bottleneck, shortest, simulate
+from benchmarks.cluster.ssh import measure_ssh
 from benchmarks.cluster.timeline import draw_timeline
 from benchmarks.shared.table import Table
 from dreamzoom.cluster.pool import WorkerPool
@@ -37,7 +38,7 @@ from dreamzoom.progress import Report
 from dreamzoom.request.schema import Request
 
 ROOT = Path(__file__).resolve().parents[3]
-PARTS = ("bytes", "limit", "waits", "steps", "overhead", "apart", "deaths", "cancel", "farm", "simulation")
+PARTS = ("bytes", "limit", "waits", "steps", "overhead", "apart", "deaths", "cancel", "farm", "ssh", "simulation")
 WAIT = 1.0
 """Seconds of a step that only waits."""
 
@@ -213,6 +214,8 @@ def main() -> int:
             measure_cancel(table, scratch)
         if "farm" in options.only:
             measure_farm(table, scratch)
+        if "ssh" in options.only:
+            measure_ssh(table, scratch)
         if "simulation" in options.only:
             measure_simulation(table, scratch)
     print(table.json() if options.json else table.text())

@@ -1,5 +1,8 @@
 """Message framing: `Content-Length: N`, an empty line, N bytes of JSON. Both processes use it.
 
+With a further header line `Attachment-Length: M` the last M of the N bytes are no JSON but an attachment: bytes of a
+file that travels.
+
 The reader recovers from invalid input: it reports garbage between frames at once and skips to the next header, and it
 rejects a frame that is too large before reading its body. The server answers garbage with an error and goes on; the
 add-on stops a server that sends any.
@@ -24,6 +27,7 @@ OTHERS = rb"(?:(?![^\r\n]*Content-Length:)[A-Za-z-]++:[^\r\n]*+\r?\n)*+"
 HEADER = re.compile(LENGTH + OTHERS + rb"\r?\n", re.IGNORECASE)
 BEGINNING = re.compile(LENGTH + OTHERS + rb"[^\r\n]*+\r?", re.IGNORECASE)
 FIRST = b"content-length:"
+ATTACHED = re.compile(rb"^Attachment-Length: *+(\d{1,18}) *+\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 class FrameError(Exception):
@@ -39,13 +43,28 @@ class FrameError(Exception):
         self.code = code
 
 
-def encode(message: Mapping[str, Any]) -> bytes:
+class Body(bytes):
+    """The JSON text of a frame.
+
+    Attributes:
+        attachment: The bytes that came with it.
+    """
+
+    attachment: bytes = b""
+
+
+def encode(message: Mapping[str, Any], attachment: bytes = b"") -> bytes:
     """Encode a message as a frame; adds "jsonrpc". Raises ValueError for NaN and infinities.
 
-    The body is ASCII, so that any string can be sent, even a file name with a lone surrogate.
+    The JSON is ASCII, so that any string can be sent, even a file name with a lone surrogate.
+
+    Args:
+        message: The message.
+        attachment: At most `limits.CHUNK_BYTES`, which the reader on the other side gives as `Body.attachment`.
     """
-    body = json.dumps({"jsonrpc": "2.0", **message}, allow_nan=False).encode("ascii")
-    return b"Content-Length: %d\r\n\r\n" % len(body) + body
+    text = json.dumps({"jsonrpc": "2.0", **message}, allow_nan=False).encode("ascii")
+    further = b"Attachment-Length: %d\r\n" % len(attachment) if attachment else b""
+    return b"Content-Length: %d\r\n%s\r\n%s%s" % (len(text) + len(attachment), further, text, attachment)
 
 
 class Reader:
@@ -66,8 +85,8 @@ class Reader:
         """Whether the input ended within a frame; meaningful at the end of input."""
         return bool(self._buffer.strip())
 
-    def read(self) -> bytes | None:
-        """The next frame's body, or None at the end of input.
+    def read(self) -> Body | None:
+        """The next frame's JSON, with its attachment, or None at the end of input.
 
         Raises:
             FrameError: Garbage or a frame that is too large was received; call again to continue reading.
@@ -85,19 +104,31 @@ class Reader:
                 del self._buffer[: header.start()]
                 self._report_garbage()
                 continue
-            length = int(header[1])
-            if length > self._limit:
+            length, attached = int(header[1]), _attached(header[0])
+            why = self._why_too_large(length, attached)
+            if why:
                 # the length may be wrong, so don't skip by it: treat the bytes up to the next header as garbage
                 del self._buffer[: header.end()]
                 self._garbage_reported = True
-                raise FrameError(INVALID_REQUEST, f"a frame of {length} bytes; the most is {self._limit}")
+                raise FrameError(INVALID_REQUEST, why)
             while len(self._buffer) < header.end() + length:
                 if not self._fill():
                     return None
-            body = bytes(self._buffer[header.end() : header.end() + length])
-            del self._buffer[: header.end() + length]
-            self._garbage_reported = False
-            return body
+            return self._taken(header.end(), length, attached)
+
+    def _why_too_large(self, length: int, attached: int) -> str:
+        if length > self._limit:
+            return f"a frame of {length} bytes; the most is {self._limit}"
+        most = min(length, limits.CHUNK_BYTES)
+        return f"an attachment of {attached} bytes; the most is {most}" if attached > most else ""
+
+    def _taken(self, start: int, length: int, attached: int) -> Body:
+        """Take a whole frame, whose content begins at `start`, from the buffer."""
+        body = Body(self._buffer[start : start + length - attached])
+        body.attachment = bytes(self._buffer[start + length - attached : start + length])
+        del self._buffer[: start + length]
+        self._garbage_reported = False
+        return body
 
     def _may_begin_a_frame(self) -> bool:
         """Whether the buffered bytes may be the beginning of a header."""
@@ -116,3 +147,8 @@ class Reader:
         reported, self._garbage_reported = self._garbage_reported, True
         if not reported:
             raise FrameError(PARSE_ERROR, "bytes that are no frame: expected a Content-Length header")
+
+
+def _attached(header: bytes | bytearray) -> int:
+    found = ATTACHED.search(header)
+    return int(found[1]) if found else 0

@@ -4,9 +4,9 @@ Requests, with their parameters and the fields of their results:
 
 | method | parameters | result |
 | --- | --- | --- |
-| initialize | | name, version, engines, pid |
-| generate | request, out (the job's folder), resume | out, result (path of result.json), seconds, level_seconds |
-| verify | out, repair (optional: make again what is damaged) | out, files, bytes, finished, damaged, seconds |
+| initialize | | name, version, engines, pid, host (the machine's name), packings |
+| generate | request, out (the job's folder) or job, resume | out, result (result.json), seconds, level_seconds |
+| verify | out or job, repair (optional: make again what is damaged) | out, files, bytes, finished, damaged, seconds |
 | export | out, path (the file); optional: for, up, rounds, cameras | path, splats, cameras, before, after, told |
 | cancel | id (of the request) | cancelled |
 | models | | models, sets, memory |
@@ -16,10 +16,23 @@ Requests, with their parameters and the fields of their results:
 | executor | executor, storage: where steps are to run | slots (steps at once), host (a machine that runs them) |
 | leftovers | jobs (folders with jobs in them) | found: kind, path, bytes, days, in_use of each |
 | leftovers.remove | paths, jobs | removed: as above |
+| files.seen | folder, name, nonce | seen (whether the server finds this file with this content) |
+| files.open | job, source, files (sha256, bytes, name) | folder, has_job, missing (sha256 → bytes that are there) |
+| files.put | job, sha256, bytes, offset, chunk; the chunk is attached | at (bytes that are there) |
+| files.list | job | files: name, bytes, sha256 of each |
+| files.get | job, name, sha256, offset, packing | chunk; it is attached |
+| files.live | job | chunk: the picture of unfinished work; it is attached |
 | ping | | working (whether a request, or cancelled work, still runs) |
 | shutdown | | |
 
 Generate takes either a request, or `resume` (true) to go on with the one that the folder holds.
+
+A client whose folders the server does not see names its job by a name of its own (`job`) in place of a folder. The
+server keeps that job in a folder on its machine; a new one takes over the finished steps of `source`, if there is such
+a job. The files that a request names are sent first; the request then names each as `received/<sha256>/<name>`. Files
+of the result are fetched as soon as they are listed, which is when their step is done. A `chunk` tells size, sha256,
+packing and stride of the attached bytes (see `transfer.packing`). Requests about files are answered in their order,
+also while a job runs.
 
 Notifications; each also carries the id of the request that it belongs to:
 
@@ -44,6 +57,12 @@ PING = "ping"
 MODELS, MODELS_OFFER, MODELS_GET = "models", "models.offer", "models.get"
 MACHINE = "machine"
 EXECUTOR = "executor"
+FILES_SEEN, FILES_OPEN, FILES_PUT = "files.seen", "files.open", "files.put"
+FILES_LIST, FILES_GET, FILES_LIVE = "files.list", "files.get", "files.live"
+
+RECEIVED = "received"
+"""The first part of the name of a file, in a request, that was sent to the server."""
+
 LEFTOVERS, LEFTOVERS_REMOVE = "leftovers", "leftovers.remove"
 
 REFIT_ROUNDS = 30

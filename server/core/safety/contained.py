@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from ..atomic_files import sync_directory
+from ..atomic_files import beside, sync_directory
 from ..errors import RefusedFile
 from . import limits
 from .regular_files import check_regular, is_link, kind_of, open_regular
@@ -165,6 +166,44 @@ class ContainedFolder:
         except FileNotFoundError:
             return False
         return True
+
+    def link(self, name: str, other: str) -> None:
+        """Give a file a second name, in place of what has that name; a copy where the file system has no hard links.
+
+        Raises NotWritten, and FileNotFoundError if there is no such file.
+        """
+        self._link(self.path(name), other)
+
+    def link_from(self, folder: ContainedFolder, name: str) -> None:
+        """Give a file of another folder the same name in this one, as `link` does."""
+        self._link(folder.path(name), name)
+
+    def _link(self, source: Path, name: str) -> None:
+        target = self.make_parents(name)
+        self.remove(name)
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            with beside(target) as temporary:
+                shutil.copy2(source, temporary)
+
+    def rename_folder(self, name: str, other: str) -> None:
+        """Give a folder within this one another name, durably. Raises OSError."""
+        source, target = self.path(f"{name}/x").parent, self.path(f"{other}/x").parent
+        source.rename(target)
+        sync_directory(target.parent)
+
+    def sync(self, folders: Iterable[str]) -> None:
+        """Make new names in these folders durable."""
+        for folder in folders:
+            sync_directory(self.path(f"{folder}/x").parent)
+
+    def remove_empty(self, name: str) -> None:
+        """Remove a folder if it is empty."""
+        with contextlib.suppress(OSError):
+            self.path(f"{name}/x").parent.rmdir()
 
     def names(self, folder: str = "") -> Iterator[tuple[str, os.stat_result]]:
         """What lies directly in the folder or in a folder of it: each name, and what `os.lstat` finds.

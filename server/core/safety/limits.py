@@ -27,6 +27,12 @@ MESSAGE_BYTES = REQUEST_BYTES + 1 * MIB
 """A message to the server: a request, and what is around it."""
 ANSWER_BYTES = 4 * MIB
 """A message of the server to the add-on."""
+CHUNK_BYTES = 1 * MIB
+"""A part of a file in a message, packed or not."""
+TRANSFER_FILES = 10_000
+"""Files that a server on another machine offers of one job, or that a request sends to it."""
+TRANSFER_PARAMETER_BYTES = 4 * MIB
+"""The list of the files that a request sends."""
 PARAMETER_BYTES = 64 * KIB
 """A parameter of a message other than the request of a job."""
 JOURNAL_BYTES = 256 * MIB
@@ -122,5 +128,7 @@ SOG_PIXELS_PER_BYTE = 8
 ZIP_ENTRIES = 1000
 """Files in a zip archive of splats (SOG)."""
 
+JOB_NAME_CHARACTERS = 80
+"""Characters of the name by which a client on another machine knows a job's folder."""
 NAME_CHARACTERS = 1024
 """Characters of a file name relative to its folder, as foreign data give it."""

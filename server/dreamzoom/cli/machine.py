@@ -43,7 +43,9 @@ def compile_kernels(options: argparse.Namespace) -> None:
 def clean(options: argparse.Namespace) -> None:
     """List what Dreamzoom keeps on the disks, and remove what is named."""
     from dreamzoom.machine import leftovers
+    from dreamzoom.rpc.files.home import default_home
 
+    options.jobs = [*options.jobs, default_home()]
     if options.remove:
         for one in leftovers.remove(options.remove, options.jobs):
             print_text(f"removed {one.line()}\n")
@@ -61,4 +63,4 @@ def serve(options: argparse.Namespace) -> int:
     """Answer JSON-RPC on standard input and output."""
     from dreamzoom.rpc.server import serve as answer
 
-    return answer()
+    return answer(options.jobs)

@@ -37,7 +37,13 @@ def build_parser() -> argparse.ArgumentParser:
     _add_pictures(add)
     _add_machine(add)
     _add_models(add)
-    add("serve", machine.serve, "answer JSON-RPC on standard input and output, for Blender")
+    command = add("serve", machine.serve, "answer JSON-RPC on standard input and output, for Blender")
+    command.add_argument(
+        "--jobs",
+        type=Path,
+        metavar="FOLDER",
+        help="for jobs of a Blender whose folders this machine does not see",
+    )
     return top
 
 

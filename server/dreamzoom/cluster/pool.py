@@ -181,7 +181,12 @@ class WorkerPool:
             )
             return
         files = {name: self._store.put(path) for name, path in reads.items()}
-        done = self._ordered(order | {"store": self._store.url, "files": files}, report)
+        try:
+            done = self._ordered(order | {"store": self._store.url, "files": files}, report)
+        except Damaged:
+            for path in reads.values():
+                self._store.put(path, anew=True)
+            raise
         for name in writes:
             folder.write_with(name, partial(self._store.get, done["outputs"][name]))
 

@@ -29,9 +29,11 @@ from typing import Any
 os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 import ray  # pyright: ignore[reportMissingImports]
+from ray._private import services  # pyright: ignore[reportMissingImports]
 from ray._private.authentication.authentication_token_setup import (  # pyright: ignore[reportMissingImports]
     maybe_enable_token_auth_if_token_available,
 )
+from ray._raylet import GcsClient  # pyright: ignore[reportMissingImports]
 from ray.exceptions import AuthenticationError, RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
 from core.atomic_files import TEMPORARY
@@ -53,6 +55,8 @@ TOLD = 20.0
 """Seconds after which is said that an order waits for a machine."""
 PATIENCE = 300.0
 """Seconds that an order waits for a machine; four times as long where Ray can start further ones."""
+STARTS = 15
+"""An actor that does not start is tried so often: until Ray has noticed that a machine is dead."""
 MEMORY = 1 << 30
 """Bytes of main memory that an actor asks for."""
 MOST = 256
@@ -210,16 +214,24 @@ class Driver:
         Raises:
             Cancelled: The order was cancelled.
             DreamzoomError: There was no room for too long, or the machine has another version of Dreamzoom.
-            RayError: The actor's machine died.
         """
         if (found := self._idle_one(gpu, cancel)) is not None:
             return found
-        began, told, hired = time.monotonic(), TOLD, Hired(_new_actor(gpu), gpu)
+        began, told, starts, hired = time.monotonic(), TOLD, 0, Hired(_new_actor(gpu), gpu)
         greeting = hired.actor.greet.remote()
         while True:
             try:
                 if ray.wait([greeting], timeout=0.2)[0]:
-                    return self._greeted(hired, ray.get(greeting))
+                    try:
+                        return self._greeted(hired, ray.get(greeting))
+                    except RayError as error:  # perhaps Ray put it on a machine that has just died
+                        starts += 1
+                        if starts == STARTS:
+                            remedy = "look whether all machines have Dreamzoom and its packages at the same place"
+                            raise DreamzoomError(f"no worker starts on Ray: {_in_short(error)}", remedy) from None
+                    time.sleep(WATCH)
+                    hired = Hired(_new_actor(gpu), gpu)
+                    greeting = hired.actor.greet.remote()
                 if (found := self._idle_one(gpu, cancel)) is not None:  # another order gave it back meanwhile
                     ray.kill(hired.actor)
                     return found
@@ -329,20 +341,26 @@ def _connect(address: str) -> None:
         Exception: Any of Ray.
     """
     common: dict[str, Any] = {"namespace": "dreamzoom", "log_to_driver": False, "logging_level": logging.ERROR}
-    if address:
-        host, _, port = address.rpartition(":")
-        socket.create_connection((host, int(port)), timeout=5).close()
+    if not address:
+        own = os.environ.get("RAY_ADDRESS") or services.find_bootstrap_address(None)
         try:
-            ray.init(address=address, **common)
-        except AuthenticationError:  # Ray itself uses a token that is there only where it is given no address
-            if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
-                raise
-            ray.init(address=address, **common)
-        return
+            _knock(own or "")
+        except (OSError, ValueError):  # none, or one that was killed
+            ray.init(address="local", include_dashboard=False, **common)
+            return
+        address = str(own)
+    _knock(address)
     try:
-        ray.init(address="auto", **common)
-    except ConnectionError:
-        ray.init(address="local", include_dashboard=False, **common)
+        GcsClient(address=address)
+    except AuthenticationError:  # Ray takes its token by itself only where it finds the cluster by itself
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    ray.init(address=address, **common)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT, and ValueError if that is no such address."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def main() -> None:

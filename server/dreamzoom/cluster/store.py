@@ -51,13 +51,18 @@ class Store:
             raise BadRequest("storage", f"must be a URL that fsspec knows; {error}") from None
         self.url = url
 
-    def put(self, path: Path) -> str:
-        """Store a file unless its content is there; returns its SHA-256 in hex. Raises DreamzoomError, Cancelled."""
+    def put(self, path: Path, anew: bool = False) -> str:
+        """Store a file unless its content is there; returns its SHA-256 in hex. Raises DreamzoomError, Cancelled.
+
+        Args:
+            path: The file.
+            anew: Whether what is there under its name is not trusted, and written again.
+        """
         digest = digest_of(path)
         key, size = self._key(digest), path.stat().st_size
 
         def attempt() -> None:
-            if self._size(key) == size:
+            if not anew and self._size(key) == size:
                 return
             temporary = f"{self._root}/partial/{uuid.uuid4().hex}"
             try:

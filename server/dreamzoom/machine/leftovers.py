@@ -28,8 +28,12 @@ from dreamzoom.pipeline.folder import Folder
 from dreamzoom.stages.base import layout
 
 JOB_FILES = (layout.REQUEST, layout.JOURNAL, layout.LIVE_PREVIEW, layout.INPUT_INDEX, layout.PLAN.path(), result.NAME)
+JOB_FILES += (layout.SERVING,)
 JOB_FOLDERS = (layout.RECORDS, layout.INPUTS, "levels", result.VERSIONS)
 """What a job makes at the top of its folder; everything else there is the artist's."""
+
+STORE = ".received"
+"""Beside the jobs that clients on other machines started: what they sent."""
 
 Facts = dict[str, Any]
 
@@ -39,7 +43,7 @@ class Leftover:
     """Something that can be removed.
 
     Attributes:
-        kind: "kernels", "model", "files", "environment" or "job".
+        kind: "kernels", "model", "files", "environment", "job" or "received" (files that clients elsewhere sent).
         path: Its folder.
         bytes: Its size.
         days: Since it was last changed or used.
@@ -77,6 +81,8 @@ def find(jobs: Sequence[Path] = ()) -> list[Leftover]:
     beside = [path for path in _folders(here.parent) if (path / STAMP).is_file()]
     found += [_leftover("environment", path, path == here) for path in beside]
     found += [_leftover("job", path) for path in _jobs(jobs)]
+    stores = [Path(place).absolute() / STORE for place in jobs]
+    found += [_leftover("received", path) for path in stores if _is_real(path, stat.S_ISDIR)]
     return sorted(found, key=lambda one: -one.bytes)
 
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -44,24 +42,32 @@ class Folder:
     Args:
         root: The folder's path; it is created when the first file is written. A folder that is removed after that, for
             example while a job runs, does not come back: writing then fails.
+
+    Attributes:
+        root: The folder's absolute path.
+        files: Its files, for code that both processes share.
     """
 
     def __init__(self, root: Path):
-        self._files = ContainedFolder(root)
-        self.root = self._files.root
+        self.files = ContainedFolder(root)
+        self.root = self.files.root
         self._was_there = False
 
     def path(self, name: str) -> Path:
         """The file's full path."""
-        return self._files.path(name)
+        return self.files.path(name)
 
     def exists(self, name: str) -> bool:
         """Whether this file exists; False for anything that is no regular file inside the folder."""
-        return self._files.exists(name)
+        return self.files.exists(name)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file for reading. Raises FileNotFoundError."""
+        return self.files.open(name)
 
     def read(self, name: str, most_bytes: int = limits.RESULT_BYTES) -> bytes:
         """The file's bytes. Raises FileNotFoundError, and RefusedFile if it is larger."""
-        return self._files.read(name, most_bytes)
+        return self.files.read(name, most_bytes)
 
     def read_json(self, name: str, most_bytes: int = limits.RESULT_BYTES) -> Any:
         """The file's JSON value. Raises FileNotFoundError, and RefusedFile for invalid, too large or too deep JSON."""
@@ -121,7 +127,7 @@ class Folder:
         """
         self.create()
         try:
-            target = self._files.make_parents(name)
+            target = self.files.make_parents(name)
         except OSError as error:
             raise not_written(self.root / name, error) from error
         with beside(target) as temporary:
@@ -139,7 +145,7 @@ class Folder:
         """Open a file, unbuffered, to append to it. Raises NotWritten."""
         self.create()
         try:
-            return self._files.append_to(name)
+            return self.files.append_to(name)
         except RefusedFile:
             raise
         except OSError as error:
@@ -147,56 +153,28 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """Remove a regular file if it exists."""
-        self._files.remove(name)
-
-    def link(self, name: str, other: str) -> None:
-        """Give a file a second name, in place of what has that name; a copy where the file system has no hard links.
-
-        Raises NotWritten, and FileNotFoundError if there is no such file.
-        """
-        source = self.path(name)
-        target = self._files.make_parents(other)
-        self.remove(other)
-        try:
-            os.link(source, target)
-        except FileNotFoundError:
-            raise
-        except OSError:
-            with beside(target) as temporary:
-                shutil.copy2(source, temporary)
-
-    def rename_folder(self, name: str, other: str) -> None:
-        """Give a folder of the job another name, durably. Raises OSError."""
-        source, target = self.path(f"{name}/x").parent, self.path(f"{other}/x").parent
-        source.rename(target)
-        sync_directory(target.parent)
-
-    def sync(self, folders: Iterable[str]) -> None:
-        """Make new names in these folders durable."""
-        for folder in folders:
-            sync_directory(self.path(f"{folder}/x").parent)
+        self.files.remove(name)
 
     def remove_empty(self, name: str) -> None:
         """Remove a folder if it is empty."""
-        with contextlib.suppress(OSError):
-            (self.path(name + "/x").parent).rmdir()
+        self.files.remove_empty(name)
 
     def digest(self, name: str) -> str:
         """SHA-256 of a file, in hex."""
-        with self._files.open(name) as file:
+        with self.files.open(name) as file:
             return sha256_of(file)
 
     def size(self, name: str) -> int:
         """Size of a file in bytes."""
-        return self._files.stat(name).st_size
+        return self.files.stat(name).st_size
 
     def stamp(self, name: str) -> list[int]:
         """Size and time of change of a file (see `seal.stamp`)."""
-        return stamp(self._files.stat(name))
+        return stamp(self.files.stat(name))
 
     def names(self, folder: str) -> list[str]:
         """The names of what lies directly in a folder of the job, sorted; empty if it does not exist."""
-        return sorted(name for name, _ in self._files.names(folder))
+        return sorted(name for name, _ in self.files.names(folder))
 
     def is_job(self) -> bool:
         """Whether the folder contains a job's request."""
@@ -207,15 +185,15 @@ class Folder:
         create, and what a job that was ended at its very beginning left.
         """
         return all(
-            name.startswith(".") or name.lower() in LITTER or self._is_beginning(name)
-            for name, _ in self._files.names()
+            name.startswith(".") or name.lower() in LITTER or self._is_beginning(name) for name, _ in self.files.names()
         )
 
     def _is_beginning(self, name: str) -> bool:
         """Whether this is what a job leaves that is ended before its request is written."""
         if name == layout.RECORDS:
             return all(map(is_temporary, self.names(name)))
-        return name in (layout.INPUTS, layout.INPUT_INDEX) and self.exists(layout.INPUT_INDEX)
+        known = self.exists(layout.INPUT_INDEX) or self.exists(layout.SERVING)
+        return name in (layout.INPUTS, layout.INPUT_INDEX) and known
 
     def sweep(self) -> None:
         """Remove partially written files that a killed process left behind. The caller holds the lock."""
@@ -253,7 +231,7 @@ class Folder:
     def _is_there(self, name: str) -> bool:
         """Whether there is anything of this name, be it a link or a pipe."""
         try:
-            self._files.stat(name)
+            self.files.stat(name)
         except FileNotFoundError:
             return False
         except RefusedFile:
@@ -265,7 +243,7 @@ class Folder:
         yield from ("", layout.RECORDS)
         for top in (layout.LEVELS, layout.INPUTS):
             with contextlib.suppress(RefusedFile):
-                for name, found in list(self._files.names(top)):
+                for name, found in list(self.files.names(top)):
                     if stat.S_ISDIR(found.st_mode) and not is_link(found):
                         yield f"{top}/{name}"
                         yield f"{top}/{name}/{layout.PARTS}"

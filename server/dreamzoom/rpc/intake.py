@@ -55,4 +55,4 @@ class Intake:
 
 
 def _size(item: bytes | FrameError) -> int:
-    return len(item) if isinstance(item, bytes) else 0
+    return len(item) + len(getattr(item, "attachment", b"")) if isinstance(item, bytes) else 0

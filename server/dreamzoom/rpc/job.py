@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import BadRequest, Cancelled, DreamzoomError, EngineUnavailable, ModelMissing, explained
 from core.protocol import error_codes, messages
@@ -14,6 +14,9 @@ from dreamzoom.pipeline.events import Progress, Sink
 from dreamzoom.progress import Report
 from dreamzoom.rpc.requests import Call
 from dreamzoom.rpc.streams import Writer
+
+if TYPE_CHECKING:
+    from dreamzoom.rpc.files.home import Home
 
 PROGRESS_INTERVAL = 0.1
 LONGEST_TEXT = 2000
@@ -27,12 +30,14 @@ class Job(Sink):
         identity: The request's id.
         method: Its method.
         cancel: Set to cancel it.
+        home: The folder of jobs whose folder the client does not see (see `rpc.files.home`), once it is asked for.
         levels: Number of levels, once they are known.
         answered: When it was answered, in seconds of `time.monotonic`; None before.
     """
 
-    def __init__(self, call: Call, writer: Writer):
+    def __init__(self, call: Call, writer: Writer, home: Callable[[], Home]):
         self.call, self.identity, self.method, self.writer = call, call.identity, call.method, writer
+        self.home = home
         self.cancel = threading.Event()
         self.levels = 0
         self.answered: float | None = None

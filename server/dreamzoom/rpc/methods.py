@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,6 +15,9 @@ from core.safety import limits
 from core.safety.bounded_json import decode_json
 from dreamzoom.rpc.job import Job, Work
 from dreamzoom.rpc.requests import parameters
+
+if TYPE_CHECKING:
+    from dreamzoom.pipeline.folder import Folder
 
 Text = msgspec.Raw | msgspec.UnsetType
 """A parameter's value as JSON text."""
@@ -27,6 +30,7 @@ class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
 class _Generate(msgspec.Struct, forbid_unknown_fields=True):
     request: Text = msgspec.UNSET
     out: Text = msgspec.UNSET
+    job: Text = msgspec.UNSET
     resume: Text = msgspec.UNSET
     executor: Text = msgspec.UNSET
     storage: Text = msgspec.UNSET
@@ -39,6 +43,7 @@ class _Executor(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Verify(msgspec.Struct, forbid_unknown_fields=True):
     out: Text = msgspec.UNSET
+    job: Text = msgspec.UNSET
     repair: Text = msgspec.UNSET
 
 
@@ -66,9 +71,7 @@ class _Offers(msgspec.Struct, forbid_unknown_fields=True):
 
 def _generate(job: Job) -> dict[str, Any]:
     params = parameters(job.call, _Generate)
-    out = _decoded(params.out)
-    if not isinstance(out, str) or not out or "\0" in out:
-        raise BadRequest("out", "is required and must be the path of the job's folder")
+    _check_place(params)
     executor, storage = _text(params.executor, "executor", "local"), _text(params.storage, "storage", "")
     is_resumed = _decoded(params.resume) is True
     if is_resumed and params.request is not msgspec.UNSET:
@@ -76,22 +79,25 @@ def _generate(job: Job) -> dict[str, Any]:
     if not is_resumed and params.request is msgspec.UNSET:
         raise BadRequest("request", "is required and must be an object")
     from dreamzoom import cluster
-    from dreamzoom.pipeline.folder import Folder
     from dreamzoom.pipeline.generate import generate, read_request
     from dreamzoom.pipeline.records import level_seconds
     from dreamzoom.request import validation
     from dreamzoom.request.inputs import located
     from dreamzoom.stages.base import layout
 
-    folder = Folder(Path(out))
-    if params.request is msgspec.UNSET:
-        request = read_request(folder)
-    else:
-        request = located(validation.decode_request(bytes(params.request)), Path.cwd())
-    job.levels = len(request.levels)
-    made = cluster.make(executor, storage, lambda message: job.log(message, "warning"), job.cancel)
-    with contextlib.closing(made) as steps:
-        summary = generate(request, folder, job, job.cancel, executor=steps)
+    folder = _folder(job, params)
+    with contextlib.ExitStack() as ends:
+        if params.request is msgspec.UNSET:
+            request = read_request(folder)
+        else:
+            request = validation.decode_request(bytes(params.request))
+            if params.job is msgspec.UNSET:
+                request = located(request, Path.cwd())
+            else:
+                request = ends.enter_context(job.home().placed(_decoded(params.job), request))
+        job.levels = len(request.levels)
+        steps = cluster.make(executor, storage, lambda message: job.log(message, "warning"), job.cancel)
+        summary = generate(request, folder, job, job.cancel, executor=ends.enter_context(contextlib.closing(steps)))
     found = {"out": str(folder.root), "result": str(folder.path(layout.RESULT.path())), "seconds": summary.seconds}
     return found | {"level_seconds": level_seconds(folder, job.levels)}
 
@@ -100,7 +106,7 @@ def _verify(job: Job) -> dict[str, Any]:
     from dreamzoom.rpc.verify_rpc import verified
 
     params = parameters(job.call, _Verify)
-    return verified(_decoded(params.out), _decoded(params.repair), job, job.cancel)
+    return verified(_folder(job, params), _decoded(params.repair), job, job.cancel)
 
 
 def _export(job: Job) -> dict[str, Any]:
@@ -149,14 +155,14 @@ def _leftovers(job: Job) -> dict[str, Any]:
     from dreamzoom.machine import leftovers
 
     params = parameters(job.call, _Leftovers)
-    return {"found": [one.facts() for one in leftovers.find(_paths(params.jobs, "jobs"))]}
+    return {"found": [one.facts() for one in leftovers.find(_job_places(job, params))]}
 
 
 def _leftovers_remove(job: Job) -> dict[str, Any]:
     from dreamzoom.machine import leftovers
 
     params = parameters(job.call, _Leftovers)
-    removed = leftovers.remove(_paths(params.paths, "paths"), _paths(params.jobs, "jobs"))
+    removed = leftovers.remove(_paths(params.paths, "paths"), _job_places(job, params))
     return {"removed": [one.facts() for one in removed]}
 
 
@@ -176,6 +182,32 @@ WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
 
 CONCURRENT = {messages.MODELS, messages.MODELS_OFFER, messages.MACHINE, messages.EXECUTOR, messages.LEFTOVERS}
 """Methods that take seconds and may run at the same time as a job."""
+
+
+def _check_place(params: _Generate | _Verify) -> None:
+    """Raise BadRequest unless either a folder or a job is named."""
+    out, is_named = _decoded(params.out), params.job is not msgspec.UNSET
+    is_path = isinstance(out, str) and out and "\0" not in out
+    if not is_path and not is_named or is_named and params.out is not msgspec.UNSET:
+        raise BadRequest("out", "is required and must be the path of the job's folder, or else the job must be named")
+
+
+def _folder(job: Job, params: _Generate | _Verify) -> Folder:
+    """The job's folder: `out`, or the one that this machine keeps for the client's `job`."""
+    from dreamzoom.pipeline.folder import Folder
+
+    _check_place(params)
+    if params.job is not msgspec.UNSET:
+        home, name = job.home(), _decoded(params.job)
+        folder = home.serve(name)
+        home.wait_free(name, job.cancel)
+        return folder
+    return Folder(Path(str(_decoded(params.out))))
+
+
+def _job_places(job: Job, params: _Leftovers) -> list[Path]:
+    """The folders with jobs that the client knows, and the one of jobs from other machines."""
+    return [*_paths(params.jobs, "jobs"), job.home().root]
 
 
 def _paths(text: Text, name: str) -> list[Path]:

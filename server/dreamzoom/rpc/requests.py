@@ -54,12 +54,14 @@ class Call:
         is_notification: Whether no answer is expected.
         method: Its name.
         params: Its parameters as JSON text, which begins as an object does.
+        attachment: Bytes that came with it.
     """
 
     identity: Identity
     is_notification: bool
     method: str
     params: msgspec.Raw | bytes
+    attachment: bytes = b""
 
 
 class _Envelope(msgspec.Struct):
@@ -70,7 +72,7 @@ class _Envelope(msgspec.Struct):
 
 
 def parse(body: bytes) -> Call:
-    """Read a frame's body.
+    """Read a frame's body, a `framing.Body` where something may be attached to it.
 
     Raises:
         Refused: It is not a JSON-RPC request.
@@ -93,7 +95,7 @@ def parse(body: bytes) -> Call:
     params = b"{}" if envelope.params is msgspec.UNSET else bytes(envelope.params)
     if not params.lstrip().startswith(b"{"):
         raise Refused(INVALID_REQUEST, "not a JSON-RPC request: params must be an object", identity)
-    return Call(identity, envelope.id is msgspec.UNSET, method, params)
+    return Call(identity, envelope.id is msgspec.UNSET, method, params, getattr(body, "attachment", b""))
 
 
 def parameters(call: Call, kind: type[T]) -> T:

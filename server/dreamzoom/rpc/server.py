@@ -1,20 +1,23 @@
 """The server: JSON-RPC over standard input and output; one job or download at a time, in a separate thread.
 
-Four threads, none of which can keep another waiting: the main thread reads frames and notices the end of input; one
-handles requests; one writes; one watches the client's process. The process exits within a second when its input ends
-or its client dies, so that a crashed Blender leaves no server behind. Large modules are imported only when needed, so
-that `initialize` is answered at once.
+Five threads, none of which can keep another waiting: the main thread reads frames and notices the end of input; one
+handles requests; one writes; one watches the client's process; one reads and writes files that travel. The process
+exits within a second when its input ends or its client dies, so that a crashed Blender leaves no server behind. Large
+modules are imported only when needed, so that `initialize` is answered at once.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,12 +25,16 @@ from core.errors import Cancelled
 from core.protocol import error_codes, framing, messages
 from dreamzoom import __version__
 from dreamzoom.rpc import parent_watch
+from dreamzoom.rpc.files.service import Service
 from dreamzoom.rpc.intake import Intake
 from dreamzoom.rpc.job import Job, error_response
 from dreamzoom.rpc.methods import CONCURRENT, WORK
 from dreamzoom.rpc.parent_watch import leave
 from dreamzoom.rpc.requests import Call, Identity, Refused, identity_in, parameters, parse
 from dreamzoom.rpc.streams import Writer
+
+if TYPE_CHECKING:
+    from dreamzoom.rpc.files.home import Home
 
 MOST_CONCURRENT = 4
 """Requests of `CONCURRENT` that run at the same time; further ones are refused."""
@@ -49,14 +56,18 @@ PATIENCE = 0.5
 """Seconds that answers may take to be written after the end of input."""
 
 
-def serve() -> int:
-    """Handle requests until the input ends or `shutdown` is received, then exit the process, even if a job runs."""
+def serve(jobs: Path | None = None) -> int:
+    """Handle requests until the input ends or `shutdown` is received, then exit the process, even if a job runs.
+
+    Args:
+        jobs: The folder of the jobs of clients whose folders this machine does not see; None for the usual one.
+    """
     source, target = _take_descriptors()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: leave())
         _hear_signals()
     writer = Writer(target, leave)
-    server, intake = Server(writer), Intake()
+    server, intake = Server(writer, jobs), Intake()
     parent_watch.start()
     threading.Thread(target=server.handle_all, args=(intake,), name="dreamzoom-requests", daemon=True).start()
     reader = framing.Reader(source)
@@ -103,8 +114,9 @@ class _Cancel(msgspec.Struct):
 class Server:
     """Handles requests, in one thread."""
 
-    def __init__(self, writer: Writer):
-        self.writer = writer
+    def __init__(self, writer: Writer, jobs: Path | None = None):
+        self.writer, self._home = writer, _home_at(jobs)
+        self._files = Service(writer, self._home, error_response, leave)
         self._running: dict[Identity, Job] = {}
         self._left: list[Job] = []  # cancelled and answered, but still running
         self._changed = threading.Condition()
@@ -143,6 +155,8 @@ class Server:
             self.writer.error(None, error_codes.INVALID_REQUEST, why, {"id": call.identity})
         elif call.method in WORK:
             self._begin(call)
+        elif self._files.knows(call.method):
+            self._files.take(call)
         else:
             self._answer(call)
 
@@ -173,9 +187,11 @@ class Server:
             leave()
 
     def _initialize(self) -> dict[str, Any]:
+        from core.transfer import packing
         from dreamzoom.engines import registry
 
-        return {"name": "dreamzoom", "version": __version__, "engines": registry.available(), "pid": os.getpid()}
+        who = {"name": "dreamzoom", "version": __version__, "host": platform.node()[:100], "pid": os.getpid()}
+        return who | {"engines": registry.available(), "packings": packing.known()}
 
     def _cancel(self, identity: Identity) -> bool:
         with self._changed:
@@ -196,7 +212,7 @@ class Server:
         if call.identity is None:
             self.writer.error(None, error_codes.INVALID_REQUEST, f"{call.method} needs an id that is not null")
             return
-        job = Job(call, self.writer)
+        job = Job(call, self.writer, self._home)
         with self._changed:
             why = self._why_busy(call.method)
             if not why:
@@ -268,6 +284,18 @@ class Server:
             leave()
         if self._pinged and not self._running and now - self._heard > ABANDONED:
             leave()
+
+
+def _home_at(jobs: Path | None) -> Callable[[], Home]:
+    """Gives the folder of jobs, whose module is imported only when it is needed."""
+
+    @cache
+    def home() -> Home:
+        from dreamzoom.rpc.files.home import Home, default_home
+
+        return Home(jobs or default_home())
+
+    return home
 
 
 def _take_descriptors() -> tuple[int, int]:

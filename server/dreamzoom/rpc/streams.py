@@ -39,9 +39,9 @@ class Writer:
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="dreamzoom-output", daemon=True).start()
 
-    def result(self, identity: Any, value: Any) -> None:
+    def result(self, identity: Any, value: Any, attachment: bytes = b"") -> None:
         """Answer a request."""
-        self._put(_Message(encode({"id": identity, "result": value})), MOST_ANSWERS)
+        self._put(_Message(encode({"id": identity, "result": value}, attachment)), MOST_ANSWERS)
 
     def error(self, identity: Any, code: int, message: str, data: dict[str, Any] | None = None) -> None:
         """Answer a request with an error; `identity` is None if it is unknown."""

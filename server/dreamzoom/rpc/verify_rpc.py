@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from core.errors import BadRequest, Cancelled
@@ -17,11 +16,11 @@ STAGE = "export"
 """The stage in whose name progress is told while files are read."""
 
 
-def verified(out: Any, with_repair: Any, sink: Sink, cancel: threading.Event) -> dict[str, Any]:
+def verified(folder: Folder, with_repair: Any, sink: Sink, cancel: threading.Event) -> dict[str, Any]:
     """The result of the method.
 
     Args:
-        out: The job's folder.
+        folder: The job's folder.
         with_repair: Whether to make again what is damaged; None for no.
         sink: Receives progress and log lines.
         cancel: Set to cancel it.
@@ -30,11 +29,9 @@ def verified(out: Any, with_repair: Any, sink: Sink, cancel: threading.Event) ->
         BadRequest: A parameter is wrong.
         DreamzoomError: As `verify` and `repair`.
     """
-    if not isinstance(out, str) or not out or "\0" in out:
-        raise BadRequest("out", "is required and must be the path of the job's folder")
     if with_repair is not None and not isinstance(with_repair, bool):
         raise BadRequest("repair", "must be true or false")
-    folder, began = Folder(Path(out)), time.monotonic()
+    began = time.monotonic()
 
     def progress(fraction: float, name: str) -> None:
         if cancel.is_set():

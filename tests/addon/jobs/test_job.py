@@ -137,7 +137,7 @@ class TestExportForViewers:
         with pytest.raises(RuntimeError, match="There is no folder"):
             bpy.ops.dreamzoom.export_for_viewers(filepath=str(tmp_path / "gone" / "flight.ply"))
         finished.dreamzoom.job_folder = str(tmp_path / "another")
-        assert not bpy.ops.dreamzoom.export_for_viewers.poll()
+        pump_until(lambda: not bpy.ops.dreamzoom.export_for_viewers.poll(), 10)  # a thread looks at the disk
 
 
 class TestTrouble:

@@ -149,11 +149,15 @@ class DiffusionEngine:
         self, view: View, rgb: np.ndarray, seed: int, report: Report, known: np.ndarray | None = None
     ) -> DepthMap:
         """See `engines.base.Engine.depth`."""
+        from dreamzoom.engines.diffusion import memory
         from dreamzoom.engines.diffusion.depth import Depth
 
         if self._depth is None:
-            report.log(f"loading {model_cache.name_of(self._depth_model.folder)[0]}")
+            name = model_cache.name_of(self._depth_model.folder)[0]
+            report.log(f"loading {name}")
             self._depth = Depth.load(self._depth_model, self.where)
+            where = self._depth.where
+            report.log(memory.depth_plan(self._depth_model, where, self._pixels).line(name, where))
         if self._offload not in ("", "none"):  # only one model on the GPU at a time
             self._painter.pipe.maybe_free_model_hooks()
         self._depth.to(self.where.device)

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.camera import Camera
 from core.gaussians import Gaussians
-from dreamzoom.progress import Report
+from dreamzoom.progress import Report, check
 from dreamzoom.splats.fitting.adam import Rates
 from dreamzoom.splats.view_table import NEAR
 from dreamzoom.splats.viewers.parameters import Parameters
@@ -143,6 +143,7 @@ def _finest_pixels(means: np.ndarray, views: Sequence[View]) -> np.ndarray:
     """
     finest = np.full(len(means), np.inf)
     for view in views:
+        check()
         (x, y), z = (part.T for part in view.camera.project(means))
         inside = (z > view.near) & (x > 0) & (x < view.camera.width) & (y > 0) & (y < view.camera.height)
         size = np.where(inside, z / max(view.camera.fx, view.camera.fy), np.inf)

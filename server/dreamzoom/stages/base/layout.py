@@ -28,6 +28,8 @@ from dreamzoom.stages.base.values import DreamedView, FinalPictures, FittedLevel
 T = TypeVar("T")
 
 LOCK = ".lock"
+SERVING = ".serving"
+"""Which process works here for a client that does not see this folder (see `rpc.files.home`)."""
 REQUEST = "request.json"
 JOURNAL = "journal.jsonl"
 LIVE_PREVIEW = "live.png"

@@ -1,0 +1,1 @@
+from ....server.core.transfer.partial import *
