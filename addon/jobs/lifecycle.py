@@ -40,7 +40,18 @@ def _saved(file: str, *_) -> None:
     relative_paths.after_saving(file)
 
 
-HANDLERS = (("load_post", _file_opened), ("save_pre", _saving), ("save_post", _saved), ("save_post_fail", _saved))
+@persistent
+def _appended(context, *_) -> None:
+    relative_paths.after_appending(context)
+
+
+HANDLERS = (
+    ("load_post", _file_opened),
+    ("save_pre", _saving),
+    ("save_post", _saved),
+    ("save_post_fail", _saved),
+    ("blend_import_post", _appended),
+)
 
 
 def register() -> None:

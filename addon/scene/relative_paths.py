@@ -1,4 +1,5 @@
-"""Paths relative to the .blend file, in the settings of rigs, when the file is saved in another folder.
+"""Paths relative to the .blend file, in the settings of rigs, when the file is saved in another folder, or a rig is
+appended from one there.
 
 Blender changes its own paths then, and not those of add-ons: pictures and finished jobs would seem to be gone.
 """
@@ -38,8 +39,29 @@ def after_saving(file: str) -> None:
     _before.clear()
 
 
+def after_appending(context: Any) -> None:
+    """Let the pictures and other files of appended rigs be found. Their job folders stay those of the other file.
+
+    Args:
+        context: Blender's account of what was appended or linked.
+    """
+    home = str(Path(bpy.data.filepath).parent) if bpy.data.filepath else ""
+    for item in context.import_items:
+        obj, library = item.id, item.source_library
+        if not isinstance(obj, bpy.types.Object) or obj.library is not None or library is None:
+            continue
+        source = Path(bpy.path.abspath(library.filepath)).parent
+        for settings, name in _paths_in(obj.dreamzoom):
+            if name != "job_folder":
+                place = bpy.path.abspath(getattr(settings, name), start=str(source))
+                setattr(settings, name, _relative(place, home) if home else place)
+
+
 def _moved(value: str, home: str) -> str:
-    place = bpy.path.abspath(value)
+    return _relative(bpy.path.abspath(value), home)
+
+
+def _relative(place: str, home: str) -> str:
     try:
         return bpy.path.relpath(place, start=home)
     except ValueError:  # on another drive of Windows

@@ -56,3 +56,16 @@ def test_a_save_that_fails_changes_nothing(saved, tmp_path):
     with pytest.raises(RuntimeError):
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "no such folder/other.blend"))
     assert absolute(saved) == before
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_an_appended_rig_finds_its_pictures(saved, tmp_path, is_saved):
+    before, name = absolute(saved)[1:], saved.name
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    (tmp_path / "second").mkdir()
+    if is_saved:
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "second/other.blend"))
+    bpy.ops.wm.append(directory=str(tmp_path / "first/shot.blend/Object"), filename=name)
+    assert absolute(bpy.data.objects[name])[1:] == before
+    assert bpy.data.objects[name].dreamzoom.levels[1].image.startswith("//") == is_saved
