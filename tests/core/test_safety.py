@@ -160,6 +160,14 @@ class TestContained:
         assert contained.is_contained(plain) and "/" not in plain and plain.encode()
         assert not name.endswith(".png") or plain.endswith(".png")
 
+    @pytest.mark.parametrize("name", ["levels/000/none.png", "journal.jsonl"])
+    def test_errors_of_the_system_name_the_whole_path(self, tmp_path, name):
+        folder = contained.ContainedFolder(tmp_path)
+        folder.make_parents(name)
+        with pytest.raises(FileNotFoundError) as caught:
+            folder.open(name)
+        assert caught.value.filename == str(tmp_path / name)
+
     @posix
     @pytest.mark.parametrize("place", ["file", "folder", "deep"])
     def test_links_are_refused_at_every_place(self, tmp_path, place):

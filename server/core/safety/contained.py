@@ -257,15 +257,22 @@ class ContainedFolder:
 
     @contextlib.contextmanager
     def _parent(self, name: str) -> Iterator[int]:
-        """A descriptor of the folder above a file, opened part by part so that no link is followed."""
-        parts = parts_of(name)[:-1]
-        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """A descriptor of the folder above a file, opened part by part so that no link is followed.
+
+        Errors of names within that folder leave it with their whole path.
+        """
+        place = self.root
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for part in parts:
+            for part in parts_of(name)[:-1]:
                 deeper = os.open(part, os.O_RDONLY | _FOLDER, dir_fd=descriptor)
                 os.close(descriptor)
-                descriptor = deeper
+                descriptor, place = deeper, place / part
             yield descriptor
+        except OSError as error:
+            if isinstance(error.filename, str) and Path(error.filename).name == error.filename:
+                error.filename = str(place / error.filename)
+            raise
         finally:
             os.close(descriptor)
 
