@@ -85,7 +85,7 @@ def _zoom_into(folder: Path) -> dict[str, Any]:
     """A request that begins with a scene of splats."""
     finished.write_job(folder / "scene", np.random.default_rng(1), 1, 100_000)
     request = example(3, (480, 320))
-    request["levels"][0] = {"splats": str(folder / "scene/levels/000/splats.ply")}
+    request["levels"][0]["splats"] = str(folder / "scene/levels/000/splats.ply")
     return request
 
 
@@ -144,8 +144,6 @@ class _Trial:
         """Compile, as the first job does."""
         request = self.params["request"]
         levels = [request["levels"][0] | {"prompt": "sea"}, *SMALL["levels"][1:]]
-        if "splats" in levels[0]:
-            del levels[0]["prompt"]
         speaker.send("warm", "generate", request=request | SMALL | {"levels": levels}, out=str(job))
         if "error" in (answer := speaker.answer("warm", 1200)):
             raise RuntimeError(answer["error"]["message"])
