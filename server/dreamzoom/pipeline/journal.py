@@ -50,12 +50,16 @@ class Journal:
             self._running.pop(fields["digest"], None)
             if event == "start":
                 self._running[fields["digest"]] = fields["step"]
+        self.write_all([{"event": event} | fields])
+
+    def write_all(self, events: Iterable[dict[str, Any]]) -> None:
+        """Append events, which begin and end no step of this process; all are on disk when this returns."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = memoryview(sealed_line({"ts": now, "event": event} | fields))
+        lines = memoryview(b"".join(sealed_line({"ts": now} | event) for event in events))
         try:
             with self._lock:
-                while line:
-                    line = line[self._file.write(line) :]
+                while lines:
+                    lines = lines[self._file.write(lines) :]
                 os.fsync(self._file.fileno())
         except OSError as error:
             raise not_written(self._path, error, 4096) from error
@@ -68,8 +72,13 @@ class Journal:
 
 def note(folder: Folder, event: str, **fields: Any) -> None:
     """Append one event to the journal of a job that does not run. The caller holds the folder's lock."""
+    note_all(folder, [{"event": event} | fields])
+
+
+def note_all(folder: Folder, events: Iterable[dict[str, Any]]) -> None:
+    """Append events at once to the journal of a job that does not run. The caller holds the folder's lock."""
     with contextlib.closing(Journal(folder)) as journal:
-        journal.write(event, **fields)
+        journal.write_all(events)
 
 
 def note_exit() -> None:

@@ -60,12 +60,13 @@ def _mend_journal(folder: Folder, found: Verification) -> None:
     if torn:
         journal.rewrite(folder, events)
     last = journal.last_events(events)
-    journal.note(folder, "repair", damaged=len(found.damaged))
+    told = [{"event": "repair", "damaged": len(found.damaged)}]
     for one in found.damaged:
         if one.file.startswith(f"{layout.RECORDS}/") and one.file != layout.REQUEST_COPY:
             folder.remove(one.file)
             if one.step:
-                journal.note(folder, "forgotten", step=one.step)
+                told.append({"event": "forgotten", "step": one.step})
     for record in records(folder):
         if record["step"] not in last:
-            journal.note(folder, "done", step=record["step"], digest=record["digest"])
+            told.append({"event": "done", "step": record["step"], "digest": record["digest"]})
+    journal.note_all(folder, told)
