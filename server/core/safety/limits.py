@@ -44,6 +44,8 @@ JOURNAL_BYTES = 64 * MIB
 """A job's journal. It is shortened from time to time."""
 JOURNAL_LINES = 50_000
 """Lines of a journal; only the last are read of more."""
+JOURNAL_STEPS = 10_000
+"""Different steps that a journal tells of; lines of more count as damaged."""
 JOURNAL_LINE_BYTES = 64 * KIB
 """One line of a journal; longer ones are skipped."""
 JOB_FILES = 100_000

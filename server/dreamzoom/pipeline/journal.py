@@ -143,7 +143,7 @@ def rewrite(folder: Folder, events: list[dict[str, Any]]) -> None:
 
 def _events(data: bytes) -> tuple[list[dict[str, Any]], int]:
     """The events in a journal's bytes, and the number of damaged lines. Of more lines than a journal may have, the last
-    are read, and the others count as damaged.
+    are read, and the others count as damaged; so does what follows more steps than a job can have.
     """
     events, damaged = [], max(0, data.count(b"\n") - limits.JOURNAL_LINES)
     if damaged:
@@ -151,8 +151,12 @@ def _events(data: bytes) -> tuple[list[dict[str, Any]], int]:
         for _ in range(limits.JOURNAL_LINES + 1):
             start = data.rfind(b"\n", 0, start)
         data = data[start + 1 :]
+    steps: set[str] = set()
     for line in data.splitlines(keepends=True):
         event = _event(line)
+        if event is not None and "step" in event:
+            steps.add(event["step"])
+            event = event if len(steps) <= limits.JOURNAL_STEPS else None
         if event is None:
             damaged += 1
         else:

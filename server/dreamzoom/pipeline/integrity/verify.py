@@ -170,6 +170,9 @@ def _outputs(folder: Folder, events: list[dict[str, Any]], found: Verification) 
     for digest in sorted({*finished, *stored_digests}, key=str):
         name = layout.record(str(digest))
         found.files += 1
+        if digest not in stored_digests:
+            found.damaged.append(Damage(name, "missing", finished.get(str(digest), "")))
+            continue
         try:
             records.append(read_record(folder, str(digest)))
         except FileNotFoundError:
