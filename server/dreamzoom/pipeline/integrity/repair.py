@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 from dreamzoom.pipeline import journal
 from dreamzoom.pipeline.events import Sink
@@ -57,7 +58,9 @@ def repair(folder: Folder, sink: Sink | None = None, cancel: threading.Event | N
 def _mend_journal(folder: Folder, found: Verification) -> None:
     """Leave out damaged lines, tell of finished steps whose lines are lost, and forget steps whose records are."""
     events, torn = journal.read_checked(folder)
-    if torn:
+    whole = [event for event in events if event["event"] not in ("done", "skipped") or _names_its_step(event)]
+    if torn or len(whole) < len(events):
+        events = whole
         journal.rewrite(folder, events)
     last = journal.last_events(events)
     told = [{"event": "repair", "damaged": len(found.damaged)}]
@@ -70,3 +73,7 @@ def _mend_journal(folder: Folder, found: Verification) -> None:
         if record["step"] not in last:
             told.append({"event": "done", "step": record["step"], "digest": record["digest"]})
     journal.note_all(folder, told)
+
+
+def _names_its_step(event: dict[str, Any]) -> bool:
+    return layout.is_digest(event.get("digest"))

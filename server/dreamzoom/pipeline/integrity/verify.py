@@ -162,6 +162,8 @@ def _outputs(folder: Folder, events: list[dict[str, Any]], found: Verification) 
     """
     last = journal.last_events(events)
     ended = {name: event for name, event in last.items() if event["event"] in ("done", "skipped")}
+    if not all(layout.is_digest(event.get("digest")) for event in ended.values()):
+        found.damaged.append(Damage(layout.JOURNAL, "tells of a finished step without its digest"))
     finished = {event["digest"]: name for name, event in ended.items() if layout.is_digest(event.get("digest"))}
     stored_digests: set[str | None] = set()
     with _noted(found, layout.RECORDS):
