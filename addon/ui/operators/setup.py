@@ -94,6 +94,16 @@ class DREAMZOOM_OT_allow_online_access(Operator):
         return {"FINISHED"}
 
 
+def _can_ask(cls: type[Operator], question: machine_report.Question, asked: str) -> bool:
+    """Whether the server can be asked something; why not is in the tooltip, `asked` if it is being asked."""
+    if not can_use_server(cls):
+        return False
+    if question.is_running:
+        cls.poll_message_set(asked)
+        return False
+    return True
+
+
 def _asked(operator: Operator, question: Callable[[], None]) -> Result:
     """Ask the server something."""
     try:
@@ -247,12 +257,7 @@ class DREAMZOOM_OT_test_server(Operator):
 
     @classmethod
     def poll(cls, context):
-        if not can_use_server(cls):
-            return False
-        if machine_report.report.is_running:
-            cls.poll_message_set("The test is running")
-            return False
-        return True
+        return _can_ask(cls, machine_report.report, "The test is running")
 
     def execute(self, context) -> Result:
         return _asked(self, machine_report.start)
@@ -277,12 +282,7 @@ class DREAMZOOM_OT_try_steps(Operator):
 
     @classmethod
     def poll(cls, context):
-        if not can_use_server(cls):
-            return False
-        if machine_report.steps.is_running:
-            cls.poll_message_set("It is being tried")
-            return False
-        return True
+        return _can_ask(cls, machine_report.steps, "It is being tried")
 
     def execute(self, context) -> Result:
         return _asked(

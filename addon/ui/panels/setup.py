@@ -58,12 +58,7 @@ def draw_set_up(layout: UILayout) -> None:
 def draw_test(layout: UILayout) -> None:
     """The Test button, and what the last test found."""
     report = machine_report.report
-    row = layout.row(align=True)
-    row.operator("dreamzoom.test_server", text="Testing" if report.is_running else None, icon="CHECKMARK")
-    if report.lines or report.error:
-        row.operator("dreamzoom.forget_test", text="", icon="X")
-    if report.error is not None:
-        draw_error(layout, str(report.error), report.error.remedy, report.error.operator, "dreamzoom.forget_test")
+    _draw_question(layout, report, "dreamzoom.test_server", "Testing", report.lines)
     column = layout.column(align=True)
     column.scale_y = 0.9
     if report.lines and where():
@@ -77,14 +72,22 @@ def draw_test(layout: UILayout) -> None:
 def draw_steps(layout: UILayout) -> None:
     """A button that tries where steps run, and what it found."""
     steps = machine_report.steps
-    row = layout.row(align=True)
-    row.operator("dreamzoom.try_steps", text="Trying" if steps.is_running else None, icon="CHECKMARK")
-    if steps.text or steps.error:
-        row.operator("dreamzoom.forget_test", text="", icon="X")
-    if steps.error is not None:
-        draw_error(layout, str(steps.error), steps.error.remedy, steps.error.operator, "dreamzoom.forget_test")
-    elif steps.text:
+    _draw_question(layout, steps, "dreamzoom.try_steps", "Trying", steps.text)
+    if steps.error is None and steps.text:
         paragraph(layout, steps.text)
+
+
+def _draw_question(
+    layout: UILayout, question: machine_report.Question, operator: str, running: str, found: object
+) -> None:
+    """The button of a question to the server, the one that closes what it found, and its error."""
+    row = layout.row(align=True)
+    row.operator(operator, text=running if question.is_running else None, icon="CHECKMARK")
+    if found or question.error:
+        row.operator("dreamzoom.forget_test", text="", icon="X")
+    if question.error is not None:
+        error = question.error
+        draw_error(layout, str(error), error.remedy, error.operator, "dreamzoom.forget_test")
 
 
 def draw_kept(layout: UILayout) -> None:

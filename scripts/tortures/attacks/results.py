@@ -8,9 +8,12 @@ from typing import Any
 
 from core.safety.seal import CHECK, sealed
 
+Forged = dict[str, Callable[[], bytes]]
+"""Contents of result.json, by what is wrong with them; made when they are asked for, as some are large."""
 
-def forged(found: dict[str, Any], most_bytes: int = 96 << 20) -> dict[str, Callable[[], bytes]]:
-    """Forged contents of result.json, by what is wrong with them.
+
+def forged(found: dict[str, Any], most_bytes: int = 96 << 20) -> Forged:
+    """Forged contents of result.json.
 
     Args:
         found: A result that is right.
@@ -23,17 +26,21 @@ def forged(found: dict[str, Any], most_bytes: int = 96 << 20) -> dict[str, Calla
     def level(**changes: Any) -> Callable[[], bytes]:
         return made(levels=[{**found["levels"][0], **changes}, *found["levels"][1:]])
 
-    def text(data: bytes) -> Callable[[], bytes]:
-        return lambda: data
+    many_levels = [{**found["levels"][0], "index": index} for index in range(1000)]
+    return (
+        _values(made, level)
+        | {"1000 levels": made(levels=many_levels)}
+        | _names(made, level)
+        | _texts(found, most_bytes)
+    )
 
-    whole = json.dumps(found).encode()
-    many = most_bytes - 1000
+
+def _values(made: Callable[..., Callable[[], bytes]], level: Callable[..., Callable[[], bytes]]) -> Forged:
+    """Values of a wrong type or size."""
     return {
         "text for zoom_factor": made(zoom_factor="2"),
-        "huge zoom_factor": text(whole.replace(b'"zoom_factor": 2.0', b'"zoom_factor": 1e999')),
         "true for zoom_factor": made(zoom_factor=True),
         "a whole number of 400 digits for zoom_factor": made(zoom_factor=10**400),
-        "NaN": lambda: json.dumps(found | {"zoom_factor": float("nan")}).encode(),
         "version 99": made(version=99),
         "version as text": made(version="2"),
         "huge version": made(version=10**300),
@@ -41,7 +48,6 @@ def forged(found: dict[str, Any], most_bytes: int = 96 << 20) -> dict[str, Calla
         "no levels": made(levels=[]),
         "levels as text": made(levels="ab"),
         "levels as object": made(levels={"0": {}}),
-        "1000 levels": made(levels=[{**found["levels"][0], "index": index} for index in range(1000)]),
         "true for an index": level(index=False),
         "a prompt of numbers": level(prompt=[1, 2]),
         "a focus of texts": level(focus=["a", "b", "c"]),
@@ -50,6 +56,12 @@ def forged(found: dict[str, Any], most_bytes: int = 96 << 20) -> dict[str, Calla
         "cameras of numbers": made(cameras=[1, 2, 3]),
         "cameras as object": made(cameras={}),
         "engine as text": made(engine="procedural"),
+    }
+
+
+def _names(made: Callable[..., Callable[[], bytes]], level: Callable[..., Callable[[], bytes]]) -> Forged:
+    """Names of files that lead out of the folder, or are none."""
+    return {
         "NUL in a name": level(splats="levels/\0/x.ply"),
         "a newline in a name": level(splats="levels/000/a\nb.ply"),
         "a command of a terminal in a name": level(splats="levels/000/\x1b[2Ja.ply"),
@@ -80,6 +92,20 @@ def forged(found: dict[str, Any], most_bytes: int = 96 << 20) -> dict[str, Calla
         "files outside": made(files={"../x": "0" * 64}),
         "files of numbers": made(files={"x": 1}),
         "files as list": made(files=[]),
+    }
+
+
+def _texts(found: dict[str, Any], most_bytes: int) -> Forged:
+    """What is no JSON, or JSON that costs much to read."""
+
+    def text(data: bytes) -> Callable[[], bytes]:
+        return lambda: data
+
+    whole = json.dumps(found).encode()
+    many = most_bytes - 1000
+    return {
+        "huge zoom_factor": text(whole.replace(b'"zoom_factor": 2.0', b'"zoom_factor": 1e999')),
+        "NaN": lambda: json.dumps(found | {"zoom_factor": float("nan")}).encode(),
         "another key twice": text(b'{"levels": [{"index": 0, "cloud": "../x", "splats": "../x"}], ' + whole[1:-1]
                                   + b', "levels": []}'),
         "a check of a number": text(whole.replace(b'"check": "', b'"check": 5, "x": "')),

@@ -187,7 +187,7 @@ def _forged(whole: Path) -> dict[str, tuple[str, bytes | Callable[[], bytes]]]:
         "request of commas": ("request.json", b"[" + b"0," * 20_000_000 + b"0]"),
         "array that claims much": (points, _npz("position", b"", (1 << 40,))),
         "array that claims more than it has": (depth, _npz("depth", b"1234", (1000, 1000))),
-        "bomb": (depth, lambda: _npz("depth", bytes(700 << 20), (175 << 20,))),
+        "bomb": (depth, lambda: _npz("depth", b"", (175 << 20,), zeros=700)),
         "object array": (points, _npz("position", b"", (1,), "|O")),
         "array with a path for its name": (points, _npz("../../../../x", bytes(4), (1,))),
         "two million empty arrays": (points, lambda: _directory(2_000_000)),
@@ -216,13 +216,21 @@ def _changed(record: Path, **changes: Any) -> bytes:
     return json.dumps(sealed({key: item for key, item in value.items() if key != CHECK})).encode() + b"\n"
 
 
-def _npz(name: str, data: bytes, shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
-    """An npz with one array whose header says what it wants."""
+def _npz(name: str, data: bytes, shape: tuple[int, ...], dtype: str = "<f4", zeros: int = 0) -> bytes:
+    """An npz with one array whose header says what it wants, with some MiB of zeros after the data.
+
+    Those are written piece by piece: what is measured is the memory of those who read it.
+    """
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": shape})
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(f"{name}.npy", header.getvalue() + data)
+    with (
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open(f"{name}.npy", "w") as array,
+    ):
+        array.write(header.getvalue() + data)
+        for _ in range(zeros):
+            array.write(bytes(1 << 20))
     return buffer.getvalue()
 
 

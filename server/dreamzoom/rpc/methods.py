@@ -14,13 +14,10 @@ from core.protocol import messages
 from core.safety import limits
 from core.safety.bounded_json import decode_json
 from dreamzoom.rpc.job import Job, Work
-from dreamzoom.rpc.requests import parameters
+from dreamzoom.rpc.requests import Text, parameters
 
 if TYPE_CHECKING:
     from dreamzoom.pipeline.folder import Folder
-
-Text = msgspec.Raw | msgspec.UnsetType
-"""A parameter's value as JSON text."""
 
 
 class _Nothing(msgspec.Struct, forbid_unknown_fields=True):

@@ -17,6 +17,8 @@ from core.safety import limits
 from core.safety.bounded_json import decode_json
 
 Identity = int | str | None
+Text = msgspec.Raw | msgspec.UnsetType
+"""A value as JSON text; unset where the object has none of that name."""
 T = TypeVar("T")
 
 MOST_LOOSE = 4 << 20
@@ -65,10 +67,10 @@ class Call:
 
 
 class _Envelope(msgspec.Struct):
-    jsonrpc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    method: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    jsonrpc: Text = msgspec.UNSET
+    id: Text = msgspec.UNSET
+    method: Text = msgspec.UNSET
+    params: Text = msgspec.UNSET
 
 
 def parse(body: bytes) -> Call:
@@ -124,7 +126,7 @@ def _check_json(body: bytes) -> None:
         raise Refused(PARSE_ERROR, f"not JSON: {error}"[:200]) from None
 
 
-def identity_in(text: msgspec.Raw | msgspec.UnsetType) -> Identity:
+def identity_in(text: Text) -> Identity:
     """A request's id that stands in parameters; None for what can't be one."""
     try:
         return _identity(text)
@@ -164,7 +166,7 @@ def _decode(text: msgspec.Raw | bytes, kind: type[T]) -> T:
     return msgspec.convert(found, kind)
 
 
-def _identity(text: msgspec.Raw | msgspec.UnsetType) -> Identity:
+def _identity(text: Text) -> Identity:
     """A request's id. Raises Refused for what can't be one."""
     if text is msgspec.UNSET or bytes(text).strip() == b"null":
         return None
@@ -186,7 +188,7 @@ def _number(text: msgspec.Raw | bytes) -> int | None:
         return None
 
 
-def _text(text: msgspec.Raw | msgspec.UnsetType) -> str | None:
+def _text(text: Text) -> str | None:
     try:
         return None if text is msgspec.UNSET else _Text.decode(text)
     except (msgspec.DecodeError, ValueError):

@@ -29,7 +29,7 @@ from dreamzoom.rpc.files.service import Service
 from dreamzoom.rpc.intake import Intake
 from dreamzoom.rpc.job import Job, error_response
 from dreamzoom.rpc.methods import CONCURRENT, WORK
-from dreamzoom.rpc.requests import Call, Identity, Refused, identity_in, parameters, parse
+from dreamzoom.rpc.requests import Call, Identity, Refused, Text, identity_in, parameters, parse
 from dreamzoom.rpc.streams import Writer
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _hear_signals() -> None:
 
 
 class _Cancel(msgspec.Struct):
-    id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    id: Text = msgspec.UNSET
 
 
 class Server:

@@ -17,7 +17,7 @@ from core.errors import BadRequest, DreamzoomError
 from core.protocol import error_codes, messages
 from core.safety import limits
 from core.safety.bounded_json import decode_json
-from dreamzoom.rpc.requests import Call, parameters
+from dreamzoom.rpc.requests import Call, Text, parameters
 from dreamzoom.rpc.streams import Writer
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 MOST_WAITING = 256
 """Requests that may wait; further ones are refused."""
 
-Text = msgspec.Raw | msgspec.UnsetType
 Answer = tuple[dict[str, Any], bytes]
 
 

@@ -27,9 +27,7 @@ CANONICAL_FOCAL = 300.0
 
 def load(file: Path, sizes: Da3Sizes, dtype: torch.dtype) -> DepthAnything3:
     """The network with the weights of a checked file, on the CPU. Raises EngineUnavailable."""
-    found = weights.filled(lambda: DepthAnything3(sizes), Header(file), DA3_PREFIX, dtype)
-    assert isinstance(found, DepthAnything3)
-    return found
+    return weights.filled(lambda: DepthAnything3(sizes), Header(file), DA3_PREFIX, dtype)
 
 
 class DepthAnything3(nn.Module):

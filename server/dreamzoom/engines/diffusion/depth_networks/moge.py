@@ -29,9 +29,7 @@ SAMPLES = 64
 
 def load(file: Path, sizes: MogeSizes, dtype: torch.dtype) -> Moge:
     """The network with the weights of a checked file, on the CPU. Raises EngineUnavailable."""
-    found = weights.filled(lambda: Moge(sizes), Header(file), "", dtype)
-    assert isinstance(found, Moge)
-    return found
+    return weights.filled(lambda: Moge(sizes), Header(file), "", dtype)
 
 
 class Moge(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,8 +13,10 @@ from core.errors import EngineUnavailable
 from dreamzoom.engines.diffusion.depth_networks.shapes import TYPES, Header
 from dreamzoom.engines.diffusion.model_files import reading
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def filled(build: Callable[[], nn.Module], header: Header, prefix: str, dtype: torch.dtype) -> nn.Module:
+
+def filled(build: Callable[[], Network], header: Header, prefix: str, dtype: torch.dtype) -> Network:
     """A network in evaluation mode on the CPU.
 
     Memory is taken only after every tensor was found in the file with the network's own shape.
