@@ -65,15 +65,7 @@ def repair(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
     Raises:
         DreamzoomError: There is no job, or no server.
     """
-    current_job.check_free(root.session_uid)
-    readiness.check()
-    folder = job_folders.adopt(root)
-    job = _new_job(root, scene)
-    job.folder, job.import_when_done, job.method = folder, True, messages.VERIFY
-    job.params = {"repair": True}
-    current_job.add(job)
-    _wait(job)
-    return job
+    return _on_finished(root, scene, messages.VERIFY, {"repair": True}, imports=True)
 
 
 def export_for_viewers(
@@ -92,15 +84,8 @@ def export_for_viewers(
     Raises:
         DreamzoomError: There is no job, or no server.
     """
-    current_job.check_free(root.session_uid)
-    readiness.check()
-    folder = job_folders.adopt(root)
-    job = _new_job(root, scene)
-    job.folder, job.import_when_done, job.method = folder, False, messages.EXPORT
-    job.params = {"path": str(path), "up": up, "rounds": rounds} | ({"cameras": str(cameras)} if cameras else {})
-    current_job.add(job)
-    _wait(job)
-    return job
+    params = {"path": str(path), "up": up, "rounds": rounds} | ({"cameras": str(cameras)} if cameras else {})
+    return _on_finished(root, scene, messages.EXPORT, params, imports=False)
 
 
 def go_on(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
@@ -152,6 +137,20 @@ def cancel(job: Job | None = None) -> None:
     else:
         job.status = "cancelling"
         connection.cancel(job.request_id)
+
+
+def _on_finished(
+    root: bpy.types.Object, scene: bpy.types.Scene, method: str, params: dict[str, Any], *, imports: bool
+) -> Job:
+    """Have the server work on the files of a rig's job. Raises DreamzoomError: there is no job, or no server."""
+    current_job.check_free(root.session_uid)
+    readiness.check()
+    folder = job_folders.adopt(root)
+    job = _new_job(root, scene)
+    job.folder, job.import_when_done, job.method, job.params = folder, imports, method, params
+    current_job.add(job)
+    _wait(job)
+    return job
 
 
 def _new_job(root: bpy.types.Object, scene: bpy.types.Scene) -> Job:
