@@ -11,15 +11,9 @@ from ..scene import occluders
 SIZE = 240
 """Longer side of the dreamed pictures: two idle cores need half a minute for six levels."""
 
-PERCENT = 25
-"""Of the resolution of a new file, for its renders: twice the size of the dreamed pictures, beyond which a render shows
-nothing more and takes up to 16 times as long.
-"""
-
 
 def create(scene: bpy.types.Scene, recipe) -> bpy.types.Object:
-    """Create the rig of a flight at the 3D cursor, and hide the objects that would stand in its middle. In a new file
-    renders become as small as the pictures of a draft are.
+    """Create the rig of a flight at the 3D cursor, and hide the objects that would stand in its middle.
 
     Args:
         scene: Gets the rig.
@@ -34,9 +28,6 @@ def create(scene: bpy.types.Scene, recipe) -> bpy.types.Object:
     settings.import_when_done = True
     settings.loop = recipe.loop
     render_settings.use_flight(root, scene)
-    render = scene.render
-    if (render.resolution_x, render.resolution_y, render.resolution_percentage) == (1920, 1080, 100):
-        render.resolution_percentage = PERCENT
     scene.frame_set(scene.frame_start)
     for obj in occluders.find(root, scene):
         obj.hide_render = True

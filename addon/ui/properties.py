@@ -62,7 +62,7 @@ RENDER_ENGINE = {
 }
 RENDER_SAMPLES = {
     "name": "Samples",
-    "description": "Samples per pixel. 0: as many as splats need, 16 in Cycles and 64 in EEVEE",
+    "description": "Samples per pixel. 0: as many as splats need, 16 in Cycles (4 for a draft) and 64 in EEVEE",
     "default": 0,
     "min": 0,
     "soft_max": 256,
@@ -360,7 +360,9 @@ class SceneSettings(PropertyGroup):
     render_samples: IntProperty(**RENDER_SAMPLES)
     use_samples: BoolProperty(
         name="Own Samples",
-        description="Choose the samples per pixel. Off: as many as splats need, 16 in Cycles and 64 in EEVEE",
+        description=(
+            "Choose the samples per pixel. Off: as many as splats need, 16 in Cycles (4 for a draft) and 64 in EEVEE"
+        ),
         get=lambda settings: settings.render_samples > 0,
         set=lambda settings, on: setattr(settings, "render_samples", 64 if on else 0),
     )

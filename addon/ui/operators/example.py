@@ -12,6 +12,7 @@ from ... import rig
 from ...backend import current_job
 from ...core.errors import DreamzoomError
 from ...jobs import example_flight, generation
+from ...results import render_settings
 from ...scene.time_slicing import SLICE_SECONDS
 from .common import Result, in_object_mode, report, select_only
 
@@ -79,8 +80,8 @@ class DREAMZOOM_OT_example_flight(Operator):
         return self._make(context, math.inf, play=False)
 
     def _make(self, context, seconds: float, play: bool) -> Result:
-        before = context.scene.render.resolution_percentage
         root = example_flight.create(context.scene, context.scene.dreamzoom.flight)
+        fitted = render_settings.fit_resolution(context.scene, root)
         select_only(context, root)
         try:
             job = generation.generate(root, context.scene, context.view_layer, seconds=seconds)
@@ -89,8 +90,7 @@ class DREAMZOOM_OT_example_flight(Operator):
             report(self, error, "WARNING")
             return {"FINISHED"}
         job.play_when_done = play
-        if context.scene.render.resolution_percentage != before:
-            job.made_ready.append("25 % of the resolution, which is all that a draft fills")
+        job.made_ready += [fitted] if fitted else []
         return {"FINISHED"}
 
 

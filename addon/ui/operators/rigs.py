@@ -188,7 +188,7 @@ class DREAMZOOM_OT_render_settings(Operator):
     bl_label = "Set Up Render"
     bl_description = (
         "Set up the scene so that a render shows what was dreamed: unchanged colours, rays that pass all splats, "
-        "the rig's camera and frame range"
+        "the rig's camera and frame range, viewports that stand still meanwhile"
     )
     bl_options = {"REGISTER", "UNDO"}
 
@@ -203,7 +203,7 @@ class DREAMZOOM_OT_render_settings(Operator):
 
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
-        samples = self.samples or render_settings.SAMPLES[self.engine]
+        samples = self.samples or render_settings.samples_for(context.scene, root, self.engine)
         render_settings.set_up(context.scene, self.engine, samples, self.output, self.transparent)
         bound = use_flight(self, root, context.scene)
         if bound:

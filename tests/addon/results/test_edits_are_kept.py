@@ -275,3 +275,25 @@ class TestOutput:
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
         render_settings.set_up(bpy.context.scene, output="PNG")
         assert bpy.context.scene.render.filepath == "//render/flight_"
+
+    def test_an_import_leads_frames_out_of_temporary_folders(self, root, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        scene = bpy.context.scene
+        for chosen_by_nobody in ("/tmp/", "//", ""):
+            scene.pop(render_settings.READY, None)
+            scene.render.filepath = chosen_by_nobody
+            told = render_settings.make_ready(scene, root)
+            path = scene.render.filepath
+            assert Path(path).is_relative_to(Path.home()) and "Dreamzoom" in path, path
+            assert any(path in text for text in told)
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+        assert render_settings.make_ready(scene, root) == ["frames go to “//render/flight_”"]
+        scene.render.filepath = "/tmp/"
+        assert render_settings.make_ready(scene, root) == [] and scene.render.filepath == "/tmp/"
+
+    @pytest.mark.parametrize("mine", ["//", "//mine/", "/somewhere/shot_"])
+    def test_an_import_leaves_the_path_of_a_saved_file(self, root, tmp_path, mine):
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+        bpy.context.scene.render.filepath = mine
+        render_settings.make_ready(bpy.context.scene, root)
+        assert bpy.context.scene.render.filepath == mine

@@ -379,6 +379,31 @@ class TestReadyToRender:
         scene.view_settings.view_transform = "AgX"
         assert render_settings.make_ready(scene, dreamed) == [] and scene.view_settings.view_transform == "AgX"
 
+    def test_samples_and_resolution_follow_quality_and_size_until_they_are_changed(self, dreamed):
+        from addon.results import render_settings
+
+        scene, settings = bpy.context.scene, dreamed.dreamzoom
+        settings.quality, settings.size = "draft", 240
+        render_settings.fit_resolution(scene, dreamed)
+        render_settings.make_ready(scene, dreamed)
+        assert (scene.cycles.samples, scene.render.resolution_percentage) == (4, 25)
+        settings.quality, settings.size = "final", 720
+        told = render_settings.make_ready(scene, dreamed)
+        assert (scene.cycles.samples, scene.render.resolution_percentage) == (16, 75) and len(told) == 2
+        scene.cycles.samples, scene.render.resolution_percentage = 7, 50
+        settings.quality, settings.size = "draft", 240
+        assert render_settings.make_ready(scene, dreamed) == []
+        assert (scene.cycles.samples, scene.render.resolution_percentage) == (7, 50)
+
+    def test_a_draft_of_lit_objects_gets_the_samples_that_they_need(self, dreamed):
+        from addon.results import render_settings
+
+        dreamed.dreamzoom.quality = "draft"
+        assert render_settings.samples_for(bpy.context.scene, dreamed, "CYCLES") == 4
+        bpy.ops.mesh.primitive_cube_add()
+        assert render_settings.samples_for(bpy.context.scene, dreamed, "CYCLES") == 16
+        assert render_settings.samples_for(bpy.context.scene, dreamed, "EEVEE") == 64
+
     def test_it_is_denoised_only_where_something_is_lit(self, dreamed):
         from addon.results import render_settings
 
