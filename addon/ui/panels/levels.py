@@ -189,7 +189,7 @@ def _draw_versions(layout: UILayout, root: bpy.types.Object, level: int) -> None
     """The results of the level on disk, to choose among."""
     index = root.dreamzoom.levels[level].dreamed_as
     index = level if index < 0 else index
-    found = [version for version in versions.shown(root) if index < len(version.prompts)]
+    found = [version for version in versions.of_rig(root) if index < len(version.prompts)]
     if len(found) < 2:
         return
     column = layout.column(align=True)
