@@ -40,7 +40,8 @@ def after_saving(file: str) -> None:
 
 
 def after_appending(context: Any) -> None:
-    """Let the pictures and other files of appended rigs be found. Their job folders stay those of the other file.
+    """Let the pictures, other files and jobs of appended rigs be found. Their job folders stay those of the other file:
+    Generate uses others.
 
     Args:
         context: Blender's account of what was appended or linked.
@@ -52,9 +53,10 @@ def after_appending(context: Any) -> None:
             continue
         source = Path(bpy.path.abspath(library.filepath)).parent
         for settings, name in _paths_in(obj.dreamzoom):
-            if name != "job_folder":
-                place = bpy.path.abspath(getattr(settings, name), start=str(source))
-                setattr(settings, name, _relative(place, home) if home else place)
+            place = bpy.path.abspath(getattr(settings, name), start=str(source))
+            setattr(settings, name, _relative(place, home) if home else place)
+        if obj.dreamzoom.job_folder:
+            obj.dreamzoom.folder_origin = "APPENDED"
 
 
 def _moved(value: str, home: str) -> str:
