@@ -255,7 +255,7 @@ def _resolve(rig_uid: int, done: set[int]) -> bpy.types.Object:
     """
     present = {obj.session_uid: obj for obj in bpy.data.objects}
     if rig_uid not in present:
-        raise DreamzoomError("The rig of this job is gone", "Undo its removal, then press Import")
+        raise DreamzoomError("The rig of this job is gone", "Undo its removal or open its file, then press Import")
     if not done <= present.keys():
         raise DreamzoomError("The import was undone before it was complete", "Press Import to begin again")
     return present[rig_uid]
