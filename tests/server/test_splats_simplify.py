@@ -1,5 +1,6 @@
 """Fewer splats, for a budget or a far level: never more than asked, and looking alike."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.camera import Camera, look_at
+from core.errors import Cancelled
 from core.gaussians import Gaussians
 from core.spherical_harmonics import SH_C0
+from dreamzoom.progress import Report, reporting_to
 from dreamzoom.render.evaluate import psnr
+from dreamzoom.splats import threads
 from dreamzoom.splats.fitting import simplify
 from dreamzoom.splats.fitting.simplify import simplified
 from dreamzoom.splats.rasterize import rasterize
@@ -43,6 +47,45 @@ def edged(count=40):
     bright = splats.means[:, 0] + 0.4 * splats.means[:, 2] > 0.1
     rgb = np.where(bright[:, None], [0.9, 0.8, 0.7], [0.1, 0.2, 0.1])
     return replace(splats, sh=((rgb - 0.5) / SH_C0).astype(np.float32)[:, None, :])
+
+
+class After(Report):
+    """Cancels at the check after so many."""
+
+    def __init__(self, left):
+        self.left = left
+
+    def check(self):
+        self.left -= 1
+        if self.left < 0:
+            raise Cancelled
+
+
+class TestCancel:
+    def test_many_splats_are_simplified_in_parts_between_which_a_cancellation_is_heard(self, monkeypatch):
+        splats, heard = wall(60), After(10_000)
+        whole = simplified(splats, 500)
+        monkeypatch.setattr(threads, "ROWS", 1000)
+        with reporting_to(heard):
+            parts = simplified(splats, 500)
+        checks = 10_000 - heard.left
+        assert checks > 60
+        assert all((a == b).all() for a, b in zip(whole.parts, parts.parts, strict=True))
+        for left in range(0, checks, 7):
+            with pytest.raises(Cancelled), reporting_to(After(left)):
+                simplified(splats, 500)
+
+    def test_it_is_heard_while_a_kernel_runs(self, monkeypatch):
+        monkeypatch.setattr(threads, "count", lambda: 2)
+        began = []
+
+        def kernel(number):
+            began.append(number)
+            time.sleep(1)
+
+        with pytest.raises(Cancelled), reporting_to(After(3)):
+            threads.run_all(kernel, [(number,) for number in range(16)])
+        assert len(began) < 8
 
 
 class TestSimplified:

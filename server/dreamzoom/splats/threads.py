@@ -10,13 +10,22 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as NotYet
 from functools import cache
 from typing import Any
+
+import numpy as np
 
 from dreamzoom.progress import check
 
 CHUNKS = 16
 """Number of parts that work is divided into, the same on every machine, so that results don't depend on its cores."""
+
+ROWS = 1 << 17
+"""Rows that numpy works on between two checks for cancellation."""
+
+PATIENCE = 0.1
+"""Seconds between two checks while a kernel runs."""
 
 _single = False
 
@@ -80,10 +89,25 @@ def _checked(kernel: Callable, arguments: tuple) -> Any:
 
 
 def _result(future: Future) -> Any:
-    check()
-    return future.result()
+    while True:
+        check()
+        with contextlib.suppress(NotYet):
+            return future.result(PATIENCE)
 
 
 def run_chunks(kernel: Callable, size: int, *arguments) -> list:
     """Call `kernel(begin, end, *arguments)` for the parts of range(size); returns the results in order."""
     return run_all(kernel, [(begin, end, *arguments) for begin, end in parts(size)])
+
+
+def by_rows(work: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
+    """Call `work` for consecutive slices of arrays with the same number of rows, and join the results.
+
+    Raises:
+        Cancelled: The job was cancelled between two slices.
+    """
+    found = []
+    for begin in range(0, max(len(arrays[0]), 1), ROWS):
+        check()
+        found.append(work(*(array[begin : begin + ROWS] for array in arrays)))
+    return found[0] if len(found) == 1 else np.concatenate(found)

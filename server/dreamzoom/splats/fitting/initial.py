@@ -9,6 +9,7 @@ from core.gaussians import Gaussians
 from core.spherical_harmonics import SH_C0
 from dreamzoom.geometry.cloud import Cloud
 from dreamzoom.splats.fitting.adam import FLATNESS
+from dreamzoom.splats.fitting.moments import quaternions_of_axes
 
 START_OPACITY = 0.98
 START_SIGMA = 0.5
@@ -56,14 +57,7 @@ def _shadows(cloud: Cloud, cameras: list[Camera]) -> tuple[np.ndarray, np.ndarra
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     axes = np.stack([first, np.cross(normal, first), normal], -1)
     sigma = START_SIGMA * cloud.footprint.astype(np.float64)
-    return _quaternions(axes), np.stack([sigma / np.maximum(cosine, SLANT), sigma], 1)
-
-
-def _quaternions(axes: np.ndarray) -> np.ndarray:
-    """Rotation matrices (N, 3, 3) to quaternions (N, 4) wxyz float32."""
-    from scipy.spatial.transform import Rotation
-
-    return np.roll(Rotation.from_matrix(axes).as_quat(), 1, axis=1).astype(np.float32)
+    return quaternions_of_axes(axes), np.stack([sigma / np.maximum(cosine, SLANT), sigma], 1)
 
 
 def quaternions_of(normals: np.ndarray) -> np.ndarray:

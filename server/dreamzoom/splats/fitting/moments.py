@@ -7,6 +7,8 @@ import numpy as np
 from core.colour import linear_to_srgb, srgb_to_linear
 from core.gaussians import Gaussians
 from core.spherical_harmonics import SH_C0
+from dreamzoom.progress import check
+from dreamzoom.splats.threads import by_rows
 
 DEPTH = 20
 """Bits per axis of a Morton code."""
@@ -22,6 +24,7 @@ def _morton(means: np.ndarray) -> np.ndarray:
     cells = ((means - low) / size * (1 << DEPTH)).astype(np.uint64)
     codes = np.zeros(len(means), np.uint64)
     for bit in range(DEPTH):
+        check()
         for axis in range(3):
             codes |= ((cells[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(3 * bit + axis)
     return codes
@@ -61,7 +64,7 @@ def merged(splats: Gaussians, group: np.ndarray) -> Gaussians:
     centres = mean(positions)
     away = positions - centres[group]
     covariance = mean(_covariances(splats) + away[:, :, None] * away[:, None, :])
-    spread, axes = np.linalg.eigh(covariance)
+    spread, axes = _spread(covariance)
     sigma = np.sqrt(np.maximum(spread[:, [2, 1]], 1e-24))
     opacity = total / (sigma[:, 0] * sigma[:, 1])
     sigma *= np.sqrt(np.maximum(opacity / SOLID, 1))[:, None]
@@ -71,7 +74,7 @@ def merged(splats: Gaussians, group: np.ndarray) -> Gaussians:
     fewer = Gaussians(
         centres.astype(np.float32),
         logs.astype(np.float32),
-        _quaternions(axes[:, :, ::-1]),
+        quaternions_of_axes(axes[:, :, ::-1]),
         np.log(opacity / (1 - opacity)).astype(np.float32),
         ((rgb - 0.5) / SH_C0).astype(np.float32)[:, None, :],
         {name: column[starts] for name, column in splats.extra.items()},
@@ -86,18 +89,34 @@ def axes_of(splats: Gaussians) -> np.ndarray:
     """The local axes of each splat as columns, (N, 3, 3) float64."""
     from scipy.spatial.transform import Rotation
 
-    return Rotation.from_quat(np.roll(splats.quaternions.astype(np.float64), -1, axis=1)).as_matrix()
+    def matrices(quaternions: np.ndarray) -> np.ndarray:
+        return Rotation.from_quat(np.roll(quaternions.astype(np.float64), -1, axis=1)).as_matrix()
+
+    return by_rows(matrices, splats.quaternions)
 
 
 def _covariances(splats: Gaussians) -> np.ndarray:
     """Covariance matrices (N, 3, 3) float64."""
     scaled = axes_of(splats) * np.exp(splats.log_scales.astype(np.float64))[:, None, :]
-    return scaled @ np.swapaxes(scaled, 1, 2)
+    return by_rows(lambda rows: rows @ np.swapaxes(rows, 1, 2), scaled)
 
 
-def _quaternions(axes: np.ndarray) -> np.ndarray:
+def _spread(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues (N, 3), ascending, and eigenvectors as columns (N, 3, 3)."""
+
+    def both_of(rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([part.reshape(len(rows), -1) for part in np.linalg.eigh(rows)], 1)
+
+    both = by_rows(both_of, covariances)
+    return both[:, :3], both[:, 3:].reshape(-1, 3, 3)
+
+
+def quaternions_of_axes(axes: np.ndarray) -> np.ndarray:
     """Orthonormal axes (N, 3, 3), made right-handed if necessary, to quaternions (N, 4) wxyz float32."""
     from scipy.spatial.transform import Rotation
 
-    axes = axes * np.where(np.linalg.det(axes) < 0, -1, 1)[:, None, None]
-    return np.roll(Rotation.from_matrix(axes).as_quat(), 1, axis=1).astype(np.float32)
+    def quaternions(rows: np.ndarray) -> np.ndarray:
+        rows = rows * np.where(np.linalg.det(rows) < 0, -1, 1)[:, None, None]
+        return np.roll(Rotation.from_matrix(rows).as_quat(), 1, axis=1).astype(np.float32)
+
+    return by_rows(quaternions, axes)

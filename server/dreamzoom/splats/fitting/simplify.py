@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.gaussians import Gaussians
+from dreamzoom.progress import check
 from dreamzoom.splats.fitting.moments import axes_of, merged, morton_order
 from dreamzoom.splats.splat_projection import compiled
+from dreamzoom.splats.threads import by_rows
 
 NEIGHBOURS = 6
 PART = 500_000
@@ -74,7 +76,8 @@ def _groups(splats: Gaussians) -> _Groups:
 
     means = splats.means.astype(np.float64)
     near = min(NEIGHBOURS + 1, len(means))
-    neighbours = np.asarray(KDTree(means).query(means, near, workers=-1)[1])
+    tree = KDTree(means)
+    neighbours = by_rows(lambda rows: np.asarray(tree.query(rows, near, workers=-1)[1]), means)
     one, other = np.repeat(np.arange(len(means)), near - 1), neighbours[:, 1:].ravel()
     size = 2 * np.exp(splats.log_scales[:, :2].min(1).astype(np.float64))
     rgb = np.clip(splats.rgb, 0, 1).astype(np.float64)
@@ -94,6 +97,7 @@ def _roots(groups: _Groups, count: int) -> np.ndarray:
     total = alive = len(groups.means)
     root = np.arange(total)
     while alive > count:
+        check()
         order = np.argsort(_costs(groups), kind="stable")
         pairs = order[_matched(order, groups.one, groups.other, total, min(alive - count, int(SHARE * alive) + 1))]
         if not len(pairs):
@@ -111,7 +115,11 @@ def _roots(groups: _Groups, count: int) -> np.ndarray:
 
 def _costs(groups: _Groups) -> np.ndarray:
     """The squared error (E,) that joining along each edge adds."""
-    one, other = groups.one, groups.other
+    return by_rows(lambda one, other: _costs_of(groups, one, other), groups.one, groups.other)
+
+
+def _costs_of(groups: _Groups, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The same for some edges."""
     offset = groups.means[one] - groups.means[other]
     normal = groups.normals[one] + groups.normals[other]
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
