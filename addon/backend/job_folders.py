@@ -326,9 +326,13 @@ def read_request(folder: Path) -> dict[str, Any]:
         found = bounded_json.read_json(folder / REQUEST, limits.REQUEST_BYTES)
     except (OSError, RefusedFile) as error:
         raise DreamzoomError(f"The job in {folder} can't be read: {error}", "Press Generate again") from None
-    if not isinstance(found, dict) or not isinstance(found.get("levels"), list):
+    if not isinstance(found, dict) or not _is_list_of_objects(found.get("levels")):
         raise DreamzoomError(f"The job in {folder} is damaged", "Press Generate again")
     return found
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _of_other_rigs(root: bpy.types.Object) -> set[Path | None]:

@@ -18,7 +18,7 @@ from ..core.errors import DamagedJob, DreamzoomError
 from ..core.protocol import result
 from ..core.safety.contained import ContainedFolder
 from ..rig import coverage
-from ..scene import splat_scene
+from ..scene import prompt_changes, splat_scene
 
 CLOUD, SPLATS = "cloud", "splats"
 KIND = "dreamzoom_kind"
@@ -146,9 +146,10 @@ class ResultReader:
 
 def _request_of(folder: Path) -> dict[str, Any] | None:
     """The request of a result, whose levels have keys; None where there is none, as of results of earlier versions."""
-    with contextlib.suppress(DreamzoomError):
+    with contextlib.suppress(DreamzoomError, LookupError, TypeError, ValueError, AttributeError):
         request = job_folders.read_request(folder)
-        if all(isinstance(level, dict) and level.get("key") for level in request["levels"]):
+        prompt_changes.prompts_in(request)  # the job may be a foreign one: whether it tells all that is asked of it
+        if all(level.get("key") for level in request["levels"]):
             return request
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import bpy
@@ -20,6 +21,9 @@ LOST, EARLIER, LEFT, SHOWN = "lost", "earlier", "left", "shown"
 """Further states: dreamed, and its files can't be read; dreamed, and an earlier version is shown; dreamed, and not
 imported; never dreamed to the end, but shown."""
 
+MOST_OBJECTS = 2000
+"""In larger files only the rig's collection is looked through, since panels ask whenever they are drawn."""
+
 Files = dict[str, str]
 """Stamp of each file of a level by its kind, `importer.CLOUD` or `SPLATS`."""
 
@@ -34,8 +38,7 @@ def of_rig(root: bpy.types.Object, job: Job | None) -> list[str]:
     found = prompt_changes.states(root.dreamzoom, job)
     if job is not None and job.is_active and job.method == messages.GENERATE:
         return found
-    empties = {empty[rig.LEVEL]: empty for empty in rig.level_empties(root)}
-    shown = [rig.contents(empties[level]) if level in empties else [] for level in range(len(found))]
+    shown = _shown(root, len(found))
     on_disk = _on_disk(root)
     for level, state in enumerate(found):
         if state == MISSING and shown[level]:
@@ -48,6 +51,24 @@ def of_rig(root: bpy.types.Object, job: Job | None) -> list[str]:
 def forget() -> None:
     """Look at the disk again at the next call."""
     _looks.forget()
+
+
+def _shown(root: bpy.types.Object, count: int) -> list[list[bpy.types.Object]]:
+    """The imported objects of each level, in one pass: `Object.children` looks at all objects of the file each time."""
+    home = root.dreamzoom.collection
+    found = _contents(root, home.all_objects if home is not None else (), count)
+    if not all(found) and len(bpy.data.objects) <= MOST_OBJECTS:  # the artist may have sorted them elsewhere
+        found = _contents(root, bpy.data.objects, count)
+    return found
+
+
+def _contents(root: bpy.types.Object, objects: Iterable[bpy.types.Object], count: int) -> list[list[bpy.types.Object]]:
+    found: list[list[bpy.types.Object]] = [[] for _ in range(count)]
+    for obj in objects:
+        empty = obj.parent if rig.CONTENT in obj else None
+        if empty is not None and empty.parent == root and 0 <= empty.get(rig.LEVEL, -1) < count:
+            found[empty[rig.LEVEL]].append(obj)
+    return found
 
 
 def _compared(files: Files, shown: list[bpy.types.Object]) -> str:

@@ -82,7 +82,7 @@ def rows_of_keys(settings: Any, keys: Sequence[int]) -> dict[int, int]:
         settings: The rig's `RigSettings`.
         keys: Of the job's levels, in order; 0 for one without.
     """
-    if not keys or not all(keys):
+    if not keys or not all(type(key) is int and key > 0 for key in keys):
         return {}
     rows = {item.key: row for row, item in reversed(list(enumerate(settings.levels))) if item.key}
     return {index: rows[key] for index, key in enumerate(keys) if key in rows}

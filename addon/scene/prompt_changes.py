@@ -86,10 +86,11 @@ def note_resumed(settings, request: dict[str, Any]) -> None:
     """Remember which level is which in a job that goes on. Prompts that the file does not have are filled in."""
     levels = request["levels"]
     for level, item in enumerate(settings.levels):
-        known = level < len(levels) and isinstance(levels[level], dict)
-        item.sent_as, item.sent_picture = level if known else -1, ""  # the job has copies of the pictures
-        if known and not item.prompt:
-            item.prompt = str(levels[level].get("prompt", ""))[:4000]
+        item.sent_as = level if level < len(levels) else -1
+    for item, index in zip(settings.levels, sent_as(settings, request)):
+        item.sent_as, item.sent_picture = index, ""  # the job has copies of the pictures
+        if index >= 0 and not item.prompt:
+            item.prompt = str(levels[index].get("prompt", ""))[:4000]
 
 
 def note_dreamed(settings, request: dict[str, Any], seconds: Sequence[float], pictures: Sequence[str] = ()) -> None:
@@ -113,7 +114,7 @@ def sent_as(settings, request: dict[str, Any] | None) -> list[int]:
     """For each level of the list, which level of a request it is, by their keys; -1 for one that is not in it. Where
     the request tells no keys, as of the job that was sent last.
     """
-    keys = [int(level.get("key") or 0) for level in request["levels"]] if request else []
+    keys = [level.get("key", 0) for level in request["levels"]] if request else []
     rows = rig.rows_of_keys(settings, keys)
     if not rows:
         return [item.sent_as for item in settings.levels]

@@ -275,6 +275,17 @@ class TestKeys:
         keys = [item.key for item in settings.levels]
         assert keys[0] == 7 and keys[2] == 2 and len(set(keys)) == 3 and all(keys)
 
+    @pytest.mark.parametrize("levels", [[{"key": "a"}], [{"key": 1}], [1], [{"key": 5, "prompt": {}}] * LEVELS])
+    def test_a_request_that_makes_no_sense_keeps_no_result_from_being_imported(self, root, levels):
+        job = begin(root)
+        finish(job)
+        (job.folder / "request.json").write_text(json.dumps({"levels": levels}))
+        rig.remove_content(rig.level_empties(root)[0])
+        current_job.clear()
+        bpy.ops.dreamzoom.import_job()
+        pump(current_job.get())
+        assert current_job.get().error is None and shown(root, job.folder) == [0, 1, 2]
+
     def test_versions_are_found_by_them(self, root):
         job = begin(root)
         finish(job)
