@@ -97,7 +97,7 @@ def owns_folder(root: bpy.types.Object) -> bool:
     folder = of_rig(root)
     if folder is None or root.dreamzoom.folder_origin == "APPENDED":
         return folder is None
-    return root == min((obj for obj in _with_folders() if of_rig(obj) == folder), key=_rank)
+    return root == min((obj for obj in _with_folders() if of_rig(obj) == folder), key=_rank, default=root)
 
 
 def _rank(root: bpy.types.Object) -> tuple[bool, bool, int]:

@@ -199,8 +199,9 @@ class TestFiles:
         copy.name = "a copy"
         assert copy != root and not job_folders.is_stopped(copy) and not bpy.ops.dreamzoom.go_on.poll()
         assert not job_folders.owns_folder(copy) and job_folders.owns_folder(root)
-        save(tmp_path)
-        reopen(tmp_path)
+        (tmp_path / "deeper").mkdir()
+        save(tmp_path / "deeper")  # its folder is written in another way then
+        reopen(tmp_path / "deeper")
         root, copy = bpy.data.objects["mine"], bpy.data.objects["a copy"]
         assert present(job) == root and job_folders.owns_folder(root) and not job_folders.owns_folder(copy)
         assert job_folders.ensure(root) == job.folder and job_folders.ensure(copy) != job.folder
