@@ -198,16 +198,10 @@ class DREAMZOOM_OT_copy_command(Operator):
     bl_idname = "dreamzoom.copy_command"
     bl_label = "Copy the Command"
 
-    @classmethod
-    def poll(cls, context):
-        failure = readiness.current().failure
-        if failure is None or not failure.command:
-            cls.poll_message_set("There is no command to copy")
-            return False
-        return True
+    poll = offered_if(lambda: _command(), "There is no command to copy")
 
     def execute(self, context) -> Result:
-        context.window_manager.clipboard = readiness.current().failure.command
+        context.window_manager.clipboard = _command()
         return {"FINISHED"}
 
 
@@ -350,6 +344,11 @@ class DREAMZOOM_OT_open_preferences(Operator):
     def execute(self, context) -> Result:
         bpy.ops.preferences.addon_show(module=str(base_package))
         return {"FINISHED"}
+
+
+def _command() -> str:
+    failure = readiness.current().failure
+    return failure.command if failure is not None else ""
 
 
 def _preferences() -> bpy.types.AddonPreferences | None:
