@@ -191,13 +191,15 @@ def check_trusted(folder: Path) -> None:
         )
 
 
-def check_can_open(folder: Path) -> None:
+def check_can_open(folder: Path | None) -> None:
     """Check that a folder may be handed to the system's file manager: that it is a job's folder, and nothing else.
 
     Raises:
         DreamzoomError: It is not; the message says why.
     """
     choose = "Choose the job's folder in the Result panel"
+    if folder is None:
+        raise DreamzoomError("This flight has no job yet", "Press Generate first")
     check_trusted(folder)
     try:
         if not folder.is_dir() or not ContainedFolder(folder).exists(REQUEST):
