@@ -3,13 +3,16 @@
 The plan:
     zip         the extension to install
     out         folder of the screenshots
-    parts       which of "install", "flight" to go through, in order
+    parts       which of "install", "flight", "stranger" to go through, in order
     language    of the interface, "en_US" by default
     scale       of the interface, 1 by default
     base        a Python 3.11 for the installation
     index       environment variables of a package index for the installation, and of one that does not answer
     server      the server's Python for the flight
     patience    seconds that a step may take
+    frames      of the longest film that a stranger renders
+    samples     of that film, and percent of the resolution, where they are not to be those chosen by the add-on
+    direct      whether a stranger renders at once, without looking at levels and another prompt
     sidebar     whether screenshots show the sidebar alone, where that is what changes
 """
 
@@ -165,6 +168,15 @@ class Tour:
         self.expect_done(self.last(jobs))
         yield from shot("stranger_5_flight", status=self.last(jobs).status)
         self.stop_playing()
+        if not self.plan.get("direct"):
+            yield from self.another_prompt(root)
+        if self.plan.get("percent"):
+            scene.render.resolution_percentage = int(self.plan["percent"])
+        yield from self.film()
+
+    def another_prompt(self, root) -> driver.Steps:
+        """Look at levels, and dream again after one prompt was changed."""
+        shot, scene = self.driver.shot, bpy.context.scene
         for level in (0, 2, len(root.dreamzoom.levels) - 1):
             scene.frame_set(scene.frame_start + level * root.dreamzoom.frames_per_level)
             yield 4.0
@@ -172,12 +184,14 @@ class Tour:
         root.dreamzoom.levels[-1].prompt = "a crystal lattice"
         yield from shot("stranger_7_changed_prompt")
         yield from self.generate("stranger_8_generating_again")
-        yield from shot("stranger_9_imported_again", status=self.last(jobs).status)
-        if self.plan.get("percent"):
-            scene.render.resolution_percentage = int(self.plan["percent"])
-        scene.frame_end = min(scene.frame_end, scene.frame_start - 1 + int(self.plan.get("frames", 1000)))
+        yield from shot("stranger_9_imported_again", status=self.last(self.part("backend.current_job")).status)
+
+    def film(self) -> driver.Steps:
+        """Set up the render of a film, and render it."""
+        shot, scene = self.driver.shot, bpy.context.scene
         with self.context():
             bpy.ops.dreamzoom.render_settings(samples=int(self.plan.get("samples", 0)), output="VIDEO")
+        scene.frame_end = min(scene.frame_end, scene.frame_start - 1 + int(self.plan.get("frames", 1000)))
         self.driver.note("the film goes to", path=scene.render.filepath, frames=scene.frame_end)
         film = Path(bpy.path.abspath(scene.render.filepath))
         ended: list[bool] = []

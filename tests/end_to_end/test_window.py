@@ -8,6 +8,7 @@ import os
 import shutil
 import struct
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def install_tour(blender, folder, zip_file, tmp_path_factory):
     closed.close()
     cache = tmp_path_factory.mktemp("cache")
     plan = {
-        "zip": str(zip_file),
+        "zip": str(without_hashes(zip_file, cache / "dreamzoom.zip")),
         "out": str(folder / "install"),
         "parts": ["install"],
         "language": "zh_HANS",
@@ -110,6 +111,15 @@ def stranger_tour(blender, folder, zip_file):
         "percent": 10,
     }
     return launch.run(blender, plan, 2400, {"HOME": str(folder)})
+
+
+def without_hashes(zip_file, target):
+    """A copy of the zip that takes the stand-ins of the test's index: it asks for versions, and not for hashes."""
+    with zipfile.ZipFile(zip_file) as whole, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as copy:
+        for item in whole.infolist():
+            if not item.filename.endswith(".lock.txt"):
+                copy.writestr(item, whole.read(item))
+    return target
 
 
 def steps_of(tour):
