@@ -8,7 +8,11 @@ import bpy
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+WITHOUT_BLENDER = ["backend/test_client.py", "backend/test_transfer.py", "rig/test_zoom_path.py"]
+"""Tests of what calls nothing of Blender: the oldest and the newest of its Pythons are enough."""
+
 collect_ignore_glob = [] if bpy.app.version >= (5, 3, 0) else ["*native.py"]  # tests of what those Blenders lack
+collect_ignore = WITHOUT_BLENDER if (5, 0, 0) <= bpy.app.version < (5, 3, 0) else []
 sys.path.insert(0, str(ROOT))
 
 
