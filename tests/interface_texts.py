@@ -22,6 +22,7 @@ SPEAKING = {
     "DreamzoomError": (0, 1), "BadRequest": (1,), "EngineUnavailable": (0, 1), "ModelMissing": (0, 1),
     "SplatFileError": (0, 1), "_error": (1, 2), "_wrong": (1,), "Failure": (1,), "InstallError": (0,), "run": (1,),
     "failed": (0,), "_draw_install": (1,), "sentence": (0,), "_draw_question": (3,), "_can_ask": (2,),
+    "offered_if": (1,),
 }  # fmt: skip
 """Functions whose arguments at these positions are shown."""
 

@@ -59,9 +59,11 @@ class Job:
         made_ready: What the import has changed in the scene's render settings, in words.
         request_id: The server's request.
         request: What the server is asked for; None before the scene has been captured.
+        pictures: Stamps of the artist's pictures of the levels when they were sent, as `prompt_changes` makes them.
         method: The server's method.
         params: Further parameters of the method, for one that takes no request.
         outcome: What the server has written, in words, where that is not imported.
+        is_left: Whether the server has finished, and the rig was not there to take the result.
         resumes: Whether the server goes on with the request that the folder holds, instead of getting one.
         work: The running capture or import on the main thread, None where there is none.
         importing: The task that imports finished levels while the job is running.
@@ -94,9 +96,11 @@ class Job:
     made_ready: list[str] = field(default_factory=list)
     request_id: int = -1
     request: dict | None = None
+    pictures: list[str] = field(default_factory=list)
     method: str = messages.GENERATE
     params: dict | None = None
     outcome: str = ""
+    is_left: bool = False
     resumes: bool = False
     work: Work | None = None
     importing: main_loop.Task | None = None
@@ -181,6 +185,11 @@ def is_busy(rig_uid: int | None = None) -> bool:
 def is_server_busy() -> bool:
     """Whether the server works on a job."""
     return any(job.status in ON_SERVER for job in _jobs)
+
+
+def is_folder_busy(folder: Path) -> bool:
+    """Whether a running or waiting job writes into a folder."""
+    return any(job.is_active and job.folder == folder for job in _jobs)
 
 
 def check_free(rig_uid: int) -> None:

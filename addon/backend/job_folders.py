@@ -17,7 +17,7 @@ from ..core.errors import DreamzoomError, RefusedFile
 from ..core.protocol import result
 from ..core.safety import bounded_json, limits
 from ..core.safety.contained import ContainedFolder
-from . import launch, preferences
+from . import current_job, launch, preferences
 from .remote import mirror
 
 NONE = Path()
@@ -30,18 +30,17 @@ REQUEST = "request.json"
 def _new_folder(root: bpy.types.Object) -> Path:
     """A new path for a rig's job: beside the .blend file, in the folder of the preferences, or in the user's folder."""
     name = re.sub(r"[^\w.-]+", "_", root.name).strip("._") or "rig"
-    home = preferences.get("jobs_folder")
-    if bpy.data.filepath and not home:
+    home = preferences.folder("jobs_folder")
+    if bpy.data.filepath and home is None:
         return _beside_file() / name
-    base = Path(bpy.path.abspath(home)) if home else launch.user_folder() / "jobs"
+    base = home or launch.user_folder() / "jobs"
     stem = Path(bpy.data.filepath).stem if bpy.data.filepath else time.strftime("unsaved %Y-%m-%d %H%M%S")
     return base / f"{stem} {os.getpid()}" / name if not bpy.data.filepath else base / stem / name
 
 
 def places() -> list[str]:
     """The folders in which jobs of this file and of unsaved ones lie, each in a folder of its own or one below."""
-    home = preferences.get("jobs_folder")
-    found = [Path(bpy.path.abspath(home)) if home else launch.user_folder() / "jobs"]
+    found = [preferences.folder("jobs_folder") or launch.user_folder() / "jobs"]
     if bpy.data.filepath:
         found.append(_beside_file())
     return [str(path) for path in found]
@@ -64,9 +63,52 @@ def for_renders() -> str:
 
 
 def of_rig(root: bpy.types.Object) -> Path | None:
-    """The rig's job folder, None where it has none yet."""
+    """The rig's job folder; None where it has none yet, or a relative one in a file that is not saved."""
     stored = root.dreamzoom.job_folder
-    return Path(bpy.path.abspath(stored)).absolute() if stored else None
+    if not stored or _leads_nowhere(root):
+        return None
+    path = Path(bpy.path.abspath(stored, library=root.library))
+    home = bpy.path.abspath(root.library.filepath) if root.library else bpy.data.filepath
+    return Path(os.path.normpath(path if path.is_absolute() else (Path(home).parent / path).absolute()))
+
+
+def _leads_nowhere(root: bpy.types.Object) -> bool:
+    """Whether a rig's job folder is relative to a file that has no place yet."""
+    stored = root.dreamzoom.job_folder
+    is_relative = stored.startswith("//") or not Path(stored).is_absolute()
+    return bool(stored) and is_relative and root.library is None and not bpy.data.filepath
+
+
+def place_of(root: bpy.types.Object) -> Path | None:
+    """The rig's job folder, or where it would be beside the saved file."""
+    return of_rig(root) or (_new_folder(root) if bpy.data.filepath else None)
+
+
+def remember(root: bpy.types.Object, folder: Path) -> None:
+    """Let a rig know its folder, relative to the .blend file where it lies beside it."""
+    saved = bpy.data.filepath and folder.is_relative_to(Path(bpy.data.filepath).parent)
+    root.dreamzoom.job_folder = bpy.path.relpath(str(folder)) if saved else str(folder)
+
+
+def owns_folder(root: bpy.types.Object) -> bool:
+    """Whether a rig's job folder is its own, not that of a rig from which it was copied or appended. Of several copies
+    that have the folder it is that of the one whose job is known, else of the oldest.
+    """
+    folder = of_rig(root)
+    if folder is None or root.dreamzoom.folder_origin == "APPENDED":
+        return folder is None
+    return root == min((obj for obj in _with_folders() if of_rig(obj) == folder), key=_rank, default=root)
+
+
+def _rank(root: bpy.types.Object) -> tuple[bool, bool, int]:
+    job = current_job.of_rig(root.session_uid)
+    holds_job = job is not None and job.folder == of_rig(root)
+    return root.dreamzoom.folder_origin != "OWN", not holds_job, root.session_uid
+
+
+def _with_folders() -> list[bpy.types.Object]:
+    """The rigs that have a job folder."""
+    return [obj for obj in bpy.data.objects if obj.type == "EMPTY" and "zoom" in obj and obj.dreamzoom.job_folder]
 
 
 class FolderState:
@@ -136,7 +178,7 @@ def is_trusted_place(folder: Path) -> bool:
     share = PureWindowsPath(folder).drive if os.name == "nt" else ""
     if not share.startswith(("\\\\", "//")):
         return True
-    own = bpy.data.filepath, bpy.path.abspath(preferences.get("jobs_folder"))
+    own = bpy.data.filepath, preferences.folder("jobs_folder")
     return any(PureWindowsPath(path).drive.lower() == share.lower() for path in own if path)
 
 
@@ -176,19 +218,23 @@ def state_of(root: bpy.types.Object) -> FolderState | None:
 
 
 def ensure(root: bpy.types.Object) -> Path:
-    """The rig's job folder, which is created if need be. A rig without one, or with that of the rig it was copied from,
-    gets a new one.
+    """The rig's job folder, which is created if need be. A rig without one, or with that of another rig, gets a
+    new one.
 
     Raises:
-        DreamzoomError: The folder can't be created.
+        DreamzoomError: The folder can't be created, or is relative to a file that is not saved.
     """
+    if _leads_nowhere(root):
+        raise DreamzoomError(
+            f"The job folder {root.dreamzoom.job_folder} is relative to a file that is not saved yet",
+            "Save the file, or choose a folder with its whole path in the Result panel",
+        )
     folder = of_rig(root)
-    others = _of_other_rigs(root)
-    if folder is None or folder in others:
-        folder = _new_folder(root)
+    if folder is None or not owns_folder(root):
+        folder, others = _new_folder(root), _of_other_rigs(root)
         while folder in others:
             folder = folder.with_name(folder.name + "_copy")
-        _store(root, folder)
+        remember(root, folder)
     check_trusted(folder)
     try:
         make_private(folder)
@@ -217,9 +263,12 @@ def find(root: bpy.types.Object) -> Path | None:
     return folder
 
 
-def is_unfinished(folder: Path) -> bool:
-    """Whether a job was begun in this folder and not finished."""
-    return (folder / REQUEST).is_file() and not (folder / result.NAME).is_file()
+def is_stopped(root: bpy.types.Object) -> bool:
+    """Whether a rig's job was begun and not finished, and nothing works on it; never waits. True until it is known."""
+    known, folder = state_of(root), of_rig(root)
+    if known is None or (folder is not None and (not owns_folder(root) or current_job.is_folder_busy(folder))):
+        return False
+    return known.is_unfinished or not known.is_known
 
 
 def adopt(root: bpy.types.Object) -> Path:
@@ -233,7 +282,7 @@ def adopt(root: bpy.types.Object) -> Path:
         raise DreamzoomError("This flight has no job yet", "Press Generate first")
     check_trusted(folder)
     if of_rig(root) is None:
-        _store(root, folder)
+        remember(root, folder)
     return folder
 
 
@@ -264,7 +313,7 @@ def share(root: bpy.types.Object, copy: bpy.types.Object) -> None:
     except OSError:
         shutil.rmtree(target, ignore_errors=True)
         raise
-    _store(copy, target)
+    remember(copy, target)
 
 
 def read_request(folder: Path) -> dict[str, Any]:
@@ -277,16 +326,14 @@ def read_request(folder: Path) -> dict[str, Any]:
         found = bounded_json.read_json(folder / REQUEST, limits.REQUEST_BYTES)
     except (OSError, RefusedFile) as error:
         raise DreamzoomError(f"The job in {folder} can't be read: {error}", "Press Generate again") from None
-    if not isinstance(found, dict) or not isinstance(found.get("levels"), list):
+    if not isinstance(found, dict) or not _is_list_of_objects(found.get("levels")):
         raise DreamzoomError(f"The job in {folder} is damaged", "Press Generate again")
     return found
 
 
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
 def _of_other_rigs(root: bpy.types.Object) -> set[Path | None]:
-    return {of_rig(obj) for obj in bpy.data.objects if obj != root and obj.dreamzoom.job_folder}
-
-
-def _store(root: bpy.types.Object, folder: Path) -> None:
-    """Let a rig know its folder, relative to the .blend file where it lies beside it."""
-    saved = bpy.data.filepath and folder.is_relative_to(Path(bpy.data.filepath).parent)
-    root.dreamzoom.job_folder = bpy.path.relpath(str(folder)) if saved else str(folder)
+    return {of_rig(obj) for obj in _with_folders() if obj != root}

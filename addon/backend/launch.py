@@ -30,8 +30,7 @@ def user_folder() -> Path:
 
 def environment_folder() -> Path:
     """The folder into which the install operator puts the server's environment."""
-    chosen = preferences.path("environment_folder")
-    return (Path(chosen) if chosen else user_folder()) / "environment"
+    return (preferences.folder("environment_folder") or user_folder()) / "environment"
 
 
 def chosen_python() -> Path | None:

@@ -67,6 +67,11 @@ class Kept(Question):
 
     found: list[dict[str, Any]] | None = None
 
+    @property
+    def is_told(self) -> bool:
+        """Whether there is something that `forget_kept` would close."""
+        return self.is_running or self.found is not None or self.error is not None
+
     def take(self, answer: dict[str, Any]) -> None:
         """Keep the answer of the server's method `leftovers`."""
         self.found = [one for one in _list(answer.get("found")) if "path" in one]
@@ -100,6 +105,12 @@ def forget() -> None:
     """Forget what the tests found."""
     report.is_running, report.lines, report.error = False, [], None
     steps.is_running, steps.text, steps.error = False, "", None
+
+
+def has_answers() -> bool:
+    """Whether there is something that `forget` would close."""
+    asked = report.is_running or steps.is_running
+    return bool(asked or report.lines or steps.text or report.error or steps.error)
 
 
 def try_steps(executor: str, storage: str) -> None:

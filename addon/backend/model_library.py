@@ -127,6 +127,11 @@ def download() -> None:
     _request(messages.MODELS_GET, {"offers": offers}, "downloading")
 
 
+def can_stop() -> bool:
+    """Whether there is something that `cancel` would stop or close."""
+    return bool(is_busy() or library.offers or library.error)
+
+
 def cancel() -> None:
     """Stop the request, keeping what has been downloaded; without a request, forget the offer."""
     if is_busy():

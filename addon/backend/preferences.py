@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 
 from .. import __package__ as base_package
@@ -30,3 +32,16 @@ def path(name: str) -> str:
     """A preference that is a path, absolute; empty where it is not set."""
     value = get(name)
     return bpy.path.abspath(value) if value else ""
+
+
+def folder(name: str) -> Path | None:
+    """A preference that is a folder; None where it is not set. A relative one lies in the folder of the saved .blend
+    where it begins with //, else in the user's home: never in the one in which Blender happens to work.
+    """
+    value = get(name).strip()
+    if not value:
+        return None
+    if value.startswith("//") and bpy.data.filepath:
+        return Path(bpy.path.abspath(value))
+    given = Path(value.removeprefix("//")).expanduser()
+    return given if given.is_absolute() else Path.home() / given

@@ -48,7 +48,7 @@ def generate(
     readiness.check()
     capture = SceneCapture(root, scene, view_layer, seconds)
     job = _new_job(root, scene)
-    prompt_changes.note_sent(root.dreamzoom)
+    job.pictures = prompt_changes.note_sent(root.dreamzoom)
     if seconds < math.inf:
         job.work = capture
         main_loop.start(partial(_capture, job, capture))
@@ -302,15 +302,29 @@ def _take_result(job: Job, result: dict[str, Any]) -> None:
 
 
 def _finish(job: Job) -> None:
-    """The result is here: store the prompts with the rig, and import it if the artist wants it."""
+    """The result is here: store the prompts with the rig, and import it if the artist wants it. If the rig is not here,
+    it takes the result when it is back.
+    """
     job_folders.state(job.folder).note_finished()
     root = importing.rig_of(job)
+    job.is_left = root is None
     if root is not None and job.request is not None:
-        prompt_changes.note_dreamed(root.dreamzoom, job.request, job.level_seconds)
+        prompt_changes.note_dreamed(root.dreamzoom, job.request, job.level_seconds, job.pictures)
     if root is not None and job.import_when_done and job.status != "cancelling":
         importing.import_result(job)
     else:
         job.finish("done")
+
+
+def take_up() -> None:
+    """Let the jobs' rigs take what they missed: after an undo, or when a file has been opened."""
+    for job in current_job.all_jobs():
+        root = importing.rig_of(job)
+        if root is None:
+            continue
+        importing.restore(job, root)
+        if job.is_left and job.status == "done":
+            _finish(job)
 
 
 def _exported(result: dict[str, Any]) -> str:

@@ -13,7 +13,9 @@ from .. import rig
 from ..backend import current_job, job_folders, main_loop
 from ..backend.current_job import DREAMED, Job
 from ..core.errors import DreamzoomError
-from ..results import importer, render_settings
+from ..core.protocol import messages
+from ..results import importer, render_settings, versions
+from ..scene import prompt_changes
 from ..scene.time_slicing import is_scene_in_use
 
 CHECKED = 0.3
@@ -43,6 +45,71 @@ def import_result(job: Job) -> None:
     main_loop.start(partial(_await, job, reader))
 
 
+def start_version(root: bpy.types.Object, version: versions.Version, index: int, level: int) -> Job:
+    """Import a level of an earlier result, or of the newest, in the background.
+
+    Args:
+        root: The rig.
+        version: The result.
+        index: Which of its levels.
+        level: Which level of the rig that is.
+
+    Raises:
+        DreamzoomError: A job of the rig is running.
+    """
+    current_job.check_free(root.session_uid)
+    folder = job_folders.of_rig(root) or job_folders.NONE
+    rig.give_keys(root.dreamzoom)
+    key = root.dreamzoom.levels[level].key
+    job = Job(root.session_uid, folder, True, rig_name=root.name, status="importing", stage="import")
+    job.level, job.levels = level, len(root.dreamzoom.levels)
+    reader = importer.ResultReader(version.folder, index)
+    job.work = reader
+    current_job.add(job)
+    main_loop.start(partial(_await_version, job, reader, version, index, key))
+    return job
+
+
+def use_version(root: bpy.types.Object, version: versions.Version, index: int, level: int) -> list[str]:
+    """Import a level of a result whose files have been checked. One of an earlier result is locked.
+
+    Returns:
+        The names of objects that the artist had changed, and that are kept in a hidden collection.
+
+    Raises:
+        DreamzoomError: A file is missing or can't be read; the level is as it was.
+    """
+    item = root.dreamzoom.levels[level]
+    was_locked, item.lock = item.lock, False
+    try:
+        kept = importer.import_one(root, version.folder, index, level)
+    except DreamzoomError:
+        item.lock = was_locked
+        raise
+    item.lock = bool(version.name)
+    return kept
+
+
+def _await_version(
+    job: Job, reader: importer.ResultReader, version: versions.Version, index: int, key: int
+) -> float | None:
+    """Wait for the files of a level to be checked; then import it."""
+    if job.work is not reader:
+        return None  # cancelled
+    if not reader.is_done or is_scene_in_use():
+        return main_loop.TICK
+    with _failing(job):
+        reader.found()
+        root = _present_rig(job)
+        row = rig.rows_of_keys(root.dreamzoom, [key]).get(0)
+        if row is None:
+            raise DreamzoomError("The level was removed meanwhile", "Undo its removal, then choose the version again")
+        job.kept += use_version(root, version, index, row)
+        job.finish("done")
+        _push_undo("Use Version")
+    return None
+
+
 def import_while_running(job: Job) -> None:
     """Import the levels that a running job has finished, each as soon as Blender is free.
 
@@ -54,16 +121,43 @@ def import_while_running(job: Job) -> None:
 
 
 def rig_of(job: Job) -> bpy.types.Object | None:
-    """The root of a job's rig; None if it was removed, or another file is open."""
-    return next((obj for obj in bpy.data.objects if obj.session_uid == job.rig_uid and rig.is_rig(obj)), None)
+    """The root of a job's rig; None if it was removed, is in no scene any more, or another file is open."""
+    found = next((obj for obj in bpy.data.objects if obj.session_uid == job.rig_uid and rig.is_rig(obj)), None)
+    return found if found is not None and found.users_scene else None
 
 
 def find_rigs() -> None:
-    """Let the jobs find their rigs again in a file that has been opened: the rigs that have the same job folders."""
-    rigs = {job_folders.of_rig(obj): obj.session_uid for obj in bpy.data.objects if rig.is_rig(obj)}
+    """Let the jobs find their rigs again in a file that has been opened: the rigs that have the same job folders; of
+    several copies the one that has the name.
+    """
+    rigs = [obj for obj in bpy.data.objects if rig.is_rig(obj) and not rig.why_locked(obj)]
+    for root in rigs:
+        rig.give_keys(root.dreamzoom)
     for job in current_job.all_jobs():
-        if job.folder in rigs and job.folder != job_folders.NONE:
-            job.rig_uid = rigs[job.folder]
+        if job.folder == job_folders.NONE or rig_of(job) is not None:
+            continue
+        free = [root for root in rigs if current_job.of_rig(root.session_uid) is None]
+        found = [root for root in free if job_folders.place_of(root) == job.folder]
+        if found:
+            root = min(found, key=lambda root: (root.dreamzoom.folder_origin != "OWN", root.name != job.rig_name))
+            job.rig_uid = root.session_uid
+            restore(job, root)
+
+
+def note_names() -> None:
+    """Remember how the rigs of all jobs are called in the file that has been saved."""
+    for job in current_job.all_jobs():
+        root = rig_of(job)
+        if root is not None:
+            job.rig_name = root.name
+
+
+def restore(job: Job, root: bpy.types.Object) -> None:
+    """Let a rig know its job again after an undo, or in a file that was saved before the job began."""
+    if job_folders.of_rig(root) is None and job.folder != job_folders.NONE:
+        job_folders.remember(root, job.folder)
+    if job.request is not None and job.method == messages.GENERATE and job.status == "done" and not job.is_left:
+        prompt_changes.note_dreamed(root.dreamzoom, job.request, job.level_seconds, job.pictures)
 
 
 def _import_finished(job: Job) -> float | None:
@@ -73,14 +167,14 @@ def _import_finished(job: Job) -> float | None:
         return None
     if is_scene_in_use():
         return main_loop.TICK
-    for level, item in enumerate(root.dreamzoom.levels):
-        if item.sent_as not in job.finished_levels or item.sent_as in job.imported_levels:
+    for level, index in enumerate(prompt_changes.sent_as(root.dreamzoom, job.request)):
+        if index not in job.finished_levels or index in job.imported_levels:
             continue
-        job.imported_levels.add(item.sent_as)
+        job.imported_levels.add(index)
         if rig.contents(rig.level_empties(root)[level]):
             continue
         try:
-            importer.import_one(root, job.folder, item.sent_as, level)
+            importer.import_one(root, job.folder, index, level)
         except DreamzoomError as error:
             job.warning = str(error)  # it is tried again with the whole result
         _make_ready(job, root)
@@ -98,7 +192,10 @@ def _await(job: Job, reader: importer.ResultReader) -> float | None:
         return main_loop.TICK
     with _failing(job):
         folder, found = reader.found()
-        levels = importer.import_levels(_present_rig(job), folder, job.kept, found)
+        root = _present_rig(job)
+        if job.request is None and reader.request is not None:
+            prompt_changes.note_dreamed(root.dreamzoom, reader.request, [])
+        levels = importer.import_levels(root, folder, job.kept, found)
         job.work = levels
         main_loop.start(partial(_step, job, levels))
     return None
@@ -141,7 +238,7 @@ def _present_rig(job: Job) -> bpy.types.Object:
     """The root of a job's rig. Raises DreamzoomError if it was removed."""
     root = rig_of(job)
     if root is None:
-        raise DreamzoomError("The rig of this job is gone", "Undo its removal, then press Import")
+        raise DreamzoomError("The rig of this job is gone", "Undo its removal or open its file, then press Import")
     return root
 
 

@@ -10,7 +10,7 @@ from bpy.app.handlers import persistent
 from ..backend import current_job, installation, main_loop, model_library
 from ..backend.connection import connection
 from ..scene import relative_paths
-from . import importing
+from . import generation, importing
 
 
 def end_all() -> None:
@@ -28,6 +28,12 @@ def end_all() -> None:
 @persistent
 def _file_opened(*_) -> None:
     importing.find_rigs()
+    generation.take_up()
+
+
+@persistent
+def _undone(*_) -> None:
+    generation.take_up()
 
 
 @persistent
@@ -38,6 +44,7 @@ def _saving(file: str, *_) -> None:
 @persistent
 def _saved(file: str, *_) -> None:
     relative_paths.after_saving(file)
+    importing.note_names()
 
 
 @persistent
@@ -47,6 +54,8 @@ def _appended(context, *_) -> None:
 
 HANDLERS = (
     ("load_post", _file_opened),
+    ("undo_post", _undone),
+    ("redo_post", _undone),
     ("save_pre", _saving),
     ("save_post", _saved),
     ("save_post_fail", _saved),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -11,11 +13,12 @@ from typing import Any
 import bpy
 
 from .. import rig, splats
+from ..backend import job_folders
 from ..core.errors import DamagedJob, DreamzoomError
 from ..core.protocol import result
 from ..core.safety.contained import ContainedFolder
 from ..rig import coverage
-from ..scene import splat_scene
+from ..scene import prompt_changes, splat_scene
 
 CLOUD, SPLATS = "cloud", "splats"
 KIND = "dreamzoom_kind"
@@ -91,14 +94,17 @@ class ResultReader:
 
     Args:
         folder: The job's folder.
+        level: If given, only this level of the result that lies in the folder itself is checked.
 
     Attributes:
         fraction: How much is done, 0 to 1.
+        request: What the newest result was asked for; None where that is not known.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, level: int | None = None):
+        self._folder, self._level = folder, level
         self.fraction = 0.0
+        self.request: dict[str, Any] | None = None
         self._is_closed = False
         self._outcome: tuple[Path, result.Result] | DreamzoomError | None = None
         self._thread = threading.Thread(target=self._read, name="dreamzoom-result", daemon=True)
@@ -126,12 +132,26 @@ class ResultReader:
 
     def _read(self) -> None:
         try:
+            if self._level is not None:
+                self._outcome = self._folder, check_version(self._folder, self._level)
+                return
             self._outcome = read_checked(self._folder, self._note, lambda: self._is_closed)
+            self.request = _request_of(self._outcome[0])
         except DreamzoomError as error:
             self._outcome = error
         except Exception as error:
             traceback.print_exc()
             self._outcome = DreamzoomError(f"The result in {self._folder} can't be read: {error!r}")
+
+
+def _request_of(folder: Path) -> dict[str, Any] | None:
+    """The request of a result, whose levels have keys; None where there is none, as of results of earlier versions."""
+    with contextlib.suppress(DreamzoomError, LookupError, TypeError, ValueError, AttributeError):
+        request = job_folders.read_request(folder)
+        prompt_changes.prompts_in(request)  # the job may be a foreign one: whether it tells all that is asked of it
+        if all(level.get("key") for level in request["levels"]):
+            return request
+    return None
 
 
 def import_levels(
@@ -153,7 +173,7 @@ def import_levels(
     """
     if found is None:
         folder, found = read_checked(folder)
-    rows = _rows(root, len(found["levels"]))
+    rows = _rows(root, found)
     if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
     rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
@@ -177,12 +197,18 @@ def _lines(found: result.Result) -> list[str]:
     return [note["text"] if note["level"] is None else f"{note['level']}: {note['text']}" for note in notes]
 
 
-def check_version(folder: Path, index: int) -> None:
-    """Check the files of level `index` of an earlier result. Raises DreamzoomError if one is damaged."""
+def check_version(folder: Path, index: int) -> result.Result:
+    """Check the files of level `index` of a result, and return the result. Needs no Blender.
+
+    Raises:
+        DreamzoomError: One is damaged.
+    """
+    found = read_result(folder)
     try:
-        result.check_level(folder, read_result(folder), index)
+        result.check_level(folder, found, index)
     except DamagedJob as error:
         raise DreamzoomError(str(error), "Use another version") from None
+    return found
 
 
 def import_one(root: bpy.types.Object, folder: Path, index: int, level: int) -> list[str]:
@@ -201,18 +227,24 @@ def import_one(root: bpy.types.Object, folder: Path, index: int, level: int) -> 
     return kept
 
 
-def _rows(root: bpy.types.Object, count: int) -> dict[int, int]:
-    """For each level of a result of `count` levels that the rig has, which of the rig's levels it is.
+def _rows(root: bpy.types.Object, found: result.Result) -> dict[int, int]:
+    """For each level of a result that the rig has, which of the rig's levels it is: by their keys, in whatever order
+    they are now.
 
     Raises:
         DreamzoomError: The rig does not know the result, and has another count of levels.
     """
-    levels = root.dreamzoom.levels
+    levels, count = root.dreamzoom.levels, len(found["levels"])
+    rows = rig.rows_of_keys(root.dreamzoom, [entry.get("key", 0) for entry in found["levels"]])
+    if rows:
+        return rows
     rows = {item.dreamed_as: level for level, item in enumerate(levels) if item.dreamed_as >= 0}
     if rows and max(rows) < count:
         return rows
     if count != len(levels):
-        raise DreamzoomError(f"The result has {count} levels, the rig {len(levels)}", "Press Generate again")
+        raise DreamzoomError(
+            f"The result has another count of levels: {count}, and the rig {len(levels)}", "Press Generate again"
+        )
     return {level: level for level in range(count)}
 
 
@@ -224,7 +256,7 @@ def _resolve(rig_uid: int, done: set[int]) -> bpy.types.Object:
     """
     present = {obj.session_uid: obj for obj in bpy.data.objects}
     if rig_uid not in present:
-        raise DreamzoomError("The rig of this job is gone", "Undo its removal, then press Import")
+        raise DreamzoomError("The rig of this job is gone", "Undo its removal or open its file, then press Import")
     if not done <= present.keys():
         raise DreamzoomError("The import was undone before it was complete", "Press Import to begin again")
     return present[rig_uid]
@@ -314,7 +346,11 @@ def _is_current(objects: list, path: Path) -> bool:
 
 def _stamp(path: Path) -> str:
     """Tells a file from an earlier one at its place."""
-    found = path.stat()
+    return stamp_of(path.stat())
+
+
+def stamp_of(found: os.stat_result) -> str:
+    """`_stamp` of a file that has this state. It is what `SOURCE` holds."""
     return f"{found.st_size} {found.st_mtime_ns}"
 
 
@@ -324,8 +360,10 @@ def _collection(root: bpy.types.Object, attribute: str, name: str) -> bpy.types.
     found = getattr(settings, attribute)
     if found is None:
         found = bpy.data.collections.new(f"{root.name} {name}")
-        found.hide_render = found.hide_viewport = attribute == "points_collection"
+        found.hide_render = attribute == "points_collection"
         setattr(settings, attribute, found)
     if found.name not in settings.collection.children:
         settings.collection.children.link(found)
+        if attribute == "points_collection":
+            rig.close_eye(found)
     return found

@@ -25,11 +25,21 @@ class Version:
         name: Number of an earlier result, as "0003"; empty for the newest.
         folder: Which holds it.
         prompts: Of its levels.
+        keys: Of its levels, 0 for one without.
     """
 
     name: str
     folder: Path
     prompts: tuple[str, ...]
+    keys: tuple[int, ...] = ()
+
+    def index_of(self, root: bpy.types.Object, level: int) -> int:
+        """Which of its levels a level of a rig is; -1 for one that it has not."""
+        item = root.dreamzoom.levels[level]
+        if self.keys and all(self.keys) and any(other.key in self.keys for other in root.dreamzoom.levels):
+            return self.keys.index(item.key) if item.key in self.keys else -1
+        index = item.dreamed_as if any(other.dreamed_as >= 0 for other in root.dreamzoom.levels) else level
+        return index if index < len(self.prompts) else -1
 
     def preview(self, level: int) -> str:
         """Path of a level's small picture."""
@@ -69,14 +79,14 @@ def forget() -> None:
 
 def _read_all(folder: Path) -> list[Version]:
     """All results in a job's folder. Needs no Blender."""
-    found = [_read(path, path == folder) for path in (folder, *result.versions(folder)[: -MOST_SHOWN - 1 : -1])]
+    found = [read(path, path == folder) for path in (folder, *result.versions(folder)[: -MOST_SHOWN - 1 : -1])]
     return [version for version in found if version is not None]
 
 
 _looks: DiskLooks[Path, list[Version]] = DiskLooks(_read_all, REFRESH_SECONDS)
 
 
-def _read(folder: Path, newest: bool) -> Version | None:
+def read(folder: Path, newest: bool) -> Version | None:
     """What a result tells, if it can be read; each is read once."""
     try:
         now = stamp(ContainedFolder(folder).stat(result.NAME))
@@ -84,7 +94,8 @@ def _read(folder: Path, newest: bool) -> Version | None:
         if before != now or version is None:
             levels = result.read(folder)["levels"]
             prompts = tuple(str(level.get("prompt", "")) for level in levels)
-            version = Version("" if newest else folder.name, folder, prompts)
+            keys = tuple(level.get("key", 0) for level in levels)
+            version = Version("" if newest else folder.name, folder, prompts, keys)
             _known[folder] = now, version
         return version
     except (OSError, ValueError):

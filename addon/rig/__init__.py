@@ -1,7 +1,7 @@
 """The zoom rig: the objects that turn the zoom into motion, their drivers, the keys of the flight, and the camera."""
 
 from .builder import attach, create_rig, reorder_levels, sync_levels, sync_showing
-from .edits import KEPT, is_edited, mark_as_made, remove_content
+from .edits import KEPT, close_eye, is_edited, layer_collections, mark_as_made, remove_content
 from .flight import (
     flight_depth,
     flight_frames,
@@ -14,7 +14,21 @@ from .flight import (
     stretch_flight,
     zoom_curve,
 )
-from .lookup import CONTENT, LEVEL, ORBIT, ZOOM, active_rig, contents, is_rig, level_empties, rig_of, why_locked
+from .lookup import (
+    CONTENT,
+    LEVEL,
+    ORBIT,
+    ZOOM,
+    active_rig,
+    contents,
+    give_keys,
+    is_rig,
+    level_empties,
+    new_key,
+    rig_of,
+    rows_of_keys,
+    why_locked,
+)
 
 __all__ = [
     "CONTENT",
@@ -24,23 +38,28 @@ __all__ = [
     "ZOOM",
     "active_rig",
     "attach",
+    "close_eye",
     "contents",
     "create_rig",
     "flight_depth",
     "flight_frames",
     "flight_range",
     "frame_range",
+    "give_keys",
     "is_driven",
     "is_edited",
     "is_keyed_by_artist",
     "is_rig",
     "key_flight",
+    "layer_collections",
     "level_empties",
     "loops",
     "mark_as_made",
+    "new_key",
     "remove_content",
     "reorder_levels",
     "rig_of",
+    "rows_of_keys",
     "stretch_flight",
     "sync_levels",
     "sync_showing",

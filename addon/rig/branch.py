@@ -6,7 +6,7 @@ import bpy
 
 from . import edits
 from .duplicate import duplicate
-from .lookup import LEVEL, level_empties
+from .lookup import LEVEL, level_empties, new_key
 
 BESIDE = 4.0
 """Where a copied rig lies beside the first, in the gauge's units: the camera sees about two."""
@@ -33,5 +33,6 @@ def branch(scene: bpy.types.Scene, root: bpy.types.Object, level: int) -> bpy.ty
         item.prompt = item.negative_prompt = item.image = ""
         item.use_seed = item.lock = item.hide = False
         item.dreamed_as = item.sent_as = -1
+        item.key = new_key()
         item.focus = (0.0, 0.0, 0.0)
     return made

@@ -18,7 +18,7 @@ import bpy
 from .drivers import drive_content, drive_level, drive_orbit
 from .edits import MADE, is_edited, mark_as_made, remove_content
 from .flight import flight_depth, key_flight, loops
-from .lookup import CONTENT, LEVEL, ORBIT, PIVOT, ZOOM, contents, level_empties
+from .lookup import CONTENT, LEVEL, ORBIT, PIVOT, ZOOM, contents, level_empties, new_key
 
 CAMERA_DISTANCE = 3.0
 CAMERA_TILT = math.radians(40)
@@ -52,7 +52,7 @@ def create_rig(
     settings.zoom_factor, settings.frames_per_level = factor, frames_per_level
     settings.collection = home
     for _ in range(levels):
-        settings.levels.add()
+        settings.levels.add().key = new_key()
     settings.camera = _add_camera(root, home)
     sync_levels(root)
     key_flight(root, scene.frame_start)

@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from .edits import KEPT
+from .edits import KEPT, close_eye, layer_collections
 
 
 def duplicate(
@@ -42,6 +42,8 @@ def duplicate(
         for collection in original.users_collection:
             copies.get(collection, collection).objects.link(clone)
         _remap_references(clone, copies)
+    if root.dreamzoom.job_folder and root.dreamzoom.folder_origin == "OWN":
+        copies[root].dreamzoom.folder_origin = "COPIED"
     return copies[root]
 
 
@@ -113,6 +115,9 @@ def _copy_collections(scene: bpy.types.Scene, home: bpy.types.Collection, copies
     beside = [parent for parent in (scene.collection, *bpy.data.collections) if home.name in parent.children]
     for parent in beside or [scene.collection]:
         parent.children.link(copies[home])
+    for collection in [home, *home.children_recursive]:
+        if any(entry.hide_viewport for entry in layer_collections(collection)):
+            close_eye(copies[collection])
 
 
 def _remap_references(clone: bpy.types.Object, copies: dict) -> None:

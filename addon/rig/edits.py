@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import bpy
@@ -65,9 +65,10 @@ def keep(root: bpy.types.Object, obj: bpy.types.Object) -> None:
     settings = root.dreamzoom
     if settings.kept_collection is None:
         settings.kept_collection = bpy.data.collections.new(f"{root.name} Kept")
-        settings.kept_collection.hide_render = settings.kept_collection.hide_viewport = True
+        settings.kept_collection.hide_render = True
     if settings.collection is not None and settings.kept_collection.name not in settings.collection.children:
         settings.collection.children.link(settings.kept_collection)
+        close_eye(settings.kept_collection)
     for collection in (settings.points_collection, settings.splats_collection):
         if collection is not None and obj.name in collection.objects:
             collection.objects.unlink(obj)
@@ -75,6 +76,35 @@ def keep(root: bpy.types.Object, obj: bpy.types.Object) -> None:
         settings.kept_collection.objects.link(obj)
     del obj[CONTENT]
     obj[KEPT] = True
+
+
+def layer_collections(collection: bpy.types.Collection) -> Iterator[bpy.types.LayerCollection]:
+    """What each view layer of all scenes knows of a collection, its eye for example."""
+    for scene in bpy.data.scenes:
+        for layer in scene.view_layers:
+            found = _within(layer.layer_collection, collection)
+            if found is not None:
+                yield found
+
+
+def close_eye(block: bpy.types.Object | bpy.types.Collection) -> None:
+    """Hide an object or a collection by its eye in the Outliner, so that the artist opens it there: that which Blender
+    calls `hide_viewport` of the block itself is not seen in an Outliner as it comes.
+    """
+    if isinstance(block, bpy.types.Collection):
+        for entry in layer_collections(block):
+            entry.hide_viewport = True
+        return
+    for scene in bpy.data.scenes:
+        for layer in scene.view_layers:
+            if layer.objects.get(block.name) == block:
+                block.hide_set(True, view_layer=layer)
+
+
+def _within(root: bpy.types.LayerCollection, collection: bpy.types.Collection) -> bpy.types.LayerCollection | None:
+    if root.collection == collection:
+        return root
+    return next((found for child in root.children if (found := _within(child, collection)) is not None), None)
 
 
 def _digest(obj: bpy.types.Object) -> str:

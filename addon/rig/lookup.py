@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
 import bpy
 
 ZOOM = '["zoom"]'
@@ -53,6 +57,35 @@ def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
 def level_empties(root: bpy.types.Object) -> list[bpy.types.Object]:
     """The rig's level empties in the order of levels."""
     return sorted((child for child in root.children if LEVEL in child), key=lambda child: child[LEVEL])
+
+
+def new_key() -> int:
+    """A key for a new level of a rig, other than those of `give_keys`."""
+    return 1024 + secrets.randbelow(2**31 - 1024)
+
+
+def give_keys(settings: Any) -> None:
+    """Give a key to each level of a rig's `RigSettings` that has none yet, or that of another. The same levels get the
+    same keys, so that those of an old file are the same whenever it is opened.
+    """
+    present, seen = {item.key for item in settings.levels}, set()
+    for row, item in enumerate(settings.levels):
+        if not item.key or item.key in seen:
+            item.key = new_key() if item.key or row + 1 in present else row + 1
+        seen.add(item.key)
+
+
+def rows_of_keys(settings: Any, keys: Sequence[int]) -> dict[int, int]:
+    """For each level of a job that the rig still has, which row it is now. Empty where the job does not know keys.
+
+    Args:
+        settings: The rig's `RigSettings`.
+        keys: Of the job's levels, in order; 0 for one without.
+    """
+    if not keys or not all(type(key) is int and key > 0 for key in keys):
+        return {}
+    rows = {item.key: row for row, item in reversed(list(enumerate(settings.levels))) if item.key}
+    return {index: rows[key] for index, key in enumerate(keys) if key in rows}
 
 
 def contents(empty: bpy.types.Object) -> list[bpy.types.Object]:

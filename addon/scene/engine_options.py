@@ -10,6 +10,9 @@ import bpy
 from ..core.errors import DreamzoomError
 from ..core.protocol.model_offers import is_for_outpainting
 
+DETAIL, WEIGHT = 0.55, 1.0
+"""The server's defaults of `detail` and of a LoRA's weight, which it does not store."""
+
 
 def of_rig(settings, *, check: bool = True) -> dict[str, Any]:
     """The request's `engine` for a rig's `RigSettings`; options that have their default value are left out.
@@ -48,6 +51,16 @@ def _diffusion(settings, levels, check: bool) -> dict[str, Any]:
     options["detail"] = round(settings.detail, 4)
     loras = [_lora(item, check) for item in settings.loras if item.file]
     return options | ({"loras": loras} if loras else {})
+
+
+def as_sent(stored: dict[str, Any]) -> dict[str, Any]:
+    """The request's `engine` as `of_rig` makes it, from one that the server has stored: it writes all options of the
+    simple engines, and leaves out those of diffusion that have their default value.
+    """
+    if stored["name"] != "diffusion":
+        return {key: stored[key] for key in ("name", "refine") if stored.get(key) is not None}
+    loras = [{"weight": WEIGHT} | lora for lora in stored.get("loras") or []]
+    return stored | {"detail": stored.get("detail", DETAIL)} | ({"loras": loras} if loras else {})
 
 
 def _model(value: str) -> str:

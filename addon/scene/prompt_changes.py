@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
+from .. import rig
 from ..backend import job_folders
 from ..backend.current_job import Job
 from ..core import reach
+from ..core.protocol import messages
+from ..rig import cameras
 from . import engine_options
 from .disk_looks import DiskLooks, stamp
 
@@ -26,6 +30,10 @@ IMAGE = 3
 """Where a level's picture stands in what `prompts_of` tells of the level."""
 
 
+SIZE = 2
+"""Where the pictures' width and height stand in what `prompts_of` tells of the whole rig."""
+
+
 def prompts_of(settings) -> str:
     """What the pictures of a rig's levels depend on, of its `RigSettings`, as JSON."""
     engine = engine_options.of_rig(settings, check=False)  # whether a file is missing, Generate will say
@@ -35,7 +43,8 @@ def prompts_of(settings) -> str:
         focus = [round(value, 5) for value in item.focus] if any(item.focus) else None
         seed = item.seed if item.use_seed else None
         levels.append([item.prompt, item.negative_prompt, seed, image, focus])
-    whole = [settings.seed, settings.quality, settings.size, round(settings.zoom_factor, 5), settings.loop, engine]
+    factor = round(settings.zoom_factor, 5)
+    whole = [settings.seed, settings.quality, _picture_size(settings), factor, settings.loop, engine]
     return json.dumps([whole, levels], ensure_ascii=False)
 
 
@@ -45,38 +54,72 @@ def prompts_in(request: dict[str, Any]) -> str:
     for item in request["levels"]:
         focus = [round(value, 5) for value in item["focus"]] if item.get("focus") else None
         levels.append([item["prompt"], item.get("negative_prompt", ""), item.get("seed"), item.get("image"), focus])
-    size = max(request["width"], request["height"])
+    size = [request["width"], request["height"]]
     factor = round(request["zoom_factor"], 5)
-    engine = request["engine"]
-    if engine["name"] != "diffusion":  # the server writes all of their options, also those that the panel does not have
-        engine = {key: engine[key] for key in ("name", "refine") if engine.get(key) is not None}
+    engine = engine_options.as_sent(request["engine"])
     whole = [request["seed"], request["quality"], size, factor, request.get("loop", False), engine]
     return json.dumps([whole, levels], ensure_ascii=False)
 
 
-def note_sent(settings) -> None:
-    """Remember which level is which in the job that is sent now, and which pictures go with it."""
+def _picture_size(settings) -> list[int]:
+    """Width and height of the pictures that Generate would ask for in the present scene, else in that of the rig."""
+    root, scene = settings.id_data, bpy.context.scene
+    if root.name not in scene.objects:
+        scene = next(iter(root.users_scene), scene)
+    return list(cameras.picture_size(scene.render, settings.size))
+
+
+def note_sent(settings) -> list[str]:
+    """Remember which level is which in the job that is sent now, and which pictures go with it.
+
+    Returns:
+        The stamps of the pictures, empty for levels without one.
+    """
+    rig.give_keys(settings)
     for level, item in enumerate(settings.levels):
         item.sent_as = level
         item.sent_picture = stamp(bpy.path.abspath(item.image)) if item.image else ""
+    return [item.sent_picture for item in settings.levels]
 
 
 def note_resumed(settings, request: dict[str, Any]) -> None:
     """Remember which level is which in a job that goes on. Prompts that the file does not have are filled in."""
     levels = request["levels"]
     for level, item in enumerate(settings.levels):
-        known = level < len(levels) and isinstance(levels[level], dict)
-        item.sent_as, item.sent_picture = level if known else -1, ""  # the job has copies of the pictures
-        if known and not item.prompt:
-            item.prompt = str(levels[level].get("prompt", ""))[:4000]
+        item.sent_as = level if level < len(levels) else -1
+    for item, index in zip(settings.levels, sent_as(settings, request)):
+        item.sent_as, item.sent_picture = index, ""  # the job has copies of the pictures
+        if index >= 0 and not item.prompt:
+            item.prompt = str(levels[index].get("prompt", ""))[:4000]
 
 
-def note_dreamed(settings, request: dict[str, Any], seconds: list[float]) -> None:
-    """Remember what the job was asked for that has just finished, and how many seconds each level took."""
+def note_dreamed(settings, request: dict[str, Any], seconds: Sequence[float], pictures: Sequence[str] = ()) -> None:
+    """Remember what the newest finished job was asked for.
+
+    Args:
+        settings: Of the rig.
+        request: What was asked for.
+        seconds: How long each of its levels took; empty where that is not known.
+        pictures: What `note_sent` returned; empty where that is not known.
+    """
     settings.dreamed = prompts_in(request)
-    for item in settings.levels:
-        item.dreamed_as, item.dreamed_picture = item.sent_as, item.sent_picture
-        item.seconds = seconds[item.sent_as] if 0 <= item.sent_as < len(seconds) else 0.0
+    for item, index in zip(settings.levels, sent_as(settings, request)):
+        item.dreamed_as = index
+        item.dreamed_picture = pictures[index] if 0 <= index < len(pictures) else item.sent_picture
+        if seconds or index < 0:
+            item.seconds = seconds[index] if 0 <= index < len(seconds) else 0.0
+
+
+def sent_as(settings, request: dict[str, Any] | None) -> list[int]:
+    """For each level of the list, which level of a request it is, by their keys; -1 for one that is not in it. Where
+    the request tells no keys, as of the job that was sent last.
+    """
+    keys = [level.get("key", 0) for level in request["levels"]] if request else []
+    rows = rig.rows_of_keys(settings, keys)
+    if not rows:
+        return [item.sent_as for item in settings.levels]
+    found = {row: index for index, row in rows.items()}
+    return [found.get(row, -1) for row in range(len(settings.levels))]
 
 
 def changed(settings) -> set[int]:
@@ -88,6 +131,8 @@ def changed(settings) -> set[int]:
     before = json.loads(settings.dreamed)
     if not isinstance(before[0], list):  # as stored before more than prompts and seeds counted
         before, whole, levels = before, whole[0], [level[:3] for level in levels]
+    elif isinstance(before[0][SIZE], int):  # as stored before the shape counted
+        whole[SIZE] = max(whole[SIZE])
     if before[0] != whole or len(before[1]) > count:
         return set(range(count))
     known = any(item.dreamed_as >= 0 for item in settings.levels)
@@ -131,13 +176,13 @@ def states(settings, job: Job | None) -> list[str]:
     for level, item in enumerate(settings.levels):
         is_new = not settings.dreamed or (known and item.dreamed_as < 0)
         found.append(MISSING if is_new else STALE if level in again else DREAMED)
-    if job is not None and job.is_active and job.status not in ("importing",):
-        for level, item in enumerate(settings.levels):
-            if item.sent_as < 0:
+    if job is not None and job.is_active and job.status != "importing" and job.method == messages.GENERATE:
+        for level, index in enumerate(sent_as(settings, job.request)):
+            if index < 0:
                 continue
-            if job.level is not None and job.level == item.sent_as and job.status == "running":
+            if job.level is not None and job.level == index and job.status == "running":
                 found[level] = DREAMING
-            elif item.sent_as in job.finished_levels:
+            elif index in job.finished_levels:
                 found[level] = DREAMED
             elif found[level] != DREAMED:
                 found[level] = WAITING

@@ -28,19 +28,20 @@ def before_saving(file: str) -> None:
     for settings, name in _paths():
         value = getattr(settings, name)
         _before.append((settings, name, value))
-        setattr(settings, name, _moved(value, str(home)))
+        _set(settings, name, _moved(value, str(home)))
 
 
 def after_saving(file: str) -> None:
     """Restore the paths if it was a copy that was saved."""
     if os.path.normpath(bpy.data.filepath or "") != os.path.normpath(file):
         for settings, name, value in _before:
-            setattr(settings, name, value)
+            _set(settings, name, value)
     _before.clear()
 
 
 def after_appending(context: Any) -> None:
-    """Let the pictures and other files of appended rigs be found. Their job folders stay those of the other file.
+    """Let the pictures, other files and jobs of appended rigs be found. Their job folders stay those of the other file:
+    Generate uses others.
 
     Args:
         context: Blender's account of what was appended or linked.
@@ -52,9 +53,18 @@ def after_appending(context: Any) -> None:
             continue
         source = Path(bpy.path.abspath(library.filepath)).parent
         for settings, name in _paths_in(obj.dreamzoom):
-            if name != "job_folder":
-                place = bpy.path.abspath(getattr(settings, name), start=str(source))
-                setattr(settings, name, _relative(place, home) if home else place)
+            place = bpy.path.abspath(getattr(settings, name), start=str(source))
+            setattr(settings, name, _relative(place, home) if home else place)
+        if obj.dreamzoom.job_folder:
+            obj.dreamzoom.folder_origin = "APPENDED"
+
+
+def _set(settings: Any, name: str, value: str) -> None:
+    """Write the same path in another way: a job folder stays the one of whom it was."""
+    origin = getattr(settings, "folder_origin", None)
+    setattr(settings, name, value)
+    if origin is not None:
+        settings.folder_origin = origin
 
 
 def _moved(value: str, home: str) -> str:

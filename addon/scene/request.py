@@ -140,6 +140,8 @@ def _level(item, index: int) -> dict[str, Any]:
         if not image.is_file():
             raise DreamzoomError(f"The picture of level {index} is missing: {image}", "Choose it again, or clear it")
         level["image"] = str(image)
+    if item.key:
+        level["key"] = item.key
     if item.use_seed:
         level["seed"] = item.seed
     if any(item.focus):

@@ -9,6 +9,14 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
 from .. import rig
 
+FACTOR = {
+    "name": "Zoom Factor",
+    "description": "How many times larger the world appears from one level to the next",
+    "default": 2.0,
+    "min": 1.25,
+    "max": 16.0,
+    "soft_max": 4.0,
+}
 SPEED = {
     "name": "Frames per Level",
     "description": "Frames from one level to the next: fewer fly faster",

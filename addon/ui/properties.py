@@ -1,4 +1,4 @@
-"""The properties that are stored in the .blend: the settings of each rig, and those for the next new rig."""
+"""The properties that are stored in the .blend with each rig: its settings, and those of its levels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from ..backend import model_library
 from ..core import prompt_words
 from .diffusion_properties import CLASSES as DIFFUSION_CLASSES
 from .diffusion_properties import DiffusionSettings
-from .flight_properties import SPEED, FlightSettings
+from .flight_properties import FACTOR, FlightSettings
+from .scene_properties import CLASSES as SCENE_CLASSES
+from .scene_properties import SceneSettings
 
 ENGINES = (
     (
@@ -44,49 +46,6 @@ QUALITIES = (
     ("preview", "Preview", "Good enough to judge the light and the motion"),
     ("final", "Final", "The finest detail, for the final render"),
 )
-FACTOR = {
-    "name": "Zoom Factor",
-    "description": "How many times larger the world appears from one level to the next",
-    "default": 2.0,
-    "min": 1.25,
-    "max": 16.0,
-    "soft_max": 4.0,
-}
-RENDER_ENGINE = {
-    "name": "Engine",
-    "description": "The engine that renders",
-    "items": (
-        ("CYCLES", "Cycles", "Exact, on any machine"),
-        ("EEVEE", "EEVEE", "Fast on a graphics card"),
-    ),
-}
-RENDER_SAMPLES = {
-    "name": "Samples",
-    "description": "Samples per pixel. 0: as many as splats need, 16 in Cycles (4 for a draft) and 64 in EEVEE",
-    "default": 0,
-    "min": 0,
-    "soft_max": 256,
-}
-RENDER_OUTPUT = {
-    "name": "Output",
-    "description": "What a render writes",
-    "items": (
-        ("KEEP", "As It Is", "Keep the present output settings"),
-        ("PNG", "Pictures", "A sequence of PNG pictures for viewing"),
-        ("EXR", "OpenEXR", "A sequence of pictures in linear light, for compositing"),
-        (
-            "LAYERS",
-            "Layers",
-            "A sequence of multilayer OpenEXR with depth, normals, object index (the level, counted from 1) and "
-            "cryptomatte, for compositing",
-        ),
-        ("VIDEO", "Video", "One MPEG-4 film (H.264)"),
-    ),
-}
-RENDER_TRANSPARENT = {
-    "name": "Transparent",
-    "description": "Make regions that were never dreamed transparent instead of black",
-}
 
 
 def _layout_changed(settings: RigSettings, context: bpy.types.Context) -> None:
@@ -119,6 +78,10 @@ def _eye_changed(level: LevelSettings, context: bpy.types.Context) -> None:
 def _showing_changed(settings: RigSettings, context: bpy.types.Context) -> None:
     if rig.is_rig(settings.id_data):
         rig.sync_showing(settings.id_data)
+
+
+def _folder_chosen(settings: RigSettings, context: bpy.types.Context) -> None:
+    settings.folder_origin = "OWN"
 
 
 def _is_camera(settings: RigSettings, obj: bpy.types.Object) -> bool:
@@ -192,6 +155,12 @@ class LevelSettings(PropertyGroup):
         description=(
             "Keep this level as it is: its prompt can't be changed here, and an import does not replace its objects"
         ),
+    )
+    key: IntProperty(
+        name="Key",
+        description="Tells this level from all others of its rig, wherever it stands in the list; 0 before it has one",
+        min=0,
+        options={"HIDDEN"},
     )
     dreamed_as: IntProperty(
         name="Dreamed As",
@@ -309,6 +278,17 @@ class RigSettings(FlightSettings, PropertyGroup):
         description="Where this rig's pictures, points and splats are stored. Empty: a folder beside the .blend file",
         subtype="DIR_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
+        update=_folder_chosen,
+    )
+    folder_origin: EnumProperty(
+        name="Origin of the Folder",
+        description="Whose job folder this is; Generate uses another one than that of another rig",
+        items=(
+            ("OWN", "Own", "It is this rig's own"),
+            ("COPIED", "Copied", "It is that of the rig from which this one was copied, while that is there"),
+            ("APPENDED", "Appended", "It is that of the rig in the file from which this one was appended"),
+        ),
+        options={"HIDDEN"},
     )
     collection: PointerProperty(
         name="Collection", description="The collection of the rig's objects", type=bpy.types.Collection
@@ -326,51 +306,7 @@ class RigSettings(FlightSettings, PropertyGroup):
     )
 
 
-class FlightRecipe(PropertyGroup):
-    """A ready flight, as an example or a preset."""
-
-    prompts: StringProperty(
-        name="Prompts",
-        description="One prompt per line, from far to near",
-        default="a spiral galaxy among stars\na blue planet with white clouds\nsnowy mountains at sunrise\n"
-        "a dense autumn forest\nplant cells under a microscope\nglowing atoms in a cloud of electrons",
-    )
-    zoom_factor: FloatProperty(**FACTOR | {"default": 2.5})
-    frames_per_level: IntProperty(**SPEED | {"default": 24})
-    loop: BoolProperty(name="Loop", description="Let the first level follow the last")
-    seed: IntProperty(name="Seed", description="Another number gives another world", default=2, min=0)
-
-
-class SceneSettings(PropertyGroup):
-    """The rig in use, and the settings of the next new rig."""
-
-    rig: PointerProperty(name="Rig", description="The rig that was used last", type=bpy.types.Object)
-    target: PointerProperty(
-        name="Focus",
-        description="The object to zoom into. Empty: the 3D cursor",
-        type=bpy.types.Object,
-    )
-    levels: IntProperty(
-        name="Levels", description="Count of levels, each with its own prompt", default=6, min=1, max=64
-    )
-    zoom_factor: FloatProperty(**FACTOR)
-    frames_per_level: IntProperty(**SPEED)
-    flight: PointerProperty(name="Flight", description="The flight that Example Flight makes", type=FlightRecipe)
-    render_engine: EnumProperty(**RENDER_ENGINE)
-    render_samples: IntProperty(**RENDER_SAMPLES)
-    use_samples: BoolProperty(
-        name="Own Samples",
-        description=(
-            "Choose the samples per pixel. Off: as many as splats need, 16 in Cycles (4 for a draft) and 64 in EEVEE"
-        ),
-        get=lambda settings: settings.render_samples > 0,
-        set=lambda settings, on: setattr(settings, "render_samples", 64 if on else 0),
-    )
-    render_output: EnumProperty(**RENDER_OUTPUT, default="PNG")
-    render_transparent: BoolProperty(**RENDER_TRANSPARENT)
-
-
-CLASSES = (*DIFFUSION_CLASSES, LevelSettings, RigSettings, FlightRecipe, SceneSettings)
+CLASSES = (*DIFFUSION_CLASSES, LevelSettings, RigSettings, *SCENE_CLASSES)
 
 
 def register() -> None:

@@ -32,6 +32,14 @@ class TestExample:
             assert pixel == pytest.approx((320, 180), abs=1e-3)
             assert depth == pytest.approx(3, abs=1e-6)
 
+    def test_levels_may_have_keys(self):
+        raw = example(2)
+        raw["levels"][1]["key"] = 2**31 - 1
+        assert [level.key for level in validation.convert_request(raw).levels] == [0, 2**31 - 1]
+        for key in (-1, 2**31, "a", 1.5):
+            raw["levels"][1]["key"] = key
+            assert "levels[1].key" in refusal(raw)
+
     def test_survives_a_round_trip(self):
         request = validation.convert_request(example(4))
         again = validation.decode_request(validation.encode_request(request))

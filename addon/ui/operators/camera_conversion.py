@@ -13,7 +13,7 @@ from ...core.errors import DreamzoomError
 from ...results import render_settings
 from ...rig import camera_sampling, camera_to_rig
 from ...rig.camera_paths import markers as camera_markers
-from .. import labels, properties
+from .. import flight_properties, labels
 from .common import Result, as_dreamzoom_error, in_object_mode, report, scene_is_own, select_only
 
 AT_ONCE = 50
@@ -116,7 +116,7 @@ class DREAMZOOM_OT_from_camera(CameraSamplingOperator, Operator):
         description="The object that the camera flies to. Empty: what it focuses on or tracks, what its last frame "
         "shows in the middle, or the 3D cursor",
     )
-    zoom_factor: FloatProperty(**properties.FACTOR)
+    zoom_factor: FloatProperty(**flight_properties.FACTOR)
     follow_markers: BoolProperty(
         name="Follow Markers",
         description="Where timeline markers bind several cameras, follow them all in time, as a render does. "

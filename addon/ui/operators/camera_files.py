@@ -19,8 +19,9 @@ from ...rig.camera_paths import files as rig_files
 from ...rig.camera_paths import markers as camera_markers
 from ...scene import assets
 from ...splats.export import parts_of
+from .. import labels
 from ..registration import with_menus
-from .common import Result, home_of, in_object_mode, select_only
+from .common import Result, chosen_path, home_of, in_object_mode, select_only
 from .splat_files import AXES, UP_OF
 
 MOST_POINTS = 100_000
@@ -63,7 +64,7 @@ class DREAMZOOM_OT_import_cameras(Operator, ImportHelper):  # pyright: ignore[re
         return in_object_mode(cls, context)
 
     def execute(self, context) -> Result:
-        path = Path(bpy.path.abspath(self.filepath))
+        path = chosen_path(self.filepath)
         found = camera_files.read(path)
         up = camera_files.USUAL_UP[found.kind] if self.axes == "AUTO" else UP_OF[self.axes]
         name = path.stem if path.suffix == ".json" else (path if path.is_dir() else path.parent).name
@@ -79,7 +80,7 @@ class DREAMZOOM_OT_import_cameras(Operator, ImportHelper):  # pyright: ignore[re
         if self.set_render:
             camera_markers.show(context.scene, camera, context.scene.frame_start, context.scene.frame_end)
         select_only(context, camera)
-        text = f"{path.name}: {len(found.cameras)} cameras as keys of “{camera.name}”, {up} up"
+        text = f"{path.name}: {labels.counted(len(found.cameras), 'camera')} as keys of “{camera.name}”, {up} up"
         self.report({"WARNING"} if notes else {"INFO"}, "; ".join([text, *notes]))
         return {"FINISHED"}
 
@@ -126,12 +127,15 @@ class DREAMZOOM_OT_export_cameras(Operator, ExportHelper):  # pyright: ignore[re
             camera_sampling.sample_camera(scene, context.view_layer, camera, frames, root, follow_markers=follows)
         )
         positions, rgb = _points(context, root) if self.kind == camera_files.COLMAP else (None, None)
-        path = _target(Path(bpy.path.abspath(self.filepath)), self.kind)
+        path = _target(chosen_path(self.filepath), self.kind)
         up = UP_OF[self.axes]
         rig_files.export_cameras(path, self.kind, samples, root, up=up, positions=positions, rgb=rgb)
         where = " in its world at zoom 0" if root is not None else ""
-        points = "" if positions is None else f", {len(positions):,} points"
-        self.report({"INFO"}, f"{path.name}: {len(samples)} cameras of “{camera.name}”{where}, {up} up{points}")
+        points = "" if positions is None else f", {labels.counted(len(positions), 'point')}"
+        self.report(
+            {"INFO"},
+            f"{path.name}: {labels.counted(len(samples), 'camera')} of “{camera.name}”{where}, {up} up{points}",
+        )
         return {"FINISHED"}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import bpy
 from bpy.types import Operator
@@ -86,6 +88,18 @@ def can_use_server(cls: type[Operator]) -> bool:
     return error is None
 
 
+def offered_if(is_of_use: Callable[[], object], reason: str) -> Any:
+    """A `poll` for operators that are only of use at times; else the tooltip says why they are not."""
+
+    def poll(cls, context) -> bool:  # noqa: ARG001
+        if not is_of_use():
+            cls.poll_message_set(reason)
+            return False
+        return True
+
+    return classmethod(poll)
+
+
 def in_object_mode(cls: type[Operator], context: bpy.types.Context) -> bool:
     """Whether objects can be added; else the operator's tooltip says why not."""
     if context.mode != "OBJECT":
@@ -100,6 +114,19 @@ def scene_is_own(cls: type[Operator], context: bpy.types.Context) -> bool:
         cls.poll_message_set("This scene is linked from another file: open that file, or choose a scene of this one")
         return False
     return True
+
+
+def chosen_path(filepath: str) -> Path:
+    """The path of a file that was chosen, or that a script gives.
+
+    Raises:
+        DreamzoomError: None was given, or one that is relative to a .blend that is not saved.
+    """
+    if not filepath.strip():
+        raise DreamzoomError("No file was chosen", "Choose one")
+    if filepath.startswith("//") and not bpy.data.filepath:
+        raise DreamzoomError(f"{filepath} is relative to a file that is not saved yet", "Save it, or give a whole path")
+    return Path(bpy.path.abspath(filepath))
 
 
 def home_of(context: bpy.types.Context) -> bpy.types.Collection:

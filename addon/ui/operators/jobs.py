@@ -15,7 +15,7 @@ from ...backend.connection import connection
 from ...core.errors import DreamzoomError
 from ...jobs import generation, importing, remote
 from ...scene.time_slicing import SLICE_SECONDS
-from .common import Result, can_change, can_use_server, has_rig, report
+from .common import Result, can_change, can_use_server, has_rig, offered_if, report
 
 
 class DREAMZOOM_OT_generate(Operator):
@@ -73,9 +73,7 @@ class DREAMZOOM_OT_go_on(Operator):
         if not can_change(cls, context) or is_busy(cls, context):
             return False
         root = rig.active_rig(context)
-        known = job_folders.state_of(root)
-        is_finished = known is None or (known.is_known and not known.is_unfinished)
-        if is_finished and not remote.can_resend(current_job.of_rig(root.session_uid)):
+        if not job_folders.is_stopped(root) and not remote.can_resend(current_job.of_rig(root.session_uid)):
             cls.poll_message_set("This flight has no job that was stopped")
             return False
         return can_use_server(cls)
@@ -200,12 +198,25 @@ class DREAMZOOM_OT_dismiss(Operator):
     bl_idname = "dreamzoom.dismiss"
     bl_label = "Dismiss"
 
+    poll = offered_if(lambda: not all(job.is_active for job in current_job.all_jobs()), "There is no message")
+
+    rig_uid: StringProperty(
+        name="Rig",
+        description="Number of the rig whose message is closed. Empty: that of the active rig, and of those that are "
+        "not here",
+        options={"SKIP_SAVE", "HIDDEN"},
+    )
+
     def execute(self, context) -> Result:
-        root = rig.active_rig(context)
         for job in current_job.all_jobs():
-            if not job.is_active and (root is None or job.rig_uid == root.session_uid or importing.rig_of(job) is None):
+            if not job.is_active and self._is_meant(job, rig.active_rig(context)):
                 current_job.remove(job.rig_uid)
         return {"FINISHED"}
+
+    def _is_meant(self, job: current_job.Job, root: bpy.types.Object | None) -> bool:
+        if self.rig_uid:
+            return job.rig_uid == int(self.rig_uid)
+        return root is None or job.rig_uid == root.session_uid or importing.rig_of(job) is None
 
 
 def is_busy(cls: type[Operator], context: bpy.types.Context) -> bool:

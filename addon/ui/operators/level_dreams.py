@@ -14,6 +14,7 @@ from mathutils import Vector
 from ... import rig
 from ...backend import job_folders
 from ...core.errors import DreamzoomError
+from ...jobs import importing
 from ...results import importer, versions
 from ...rig import branch
 from .common import Result, can_change, report, select_only
@@ -62,7 +63,6 @@ class DREAMZOOM_OT_level_version(Operator):
 
     bl_idname = "dreamzoom.level_version"
     bl_label = "Use Version"
-    bl_options = {"REGISTER", "UNDO"}
 
     version: StringProperty(name="Version", description="Number of an earlier result; empty for the newest")
     level: IntProperty(name="Level", description="The level that is imported", min=0)
@@ -71,25 +71,38 @@ class DREAMZOOM_OT_level_version(Operator):
     def poll(cls, context):
         return can_change(cls, context) and not is_busy(cls, context)
 
+    def invoke(self, context, event) -> Result:
+        """From a button: Blender stays usable while the files are checked. The import is one step of undo then."""
+        root = rig.active_rig(context)
+        known = next((version for version in versions.of_rig(root) if version.name == self.version), None)
+        index = self._index(root, known)
+        if known is None or index < 0:
+            return self.execute(context)
+        importing.start_version(root, known, index, self.level)
+        return {"FINISHED"}
+
     def execute(self, context) -> Result:
+        """From a script: the level is imported when this returns."""
         root = rig.active_rig(context)
         found = versions.find(root, self.version)
-        if found is None or self.level >= len(root.dreamzoom.levels):
+        index = self._index(root, found)
+        if found is None or index < 0:
             self.report({"WARNING"}, "This version is no longer on disk")
             return {"CANCELLED"}
-        item = root.dreamzoom.levels[self.level]
-        index = item.dreamed_as if item.dreamed_as >= 0 else self.level
-        item.lock = False
         try:
             importer.check_version(found.folder, index)
-            kept = importer.import_one(root, found.folder, index, self.level)
+            kept = importing.use_version(root, found, index, self.level)
         except DreamzoomError as error:
             return report(self, error)
-        item.lock = bool(found.name)
         if kept:
             told = rpt_("{names}: changed by you, so kept hidden in the rig's collection “Kept”")
             self.report({"INFO"}, told.format(names=", ".join(kept)))
         return {"FINISHED"}
+
+    def _index(self, root: bpy.types.Object, version: versions.Version | None) -> int:
+        """Which level of a version the level of the rig is; -1 for none."""
+        known = version is not None and self.level < len(root.dreamzoom.levels)
+        return version.index_of(root, self.level) if known else -1
 
 
 class DREAMZOOM_OT_zoom_here(Operator):

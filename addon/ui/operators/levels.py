@@ -33,7 +33,7 @@ class DREAMZOOM_OT_level_add(Operator):
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         settings = root.dreamzoom
-        settings.levels.add()
+        settings.levels.add().key = rig.new_key()
         last = len(settings.levels) - 1
         index = min(settings.active_level + 1, last)
         settings.levels.move(last, index)

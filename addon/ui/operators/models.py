@@ -10,7 +10,7 @@ from ... import rig
 from ...backend import current_job, model_library
 from ...core.errors import DreamzoomError
 from ...core.protocol.model_offers import OFFERS
-from .common import Result, can_change, can_use_server, report
+from .common import Result, can_change, can_use_server, offered_if, report
 
 ANOTHER = "another"
 CHOICES = (
@@ -95,7 +95,10 @@ class DREAMZOOM_OT_download_models(Operator):
 
     @classmethod
     def poll(cls, context):
-        return bool(model_library.library.offers) and _can_download(cls)
+        if not model_library.library.offers:
+            cls.poll_message_set("Ask for size and licence first: press Get Models")
+            return False
+        return _can_download(cls)
 
     def execute(self, context) -> Result:
         return _done(self, model_library.download)
@@ -106,6 +109,8 @@ class DREAMZOOM_OT_cancel_models(Operator):
 
     bl_idname = "dreamzoom.cancel_models"
     bl_label = "Cancel"
+
+    poll = offered_if(model_library.can_stop, "No download is running")
 
     def execute(self, context) -> Result:
         model_library.cancel()
@@ -122,6 +127,9 @@ class DREAMZOOM_OT_lora_add(Operator):
     @classmethod
     def poll(cls, context):
         if not can_change(cls, context):
+            return False
+        if rig.active_rig(context).dreamzoom.engine != "diffusion":
+            cls.poll_message_set("Only the Diffusion engine has LoRAs: choose it first")
             return False
         if len(rig.active_rig(context).dreamzoom.diffusion.loras) >= 8:
             cls.poll_message_set("There can be 8 LoRAs at most")

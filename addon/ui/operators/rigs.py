@@ -13,7 +13,7 @@ from ...backend import current_job
 from ...results import render_settings
 from ...rig import branch, duplicate
 from ...scene import occluders
-from .. import flight_properties, labels, properties
+from .. import flight_properties, labels, scene_properties
 from .common import Result, can_change, has_rig, in_object_mode, scene_is_own, select_only, use_flight
 
 
@@ -30,7 +30,7 @@ class DREAMZOOM_OT_create_rig(Operator):
     levels: IntProperty(
         name="Levels", description="Count of levels, each with its own prompt", default=6, min=1, max=64
     )
-    zoom_factor: bpy.props.FloatProperty(**properties.FACTOR)
+    zoom_factor: bpy.props.FloatProperty(**flight_properties.FACTOR)
     frames_per_level: IntProperty(**flight_properties.SPEED)
     use_frame_range: BoolProperty(
         name="Set Frame Range",
@@ -166,13 +166,19 @@ class DREAMZOOM_OT_hide_in_the_way(Operator):
 
     @classmethod
     def poll(cls, context):
-        return has_rig(cls, context)
+        if not has_rig(cls, context):
+            return False
+        if not occluders.find(rig.active_rig(context), context.scene):
+            cls.poll_message_set("No object is in the middle of the flight")
+            return False
+        return True
 
     def execute(self, context) -> Result:
         found = occluders.find(rig.active_rig(context), context.scene)
         hidden = [obj for obj in found if obj.is_editable]
         for obj in hidden:
-            obj.hide_viewport = obj.hide_render = True
+            obj.hide_render = True
+            rig.close_eye(obj)
         if len(hidden) < len(found):
             names = ", ".join(obj.name for obj in found if obj not in hidden)
             self.report({"WARNING"}, f"Linked from another file: {names}. Hide their collection, or press Ignore")
@@ -192,10 +198,10 @@ class DREAMZOOM_OT_render_settings(Operator):
     )
     bl_options = {"REGISTER", "UNDO"}
 
-    engine: EnumProperty(**properties.RENDER_ENGINE)
-    samples: IntProperty(**properties.RENDER_SAMPLES)
-    output: EnumProperty(**properties.RENDER_OUTPUT, default="KEEP")
-    transparent: BoolProperty(**properties.RENDER_TRANSPARENT)
+    engine: EnumProperty(**scene_properties.RENDER_ENGINE)
+    samples: IntProperty(**scene_properties.RENDER_SAMPLES)
+    output: EnumProperty(**scene_properties.RENDER_OUTPUT, default="KEEP")
+    transparent: BoolProperty(**scene_properties.RENDER_TRANSPARENT)
 
     @classmethod
     def poll(cls, context):

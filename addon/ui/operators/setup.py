@@ -12,7 +12,7 @@ from bpy.types import Operator
 from ... import __package__ as base_package
 from ...backend import installation, job_folders, launch, machine_report, preferences, readiness
 from ...core.errors import DreamzoomError
-from .common import Result, can_use_server, report
+from .common import Result, can_use_server, offered_if, report
 
 LOGS = (
     ("INSTALL", "Installation", "The output of the last installation"),
@@ -61,12 +61,7 @@ class DREAMZOOM_OT_cancel_install(Operator):
     bl_idname = "dreamzoom.cancel_install"
     bl_label = "Cancel Installation"
 
-    @classmethod
-    def poll(cls, context):
-        if installation.state.running is None:
-            cls.poll_message_set("No installation is running")
-            return False
-        return True
+    poll = offered_if(lambda: installation.state.running, "No installation is running")
 
     def execute(self, context) -> Result:
         installation.stop()
@@ -203,16 +198,10 @@ class DREAMZOOM_OT_copy_command(Operator):
     bl_idname = "dreamzoom.copy_command"
     bl_label = "Copy the Command"
 
-    @classmethod
-    def poll(cls, context):
-        failure = readiness.current().failure
-        if failure is None or not failure.command:
-            cls.poll_message_set("There is no command to copy")
-            return False
-        return True
+    poll = offered_if(lambda: _command(), "There is no command to copy")
 
     def execute(self, context) -> Result:
-        context.window_manager.clipboard = readiness.current().failure.command
+        context.window_manager.clipboard = _command()
         return {"FINISHED"}
 
 
@@ -227,6 +216,9 @@ class DREAMZOOM_OT_copy_error(Operator):
 
     def execute(self, context) -> Result:
         told = _log_text(self.log)
+        if not self.message and not told:
+            self.report({"WARNING"}, "There is no error, and no log yet")
+            return {"CANCELLED"}
         context.window_manager.clipboard = f"{self.message}\n\n{told}".strip() + "\n"
         self.report({"INFO"}, "The message and its log are on the clipboard")
         return {"FINISHED"}
@@ -268,6 +260,8 @@ class DREAMZOOM_OT_forget_test(Operator):
 
     bl_idname = "dreamzoom.forget_test"
     bl_label = "Close the Test"
+
+    poll = offered_if(machine_report.has_answers, "Nothing was tested")
 
     def execute(self, context) -> Result:
         machine_report.forget()
@@ -334,6 +328,8 @@ class DREAMZOOM_OT_forget_kept(Operator):
     bl_idname = "dreamzoom.forget_kept"
     bl_label = "Close the List"
 
+    poll = offered_if(lambda: machine_report.kept.is_told, "There is no list to close")
+
     def execute(self, context) -> Result:
         machine_report.forget_kept()
         return {"FINISHED"}
@@ -348,6 +344,11 @@ class DREAMZOOM_OT_open_preferences(Operator):
     def execute(self, context) -> Result:
         bpy.ops.preferences.addon_show(module=str(base_package))
         return {"FINISHED"}
+
+
+def _command() -> str:
+    failure = readiness.current().failure
+    return failure.command if failure is not None else ""
 
 
 def _preferences() -> bpy.types.AddonPreferences | None:

@@ -20,7 +20,7 @@ from ...results import render_settings
 from ...translations import translated
 from .. import labels
 from ..registration import with_menus
-from .common import Result, home_of, scene_is_own, select_only
+from .common import Result, chosen_path, home_of, scene_is_own, select_only
 
 PATTERNS = ";".join([*(f"*{suffix}" for suffix in formats.SUFFIXES), "*.gltf", "*.ply.gz", "*.zip", "*meta.json"])
 """The file name patterns of all formats, for Blender's file browser."""
@@ -129,7 +129,7 @@ class DREAMZOOM_OT_import_splats(Operator, ImportHelper):
 
     def execute(self, context) -> Result:
         names = [element.name for element in self.files if element.name]
-        paths = [Path(self.directory) / name for name in names] or [Path(self.filepath)]
+        paths = [chosen_path(self.directory) / name for name in names] or [chosen_path(self.filepath)]
         if paths[0].is_dir():
             self.report({"ERROR"}, f"Choose a file of splats: {', '.join(formats.SUFFIXES)}")
             return {"CANCELLED"}
@@ -247,6 +247,7 @@ class DREAMZOOM_OT_export_splats(Operator, SplatTarget):  # pyright: ignore[repo
 
     def execute(self, context) -> Result:
         objects = [obj for obj in context.selected_objects if splats.holds_splats(obj)]
+        self.filepath = str(chosen_path(self.filepath))
         path, up = self.target_path(), self.up()
         after = np.eye(4)
         after[:3, :3] = UPRIGHT[up].T

@@ -16,7 +16,7 @@ from ...core.errors import DreamzoomError
 from ...core.protocol import messages
 from ...jobs import generation
 from ..registration import with_menus
-from .common import Result, can_use_server, has_rig, report
+from .common import Result, can_use_server, chosen_path, has_rig, report
 from .jobs import is_busy
 from .splat_files import SplatTarget
 
@@ -73,7 +73,7 @@ class DREAMZOOM_OT_export_for_viewers(Operator, SplatTarget):  # pyright: ignore
 
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
-        self.filepath = bpy.path.abspath(self.filepath)
+        self.filepath = str(chosen_path(self.filepath))
         path = self.target_path()
         if not path.parent.is_dir():
             return report(self, DreamzoomError(f"There is no folder {path.parent}", "Choose a folder that exists"))

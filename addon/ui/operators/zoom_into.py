@@ -8,7 +8,7 @@ from bpy.types import Operator
 
 from ... import splats
 from ...scene import splat_scene
-from .. import properties
+from .. import flight_properties
 from .common import Result, in_object_mode, select_only, use_flight
 
 
@@ -26,8 +26,8 @@ class DREAMZOOM_OT_zoom_into(Operator):
     levels: IntProperty(
         name="Levels", description="Count of levels, each with its own prompt", default=4, min=2, max=64
     )
-    zoom_factor: FloatProperty(**properties.FACTOR)
-    frames_per_level: IntProperty(**properties.SPEED)
+    zoom_factor: FloatProperty(**flight_properties.FACTOR)
+    frames_per_level: IntProperty(**flight_properties.SPEED)
     use_frame_range: BoolProperty(
         name="Set Frame Range",
         description="Let the scene's frame range end with the flight, and use the rig's camera",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import bpy
 from bpy.props import BoolProperty, StringProperty
 from bpy.types import Operator
 from bpy_extras.io_utils import ImportHelper
@@ -15,7 +12,7 @@ from ...results import zoom_stack_import
 from ...translations import translated
 from .. import labels
 from ..registration import with_menus
-from .common import Result, in_object_mode, report, select_only, use_flight
+from .common import Result, chosen_path, in_object_mode, report, select_only, use_flight
 
 
 class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -44,9 +41,8 @@ class DREAMZOOM_OT_import_stack(Operator, ImportHelper):  # pyright: ignore[repo
     def execute(self, context) -> Result:
         before = rig.active_rig(context)
         try:
-            root = zoom_stack_import.import_stack(
-                context.scene, Path(bpy.path.abspath(self.filepath)), before, self.still
-            )
+            path = chosen_path(self.filepath)
+            root = zoom_stack_import.import_stack(context.scene, path, before, self.still)
         except DreamzoomError as error:
             return report(self, error)
         if self.use_frame_range:

@@ -71,9 +71,9 @@ def _draw_estimate(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Sc
     found = estimate.of_rig(root, scene)
     if found.seconds is None:
         return
-    told = iface_("{levels} levels of {width} × {height} pixels: about {time} on this machine.")
+    told = iface_("{width} × {height} pixels, levels: {levels}. About {time} on this machine.")
     if not found.is_measured:
-        told = iface_("{levels} levels of {width} × {height} pixels: about {time}; measured once a job has run.")
+        told = iface_("{width} × {height} pixels, levels: {levels}. About {time}; measured once a job has run.")
     time = labels.of_seconds(found.seconds)
     text = told.format(levels=found.levels, width=found.width, height=found.height, time=time)
     if found.is_long:
@@ -85,9 +85,9 @@ def _draw_estimate(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Sc
 
 def _draw_stopped(layout: UILayout, root: bpy.types.Object) -> None:
     """Offer to go on with a job that was stopped, by a crash for example, in this or an earlier session."""
-    known, last = job_folders.state_of(root), current_job.of_rig(root.session_uid)
+    last, known = current_job.of_rig(root.session_uid), job_folders.state_of(root)
     is_offered = last is not None and last.error is not None and last.error.operator == error_messages.GO_ON
-    if known is None or not known.is_unfinished or is_offered:
+    if known is None or not known.is_known or is_offered or not job_folders.is_stopped(root):
         return
     box = layout.box()
     paragraph(

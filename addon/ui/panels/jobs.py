@@ -14,7 +14,7 @@ from ...core.disk import size_text
 from ...jobs import importing
 from .. import labels
 from ..registration import with_menus
-from .layout import SidebarPanel
+from .layout import SidebarPanel, paragraph
 
 
 class DREAMZOOM_PT_jobs(SidebarPanel, Panel):
@@ -34,24 +34,28 @@ class DREAMZOOM_PT_jobs(SidebarPanel, Panel):
             if job.is_active:
                 row.operator("dreamzoom.cancel", text="", icon="CANCEL").rig_uid = str(job.rig_uid)
             else:
-                row.operator("dreamzoom.dismiss", text="", icon="X", emboss=False)
+                row.operator("dreamzoom.dismiss", text="", icon="X", emboss=False).rig_uid = str(job.rig_uid)
             if job.is_active:
                 box.progress(factor=job.total, text=f"{job.total * 100:.0f} %")
-            box.label(text=activity(job))
+            paragraph(box, activity(job))
+            if job.error is not None and job.error.remedy:
+                paragraph(box, job.error.remedy, icon="LIGHT")
 
 
 def _others(context: bpy.types.Context) -> list[Job]:
-    """Running jobs of other rigs, and ended ones of rigs that are no longer there."""
+    """Running and failed jobs of other rigs, and ended ones of rigs that are no longer there."""
     root = rig.active_rig(context)
     uid = root.session_uid if root is not None else -1
     jobs = [job for job in current_job.all_jobs() if job.rig_uid != uid]
-    return [job for job in jobs if job.is_active or importing.rig_of(job) is None]
+    return [job for job in jobs if job.is_active or job.status == "failed" or importing.rig_of(job) is None]
 
 
 def _whose(job: Job) -> str:
     root = importing.rig_of(job)
     if root is not None:
         return f"{root.name} ({job.scene_name})" if job.scene_name else root.name
+    if any(obj.session_uid == job.rig_uid for obj in bpy.data.objects):
+        return iface_("{name}, in no scene").format(name=job.rig_name or iface_("A rig"))
     return iface_("{name}, not in this file").format(name=job.rig_name or iface_("A rig"))
 
 

@@ -66,6 +66,16 @@ def line_width() -> float:
     return min(max(shown, 80), WIDEST) * scale
 
 
+def in_preferences() -> bool:
+    """Whether what is being drawn is part of Blender's preferences."""
+    return bpy.context.area is not None and bpy.context.area.type == "PREFERENCES"
+
+
+def can_open(operator: str) -> bool:
+    """Whether a button does something here: that which opens the preferences does not within them."""
+    return operator != "dreamzoom.open_preferences" or not in_preferences()
+
+
 def icon_scale() -> float:
     """The scale of a picture that is as wide as the region that is being drawn."""
     return line_width() / (ICON * bpy.context.preferences.system.ui_scale)
@@ -126,7 +136,7 @@ def draw_error(
     if dismiss:
         head.operator(dismiss, text="", icon="X", emboss=False)
     paragraph(box, message)
-    if operator:
+    if operator and can_open(operator):
         box.operator(operator, text=remedy or None)
     elif remedy:
         paragraph(box, remedy, icon="LIGHT")

@@ -9,7 +9,7 @@ from bpy.types import Panel, UILayout, UIList
 from ... import rig
 from ...backend import current_job, job_folders
 from ...core import prompt_words
-from ...results import versions
+from ...results import level_states, versions
 from ...scene import assets, prompt_changes
 from .. import labels, preview
 from .. import text as texts
@@ -21,6 +21,10 @@ STATES = {
     prompt_changes.DREAMED: ("CHECKMARK", "Dreamed"),
     prompt_changes.WAITING: ("SORTTIME", "Waiting for its turn"),
     prompt_changes.DREAMING: ("RENDER_ANIMATION", "Being dreamed now"),
+    level_states.LOST: ("ERROR", "Dreamed, but its files can't be found or read: Generate makes them again"),
+    level_states.EARLIER: ("RECOVER_LAST", "An earlier version is shown. Import shows the newest, if it is not locked"),
+    level_states.LEFT: ("IMPORT", "Dreamed, not imported: press Import"),
+    level_states.SHOWN: ("RECOVER_LAST", "Shown, but no job of it was finished: Generate goes on"),
 }
 """State of a level → its icon, and what it is called."""
 
@@ -69,7 +73,7 @@ class DREAMZOOM_PT_levels(RigPanel, Panel):
         layout = self.layout
         root = rig.active_rig(context)
         settings = root.dreamzoom
-        _states[:] = prompt_changes.states(settings, current_job.of_rig(root.session_uid))
+        _states[:] = level_states.of_rig(root, current_job.of_rig(root.session_uid))
         row = layout.row()
         row.template_list("DREAMZOOM_UL_levels", "", settings, "levels", settings, "active_level", rows=6)
         side = row.column(align=True)
@@ -95,7 +99,7 @@ def _draw_state(layout: UILayout, settings) -> None:
     icon, told = STATES[_states[level]]
     text = iface_("Level {number}: {state}").format(number=level, state=iface_(told))
     seconds = settings.levels[level].seconds
-    if seconds and _states[level] in (prompt_changes.DREAMED, prompt_changes.STALE):
+    if seconds and _states[level] not in (prompt_changes.WAITING, prompt_changes.DREAMING):
         text += " " + iface_("({time} the last time)").format(time=labels.of_seconds(seconds))
     paragraph(layout, text, icon=icon)
 
@@ -114,13 +118,17 @@ def _draw_empty(layout: UILayout, settings) -> None:
 
 def _picture_of(root: bpy.types.Object, level: int) -> str:
     """Path of the small picture of a level as it was dreamed last; empty where there is none."""
-    item = root.dreamzoom.levels[level]
     job = current_job.of_rig(root.session_uid)
-    if job is not None and job.is_active and item.sent_as in job.finished_levels:
-        return str(job.folder / f"levels/{item.sent_as:03d}/preview.png")
+    sent_as = prompt_changes.sent_as(root.dreamzoom, job.request)[level] if job is not None and job.is_active else -1
+    if job is not None and sent_as in job.finished_levels:
+        return str(job.folder / f"levels/{sent_as:03d}/preview.png")
+    newest = next(iter(versions.of_rig(root)), None)
+    if newest is not None:
+        index = newest.index_of(root, level)
+        return newest.preview(index) if index >= 0 else ""
     folder = job_folders.of_rig(root)
     known = any(other.dreamed_as >= 0 for other in root.dreamzoom.levels)
-    index = item.dreamed_as if known else level
+    index = root.dreamzoom.levels[level].dreamed_as if known else level
     return str(folder / f"levels/{index:03d}/preview.png") if folder is not None and index >= 0 else ""
 
 
@@ -187,14 +195,13 @@ def _draw_words(layout: UILayout, prompt: str) -> None:
 
 def _draw_versions(layout: UILayout, root: bpy.types.Object, level: int) -> None:
     """The results of the level on disk, to choose among."""
-    index = root.dreamzoom.levels[level].dreamed_as
-    index = level if index < 0 else index
-    found = [version for version in versions.of_rig(root) if index < len(version.prompts)]
+    found = [(version, version.index_of(root, level)) for version in versions.of_rig(root)]
+    found = [(version, index) for version, index in found if index >= 0]
     if len(found) < 2:
         return
     column = layout.column(align=True)
     column.label(text="Versions", icon="RECOVER_LAST")
-    for version in found:
+    for version, index in found:
         row = column.row(align=True)
         picture = preview.icon(version.preview(index))
         row.label(text="", icon_value=picture) if picture else row.label(text="", icon="IMAGE_REFERENCE")

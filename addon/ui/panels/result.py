@@ -82,20 +82,12 @@ def _draw_kind(layout: UILayout, collection: bpy.types.Collection | None, name: 
         return
     row = layout.row(align=True)
     row.label(text=name, icon=icon)
-    layer = layer_collection(bpy.context.view_layer.layer_collection, collection)
-    if layer is not None:
-        row.prop(layer, "hide_viewport", text="", emboss=False)
+    entries = [entry for entry in rig.layer_collections(collection) if entry.id_data == bpy.context.scene]
+    if collection.hide_viewport:  # as earlier versions hid the points: its eye alone would not show them
+        row.prop(collection, "hide_viewport", text="", emboss=False)
+    elif entries:
+        row.prop(entries[0], "hide_viewport", text="", emboss=False)
     row.prop(collection, "hide_render", text="", emboss=False)
-
-
-def layer_collection(
-    root: bpy.types.LayerCollection, collection: bpy.types.Collection
-) -> bpy.types.LayerCollection | None:
-    """What a view layer knows of a collection, its eye for example; None where the collection is not in it."""
-    if root.collection == collection:
-        return root
-    found = (layer_collection(child, collection) for child in root.children)
-    return next((layer for layer in found if layer is not None), None)
 
 
 CLASSES = (DREAMZOOM_PT_result, DREAMZOOM_PT_render)

@@ -113,7 +113,7 @@ def _draw_timing(column: UILayout, root: bpy.types.Object, scene: bpy.types.Scen
     seconds = frames / frame_rate(scene)
     row = column.row()
     row.active = False
-    row.label(text=iface_("Flight: {seconds:.1f} s, {frames} frames").format(seconds=seconds, frames=frames))
+    row.label(text=iface_("Flight: {seconds:.1f} s, frames: {frames}").format(seconds=seconds, frames=frames))
 
 
 class DREAMZOOM_PT_new_rig(RigPanel, Panel):

@@ -13,7 +13,7 @@ from ...core.installation import STEPS, Failure
 from ...translations import translated
 from .. import labels
 from .jobs import where
-from .layout import draw_error, paragraph
+from .layout import can_open, draw_error, in_preferences, paragraph
 
 KEPT_LABELS = {
     "job": "Job",
@@ -138,10 +138,10 @@ def _draw_offer(box: UILayout, found: readiness.Readiness) -> None:
             "They are installed once, into a folder of their own: a few minutes and about 2.5 GB, for an NVIDIA card "
             "about 9 GB.",
         )
-        if not _in_preferences():
+        if not in_preferences():
             draw_hardware(box)
     _draw_install(box, "Update" if found.state == readiness.OUTDATED else "Install")
-    if not _in_preferences():
+    if not in_preferences():
         box.operator("dreamzoom.open_preferences", text="More Choices", icon="PREFERENCES")
 
 
@@ -186,17 +186,8 @@ def _draw_failure(layout: UILayout, failure: Failure) -> None:
         paragraph(told, failure.detail)
     if failure.command:
         paragraph(box, failure.command, icon="CONSOLE")
-    if remedy.operator and _can_open(remedy.operator):
+    if remedy.operator and can_open(remedy.operator):
         box.operator(remedy.operator, text=remedy.button)
     row = box.row()
     row.scale_y = 1.3
     row.operator("dreamzoom.install_server", text="Go On", icon="IMPORT")
-
-
-def _can_open(operator: str) -> bool:
-    """Whether a button does something here: that which opens the preferences does not within them."""
-    return operator != "dreamzoom.open_preferences" or not _in_preferences()
-
-
-def _in_preferences() -> bool:
-    return bpy.context.area is not None and bpy.context.area.type == "PREFERENCES"

@@ -170,6 +170,8 @@ def flattened(log_scales: np.ndarray) -> int:
 
 def flat_note(count: int) -> str:
     """The phrase about splats that `flattened` changed; "" if there are none."""
+    if count == 1:
+        return "1 splat without thickness is flat"
     return f"{count:,} splats without thickness are flat" if count else ""
 
 

@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from ..errors import DamagedJob, DreamzoomError, RefusedFile
 from ..safety import limits
@@ -39,6 +39,7 @@ class LevelResult(TypedDict):
         prompt, negative_prompt, seed, focus: As in the request.
         image, cloud, splats, preview: Paths of the files.
         points, splat_count: Number of points in the cloud and of splats.
+        key: The client's name for the level, as in the request; missing where it gave none.
     """
 
     index: int
@@ -52,6 +53,7 @@ class LevelResult(TypedDict):
     preview: str
     points: int
     splat_count: int
+    key: NotRequired[int]
 
 
 class Note(TypedDict):
@@ -198,7 +200,15 @@ def checked(found: Any) -> Result:
     return cast("Result", found)
 
 
-_LEVEL_KINDS = {"prompt": str, "negative_prompt": str, "seed": int, "focus": list, "points": int, "splat_count": int}
+_LEVEL_KINDS = {
+    "prompt": str,
+    "negative_prompt": str,
+    "seed": int,
+    "focus": list,
+    "points": int,
+    "splat_count": int,
+    "key": int,
+}
 _KINDS = {
     "request_digest": str,
     "seed": int,

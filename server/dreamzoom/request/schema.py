@@ -53,6 +53,9 @@ class Level(Struct, forbid_unknown_fields=True, omit_defaults=True):
         Meta(max_length=16, description="Paths of files of splats of the artist's own objects, in this level's frame."),
     ] = []
     focus: Annotated[Row3, Meta(description="The next level's centre, in this level's frame.")] | None = None
+    key: Annotated[
+        int, Meta(ge=0, lt=2**31, description="The client's name for this level, which the result repeats; 0 for none.")
+    ] = 0
 
 
 class CameraKey(Struct, forbid_unknown_fields=True, omit_defaults=True):

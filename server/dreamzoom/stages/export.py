@@ -158,6 +158,7 @@ def _result_parameters(context: Context, scope: Scope) -> dict[str, Any]:
             "splats": layout.SPLATS.path(index),
             "preview": layout.PREVIEW.path(index),
         }
+        | ({"key": item.key} if item.key else {})
         for index, item in enumerate(request.levels)
     ]
     return {"request": msgspec.to_builtins(request), "levels": levels, "files": own_files(context)}

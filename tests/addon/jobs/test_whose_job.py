@@ -9,6 +9,7 @@ from addon import rig
 from addon.backend import current_job, job_folders, main_loop
 from addon.backend.connection import connection
 from addon.jobs import generation, importing
+from addon.results import importer
 from addon.ui.panels import jobs
 
 from .test_job import pump_until
@@ -158,6 +159,8 @@ class TestLevelStates:
         assert states() == ["dreaming"]
         pump_until(lambda: not job.is_active)
         assert states() == ["dreamed"] and settings.levels[0].seconds > 0
+        (level,) = importer.read_result(job.folder)["levels"]
+        assert level["key"] == settings.levels[0].key > 0
         assert json.loads(settings.dreamed)[1][0][0] == "a forest"
         settings.levels[0].prompt = "a desert"
         assert states() == ["stale"] and prompt_changes.seconds_for(settings, [0]) > 0

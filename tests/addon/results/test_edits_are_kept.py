@@ -297,3 +297,27 @@ class TestOutput:
         bpy.context.scene.render.filepath = mine
         render_settings.make_ready(bpy.context.scene, root)
         assert bpy.context.scene.render.filepath == mine
+
+
+class TestEye:
+    """What is hidden for the artist is hidden by its eye, which an Outliner shows."""
+
+    def test_points_and_what_is_kept(self, dreamed, tmp_path):
+        settings = dreamed.dreamzoom
+        rename(of_level(dreamed, 0))
+        dream(tmp_path / "job", seed=10)
+        importer.import_job(dreamed, tmp_path / "job")
+        for home in (settings.points_collection, settings.kept_collection):
+            (entry,) = rig.layer_collections(home)
+            assert entry.hide_viewport and not home.hide_viewport
+            assert not any(obj.visible_get() for obj in home.objects)
+            entry.hide_viewport = False
+            bpy.context.view_layer.update()
+            assert any(obj.visible_get() for obj in home.objects)
+
+    def test_of_a_copied_rig(self, dreamed):
+        bpy.ops.dreamzoom.duplicate_rig()
+        copy = bpy.context.view_layer.objects.active
+        (points,) = rig.layer_collections(copy.dreamzoom.points_collection)
+        (splats,) = rig.layer_collections(copy.dreamzoom.splats_collection)
+        assert copy != dreamed and points.hide_viewport and not splats.hide_viewport

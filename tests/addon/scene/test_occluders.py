@@ -51,5 +51,5 @@ def test_one_button_hides_it(root, cube):
     bpy.context.view_layer.update()
     bpy.context.view_layer.objects.active = root
     assert bpy.ops.dreamzoom.hide_in_the_way() == {"FINISHED"}
-    assert cube.hide_render and cube.hide_viewport
+    assert cube.hide_render and cube.hide_get() and not cube.hide_viewport  # the eye, which one finds again
     assert not found(root)

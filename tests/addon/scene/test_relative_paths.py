@@ -5,7 +5,11 @@ import os
 import bpy
 import pytest
 
-from addon.backend import job_folders
+from addon import splats
+from addon.backend import job_folders, preferences
+from addon.core.errors import DreamzoomError
+
+from .. import splat_pictures as pictures
 
 
 @pytest.fixture
@@ -56,6 +60,52 @@ def test_a_save_that_fails_changes_nothing(saved, tmp_path):
     with pytest.raises(RuntimeError):
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "no such folder/other.blend"))
     assert absolute(saved) == before
+
+
+class TestNotSaved:
+    """Nothing is written into the folder in which Blender happens to work."""
+
+    @pytest.fixture(autouse=True)
+    def working_folder(self, root, tmp_path, monkeypatch):
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        yield
+        assert not list((tmp_path / "here").iterdir())
+
+    @pytest.mark.parametrize("folder", ["//jobs", "jobs", "../jobs", "//"])
+    def test_a_relative_job_folder_is_refused(self, root, folder):
+        root.dreamzoom.job_folder = folder
+        with pytest.raises(DreamzoomError, match="not saved"):
+            job_folders.ensure(root)
+        assert job_folders.of_rig(root) is None and not bpy.ops.dreamzoom.import_job.poll()
+
+    @pytest.mark.parametrize("folder", ["//jobs", "jobs"])
+    def test_saved_it_lies_beside_the_file(self, root, tmp_path, folder):
+        root.dreamzoom.job_folder = folder
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+        assert job_folders.ensure(root) == tmp_path / "jobs"
+
+    @pytest.mark.parametrize("folder", ["//jobs", "jobs", "~/jobs"])
+    def test_a_relative_folder_of_the_preferences_lies_in_the_home_folder(self, root, tmp_path, monkeypatch, folder):
+        monkeypatch.setattr(preferences, "get", lambda name: {"jobs_folder": folder}.get(name, ""))
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+        assert job_folders.ensure(root).is_relative_to(tmp_path / "home/jobs")
+
+    @pytest.mark.parametrize("operator", ["export_splats", "export_cameras", "import_splats", "import_cameras"])
+    def test_files_relative_to_it_are_refused(self, root, operator):
+        (obj,) = splats.show_splats(pictures.random_splats(9, 1), "s", bpy.context.scene.collection, "surfels")
+        obj.select_set(True)
+        for path in ("//out.ply", ""):
+            with pytest.raises(RuntimeError, match="not saved|No file was chosen"):
+                getattr(bpy.ops.dreamzoom, operator)(filepath=path)
+
+    def test_a_file_is_exported_beside_a_saved_one(self, root, tmp_path):
+        (obj,) = splats.show_splats(pictures.random_splats(9, 1), "s", bpy.context.scene.collection, "surfels")
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+        obj.select_set(True)
+        assert bpy.ops.dreamzoom.export_splats(filepath="//out.ply") == {"FINISHED"}
+        assert (tmp_path / "out.ply").is_file()
 
 
 @pytest.mark.parametrize("is_saved", [True, False])

@@ -51,6 +51,22 @@ def test_search_finds_every_operator():
     assert {cls.bl_idname.partition(".")[2] for cls in OPERATORS} <= named | rows
 
 
+@pytest.mark.parametrize("state", ["empty", "a rig"])
+def test_what_can_not_be_pressed_says_why(dreamzoom, state):
+    if state == "a rig":
+        bpy.ops.dreamzoom.create_rig(levels=1)
+    silent = []
+    for name in [name for group in panels.menu.GROUPS for name in group]:
+        operator = getattr(bpy.ops.dreamzoom, name)
+        if not operator.poll():
+            with pytest.raises(RuntimeError) as raised:
+                operator()
+            silent += [name] if "context is incorrect" in str(raised.value) else []
+    assert not silent
+    nothing_to_do = "cancel", "dismiss", "forget_test", "forget_kept", "cancel_models", "hide_in_the_way", "lora_add"
+    assert not any(getattr(bpy.ops.dreamzoom, name).poll() for name in nothing_to_do)
+
+
 def test_nothing_that_needs_a_rig_can_be_pressed_without_one(dreamzoom):
     for name in ("generate", "import_job", "open_job_folder", "key_flight", "render_settings", "level_add", "cancel"):
         assert not getattr(bpy.ops.dreamzoom, name).poll(), name

@@ -7,9 +7,10 @@ from addon.backend import current_job, error_messages
 from addon.core.errors import DreamzoomError
 from addon.core.protocol import messages
 from addon.results import importer, versions
+from addon.ui.panels.layout import draw_error
 
 from ..results.test_edits_are_kept import dream
-from .drawing import all_drawn
+from .drawing import Layout, all_drawn
 
 
 @pytest.fixture
@@ -89,3 +90,14 @@ def test_with_something_missing(dreamed, tmp_path, harm):
     harm(dreamed, tmp_path / "job")
     versions.forget()
     assert all_drawn()["DREAMZOOM_PT_levels"].texts
+
+
+def test_a_button_that_opens_the_preferences_is_not_offered_within_them(dreamzoom):
+    window = bpy.context.window_manager.windows[0]
+    area = window.screen.areas[0]
+    for kind in ("VIEW_3D", "PREFERENCES"):
+        area.type = kind
+        layout = Layout()
+        with bpy.context.temp_override(window=window, area=area):
+            draw_error(layout, "It is wrong", "Check it", "dreamzoom.open_preferences")
+        assert (("dreamzoom.open_preferences", "Check it") in layout.buttons) == (kind == "VIEW_3D")

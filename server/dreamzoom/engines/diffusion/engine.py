@@ -78,7 +78,7 @@ class DiffusionEngine:
         if len(self.guidance) != len(texts):
             raise BadRequest(
                 "engine.level_guidance",
-                f"must have a number for each of the {len(texts)} levels; got {len(self.guidance)}",
+                f"must have a number for each level, {len(texts)} in all; got {len(self.guidance)}",
             )
         self._pixels = round(request.width * request.height * min(request.zoom_factor, OVERSCAN**2))
         self._painter: Any = None
