@@ -12,11 +12,15 @@ Prints the counts at the end; the exit code is 0 only if nothing failed.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +61,11 @@ SUITES = (
 SLOWEST = 20
 """Number of test files whose time is printed."""
 
+MEMORY, ROOM = Path("/dev/shm"), 6_000_000_000
+"""A folder in memory where the system has one, and the bytes that must be free for a suite's files to be put there."""
+
+_installing = threading.Lock()
+
 
 @dataclass
 class Outcome:
@@ -77,12 +86,14 @@ def main() -> int:
     only, arguments = _options(sys.argv[1:])
     started = time.monotonic()
     outcomes = []
-    with tempfile.TemporaryDirectory() as scratch:
-        os.environ["DREAMZOOM_TEST_FOLDER"] = scratch
-        for suite in SUITES:
-            if _is_chosen(suite, only, arguments):
-                print(f"\n=== {suite.name} ===", flush=True)
-                outcomes.append(_run(suite, arguments))
+    chosen = [suite for suite in SUITES if _is_chosen(suite, only, arguments)]
+    with ThreadPoolExecutor() as beside:
+        # most of it needs one core: beside the first tests it takes half its time
+        linted = [beside.submit(_run, suite, arguments) for suite in chosen if not suite.folders]
+        for suite in (suite for suite in chosen if suite.folders):
+            print(f"\n=== {suite.name} ===", flush=True)
+            outcomes.append(_run(suite, arguments))
+        outcomes[:0] = [outcome.result() for outcome in linted]
     return _summary(outcomes, time.monotonic() - started)
 
 
@@ -134,7 +145,8 @@ def _run(suite: Suite, arguments: list) -> Outcome:
     outcome = Outcome(suite.name)
     started = time.monotonic()
     try:
-        python = environments.ensure(suite.environment)
+        with _installing:
+            python = environments.ensure(suite.environment)
     except InstallError as error:
         outcome.notes.append(f"skipped as a whole: {error}")
         # A newer Blender may be missing, but the server and Blender 4.5 are required
@@ -152,10 +164,13 @@ def _run(suite: Suite, arguments: list) -> Outcome:
 def _lint(python: Path, outcome: Outcome) -> None:
     """Check formatting, lint rules and types in the folders that pyproject.toml names."""
     types = ["pyright", "--project", ".", "--pythonpath", str(python)]
+    told, together = ["\n=== lint ==="], {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     for check in (["ruff", "check", "."], ["ruff", "format", "--check", "."], types):
-        done = subprocess.run([str(python), "-m", *check], cwd=ROOT, check=False)
+        done = subprocess.run([str(python), "-m", *check], cwd=ROOT, check=False, encoding="utf-8", **together)
+        told.append(done.stdout.strip())
         outcome.failed += done.returncode != 0
         outcome.passed += done.returncode == 0
+    print("\n".join(told), flush=True)  # in one piece, for tests print meanwhile
 
 
 def _pytest(suite: Suite, python: Path, arguments: list, outcome: Outcome) -> None:
@@ -164,17 +179,28 @@ def _pytest(suite: Suite, python: Path, arguments: list, outcome: Outcome) -> No
     places = [argument for path, argument in chosen if path.startswith(suite.folders)]
     places = places or [str(ROOT / folder) for folder in suite.folders]
     others = [argument for argument in arguments if argument not in {argument for _, argument in chosen}]
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(prefix="dreamzoom-", dir=_memory(), ignore_cleanup_errors=True) as scratch:
         report = Path(scratch, "report.xml")
         command = [str(python), "-m", "pytest", f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"), "-q"]
-        command += ["-n", str(suite.at_once), "--dist", "loadfile", *others, f"--junitxml={report}", *places]
-        code = subprocess.run(command, env=_variables(), check=False).returncode
+        command += ["-n", str(suite.at_once), "--dist", "loadfile", "--no-loadscope-reorder"]  # see tests/conftest.py
+        command += [*others, f"--junitxml={report}", *places]
+        code = subprocess.run(command, env=_variables(scratch), check=False).returncode
         _count(report, code, outcome)
 
 
-def _variables() -> dict:
-    """The environment variables of the tests: path of the server's Python, number of threads."""
-    variables = dict(os.environ)
+def _memory() -> str | None:
+    """The folder in memory for the tests' files, for a job waits for a disk dozens of times; None without room."""
+    try:
+        available = re.search(r"MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text())
+        free = min(shutil.disk_usage(MEMORY).free, int(available[1]) * 1024 if available else 0)
+    except OSError:  # Windows and macOS
+        return None
+    return str(MEMORY) if free > ROOM else None
+
+
+def _variables(scratch: str) -> dict:
+    """The environment variables of the tests: path of the server's Python, folder for files, number of threads."""
+    variables = dict(os.environ) | dict.fromkeys(("TMPDIR", "TEMP"), scratch)
     variables["DREAMZOOM_SERVER_PYTHON"] = str(environments.need("server"))
     variables.setdefault("OMP_NUM_THREADS", "1")
     return variables

@@ -5,7 +5,6 @@ made here, before any test imports bpy.
 """
 
 import atexit
-import hashlib
 import importlib
 import os
 import shutil
@@ -16,14 +15,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHARED = os.environ.get("DREAMZOOM_TEST_FOLDER")  # one for both Blenders, see `date_by_content`
-SCRATCH = Path(SHARED or tempfile.mkdtemp(prefix="dreamzoom-")).resolve()
-if not SHARED:
-    atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
-USER = SCRATCH / "user"
-shutil.rmtree(USER, ignore_errors=True)
+USER = Path(tempfile.mkdtemp(prefix="dreamzoom-")).resolve()
+atexit.register(shutil.rmtree, USER, ignore_errors=True)
 os.environ["BLENDER_USER_RESOURCES"] = str(USER)
-os.environ["NUMBA_CACHE_DIR"] = str(SCRATCH / "compiled")
 os.environ.pop("PYTHONPATH", None)
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -57,13 +51,6 @@ class Installed:
         bpy.context.preferences.addons[self.name].preferences.server_python = str(environments.need("server"))
 
 
-def date_by_content(folder, zip_file):
-    """Date the installed files by the zip's content, so that what one Blender's tests compile serves the other."""
-    date = int(hashlib.sha256(zip_file.read_bytes()).hexdigest()[:7], 16)
-    for file in folder.rglob("*.py"):
-        os.utime(file, (date, date))
-
-
 @pytest.fixture(scope="session")
 def installed(zip_file):
     """The extension, enabled, with the server's Python chosen."""
@@ -73,7 +60,6 @@ def installed(zip_file):
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.extensions.package_install_files(filepath=str(zip_file), repo="user_default", enable_on_install=True)
     extension = Installed()
-    date_by_content(extension.folder, zip_file)
     extension.choose_server(bpy)
     yield extension
     bpy.ops.preferences.addon_disable(module=extension.name)

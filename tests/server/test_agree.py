@@ -28,8 +28,8 @@ from dreamzoom.pipeline.folder import Folder
 from dreamzoom.pipeline.runner import run
 from dreamzoom.pipeline.steps import build, digests
 from dreamzoom.request.validation import convert_request
-from dreamzoom.sampling.depth_warp import cells
 from dreamzoom.sampling.level_resampling import make_nest
+from dreamzoom.sampling.warp_areas import cells
 from dreamzoom.splats.rasterize import rasterize
 from dreamzoom.stages import agree, paste, plan
 from dreamzoom.stages.base import files, layout

@@ -36,11 +36,18 @@ torch.set_num_threads(1)
 SERVER = Path(__file__).parents[2] / "server"
 
 
-def networks(folder, model, **options):
-    """The engine of a request: a tiny painter with random weights on disk."""
-    depth = folder / "depth"
-    made = models.PAINTERS[model](folder / model), depth if depth.exists() else models.DEPTHS["depth-anything"](depth)
-    return {"name": "diffusion", "steps": 4, "model": str(made[0]), "depth_model": str(made[1])} | options
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """The engine of a request: a tiny painter with random weights on disk, made when it is first asked for."""
+    folder, made = tmp_path_factory.mktemp("models"), {}
+
+    def engine(model, **options):
+        for name in (model, "depth-anything"):
+            if name not in made:
+                made[name] = str((models.PAINTERS | models.DEPTHS)[name](folder / name))
+        return {"name": "diffusion", "steps": 4, "model": made[model], "depth_model": made["depth-anything"]} | options
+
+    return engine
 
 
 class StopsWithin(Sink):
@@ -65,18 +72,18 @@ class Land(DiffusionEngine):
 class TestNetworks:
     @pytest.mark.parametrize("loop", [False, True])
     @pytest.mark.parametrize("model", ["sd", "sd-inpaint", "z-image", "flux-fill", "qwen-image"])
-    def test_that_only_paint_agree_where_all_is_flat(self, tmp_path, model, loop):
+    def test_that_only_paint_agree_where_all_is_flat(self, networks, tmp_path, model, loop):
         request = content(flat=True, loop=loop)
-        request["engine"] = networks(tmp_path, model, joint=False)
+        request["engine"] = networks(model, joint=False)
         made = convert_request(request)
         run(build(made, Land(made, 0.0)), Folder(tmp_path / "job"))
         for level in range(3 if loop else 2):
             assert flat_db(tmp_path / "job", request, level) > 45
 
     @pytest.mark.parametrize("model", ["sd", "z-image"])
-    def test_that_only_paint_agree_through_depth(self, tmp_path, model):
+    def test_that_only_paint_agree_through_depth(self, networks, tmp_path, model):
         request = content(size=(96, 72))
-        request["engine"] = networks(tmp_path, model, joint=False)
+        request["engine"] = networks(model, joint=False)
         made = convert_request(request)
         run(build(made, Land(made, 0.06)), Folder(tmp_path / "job"))
         for level in (0, 1):
@@ -86,16 +93,16 @@ class TestNetworks:
             assert depth_db(tmp_path / "job", request, level, "parts/painted.png")[0] < 40
 
     @pytest.mark.parametrize("model", ["z-image", "flux"])
-    def test_families_that_are_not_sampled_jointly_do_it_of_themselves(self, tmp_path, model):
+    def test_families_that_are_not_sampled_jointly_do_it_of_themselves(self, networks, tmp_path, model):
         request = content()
-        request["engine"] = networks(tmp_path, model)
+        request["engine"] = networks(model)
         made = convert_request(request)
         ran = generate(made, Folder(tmp_path / "job")).ran
         assert {"levels/000/surround", "levels/001/surround", "levels/002/agree"} <= set(ran)
 
-    def test_a_killed_job_ends_in_the_same_bytes(self, tmp_path):
+    def test_a_killed_job_ends_in_the_same_bytes(self, networks, tmp_path):
         request = content(loop=True)
-        request["engine"] = networks(tmp_path, "sd", joint=False)
+        request["engine"] = networks("sd", joint=False)
         generate(convert_request(request), Folder(tmp_path / "whole"))
         (tmp_path / "request.json").write_text(json.dumps(request))
         code = (
@@ -118,9 +125,9 @@ class TestNetworks:
         listed = [json.loads((tmp_path / f"{name}/result.json").read_text())["files"] for name in ("job", "whole")]
         assert listed[0] == listed[1]
 
-    def test_a_cancel_is_heard_and_the_job_goes_on_from_there(self, tmp_path):
+    def test_a_cancel_is_heard_and_the_job_goes_on_from_there(self, networks, tmp_path):
         request = content()
-        request["engine"] = networks(tmp_path, "sd", joint=False)
+        request["engine"] = networks("sd", joint=False)
         sink = StopsWithin()
         with pytest.raises(Cancelled):
             generate(convert_request(request), Folder(tmp_path / "job"), sink, sink.cancel)
@@ -135,9 +142,9 @@ class TestJoint:
 
     @pytest.mark.parametrize("loop", [False, True])
     @pytest.mark.parametrize("model", ["spectral", "sd", "sd3"])
-    def test_without_depth_by_the_crop(self, tmp_path, model, loop):
+    def test_without_depth_by_the_crop(self, networks, tmp_path, model, loop):
         request = content(loop=loop)
-        request["engine"] = {"name": "spectral", "steps": 10} if model == "spectral" else networks(tmp_path, model)
+        request["engine"] = {"name": "spectral", "steps": 10} if model == "spectral" else networks(model)
         generate(convert_request(request), Folder(tmp_path / "job"))
         for level in range(3 if loop else 2):
             assert flat_db(tmp_path / "job", request, level) > 45

@@ -61,9 +61,10 @@ def painted(engine):
 
 
 @pytest.mark.parametrize("family", models.PAINTERS)
-def test_three_levels_through_every_family(made, family, tmp_path):
-    result = generated(request_of(made, family, DEPTH_OF[family]), tmp_path)
-    assert [level["splat_count"] > 0 for level in result["levels"]] == [True] * 3
+def test_two_levels_through_every_family(made, family, tmp_path):
+    """More levels only repeat these; `test_agree_networks` has levels with a coarser and a finer one."""
+    result = generated(request_of(made, family, DEPTH_OF[family], levels=2), tmp_path)
+    assert [level["splat_count"] > 0 for level in result["levels"]] == [True] * 2
     told = result["engine"]
     assert told["model"]["name"] == family
     assert told["depth_model"]["name"] == DEPTH_OF[family]

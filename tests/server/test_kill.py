@@ -1,16 +1,13 @@
 """Jobs that are killed, changed and repeated: what is finished stays, and the bytes are always the same."""
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked_commands import commands
 
 from core import reach
 from dreamzoom.pipeline import journal
@@ -22,7 +19,6 @@ from dreamzoom.request.validation import convert_request
 
 pytestmark = pytest.mark.slow
 
-SERVER = Path(__file__).parents[2] / "server"
 KILLS = 10
 
 
@@ -41,62 +37,6 @@ def contents(root):
     return {
         name: folder.digest(name) for name in names if not name.startswith(("stages/", "journal")) and name != ".lock"
     }
-
-
-FORKED = """
-import os, sys
-from dreamzoom import cli
-from dreamzoom.pipeline import generate, steps
-from dreamzoom.engines import registry
-said = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-while line := sys.stdin.readline():
-    child = os.fork()
-    if not child:
-        os.dup2(said, 1), os.dup2(said, 2)
-        os._exit(cli.main(eval(line)))
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-"""Runs commands, each in a process of its own, which has no modules to import any more."""
-
-
-class Command:
-    """A command that runs."""
-
-    def __init__(self, pid, wait):
-        self.pid, self.wait = pid, wait
-
-    def kill(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
-        self.wait()
-
-
-@contextlib.contextmanager
-def commands(said):
-    """A function that starts the command line with arguments; what it says is appended to a file."""
-    environment = os.environ | {"PYTHONPATH": str(SERVER)}
-    if not hasattr(os, "fork"):
-
-        def start(arguments):
-            with said.open("ab") as file:
-                command = [sys.executable, "-m", "dreamzoom", *arguments]
-                process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
-            return Command(process.pid, process.wait)
-
-        yield start
-        return
-    forking = subprocess.Popen(
-        [sys.executable, "-c", FORKED, str(said)], stdin=-1, stdout=-1, env=environment, text=True
-    )
-
-    def start(arguments):
-        forking.stdin.write(f"{arguments!r}\n")
-        forking.stdin.flush()
-        return Command(int(forking.stdout.readline()), lambda: int(forking.stdout.readline()))
-
-    yield start
-    forking.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -154,23 +94,29 @@ def deep(**changed) -> dict:
     return wanted
 
 
-def test_a_changed_prompt_redoes_the_levels_that_show_it_and_what_depends_on_them(tmp_path):
-    generate(convert_request(deep()), Folder(tmp_path))
-    before = contents(tmp_path)
-    summary = generate(convert_request(deep(_4="a city at night")), Folder(tmp_path))
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """Such a job, begun with four levels, and what was done when the fifth was added."""
+    root, four = tmp_path_factory.mktemp("grown"), deep()
+    four["levels"].pop()
+    four["cameras"] = [camera for camera in four["cameras"] if camera["zoom"] <= 3]
+    generate(convert_request(four), Folder(root))
+    return root, generate(convert_request(deep()), Folder(root))
+
+
+def test_more_levels_keep_what_does_not_show_them(grown):
+    _, summary = grown
+    assert "levels/000/image" in summary.skipped and "levels/001/image" in summary.skipped
+    assert "levels/004/image" in summary.ran
+
+
+def test_a_changed_prompt_redoes_the_levels_that_show_it_and_what_depends_on_them(grown, tmp_path):
+    root = shutil.copytree(grown[0], tmp_path / "job")
+    before = contents(root)
+    summary = generate(convert_request(deep(_4="a city at night")), Folder(root))
     touched = {int(name.split("/")[1]) for name in summary.ran if name.startswith("levels/")}
     assert sorted(touched) == reach.redone({4}, 5, 16.0, 64) == [1, 2, 3, 4]
     assert [name for name in summary.ran if name.endswith("/image")] == [f"levels/00{k}/image" for k in (2, 3, 4)]
-    after = contents(tmp_path)
+    after = contents(root)
     assert all(after[name] == before[name] for name in before if name.startswith("levels/000"))
     assert after["levels/003/image.png"] != before["levels/003/image.png"]
-
-
-def test_more_levels_keep_what_does_not_show_them(tmp_path):
-    four = deep()
-    four["levels"].pop()
-    four["cameras"] = [camera for camera in four["cameras"] if camera["zoom"] <= 3]
-    generate(convert_request(four), Folder(tmp_path))
-    summary = generate(convert_request(deep()), Folder(tmp_path))
-    assert "levels/000/image" in summary.skipped and "levels/001/image" in summary.skipped
-    assert "levels/004/image" in summary.ran

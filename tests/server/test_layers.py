@@ -1,6 +1,8 @@
 """The architecture holds: who may import whom, no circles, no large modules, no crowded folders."""
 
 import ast
+import os
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -201,6 +203,17 @@ def test_core_imports_itself_by_relative_names():
         if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] == "core"
     ]
     assert not absolute, "the add-on reaches core under another name:\n" + "\n".join(absolute)
+
+
+def test_a_job_without_networks_does_without_torch():
+    """Its import takes a second and much memory."""
+    code = (
+        "import sys; from dreamzoom import cli; from dreamzoom.engines.procedural import engine; "
+        "from dreamzoom.pipeline import generate; from dreamzoom.stages import all_stages; all_stages(); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    variables = os.environ | {"PYTHONPATH": str(ROOT / "server")}
+    assert subprocess.run([sys.executable, "-c", code], env=variables, check=False).returncode == 0
 
 
 def test_no_module_is_too_long():

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked_commands import commands
 from small_jobs import contents
 
 from core.errors import BadRequest, DreamzoomError
@@ -44,8 +45,12 @@ def test_steps_in_processes_of_their_own_give_the_same_bytes(tmp_path, engine):
     (tmp_path / "request.json").write_text(json.dumps(wanted))
     names = command("prepare", tmp_path / "request.json", "--out", tmp_path / "steps").split()
     assert not (tmp_path / "steps/plan.json").exists()
-    for name in names:
-        command("run-step", tmp_path / "steps", name)
+    said = tmp_path / "said.txt"
+    command("run-step", tmp_path / "steps", names[0])
+    with commands(said) as start:
+        for name in names[1:-1]:
+            assert start(["run-step", str(tmp_path / "steps"), name]).wait() == 0, said.read_text()
+    command("run-step", tmp_path / "steps", names[-1])
     summary = generate(convert_request(wanted), Folder(tmp_path / "whole"))
     assert list(summary.ran) == names
     assert contents(tmp_path / "steps") == contents(tmp_path / "whole")

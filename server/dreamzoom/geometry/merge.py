@@ -13,6 +13,7 @@ from dreamzoom.geometry.depth_edges import find_edges
 from dreamzoom.geometry.point_rendering import Projection, project
 from dreamzoom.geometry.unproject import lift
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN
+from dreamzoom.progress import check
 
 GLUE = 0.08
 """Decay length of the correction at a border, as a fraction of the picture's longer side."""
@@ -109,6 +110,7 @@ def thin(cloud: Cloud, most: int) -> Cloud:
     size = 1.0
     thinned = cloud
     while len(thinned) > most:
+        check()
         thinned = cloud[_one_a_cell(cloud, size)]
         grown = np.maximum(thinned.footprint, thinned.footprint * np.float32(size))
         thinned = replace(thinned, footprint=grown)

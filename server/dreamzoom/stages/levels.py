@@ -10,7 +10,7 @@ import numpy as np
 from core.camera import Camera, Similarity
 from core.gaussians import Gaussians, joined, moved
 from dreamzoom.geometry.cloud import Cloud
-from dreamzoom.sampling.depth_warp import cells
+from dreamzoom.sampling.warp_areas import cells
 from dreamzoom.stages import plan
 from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.stage import Inputs, Scope

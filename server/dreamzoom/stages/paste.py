@@ -24,7 +24,7 @@ from dreamzoom.geometry.laplace_solver import solve
 from dreamzoom.geometry.point_rendering import project
 from dreamzoom.geometry.view import COARSE, KNOWN, View
 from dreamzoom.progress import Report
-from dreamzoom.sampling.depth_warp import Seen, make_warp
+from dreamzoom.sampling.warp_areas import Seen, make_areas
 from dreamzoom.stages.base.values import DreamedView, FinalPictures
 from dreamzoom.stages.levels import LevelPrompt, repainted
 from dreamzoom.stages.zoom import paint
@@ -82,7 +82,7 @@ def middle_of(coarse: DreamedView, fine: DreamedView, move: Similarity, given: n
     target = Seen(coarse.view.camera, np.nan_to_num(coarse.depth.astype(np.float64)))
     depth = np.nan_to_num(fine.depth.astype(np.float64)) * move.scale
     source = Seen(fine.view.camera.moved(move), depth)
-    warp = make_warp(source, target)
+    warp = make_areas(source, target)
     return Middle(warp.means[warp.covered], warp.covered.reshape(target.depth.shape), given)
 
 

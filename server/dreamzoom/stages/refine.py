@@ -8,23 +8,25 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dreamzoom.engines.base import Denoises
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.progress import Report
-from dreamzoom.sampling.denoiser import Prompt
-from dreamzoom.sampling.depth_warp import Link, Seen, make_link, reprojection_db
-from dreamzoom.sampling.levels import complete_prompts
-from dreamzoom.sampling.second_pass import Again, Shot, refine_views
+from dreamzoom.sampling.warp_areas import Seen
 from dreamzoom.stages import plan
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.context import Context
 from dreamzoom.stages.base.stage import ENGINE, Inputs, Scope, Stage, Write, each
 from dreamzoom.stages.base.values import DreamedView, FinalPictures
 from dreamzoom.stages.given import GivenPixels, given_pixels
+
+if TYPE_CHECKING:  # elsewhere imported where it is used: it imports torch, which only jobs with this pass need
+    from dreamzoom.sampling.denoiser import Prompt
+    from dreamzoom.sampling.depth_warp import Link
+    from dreamzoom.sampling.second_pass import Again, Shot
 
 STRENGTH = 0.5
 """Noise level at which the second pass starts, as a share of the range of the log noise ratio. The layout is kept;
@@ -81,6 +83,8 @@ def groups(count: int, views: int, pixels: int) -> list[range]:
 
 def options(sampling: dict[str, Any]) -> Again:
     """The second pass's settings, from an engine's arguments for joint sampling (`sampling.levels.stream_levels`)."""
+    from dreamzoom.sampling.second_pass import Again
+
     kept = {name: sampling[name] for name in ("batch", "eta", "order") if name in sampling}
     return Again(STRENGTH, max(round(sampling.get("steps", 50) * STEPS), 2), **kept)
 
@@ -138,6 +142,8 @@ def _finished_levels(context: Context, scope: Scope) -> list[int]:
 
 
 def _parameters(context: Context, scope: Scope) -> Parameters:
+    from dreamzoom.sampling.levels import complete_prompts
+
     assert isinstance(context.engine, Denoises)
     sampling = context.engine.sampling()
     prompts = complete_prompts([level.prompt for level in context.request.levels])
@@ -212,6 +218,8 @@ def sample_again(
         By level index, the pictures (H, W, 3) float32 sRGB quantised to 1/255, in the order of the views; and the gain
         in consistency: the number of links, and the mean PSNR in dB between linked views, before and after.
     """
+    from dreamzoom.sampling.second_pass import refine_views
+
     denoiser = engine.denoiser(report)
     flat = [(level, number) for level in levels for number in range(len(level.views))]
     seen = [_seen(level.views[number], denoiser.multiple) for level, number in flat]
@@ -233,6 +241,8 @@ def sample_again(
 
 
 def _mean_db(pictures: Sequence[np.ndarray], links: Sequence[Link]) -> float:
+    from dreamzoom.sampling.depth_warp import reprojection_db
+
     return round(float(np.mean(reprojection_db(pictures, links))), 2)
 
 
@@ -248,6 +258,8 @@ def _seen(item: DreamedView, multiple: int) -> Seen:
 
 
 def _shot(level: LevelViews, number: int, multiple: int) -> Shot:
+    from dreamzoom.sampling.second_pass import Shot
+
     picture = _padded(level.views[number].rgb, multiple)
     held = None
     if level.finished:
@@ -293,6 +305,8 @@ def _links(path: ZoomPath, flat, seen: Sequence[Seen], scale: int, report: Repor
 
 def _link(path: ZoomPath, one: tuple[int, int, Seen], other: tuple[int, int, Seen], scale: int) -> Link:
     """Link two views (index, level, view). The finer one is the source; both are moved to the target's frame."""
+    from dreamzoom.sampling.depth_warp import make_link
+
     size = [_pixel(view) * path.between(level, other[1]).scale for _, level, view in (one, other)]
     (a, level, source), (b, frame, target) = (one, other) if size[0] <= size[1] else (other, one)
     move = path.between(level, frame)

@@ -14,7 +14,6 @@ from dreamzoom.geometry.point_rendering import Projection, project
 from dreamzoom.geometry.view import COARSE, KNOWN, UNKNOWN, View
 from dreamzoom.geometry.zoom_path import ZoomPath
 from dreamzoom.progress import Report
-from dreamzoom.sampling.levels import stream_levels
 from dreamzoom.stages import plan
 from dreamzoom.stages.base import layout
 from dreamzoom.stages.base.context import Context
@@ -172,6 +171,8 @@ def _sample_jointly(
     inputs: Inputs, parameters: JointParameters, report: Report
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Sample the pictures of all levels jointly (Generative Powers of Ten); yields each level when it is finished."""
+    from dreamzoom.sampling.levels import stream_levels  # imports torch, which takes longer than a small job's picture
+
     engine: Denoises = inputs["engine"]
     pixels = {level: given.pixels(report) for level, given in enumerate(parameters.given)}
     photos = {level: centred(rgb, parameters.size) for level, rgb in pixels.items() if rgb is not None}
