@@ -62,6 +62,7 @@ def set_up(
     samples: int = 16,
     output: str = "KEEP",
     transparent: bool = False,
+    follows: bool = False,
 ) -> None:
     """Set the engine, let rays pass all splats, keep colours unchanged, and set the output. Viewports stand still while
     a render runs: without a graphics card, drawing each frame's splats there takes twice as long as rendering them.
@@ -71,6 +72,7 @@ def set_up(
         samples: Samples per pixel of the render.
         output: "PNG" or "EXR" pictures, "LAYERS" for compositing, a "VIDEO", or "KEEP" the present output.
         transparent: Whether regions without splats are transparent instead of black.
+        follows: Whether the samples may follow the quality of later imports (see `make_ready`).
 
     Raises:
         DreamzoomError: Cycles is not switched on.
@@ -84,6 +86,7 @@ def set_up(
     _set_colours(scene)
     if hasattr(scene, "cycles"):
         _set_cycles(scene.cycles, samples, _has_lit_objects(scene))
+        scene[CHOSEN["samples"]] = samples if follows else 0
     scene.eevee.taa_render_samples = samples if engine == "EEVEE" else scene.eevee.taa_render_samples
     if scene.world is None or _is_untouched(scene.world):
         scene.world = _black_world()

@@ -210,7 +210,8 @@ class DREAMZOOM_OT_render_settings(Operator):
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         samples = self.samples or render_settings.samples_for(context.scene, root, self.engine)
-        render_settings.set_up(context.scene, self.engine, samples, self.output, self.transparent)
+        follows = not self.samples and self.engine == "CYCLES"
+        render_settings.set_up(context.scene, self.engine, samples, self.output, self.transparent, follows)
         bound = use_flight(self, root, context.scene)
         if bound:
             return {"FINISHED"}

@@ -104,6 +104,9 @@ def enter(root: Path, seen: list[Path]) -> None:
                 (root / name).symlink_to(path.readlink())
         elif path.is_dir():
             bind(path)
+    memory = root / "dev/shm"  # this machine's files may lie in it
+    if memory.is_dir() and libc.mount(b"tmpfs", os.fsencode(memory), b"tmpfs", 0, None):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(memory))
     for path in seen:
         bind(path.resolve())
         named = root / path.absolute().relative_to("/")

@@ -395,6 +395,18 @@ class TestReadyToRender:
         assert render_settings.make_ready(scene, dreamed) == []
         assert (scene.cycles.samples, scene.render.resolution_percentage) == (7, 50)
 
+    def test_samples_of_set_up_render_follow_too_unless_they_were_chosen(self, dreamed):
+        from addon.results import render_settings
+
+        scene, settings = bpy.context.scene, dreamed.dreamzoom
+        for chosen, after in ((0, 16), (4, 4)):
+            settings.quality = "draft"
+            bpy.ops.dreamzoom.render_settings(samples=chosen)
+            assert scene.cycles.samples == 4
+            settings.quality = "final"
+            render_settings.make_ready(scene, dreamed)
+            assert scene.cycles.samples == after
+
     def test_a_draft_of_lit_objects_gets_the_samples_that_they_need(self, dreamed):
         from addon.results import render_settings
 
