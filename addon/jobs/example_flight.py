@@ -30,8 +30,7 @@ def create(scene: bpy.types.Scene, recipe) -> bpy.types.Object:
     render_settings.use_flight(root, scene)
     scene.frame_set(scene.frame_start)
     for obj in occluders.find(root, scene):
-        obj.hide_render = True
-        obj.hide_set(True)
+        rig.hide(obj)
     return root
 
 

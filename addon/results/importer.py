@@ -360,10 +360,9 @@ def _collection(root: bpy.types.Object, attribute: str, name: str) -> bpy.types.
     found = getattr(settings, attribute)
     if found is None:
         found = bpy.data.collections.new(f"{root.name} {name}")
-        found.hide_render = attribute == "points_collection"
         setattr(settings, attribute, found)
     if found.name not in settings.collection.children:
         settings.collection.children.link(found)
         if attribute == "points_collection":
-            rig.close_eye(found)
+            rig.hide(found)
     return found

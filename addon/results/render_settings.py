@@ -27,8 +27,8 @@ SAMPLES = {"CYCLES": 16, "EEVEE": 64}
 """Samples per pixel that suffice, since splats emit their light."""
 
 DRAFT_SAMPLES = 4
-"""The same of a draft in Cycles: a quarter of the time, and 36 to 39 dB from 16 samples, which is more than a draft's
-splats are from its pictures. Lit objects would be noisy.
+"""The same of a draft in Cycles: a quarter of the time. Frames are 36 to 39 dB from those of 16 samples, and the
+difference is another one in each, so that edges shimmer a little. Lit objects would be noisy.
 """
 
 CHOSEN = {"samples": "dreamzoom_samples", "percent": "dreamzoom_percent"}

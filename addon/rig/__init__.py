@@ -1,7 +1,7 @@
 """The zoom rig: the objects that turn the zoom into motion, their drivers, the keys of the flight, and the camera."""
 
 from .builder import attach, create_rig, reorder_levels, sync_levels, sync_showing
-from .edits import KEPT, close_eye, is_edited, layer_collections, mark_as_made, remove_content
+from .edits import KEPT, hide, is_edited, layer_collections, mark_as_made, remove_content
 from .flight import (
     flight_depth,
     flight_frames,
@@ -38,7 +38,6 @@ __all__ = [
     "ZOOM",
     "active_rig",
     "attach",
-    "close_eye",
     "contents",
     "create_rig",
     "flight_depth",
@@ -46,6 +45,7 @@ __all__ = [
     "flight_range",
     "frame_range",
     "give_keys",
+    "hide",
     "is_driven",
     "is_edited",
     "is_keyed_by_artist",

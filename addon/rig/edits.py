@@ -65,10 +65,9 @@ def keep(root: bpy.types.Object, obj: bpy.types.Object) -> None:
     settings = root.dreamzoom
     if settings.kept_collection is None:
         settings.kept_collection = bpy.data.collections.new(f"{root.name} Kept")
-        settings.kept_collection.hide_render = True
     if settings.collection is not None and settings.kept_collection.name not in settings.collection.children:
         settings.collection.children.link(settings.kept_collection)
-        close_eye(settings.kept_collection)
+        hide(settings.kept_collection)
     for collection in (settings.points_collection, settings.splats_collection):
         if collection is not None and obj.name in collection.objects:
             collection.objects.unlink(obj)
@@ -99,6 +98,12 @@ def close_eye(block: bpy.types.Object | bpy.types.Collection) -> None:
         for layer in scene.view_layers:
             if layer.objects.get(block.name) == block:
                 block.hide_set(True, view_layer=layer)
+
+
+def hide(block: bpy.types.Object | bpy.types.Collection) -> None:
+    """Hide an object or a collection in renders, and in viewports by its eye."""
+    block.hide_render = True
+    close_eye(block)
 
 
 def _within(root: bpy.types.LayerCollection, collection: bpy.types.Collection) -> bpy.types.LayerCollection | None:

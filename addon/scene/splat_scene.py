@@ -98,8 +98,7 @@ def hide_imported(root: bpy.types.Object) -> None:
     """Hide the object whose splats have come back as the content of level 0."""
     obj = root.dreamzoom.splat_scene
     if obj is not None:
-        obj.hide_render = True
-        rig.close_eye(obj)
+        rig.hide(obj)
 
 
 def _surface_at(obj: bpy.types.Object, view_layer: bpy.types.ViewLayer, cursor: Vector) -> tuple[Vector, float]:

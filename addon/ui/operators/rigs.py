@@ -177,8 +177,7 @@ class DREAMZOOM_OT_hide_in_the_way(Operator):
         found = occluders.find(rig.active_rig(context), context.scene)
         hidden = [obj for obj in found if obj.is_editable]
         for obj in hidden:
-            obj.hide_render = True
-            rig.close_eye(obj)
+            rig.hide(obj)
         if len(hidden) < len(found):
             names = ", ".join(obj.name for obj in found if obj not in hidden)
             self.report({"WARNING"}, f"Linked from another file: {names}. Hide their collection, or press Ignore")

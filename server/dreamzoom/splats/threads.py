@@ -10,7 +10,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from concurrent.futures import TimeoutError as NotYet
 from functools import cache
 from typing import Any
 
@@ -89,10 +88,10 @@ def _checked(kernel: Callable, arguments: tuple) -> Any:
 
 
 def _result(future: Future) -> Any:
-    while True:
+    check()
+    while not wait([future], PATIENCE).done:
         check()
-        with contextlib.suppress(NotYet):
-            return future.result(PATIENCE)
+    return future.result()
 
 
 def run_chunks(kernel: Callable, size: int, *arguments) -> list:
