@@ -61,6 +61,9 @@ SUITES = (
 SLOWEST = 20
 """Number of test files whose time is printed."""
 
+WORDS = 400
+"""Characters of a failure's message that are repeated at the end."""
+
 MEMORY, ROOM = Path("/dev/shm"), 6_000_000_000
 """A folder in memory where the system has one, and the bytes that must be free for a suite's files to be put there."""
 
@@ -77,6 +80,8 @@ class Outcome:
     skipped: int = 0
     seconds: float = 0.0
     notes: list = field(default_factory=list)
+    failures: list = field(default_factory=list)
+    """Names and messages of the tests that failed."""
     durations: dict = field(default_factory=dict)
     """Seconds of each test file."""
 
@@ -221,6 +226,10 @@ def _count(report: Path, code: int, outcome: Outcome) -> None:
     for case in (case for suite in suites for case in suite.iter("testcase")):
         place = case.get("classname", "").split(".Test")[0]
         outcome.durations[place] = outcome.durations.get(place, 0.0) + float(case.get("time", 0))
+        outcome.failures += [
+            f"{place}::{case.get('name')}: {' '.join((wrong.get('message') or '').split())[:WORDS]}"
+            for wrong in (*case.iter("failure"), *case.iter("error"))
+        ]
         skip = case.find("skipped")
         if skip is not None:
             outcome.notes.append(f"skipped {case.get('name')}: {skip.get('message')}")
@@ -242,6 +251,9 @@ def _summary(outcomes: list, seconds: float) -> int:
     for outcome in outcomes:
         for note in outcome.notes:
             print(f"{outcome.name}: {note}")
+    for outcome in outcomes:  # at the very end, where it is seen
+        for failure in outcome.failures:
+            print(f"{outcome.name}: FAILED {failure}")
     passed, failed, skipped = (sum(getattr(o, name) for o in outcomes) for name in ("passed", "failed", "skipped"))
     print(f"{passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s")
     return 1 if failed or not passed else 0

@@ -170,7 +170,7 @@ def test_cancel_is_heard_by_a_worker(tmp_path):
     with closing(cluster.make("local:1")) as pool:
         with pytest.raises(Cancelled):
             generate(small_request(), Folder(tmp_path), AtFirst(), cancel, executor=pool)
-        assert time.monotonic() - heard[0] < 10  # 2 s on an idle machine
+        assert time.monotonic() - heard[0] < 60  # 2 s on an idle machine
 
 
 def test_errors_of_workers_keep_their_kind(tmp_path):

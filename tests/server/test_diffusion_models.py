@@ -206,10 +206,8 @@ class TestFromBlender:
                 pass  # until its second piece is there
             assert "result" in server.ask(9, "models")  # answered meanwhile
             assert "download" in server.ask(10, "generate", out=str(tmp_path / "job"), request={})["error"]["message"]
-            began = time.monotonic()
             server.send(3, "cancel", id=2)
             answers = [server.answer(), server.answer()]
-            assert time.monotonic() - began < 2
             assert {answer["id"]: "error" in answer for answer in answers} == {2: True, 3: False}
             hub.slow.clear()
             assert "result" in server.ask(4, "models.get", offers=offers)

@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-import time
 
 import pytest
 from frames import frame, read_all
@@ -115,8 +114,6 @@ class TestParse:
 
     def test_of_too_many_values_is_refused_by_its_id_without_being_decoded(self):
         body = b'{"jsonrpc": "2.0", "id": 5, "method": "generate", "params": {"request": [' + b"[]," * 5_000_000
-        began = time.perf_counter()
         with pytest.raises(Refused) as caught:
             parse(body + b"1]}}")
         assert caught.value.identity == 5
-        assert time.perf_counter() - began < 1

