@@ -42,7 +42,8 @@ Values = dict[str, np.ndarray]
 def holds_splats(obj: bpy.types.Object) -> bool:
     """Whether an object shows splats that `splats_of` can read: its own, or those of a collection that it instances."""
     if obj.type == "EMPTY" and obj.instance_type == "COLLECTION" and obj.instance_collection is not None:
-        return any(are_splats(inner.data) for inner in obj.instance_collection.all_objects)
+        inside = (obj.instance_collection, *obj.instance_collection.children_recursive)
+        return any(are_splats(inner.data) for one in inside for inner in one.objects)
     return are_splats(obj.data)
 
 

@@ -111,6 +111,18 @@ def show_tab(name: str) -> Steps:
     raise RuntimeError(f"there is no tab {name}")
 
 
+def press(window, key: str, x: int, y: int, **more) -> Steps:
+    """Move the mouse to a place of the window, or press and release a key or button there."""
+    if key == "MOUSEMOVE":
+        window.event_simulate(type=key, value="NOTHING", x=x, y=y)
+        yield None
+        return
+    for value in ("PRESS", "RELEASE"):
+        text = more if value == "PRESS" else {name: wanted for name, wanted in more.items() if name != "unicode"}
+        window.event_simulate(type=key, value=value, x=x, y=y, **text)
+        yield None
+
+
 def sidebar_box() -> tuple:
     """Left, top, width and height of the 3D viewport's sidebar in the window, from its top left."""
     window, area = viewport()

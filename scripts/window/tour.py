@@ -3,7 +3,7 @@
 The plan:
     zip         the extension to install
     out         folder of the screenshots
-    parts       which of "install", "flight", "stranger" to go through, in order
+    parts       which of "install", "flight", "tools", "stranger" to go through, in order
     language    of the interface, "en_US" by default
     scale       of the interface, 1 by default
     base        a Python 3.11 for the installation
@@ -142,6 +142,111 @@ class Tour:
             bpy.ops.render.render(write_still=True)
         self.driver.note("rendered", size=(self.driver.out / "rendered.png").stat().st_size)
         yield from shot("flight_8_rendered")
+
+    def tools(self) -> driver.Steps:
+        """After the flight: the guide, Zoom Here, what is missing, Branch, versions and the search, each undone."""
+        name = bpy.context.scene.dreamzoom.rig.name  # undo makes objects anew
+        self.beside_the_camera()
+        yield from self.driver.shot("tools_1_guide", shown=bpy.data.objects[name].dreamzoom.show_guide)
+        yield from self.zoom_here(name)
+        yield from self.missing(name)
+        yield from self.branch(name)
+        yield from self.versions(name)
+        yield from self.search()
+
+    def zoom_here(self, name: str) -> driver.Steps:
+        """Click a point of the ground for the next level, and take it back."""
+        window, area = driver.viewport()
+        region = next(region for region in area.regions if region.type == "WINDOW")
+        before = tuple(bpy.data.objects[name].dreamzoom.levels[0].focus)
+        place = region.x + region.width // 2 + 40, region.y + region.height // 2
+        with self.context():
+            bpy.ops.dreamzoom.zoom_here("INVOKE_DEFAULT")
+        yield None
+        yield from driver.press(window, "MOUSEMOVE", *place)
+        yield from self.driver.shot("tools_2_zoom_here")
+        yield from driver.press(window, "LEFTMOUSE", *place)
+        yield 0.5
+        chosen = tuple(bpy.data.objects[name].dreamzoom.levels[0].focus)
+        yield from self.driver.shot("tools_3_zoomed_here", before=before, focus=chosen)
+        yield from self.undo()
+        undone = tuple(bpy.data.objects[name].dreamzoom.levels[0].focus)
+        self.driver.note("undone Zoom Here", focus=undone)
+
+    def missing(self, name: str) -> driver.Steps:
+        """Move the camera beyond what was dreamed, as its key says, and dream what is missing there."""
+        jobs, scene = self.part("backend.current_job"), bpy.context.scene
+        rig = self.part("rig")
+        root = bpy.data.objects[name]
+        root[rig.ORBIT[2:-2]] = 0.6
+        root.update_tag()
+        scene.frame_set(scene.frame_end)
+        yield 0.5
+        with self.context():
+            bpy.ops.dreamzoom.check_flight()
+        yield from self.driver.shot("tools_4_outside", told=root.dreamzoom.outside)
+        yield from self.generate("tools_5_dreaming_what_is_missing")
+        yield from self.driver.shot(
+            "tools_6_dreamed_what_is_missing",
+            status=self.last(jobs).status,
+            told=bpy.data.objects[name].dreamzoom.outside,
+        )
+
+    def branch(self, name: str) -> driver.Steps:
+        """A second flight out of level 1, and back."""
+        bpy.data.objects[name].dreamzoom.active_level = 1
+        with self.context():
+            bpy.ops.dreamzoom.branch("INVOKE_DEFAULT")
+            bpy.ops.ed.undo_push(message="Branch Here")  # as after a button, which a call by a script is not
+        made = bpy.context.scene.dreamzoom.rig
+        yield from self.driver.shot("tools_7_branch", rig=made.name, levels=len(made.dreamzoom.levels))
+        yield from self.undo()
+        self.driver.note("undone Branch Here", rig=bpy.context.scene.dreamzoom.rig.name)
+
+    def versions(self, name: str) -> driver.Steps:
+        """The earlier version of the last level, and back."""
+        jobs, versions = self.part("backend.current_job"), self.part("results.versions")
+        root = bpy.data.objects[name]
+        level = root.dreamzoom.active_level = len(root.dreamzoom.levels) - 1
+        yield lambda: any(version.name for version in versions.of_rig(bpy.data.objects[name]))
+        earlier = [version.name for version in versions.of_rig(root) if version.name]
+        yield from self.driver.shot("tools_8_versions", earlier=earlier)
+        with self.context():
+            bpy.ops.dreamzoom.level_version("INVOKE_DEFAULT", version=earlier[-1], level=level)
+        yield lambda: not jobs.is_busy()
+        locked = bpy.data.objects[name].dreamzoom.levels[level].lock
+        yield from self.driver.shot("tools_9_earlier_version", status=self.last(jobs).status, locked=locked)
+        yield from self.undo()
+        self.driver.note("undone Use Version", locked=bpy.data.objects[name].dreamzoom.levels[level].lock)
+
+    def search(self) -> driver.Steps:
+        """F3, and some letters of an operator."""
+        window, area = driver.viewport()
+        place = area.x + area.width // 3, area.y + area.height // 2
+        yield from driver.press(window, "MOUSEMOVE", *place)
+        yield from driver.press(window, "F3", *place)
+        yield 0.5
+        for letter in "zoom here":
+            key = "SPACE" if letter == " " else letter.upper()
+            yield from driver.press(window, key, *place, unicode=letter)
+        yield 1.0
+        yield from self.driver.shot("tools_10_search")
+        yield from driver.press(window, "ESC", *place)
+
+    def undo(self) -> driver.Steps:
+        """Ctrl Z above the viewport."""
+        window, area = driver.viewport()
+        place = area.x + area.width // 3, area.y + area.height // 2
+        yield from driver.press(window, "MOUSEMOVE", *place)
+        yield from driver.press(window, "Z", *place, ctrl=True)
+        yield 1.0
+
+    @staticmethod
+    def beside_the_camera() -> None:
+        """Look at the rig from the side, with the overlays."""
+        space = driver.viewport()[1].spaces.active
+        space.region_3d.view_perspective = "PERSP"
+        space.overlay.show_overlays = True
 
     def stranger(self) -> driver.Steps:
         """What a new user does who reads nothing but the panel: Install, Example Flight, another prompt, the film."""

@@ -13,7 +13,7 @@ from addon.jobs import importing
 from addon.results import level_states, versions
 from addon.ui.panels import levels
 
-from ..jobs.test_rig_changes import LEVELS, begin, finish, new_rig, pump
+from ..jobs.test_rig_changes import LEVELS, begin, finish, new_rig, present, pump
 from ..ui.drawing import all_drawn
 
 
@@ -106,6 +106,25 @@ class TestShown:
             assert states(dreamed) == ["dreamed", "dreamed", "earlier"] and dreamed.dreamzoom.levels[2].lock
             use(dreamed, "", 2)
             assert states(dreamed) == ["dreamed"] * LEVELS and not dreamed.dreamzoom.levels[2].lock
+
+    def test_undone_and_redone_they_are_those_of_the_objects_that_are_there(self, dreamed, tmp_path):
+        """Blender 4.5 to 5.3 keep a list of a collection's objects across an undo that has freed some of them."""
+        shutil.copytree(tmp_path / "job", tmp_path / "kept")
+        finish(begin(dreamed), seed=50)
+        (tmp_path / "job/versions").mkdir()
+        (tmp_path / "kept").rename(tmp_path / "job/versions/0001")
+        versions.forget()
+        job = current_job.of_rig(dreamed.session_uid)
+        bpy.ops.ed.undo_push(message="newest")
+        for _ in range(6):
+            by_script(present(job), "0001", 2)
+            bpy.ops.ed.undo_push(message="Use Version")
+            assert states(present(job)) == ["dreamed", "dreamed", "earlier"]
+            bpy.ops.ed.undo()
+            assert states(present(job)) == ["dreamed"] * LEVELS
+            bpy.ops.ed.redo()
+            assert states(present(job)) == ["dreamed", "dreamed", "earlier"]
+            bpy.ops.ed.undo()
 
     def test_a_damaged_version_changes_nothing(self, dreamed, tmp_path):
         told = json.loads((tmp_path / "job/result.json").read_text())

@@ -367,7 +367,7 @@ class TestFiles:
         linked = self.bring(path, link=True)
         scene.collection.children.link(linked)
         home = linked.override_hierarchy_create(scene, bpy.context.view_layer, do_fully_editable=True)
-        root = next(obj for obj in home.all_objects if rig.is_rig(obj))
+        root = next(obj for obj in home.objects if rig.is_rig(obj))
         assert root.library is None and "override" in rig.why_locked(root)
         bpy.context.view_layer.objects.active = root
         bpy.ops.dreamzoom.key_flight()
