@@ -13,11 +13,11 @@ Each imports only from those above it, and from `core`, which is shared with the
 """
 
 from . import translations
-from .jobs import lifecycle
+from .jobs import lifecycle, undo_steps
 from .splats import applied_transforms
 from .ui import guide, operators, panels, preferences, properties
 
-MODULES = (translations, preferences, properties, operators, panels, guide, lifecycle, applied_transforms)
+MODULES = (translations, preferences, properties, operators, panels, guide, undo_steps, lifecycle, applied_transforms)
 
 
 def register() -> None:

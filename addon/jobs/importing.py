@@ -17,6 +17,7 @@ from ..core.protocol import messages
 from ..results import importer, render_settings, versions
 from ..scene import prompt_changes
 from ..scene.time_slicing import is_scene_in_use
+from . import undo_steps
 
 CHECKED = 0.3
 """Fraction of an import at which all files have been compared with their hashes."""
@@ -98,7 +99,7 @@ def _await_version(
         return None  # cancelled
     if not reader.is_done or is_scene_in_use():
         return main_loop.TICK
-    with _failing(job):
+    with undo_steps.step("Use Version"), _failing(job):
         reader.found()
         root = _present_rig(job)
         row = rig.rows_of_keys(root.dreamzoom, [key]).get(0)
@@ -106,7 +107,6 @@ def _await_version(
             raise DreamzoomError("The level was removed meanwhile", "Undo its removal, then choose the version again")
         job.kept += use_version(root, version, index, row)
         job.finish("done")
-        _push_undo("Use Version")
     return None
 
 
@@ -173,11 +173,12 @@ def _import_finished(job: Job) -> float | None:
         job.imported_levels.add(index)
         if rig.contents(rig.level_empties(root)[level]):
             continue
-        try:
-            importer.import_one(root, job.folder, index, level)
-        except DreamzoomError as error:
-            job.warning = str(error)  # it is tried again with the whole result
-        _make_ready(job, root)
+        with undo_steps.import_step():
+            try:
+                importer.import_one(root, job.folder, index, level)
+            except DreamzoomError as error:
+                job.warning = str(error)  # it is tried again with the whole result
+            _make_ready(job, root)
         main_loop.redraw()
         return main_loop.TICK
     return None
@@ -205,13 +206,14 @@ def _step(job: Job, levels: Iterator[tuple[int, int]]) -> float | None:
     """Import one level."""
     if job.work is not levels:
         return None  # cancelled
-    with _failing(job):
+    if is_scene_in_use():
+        return main_loop.TICK
+    with undo_steps.import_step(), _failing(job):
         root = _present_rig(job)
         done, count = next(levels, (0, 0))
         if not done:
             _make_ready(job, root)
             job.finish("done")
-            _push_undo("Import Dreamzoom")
             if job.play_when_done:
                 _play()
             return None
@@ -266,11 +268,3 @@ def _play() -> None:
     if not bpy.app.background and len(windows) and not windows[0].screen.is_animation_playing:
         with bpy.context.temp_override(window=windows[0]):
             bpy.ops.screen.animation_play()
-
-
-def _push_undo(message: str) -> None:
-    """Add the import to the undo history, since changes by a timer are not added by themselves."""
-    windows = bpy.context.window_manager.windows
-    if not bpy.app.background and len(windows):
-        with bpy.context.temp_override(window=windows[0]):
-            bpy.ops.ed.undo_push(message=message)

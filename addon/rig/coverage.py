@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,8 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import cameras
-from .lookup import ZOOM
+from . import cameras, keyframes
+from .lookup import ORBIT, ZOOM
 
 DREAMED_PATH = "dreamzoom_dreamed_path"
 """Custom property of the root: zoom and camera position of the dreamed views, as JSON."""
@@ -97,6 +98,30 @@ def deviation(root: bpy.types.Object, camera: bpy.types.Object) -> Deviation | N
         return Deviation(math.pi, math.inf)
     cosine = float(here @ there) / (lengths[0] * lengths[1])
     return Deviation(math.acos(min(max(cosine, -1.0), 1.0)), lengths[1] / lengths[0])
+
+
+def flight_stamp(scene: bpy.types.Scene, root: bpy.types.Object) -> str:
+    """A digest of what the views of a flight and of its dream depend on: where it differs from an earlier one, what was
+    found out about that flight is no longer known.
+    """
+    told: list[Any] = [scene.frame_start, scene.frame_end, root.get(DREAMED_PATH), root.dreamzoom.zoom_factor]
+    owner = root.dreamzoom.camera
+    chain = [root]
+    while owner is not None and owner != root:
+        chain.append(owner)
+        owner = owner.parent
+    for owner in chain:
+        curves = keyframes.curves_of(owner)
+        for curve in curves:
+            points = np.empty(2 * len(curve.keyframe_points), np.float32)
+            curve.keyframe_points.foreach_get("co", points)
+            told.append((curve.data_path, curve.array_index, points.tobytes()))
+        is_driven = bool(owner.animation_data and owner.animation_data.drivers)
+        if not curves and not is_driven:
+            told.append([round(value, 5) for row in owner.matrix_basis for value in row])
+    if keyframes.curve_of(root, ORBIT) is None:
+        told.append(root.get(ORBIT[2:-2]))
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
 def allowed_ring(path: np.ndarray, zoom: float, count: int = 48) -> np.ndarray:

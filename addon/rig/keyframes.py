@@ -14,11 +14,21 @@ CONSTANT, LINEAR = 0, 1
 
 def curve_of(owner: bpy.types.ID, data_path: str, index: int = 0) -> bpy.types.FCurve | None:
     """The animation curve of a property; None where it has no keys."""
+    curves = _curves(owner)
+    return curves.find(data_path, index=index) if curves is not None else None
+
+
+def curves_of(owner: bpy.types.ID) -> list[bpy.types.FCurve]:
+    """All animation curves of a data-block."""
+    return list(_curves(owner) or ())
+
+
+def _curves(owner: bpy.types.ID):
     animation = owner.animation_data
     if animation is None or animation.action is None or animation.action_slot is None:
         return None
     bag = anim_utils.action_get_channelbag_for_slot(animation.action, animation.action_slot)
-    return bag.fcurves.find(data_path, index=index) if bag else None
+    return bag.fcurves if bag else None
 
 
 def set_keys(

@@ -269,6 +269,9 @@ class RigSettings(FlightSettings, PropertyGroup):
         default=True,
     )
     outside: StringProperty(name="Outside", description="What Check Flight found", options={"HIDDEN", "SKIP_SAVE"})
+    outside_of: StringProperty(
+        name="Outside Of", description="The flight that was checked", options={"HIDDEN", "SKIP_SAVE"}
+    )
     notes: StringProperty(
         name="Notes", description="What was guessed or changed in your files, as the result says", options={"HIDDEN"}
     )

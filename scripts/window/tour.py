@@ -124,14 +124,15 @@ class Tour:
         scene.render.resolution_x, scene.render.resolution_y = 192, 108
         yield from shot("flight_1_prompts")
         with self.context():
-            bpy.ops.dreamzoom.hide_in_the_way()
-        yield from self.generate("flight_2_generating")
+            bpy.ops.dreamzoom.hide_in_the_way("EXEC_DEFAULT", True)  # as a button does, with its step of undo
+        yield from self.generate("flight_2_generating", undone=True)
         yield from shot("flight_3_imported", status=self.last(jobs).status)
         self.look_through_the_camera()
         self.driver.box = None
         yield 15.0  # EEVEE compiles its shaders
         yield from shot("flight_4_camera")
-        settings.levels[3].prompt = "a crystal on a rock"
+        root = bpy.context.scene.dreamzoom.rig  # undo has made it anew
+        root.dreamzoom.levels[3].prompt = "a crystal on a rock"
         yield from shot("flight_5_changed_prompt")
         yield from self.generate("flight_6_generating_again")
         yield from shot("flight_7_imported_again", status=self.last(jobs).status)
@@ -196,8 +197,7 @@ class Tour:
         """A second flight out of level 1, and back."""
         bpy.data.objects[name].dreamzoom.active_level = 1
         with self.context():
-            bpy.ops.dreamzoom.branch("INVOKE_DEFAULT")
-            bpy.ops.ed.undo_push(message="Branch Here")  # as after a button, which a call by a script is not
+            bpy.ops.dreamzoom.branch("INVOKE_DEFAULT", True)
         made = bpy.context.scene.dreamzoom.rig
         yield from self.driver.shot("tools_7_branch", rig=made.name, levels=len(made.dreamzoom.levels))
         yield from self.undo()
@@ -324,16 +324,27 @@ class Tour:
         if job.status != "done":
             raise RuntimeError(f"the job {job.status}: {job.error}")
 
-    def generate(self, name: str) -> driver.Steps:
-        """Press Generate, save a screenshot on the way, and wait for the imported result."""
+    def generate(self, name: str, undone: bool = False) -> driver.Steps:
+        """Press Generate, save a screenshot on the way, perhaps undo the levels that have come, and wait for the
+        imported result.
+        """
         jobs = self.part("backend.current_job")
         with self.context():
             bpy.ops.dreamzoom.generate("INVOKE_DEFAULT")
         yield lambda: not jobs.is_busy() or bool(self.last(jobs).preview)
         yield from self.driver.shot(name, status=self.last(jobs).status)
+        if undone:
+            yield lambda: not jobs.is_busy() or len(self.last(jobs).imported_levels) > 1
+            shown = self.shown()
+            yield from self.undo()
+            self.driver.note("undone while levels arrive", before=shown, after=self.shown())
         yield lambda: not jobs.is_busy()
         self.expect_done(self.last(jobs))
         yield 0.5
+
+    def shown(self) -> int:
+        """How many objects of levels the scene has."""
+        return sum(self.part("rig").CONTENT in obj for obj in bpy.context.scene.objects)
 
     @staticmethod
     def last(jobs):

@@ -35,7 +35,7 @@ class DREAMZOOM_OT_check_flight(Operator):
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         outside = views_outside(context.scene, context.view_layer, root)
-        root.dreamzoom.outside = _told(outside)
+        root.dreamzoom.outside, root.dreamzoom.outside_of = _told(outside), coverage.flight_stamp(context.scene, root)
         if outside:
             self.report({"WARNING"}, root.dreamzoom.outside)
         else:

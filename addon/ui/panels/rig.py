@@ -39,7 +39,7 @@ class DREAMZOOM_PT_rig(SidebarPanel, Panel):
         column = split(layout)
         column.prop(root, rig.ZOOM, text="Zoom", slider=True)
         draw_occluders(layout, root, context.scene)
-        draw_coverage(layout, root)
+        draw_coverage(layout, root, context.scene)
 
 
 class DREAMZOOM_PT_flight(RigPanel, Panel):
@@ -75,7 +75,7 @@ class DREAMZOOM_PT_flight(RigPanel, Panel):
         column.operator("dreamzoom.export_cameras", icon="EXPORT")
 
 
-def draw_coverage(layout: UILayout, root: bpy.types.Object) -> None:
+def draw_coverage(layout: UILayout, root: bpy.types.Object, scene: bpy.types.Scene) -> None:
     """What to do where the camera is not where the levels were dreamed, now or on other frames."""
     camera = root.dreamzoom.camera
     found = coverage.deviation(root, camera) if camera is not None else None
@@ -83,6 +83,8 @@ def draw_coverage(layout: UILayout, root: bpy.types.Object) -> None:
         return
     limit = math.degrees(coverage.FAR)
     told = root.dreamzoom.outside
+    if told and root.dreamzoom.outside_of != coverage.flight_stamp(scene, root):
+        told = ""  # of another flight, or of one that was dreamed meanwhile
     if not found.is_covered:
         here = iface_("This view is {angle:.0f}° from what was dreamed; up to {limit:.0f}° looks right.")
         if found.angle <= coverage.FAR:

@@ -10,7 +10,7 @@ import pytest
 from addon import rig
 from addon.backend import current_job, job_folders, main_loop
 from addon.core.errors import DreamzoomError
-from addon.jobs import generation, importing
+from addon.jobs import generation, importing, undo_steps
 from addon.results import importer, level_states, versions
 from addon.scene import prompt_changes, request
 from addon.ui.panels import jobs
@@ -68,6 +68,17 @@ def finish(job, seed=0):
     (job.folder / "result.json").write_text(json.dumps(told))
     generation._take_result(job, {"seconds": 2.0, "level_seconds": [1.0] * len(levels)})
     pump(job)
+
+
+def show_live(job, level):
+    """The server tells that a level of a running job is finished."""
+    for path in (job.folder / f"levels/{level:03d}").glob("*"):
+        path.unlink()  # as the server, which writes a new file in the place of one that a branch may share
+    write_level(job.folder, level, level)
+    job.finished_levels.add(level)
+    importing.import_while_running(job)
+    while job.importing in main_loop._tasks:
+        main_loop.pump()
 
 
 def pump(job):
@@ -129,6 +140,30 @@ class TestUndo:
         pump(current_job.get())
         assert shown(root, added.folder) == [0, 1, 2, 3]
         assert level_states.of_rig(root, None) == ["dreamed"] * 4
+
+    def test_while_levels_arrive_all_of_them_are_one_step(self, root, monkeypatch):
+        """A timer's changes without a step of undo let Blender crash at the next undo."""
+        monkeypatch.setattr(undo_steps, "is_wanted", lambda: True)
+        bpy.ops.ed.undo_push(message="rig")
+        root.dreamzoom.levels[0].prompt = "another"
+        bpy.ops.ed.undo_push(message="prompt")
+        job = begin(root)
+        root.dreamzoom.levels[1].hide = True
+        bpy.ops.ed.undo_push(message="hide")
+        for arrived in ([0], [1, 2]):
+            for level in arrived:
+                show_live(job, level)
+            assert [level for level in range(LEVELS) if shown(present(job), job.folder)[level] is not None][-1:] == (
+                arrived[-1:]
+            )
+            bpy.ops.ed.undo()
+            assert shown(present(job), job.folder) == [None] * LEVELS
+            assert present(job).dreamzoom.levels[0].prompt == "another" and present(job).dreamzoom.levels[1].hide
+            all_drawn()
+        bpy.ops.ed.redo()
+        assert shown(present(job), job.folder) == [None, 1, 2]
+        finish(job)
+        assert shown(present(job), job.folder) == [0, 1, 2] and job.error is None
 
     def test_a_rig_that_was_deleted_takes_its_result_when_it_is_back(self, root):
         bpy.ops.ed.undo_push(message="rig")

@@ -241,15 +241,49 @@ class TestCoverage:
         found = coverage.deviation(flown, flown.dreamzoom.camera)
         assert not found.is_covered
         layout = Layout()
-        panel.draw_coverage(layout, flown)
+        panel.draw_coverage(layout, flown, bpy.context.scene)
         assert "fromwhatwasdreamed;upto15°" in "".join(layout.texts).replace(" ", "")
         assert ("dreamzoom.generate", "Dream What Is Missing") in layout.buttons
         sent = request.build_request(flown, scene, layer)
         coverage.remember(flown, sent["cameras"])
         assert flight_check.views_outside(scene, layer, flown) == []
         layout = Layout()
-        panel.draw_coverage(layout, flown)
+        panel.draw_coverage(layout, flown, bpy.context.scene)
         assert not layout.texts and not layout.buttons
+
+    @pytest.mark.parametrize("change", ["dream", "orbit", "camera", "keys", "range", "nothing"])
+    def test_what_a_check_found_is_told_until_the_flight_is_another(self, flown, change):
+        from addon.rig import coverage
+        from addon.scene import request
+        from addon.ui.panels import rig as panel
+
+        scene, layer = bpy.context.scene, bpy.context.view_layer
+        flown["orbit"] = 0.6
+        flown.update_tag()
+        bpy.ops.dreamzoom.check_flight()
+        scene.frame_set(1)
+        assert "leave what was dreamed" in flown.dreamzoom.outside
+
+        def told():
+            layout = Layout()
+            panel.draw_coverage(layout, flown, scene)
+            return "leavewhatwasdreamed" in "".join(layout.texts).replace(" ", "")
+
+        assert told()
+        if change == "dream":
+            coverage.remember(flown, request.build_request(flown, scene, layer)["cameras"])
+        elif change == "orbit":
+            flown["orbit"] = 0.5
+        elif change == "camera":
+            flown.dreamzoom.camera.location.x += 0.1
+        elif change == "keys":
+            rig.zoom_curve(flown).keyframe_points[0].co.y += 0.5
+        elif change == "range":
+            scene.frame_end -= 1
+        else:
+            scene.frame_set(20)
+            scene.frame_set(1)
+        assert told() == (change == "nothing")
 
     def test_going_closer_leaves_it_too(self, flown):
         from addon.rig import coverage
