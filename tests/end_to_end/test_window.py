@@ -86,11 +86,11 @@ def install_tour(blender, folder, zip_file, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def flight_tour(blender, folder, zip_file):
-    """The steps of a first flight, from prompts to a rendered frame."""
+    """The steps of a first flight, from prompts to a rendered frame, and of the tools that change it."""
     plan = {
         "zip": str(zip_file),
         "out": str(folder / "flight"),
-        "parts": ["flight"],
+        "parts": ["flight", "tools"],
         "server": str(environments.need("server")),
         "patience": 600,
     }
@@ -156,9 +156,24 @@ class TestFlight:
         found = dict(steps_of(flight_tour)["flight_0_test"]["found"])
         assert {"Device", "Processor", "Memory", "Engine", "Model"} <= found.keys()
 
+    def test_undo_while_levels_arrive_takes_them_and_the_end_brings_all(self, flight_tour):
+        undone = steps_of(flight_tour)["undone while levels arrive"]
+        assert undone["before"] >= 4 and undone["after"] == 0
+        assert steps_of(flight_tour)["flight_3_imported"]["status"] == "done"
+
+    def test_each_tool_does_what_it_says_and_can_be_undone(self, flight_tour):
+        steps = steps_of(flight_tour)
+        assert steps["tools_1_guide"]["shown"]
+        chosen = steps["tools_3_zoomed_here"]
+        assert chosen["focus"] != chosen["before"] == steps["undone Zoom Here"]["focus"]
+        assert "leave what was dreamed" in steps["tools_4_outside"]["told"]
+        assert steps["tools_6_dreamed_what_is_missing"]["status"] == "done"
+        assert steps["tools_7_branch"]["rig"] != steps["undone Branch Here"]["rig"]
+        assert steps["tools_9_earlier_version"]["locked"] and not steps["undone Use Version"]["locked"]
+
     def test_every_screenshot_shows_something(self, flight_tour, folder):
         for name in steps_of(flight_tour):
-            if name.startswith("flight_"):
+            if name.startswith(("flight_", "tools_")):
                 size, packed = size_and_variety(folder / "flight" / f"{name}.png")
                 assert size == launch.SIZE and packed > 50_000, name
 
