@@ -22,7 +22,7 @@ from ..core.errors import DreamzoomError
 from ..core.protocol import error_codes, messages
 from ..scene import prompt_changes
 from ..scene.scene_capture import SceneCapture
-from . import importing, remote
+from . import importing, remote, undo_steps
 
 
 def generate(
@@ -46,6 +46,7 @@ def generate(
     """
     current_job.check_free(root.session_uid)
     readiness.check()
+    undo_steps.restore_levels(root)
     capture = SceneCapture(root, scene, view_layer, seconds)
     job = _new_job(root, scene)
     job.pictures = prompt_changes.note_sent(root.dreamzoom)

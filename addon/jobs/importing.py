@@ -171,7 +171,7 @@ def _import_finished(job: Job) -> float | None:
         if index not in job.finished_levels or index in job.imported_levels:
             continue
         job.imported_levels.add(index)
-        if rig.contents(rig.level_empties(root)[level]):
+        if any(rig.contents(empty) for empty in rig.level_empties(root) if empty[rig.LEVEL] == level):
             continue
         with undo_steps.import_step():
             try:
@@ -250,7 +250,7 @@ def _make_ready(job: Job, root: bpy.types.Object | None) -> None:
         if root.name in scene.objects:
             changed = render_settings.make_ready(scene, root)
             if changed:
-                job.made_ready += changed
+                job.made_ready += [each for each in changed if each not in job.made_ready]  # again, after an undo
                 _show_colours(scene)
 
 

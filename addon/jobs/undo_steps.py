@@ -13,6 +13,8 @@ from typing import Literal
 import bpy
 from bpy.types import Operator
 
+from .. import rig
+
 
 class DREAMZOOM_OT_note_import(Operator):
     """Make what was imported a step of undo: one with the import that was noted last, if nothing was done since"""
@@ -51,6 +53,13 @@ def import_step() -> Iterator[None]:
         if is_wanted():
             with _in_a_window():
                 bpy.ops.dreamzoom.note_import("EXEC_DEFAULT", True)
+
+
+def restore_levels(root: bpy.types.Object) -> None:
+    """Make the level empties anew that the artist deleted by hand, as a step of undo."""
+    if rig.lacks_levels(root):
+        with step("Restore Levels"):
+            rig.restore_levels(root)
 
 
 def _in_a_window():

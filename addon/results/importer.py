@@ -176,14 +176,14 @@ def import_levels(
     rows = _rows(root, found)
     if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
-    rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
     rig_uid, done, kept = root.session_uid, set(), [] if kept is None else kept
     coverage.remember(root, found.get("cameras") or [])
     entries = [entry for entry in found["levels"] if entry["index"] in rows]
     for count, entry in enumerate(entries):
         root = _resolve(rig_uid, done)
-        objects = _import_level(root, folder, entry, rows[entry["index"]], kept)
-        done |= {obj.session_uid for obj in objects}
+        level = _rows(root, found).get(entry["index"])  # the artist may have moved or removed levels meanwhile
+        if level is not None:
+            done |= {obj.session_uid for obj in _import_level(root, folder, entry, level, kept)}
         yield count + 1, len(entries)
     root = _resolve(rig_uid, done)
     root.dreamzoom.notes = "\n".join(_lines(found))
@@ -276,9 +276,10 @@ def _import_level(
     What was imported from the same files before stays as it is, and so does all of a locked level. Objects that the
     artist has changed are not removed; their names are added to `kept`.
     """
+    rig.restore_levels(root)
     points = _collection(root, "points_collection", "Points")
     surfels = _collection(root, "splats_collection", "Splats")
-    present = rig.contents(rig.level_empties(root)[level])
+    present = rig.contents(rig.level_empty(root, level))
     if present and root.dreamzoom.levels[level].lock:
         return present
     before = {kind: [obj for obj in present if kind_of(obj) == kind] for kind in (CLOUD, SPLATS)}
@@ -326,7 +327,7 @@ def _put_in_place(
 ) -> None:
     """Let the new points or splats of a level take the place of the old ones."""
     name = _name(root, level, kind)
-    kept += rig.remove_content(rig.level_empties(root)[level], old)
+    kept += rig.remove_content(rig.level_empty(root, level), old)
     for obj in new:
         obj.name = f"{name} superseded" if obj.get(splats.SUPERSEDED) else name  # the old one's name is free now
         rig.attach(root, obj, level, bool(obj.get(splats.SUPERSEDED)))

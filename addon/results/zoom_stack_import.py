@@ -119,7 +119,7 @@ def import_stack(scene: bpy.types.Scene, path: Path, root: bpy.types.Object | No
             focus = frame.focus(picture.centre)
             if (focus - Vector(item.focus)).length > 1e-5:
                 item.focus = focus
-        _remove(rig.level_empties(root)[level])
+        _remove(rig.level_empty(root, level))
         soft = level > 0 or stack.loop
         obj = bpy.data.objects.new(f"{root.name} {level} picture", frame.mesh(f"{root.name} {level} picture"))
         obj.data.materials.append(_material(image, soft))

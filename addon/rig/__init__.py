@@ -1,6 +1,6 @@
 """The zoom rig: the objects that turn the zoom into motion, their drivers, the keys of the flight, and the camera."""
 
-from .builder import attach, create_rig, reorder_levels, sync_levels, sync_showing
+from .builder import attach, create_rig, lacks_levels, reorder_levels, restore_levels, sync_levels, sync_showing
 from .edits import KEPT, hide, is_edited, layer_collections, mark_as_made, remove_content
 from .flight import (
     flight_depth,
@@ -24,6 +24,7 @@ from .lookup import (
     give_keys,
     is_rig,
     level_empties,
+    level_empty,
     new_key,
     rig_of,
     rows_of_keys,
@@ -51,13 +52,16 @@ __all__ = [
     "is_keyed_by_artist",
     "is_rig",
     "key_flight",
+    "lacks_levels",
     "layer_collections",
     "level_empties",
+    "level_empty",
     "loops",
     "mark_as_made",
     "new_key",
     "remove_content",
     "reorder_levels",
+    "restore_levels",
     "rig_of",
     "rows_of_keys",
     "stretch_flight",

@@ -18,7 +18,7 @@ import bpy
 from .drivers import drive_content, drive_level, drive_orbit
 from .edits import MADE, is_edited, mark_as_made, remove_content
 from .flight import flight_depth, key_flight, loops
-from .lookup import CONTENT, LEVEL, ORBIT, PIVOT, ZOOM, contents, level_empties, new_key
+from .lookup import CONTENT, LEVEL, ORBIT, PIVOT, ZOOM, contents, level_empties, level_empty, new_key
 
 CAMERA_DISTANCE = 3.0
 CAMERA_TILT = math.radians(40)
@@ -75,6 +75,17 @@ def sync_levels(root: bpy.types.Object) -> None:
     drive_orbit(root)
     low, high = (-1e4, 1e4) if loops(root) else (-1.0, float(count))
     root.id_properties_ui("zoom").update(min=low, max=high, soft_min=0.0, soft_max=max(flight_depth(root), 0.5))
+
+
+def lacks_levels(root: bpy.types.Object) -> bool:
+    """Whether the artist deleted the empty of a level by hand."""
+    return {empty[LEVEL] for empty in level_empties(root)} != set(range(len(root.dreamzoom.levels)))
+
+
+def restore_levels(root: bpy.types.Object) -> None:
+    """Make the level empties anew that the artist deleted by hand."""
+    if lacks_levels(root):
+        sync_levels(root)
 
 
 def reorder_levels(root: bpy.types.Object, order: Sequence[int | None]) -> None:
@@ -134,7 +145,7 @@ def sync_showing(root: bpy.types.Object) -> None:
 def attach(root: bpy.types.Object, obj: bpy.types.Object, level: int, superseded: bool) -> None:
     """Parent an imported object to its level and add the drivers of its opacity and visibility."""
     obj[CONTENT] = "superseded" if superseded else "main"
-    obj.parent = level_empties(root)[level]
+    obj.parent = level_empty(root, level)
     obj.matrix_parent_inverse.identity()
     drive_content(root, obj, level)
     _set_visibility(root, obj, level)

@@ -20,7 +20,7 @@ from . import cameras, keyframes, zoom_path
 from .builder import create_rig
 from .camera_paths import shear
 from .camera_sampling import CameraSample
-from .lookup import ZOOM, level_empties
+from .lookup import ZOOM, level_empty
 
 MAX_LEVELS = 64
 EXACT_PIXELS = 0.05
@@ -135,7 +135,7 @@ def parent_to_level_0(
     kept = {obj for camera in sources for obj in _with_parents(camera)}
     excluded = {root, *root.children_recursive, *kept}
     tops = {top for top in (_with_parents(obj)[-1] for obj in objects) if top.is_editable} - excluded
-    home = level_empties(root)[0]
+    home = level_empty(root, 0)
     placed = Matrix.LocRotScale(root.location, root.rotation_euler, root.scale)
     for obj in tops:
         obj.parent = home

@@ -59,6 +59,18 @@ def level_empties(root: bpy.types.Object) -> list[bpy.types.Object]:
     return sorted((child for child in root.children if LEVEL in child), key=lambda child: child[LEVEL])
 
 
+def level_empty(root: bpy.types.Object, level: int) -> bpy.types.Object:
+    """The empty of a level; the first where the artist has copied it.
+
+    Raises:
+        LookupError: It was deleted by hand; `restore_levels` makes it anew.
+    """
+    found = next((child for child in root.children if child.get(LEVEL) == level), None)
+    if found is None:
+        raise LookupError(root.name, level)
+    return found
+
+
 def new_key() -> int:
     """A key for a new level of a rig, other than those of `give_keys`."""
     return 1024 + secrets.randbelow(2**31 - 1024)

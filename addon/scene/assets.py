@@ -197,7 +197,7 @@ def _copy_level(
             return None
         with zoom_override(root, view_layer) as set_zoom:
             set_zoom(index)
-            if copies.copy(chosen, view_layer, rig.level_empties(root)[index], time_slice):
+            if copies.copy(chosen, view_layer, rig.level_empty(root, index), time_slice):
                 return copies
         yield index / count
 

@@ -87,7 +87,7 @@ def write(root: bpy.types.Object, view_layer: bpy.types.ViewLayer, home: Path, s
     if settings.levels[0].image:
         raise DreamzoomError("Level 0 has both a picture and a scene of splats", "Clear one of them")
     set_zoom(0.0)
-    empty = rig.level_empties(root)[0].evaluated_get(view_layer.depsgraph)
+    empty = rig.level_empty(root, 0).evaluated_get(view_layer.depsgraph)
     parts = parts_of([obj], view_layer, np.linalg.inv(np.array(empty.matrix_world, np.float64)))
     home.mkdir(parents=True, exist_ok=True)
     splat_ply.write_parts(home / FILE, parts, About("Z"))

@@ -14,7 +14,7 @@ from mathutils import Vector
 from ... import rig
 from ...backend import job_folders
 from ...core.errors import DreamzoomError
-from ...jobs import importing
+from ...jobs import importing, undo_steps
 from ...results import importer, versions
 from ...rig import branch
 from .common import Result, can_change, report, select_only
@@ -129,6 +129,7 @@ class DREAMZOOM_OT_zoom_here(Operator):
     def invoke(self, context, event) -> Result:
         if context.window is None:
             return self.execute(context)
+        undo_steps.restore_levels(rig.active_rig(context))
         context.window.cursor_modal_set("EYEDROPPER")
         context.workspace.status_text_set("Click where the next level lies. Esc: stop")
         context.window_manager.modal_handler_add(self)
@@ -151,7 +152,8 @@ class DREAMZOOM_OT_zoom_here(Operator):
     def execute(self, context) -> Result:
         root = rig.active_rig(context)
         level = _level_in_view(root)
-        place = rig.level_empties(root)[level].matrix_world.inverted_safe() @ Vector(self.point)
+        rig.restore_levels(root)
+        place = rig.level_empty(root, level).matrix_world.inverted_safe() @ Vector(self.point)
         if max(abs(place.x), abs(place.y)) > 1:
             self.report({"WARNING"}, "That is outside of the level's picture")
             return {"CANCELLED"}
@@ -189,7 +191,7 @@ def _clicked(context: bpy.types.Context, event: bpy.types.Event) -> Vector | Non
 
 def on_ground(root: bpy.types.Object, origin: Vector, along: Vector) -> Vector | None:
     """Where a ray of the world meets the ground of the level in view; None where it does not, or only behind."""
-    matrix = rig.level_empties(root)[_level_in_view(root)].matrix_world
+    matrix = rig.level_empty(root, _level_in_view(root)).matrix_world
     inverse = matrix.inverted_safe()
     start, direction = inverse @ origin, inverse.to_3x3() @ along
     if abs(direction.z) < 1e-9 or -start.z / direction.z <= 0:

@@ -124,8 +124,8 @@ class DREAMZOOM_OT_level_place(Operator):
         root = rig.active_rig(context)
         settings = root.dreamzoom
         level = min(settings.active_level, len(settings.levels) - 1)
-        rig.sync_levels(root)  # creates the level empties that the artist deleted by hand
-        home = rig.level_empties(root)[level]
+        rig.restore_levels(root)
+        home = rig.level_empty(root, level)
         placed = _placeable(context)
         for obj in placed:
             matrix = obj.matrix_world.copy()

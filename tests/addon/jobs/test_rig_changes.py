@@ -164,6 +164,7 @@ class TestUndo:
         assert shown(present(job), job.folder) == [None, 1, 2]
         finish(job)
         assert shown(present(job), job.folder) == [0, 1, 2] and job.error is None
+        assert len(job.made_ready) == len(set(job.made_ready)) > 0, "what was set again is told once"
 
     def test_a_rig_that_was_deleted_takes_its_result_when_it_is_back(self, root):
         bpy.ops.ed.undo_push(message="rig")

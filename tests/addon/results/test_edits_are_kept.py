@@ -163,6 +163,44 @@ class TestImportingAgain:
         bpy.ops.dreamzoom.delete_rig()
         assert bpy.data.objects[name].name in bpy.context.scene.objects
 
+    @pytest.mark.parametrize("level", [0, 1, 3])
+    def test_the_empty_of_a_level_that_was_deleted_is_made_anew(self, dreamed, tmp_path, level):
+        for obj in rig.contents(rig.level_empty(dreamed, level)):
+            bpy.data.objects.remove(obj)
+        bpy.data.objects.remove(rig.level_empty(dreamed, level))
+        assert rig.lacks_levels(dreamed)
+        dream(tmp_path / "job", seed=10)
+        importer.import_one(dreamed, tmp_path / "job", level, level)
+        assert not rig.lacks_levels(dreamed)
+        assert len(rig.contents(rig.level_empty(dreamed, level))) == 3
+        importer.import_job(dreamed, tmp_path / "job")
+        assert all(len(rig.contents(empty)) == 3 for empty in rig.level_empties(dreamed))
+
+    @pytest.mark.parametrize("change", ["removed", "moved", "added"])
+    def test_levels_that_are_changed_while_they_are_imported(self, root, tmp_path, change):
+        """The levels know their keys: what is imported follows them."""
+        rig.give_keys(root.dreamzoom)
+        keys = [item.key for item in root.dreamzoom.levels]
+        dream(tmp_path / "job")
+        told = json.loads((tmp_path / "job/result.json").read_text())
+        for entry, key in zip(told["levels"], keys):
+            entry["key"] = key
+        (tmp_path / "job/result.json").write_text(json.dumps(told))
+        steps = importer.import_levels(root, tmp_path / "job")
+        assert next(steps) == (1, 4)
+        root.dreamzoom.active_level = 2
+        if change == "removed":
+            bpy.ops.dreamzoom.level_remove()
+        elif change == "moved":
+            bpy.ops.dreamzoom.level_move(direction="DOWN")
+        else:
+            bpy.ops.dreamzoom.level_add()
+        assert list(steps) == [(2, 4), (3, 4), (4, 4)]
+        for level, item in enumerate(root.dreamzoom.levels):
+            sources = {obj["dreamzoom_source"] for obj in rig.contents(rig.level_empty(root, level))}
+            home = tmp_path / f"job/levels/{keys.index(item.key) if item.key in keys else 9:03d}"
+            assert sources == {importer._stamp(path) for path in home.glob("*.ply")}
+
     def test_the_same_files_leave_everything_as_it_is(self, dreamed, tmp_path):
         of_level(dreamed, 2).location.x = 1
         before = {obj.session_uid for obj in bpy.data.objects}
