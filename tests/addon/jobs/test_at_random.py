@@ -211,6 +211,10 @@ class Artist:
             bpy.data.objects.remove(self.random.choice(found))
             self.push("deleted")
 
+    def do_delete_empty(self):
+        bpy.data.objects.remove(self.random.choice(rig.level_empties(self.root) or [self.root]))
+        self.push("deleted")
+
     def do_move_content(self):
         found = [obj for empty in rig.level_empties(self.root) for obj in rig.contents(empty)]
         if found:
