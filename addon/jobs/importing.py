@@ -191,7 +191,7 @@ def _await(job: Job, reader: importer.ResultReader) -> float | None:
     if not reader.is_done:
         job.advance(CHECKED * reader.fraction, DREAMED, 1.0)
         return main_loop.TICK
-    with _failing(job):
+    with _failing(job), _going_on_later(job):
         folder, found = reader.found()
         root = _present_rig(job)
         if job.request is None and reader.request is not None:
@@ -208,11 +208,13 @@ def _step(job: Job, levels: Iterator[tuple[int, int]]) -> float | None:
         return None  # cancelled
     if is_scene_in_use():
         return main_loop.TICK
-    with undo_steps.import_step(), _failing(job):
+    with _failing(job), _going_on_later(job):
         root = _present_rig(job)
-        done, count = next(levels, (0, 0))
+        with undo_steps.import_step():
+            done, count = next(levels, (0, 0))
+            if not done:
+                _make_ready(job, root)
         if not done:
-            _make_ready(job, root)
             job.finish("done")
             if job.play_when_done:
                 _play()
@@ -221,6 +223,19 @@ def _step(job: Job, levels: Iterator[tuple[int, int]]) -> float | None:
         job.advance(CHECKED + (1 - CHECKED) * done / count, DREAMED, 1.0)
     main_loop.redraw()
     return main_loop.TICK if job.is_active else None
+
+
+@contextlib.contextmanager
+def _going_on_later(job: Job) -> Iterator[None]:
+    """An import that an undo or another file interrupts in the block begins again, at once or when its rig is back."""
+    try:
+        yield
+    except importer.Interrupted:
+        if rig_of(job) is not None:
+            import_result(job)
+        else:
+            job.is_left = True
+            job.finish("done")
 
 
 @contextlib.contextmanager
@@ -237,10 +252,10 @@ def _failing(job: Job) -> Iterator[None]:
 
 
 def _present_rig(job: Job) -> bpy.types.Object:
-    """The root of a job's rig. Raises DreamzoomError if it was removed."""
+    """The root of a job's rig. Raises Interrupted if it was removed."""
     root = rig_of(job)
     if root is None:
-        raise DreamzoomError("The rig of this job is gone", "Undo its removal or open its file, then press Import")
+        raise importer.Interrupted(importer.GONE, "Undo its removal or open its file, then press Import")
     return root
 
 

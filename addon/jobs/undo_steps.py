@@ -7,6 +7,7 @@ Without one, the next undo frees objects that it does not know of while others s
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -63,9 +64,15 @@ def restore_levels(root: bpy.types.Object) -> None:
 
 
 def _in_a_window():
-    """A timer has no window, which operators need."""
+    """A timer has no window.
+
+    Blender 4.5 and 5.0, which run Python 3.11, look into an override without holding Python's lock while an operator
+    runs, and crash now and then if another thread runs Python then. Steps of undo need no window.
+    """
     windows = bpy.context.window_manager.windows
-    return bpy.context.temp_override(window=windows[0] if len(windows) else None)
+    if sys.version_info < (3, 12) or not len(windows):
+        return contextlib.nullcontext()
+    return bpy.context.temp_override(window=windows[0])
 
 
 register, unregister = bpy.utils.register_classes_factory((DREAMZOOM_OT_note_import,))

@@ -89,6 +89,13 @@ def read_checked(
     return newest, found
 
 
+GONE = "The rig of this job is gone"
+
+
+class Interrupted(DreamzoomError):
+    """An undo, or another file, took away what is being imported."""
+
+
 class ResultReader:
     """Reads and checks a job's newest result in a thread, so that Blender can draw meanwhile.
 
@@ -169,14 +176,20 @@ def import_levels(
         After each level: how many levels are done, and how many there are.
 
     Raises:
+        Interrupted: The rig, or an object that was imported so far, no longer exists.
         DreamzoomError: The result does not fit the rig, or a file can't be read; also as by `read_checked`.
     """
+    return _each_level(root.session_uid, folder, [] if kept is None else kept, found)
+
+
+def _each_level(rig_uid: int, folder: Path, kept: list[str], found: result.Result | None) -> Iterator[tuple[int, int]]:
     if found is None:
         folder, found = read_checked(folder)
+    done: set[int] = set()
+    root = _resolve(rig_uid, done)
     rows = _rows(root, found)
     if abs(found["zoom_factor"] - root.dreamzoom.zoom_factor) > 1e-6:
         raise DreamzoomError("The result was made with another zoom factor", "Press Generate again")
-    rig_uid, done, kept = root.session_uid, set(), [] if kept is None else kept
     coverage.remember(root, found.get("cameras") or [])
     entries = [entry for entry in found["levels"] if entry["index"] in rows]
     for count, entry in enumerate(entries):
@@ -252,13 +265,13 @@ def _resolve(rig_uid: int, done: set[int]) -> bpy.types.Object:
     """The rig as it is now, by its `session_uid`: undo replaces objects by others.
 
     Raises:
-        DreamzoomError: The rig, or an object of the set `done` that was imported so far, no longer exists.
+        Interrupted: The rig, or an object of the set `done` that was imported so far, no longer exists.
     """
     present = {obj.session_uid: obj for obj in bpy.data.objects}
     if rig_uid not in present:
-        raise DreamzoomError("The rig of this job is gone", "Undo its removal or open its file, then press Import")
+        raise Interrupted(GONE, "Undo its removal or open its file, then press Import")
     if not done <= present.keys():
-        raise DreamzoomError("The import was undone before it was complete", "Press Import to begin again")
+        raise Interrupted("The import was undone before it was complete", "Press Import to begin again")
     return present[rig_uid]
 
 

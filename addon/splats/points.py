@@ -21,34 +21,53 @@ ROOM = np.float32(2**0.5)
 def new_pointcloud(name: str, positions: np.ndarray) -> bpy.types.PointCloud:
     """A PointCloud of points at positions (N, 3), without an object.
 
-    Before Blender 5.1 one can't be given a size, so a mesh of loose vertices is converted. They lie where the points
-    shall lie: Blender 5.0 keeps the bounds that it sees then.
+    Before Blender 5.1 one can't be given a size, so it is what nodes make of a mesh of loose vertices. They lie where
+    the points shall lie: Blender 5.0 keeps the bounds that it sees then.
     """
     positions = np.ascontiguousarray(positions, np.float32)
-    if "resize" in bpy.types.PointCloud.bl_rna.functions:
-        cloud = bpy.data.pointclouds.new(name)
+    if "resize" not in bpy.types.PointCloud.bl_rna.functions and len(positions):
+        return _evaluated_pointcloud(name, positions)
+    cloud = bpy.data.pointclouds.new(name)
+    if len(positions):
         cloud.resize(len(positions))
-        if len(positions):
-            set_attribute(cloud, "position", "FLOAT_VECTOR", "vector", positions)
-        return cloud
-    mesh = bpy.data.meshes.new(name)
-    mesh.vertices.add(len(positions))
-    mesh.vertices.foreach_set("co", positions.ravel())
+        set_attribute(cloud, "position", "FLOAT_VECTOR", "vector", positions)
+    return cloud
+
+
+def _evaluated_pointcloud(name: str, positions: np.ndarray) -> bpy.types.PointCloud:
+    """`new_pointcloud` by nodes, in a scene of its own.
+
+    Not by the operator that converts a mesh: it needs overrides of the context, at which Blender 4.5 and 5.0 crash now
+    and then while another thread runs Python (see `undo_steps`).
+    """
+    mesh, scene = bpy.data.meshes.new(name), bpy.data.scenes.new(name)
     carrier: Any = bpy.data.objects.new(name, mesh)
-    bpy.context.scene.collection.objects.link(carrier)
-    objects = bpy.context.view_layer.objects
-    active = objects.active
+    tree: Any = bpy.data.node_groups.new(name, "GeometryNodeTree")
     try:
-        objects.active = carrier  # the operator refuses while the active object is being edited
-        with bpy.context.temp_override(
-            object=carrier, active_object=carrier, selected_objects=[carrier], selected_editable_objects=[carrier]
-        ):
-            bpy.ops.object.convert(target="POINTCLOUD")
-        return carrier.data
+        mesh.vertices.add(len(positions))
+        mesh.vertices.foreach_set("co", positions.ravel())
+        scene.collection.objects.link(carrier)
+        for direction in ("INPUT", "OUTPUT"):
+            tree.interface.new_socket("Geometry", in_out=direction, socket_type="NodeSocketGeometry")
+        source, points, target = (
+            tree.nodes.new(kind) for kind in ("NodeGroupInput", "GeometryNodeMeshToPoints", "NodeGroupOutput")
+        )
+        tree.links.new(source.outputs[0], points.inputs[0])
+        tree.links.new(points.outputs[0], target.inputs[0])
+        carrier.modifiers.new(name, "NODES").node_group = tree
+        layer = scene.view_layers[0]
+        layer.update()
+        geometry = carrier.evaluated_get(layer.depsgraph).evaluated_geometry()
+        cloud = geometry.pointcloud.copy()
     finally:
-        objects.active = active
         bpy.data.objects.remove(carrier)
         bpy.data.meshes.remove(mesh)
+        bpy.data.node_groups.remove(tree)
+        bpy.data.scenes.remove(scene)
+    cloud.name = name
+    for attribute in [attribute for attribute in cloud.attributes if attribute.name.startswith(".")]:
+        cloud.attributes.remove(attribute)
+    return cloud
 
 
 def set_attribute(cloud: bpy.types.PointCloud, name: str, kind: str, field: str, values: np.ndarray):

@@ -103,7 +103,9 @@ class Artist:
                     shutil.rmtree(job.folder / name, ignore_errors=True)
                 for name in ("request.json", "result.json"):  # links, where the rig is a branch
                     (job.folder / name).unlink()
-            finish_job(job, self.random.randrange(1000))
+            finish_job(job, self.random.randrange(1000), imported=False)
+            for _ in range(self.random.choice([1, 2, 3, 4, 50])):
+                main_loop.pump()
 
     def do_live(self):
         """A running job tells of its next level, which is shown at once."""

@@ -56,7 +56,7 @@ def begin(root):
     return job
 
 
-def finish(job, seed=0):
+def finish(job, seed=0, imported=True):
     """What the server leaves on disk and says at the end."""
     levels = []
     for index, level in enumerate(job.request["levels"]):
@@ -67,7 +67,8 @@ def finish(job, seed=0):
     (job.folder / "request.json").write_text(json.dumps(job.request))
     (job.folder / "result.json").write_text(json.dumps(told))
     generation._take_result(job, {"seconds": 2.0, "level_seconds": [1.0] * len(levels)})
-    pump(job)
+    if imported:
+        pump(job)
 
 
 def show_live(job, level):
@@ -176,6 +177,62 @@ class TestUndo:
         bpy.ops.ed.undo()
         pump(job)
         assert shown(present(job), job.folder) == [0, 1, 2] and job.error is None
+
+
+class TestInTheMiddleOfAnImport:
+    @pytest.fixture
+    def importing_job(self, root, tmp_path, monkeypatch):
+        """One level of three is imported."""
+        monkeypatch.setattr(undo_steps, "is_wanted", lambda: True)
+        save(tmp_path)
+        bpy.ops.ed.undo_push(message="rig")
+        root.dreamzoom.levels[1].hide = True
+        bpy.ops.ed.undo_push(message="hide")
+        job = begin(root)
+        finish(job, imported=False)
+        while shown(root, job.folder)[0] is None:
+            main_loop.pump()
+        assert job.status == "importing"
+        return job
+
+    def test_an_undo_lets_it_begin_again(self, importing_job):
+        bpy.ops.ed.undo()
+        assert shown(present(importing_job), importing_job.folder) == [None] * LEVELS
+        pump(importing_job)
+        assert (importing_job.status, importing_job.error) == ("done", None)
+        assert shown(present(importing_job), importing_job.folder) == [0, 1, 2]
+
+    @pytest.mark.parametrize("after", [False, True])
+    def test_a_rig_that_is_deleted_gets_all_of_it_when_it_is_back(self, importing_job, after):
+        bpy.data.objects.remove(present(importing_job))
+        bpy.ops.ed.undo_push(message="removed")
+        if after:
+            pump(importing_job)
+            assert importing_job.status == "done" and importing_job.is_left
+        bpy.ops.ed.undo()
+        pump(importing_job)
+        assert shown(present(importing_job), importing_job.folder) == [0, 1, 2]
+        assert (importing_job.status, importing_job.error, importing_job.is_left) == ("done", None, False)
+
+    @pytest.mark.parametrize("saved", [False, True])
+    def test_a_file_that_is_opened_again(self, importing_job, tmp_path, saved):
+        if saved:
+            save(tmp_path)
+        reopen(tmp_path)
+        bpy.ops.ed.undo_push(message="opened")
+        pump(importing_job)
+        assert (importing_job.status, importing_job.error) == ("done", None)
+        assert shown(present(importing_job), importing_job.folder) == [0, 1, 2]
+
+    def test_another_file_meanwhile(self, importing_job, tmp_path):
+        elsewhere()
+        bpy.ops.ed.undo_push(message="opened")
+        pump(importing_job)
+        assert importing_job.status == "done" and importing_job.is_left
+        reopen(tmp_path)
+        bpy.ops.ed.undo_push(message="opened")
+        pump(importing_job)
+        assert shown(present(importing_job), importing_job.folder) == [0, 1, 2] and not importing_job.is_left
 
 
 class TestNames:
