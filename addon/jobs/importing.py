@@ -227,10 +227,14 @@ def _step(job: Job, levels: Iterator[tuple[int, int]]) -> float | None:
 
 @contextlib.contextmanager
 def _going_on_later(job: Job) -> Iterator[None]:
-    """An import that an undo or another file interrupts in the block begins again, at once or when its rig is back."""
+    """The import of a dream that an undo or another file interrupts in the block begins again, at once or when its rig
+    is back. One that *Import* began is thereby taken back.
+    """
     try:
         yield
     except importer.Interrupted:
+        if job.request is None:
+            raise
         if rig_of(job) is not None:
             import_result(job)
         else:

@@ -2,12 +2,15 @@
 
 Without one, the next undo frees objects that it does not know of while others still refer to them, and Blender crashes
 (measured in 4.5 and 5.3).
+
+A timer has no window, and a step of undo needs none. The context is not overridden either: Blender 4.5 and 5.0, which
+run Python 3.11, look into an override without holding Python's lock while an operator runs, and crash now and then if
+another thread runs Python.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -41,8 +44,7 @@ def step(message: str) -> Iterator[None]:
         yield
     finally:
         if is_wanted():
-            with _in_a_window():
-                bpy.ops.ed.undo_push(message=message)
+            bpy.ops.ed.undo_push(message=message)
 
 
 @contextlib.contextmanager
@@ -52,8 +54,7 @@ def import_step() -> Iterator[None]:
         yield
     finally:
         if is_wanted():
-            with _in_a_window():
-                bpy.ops.dreamzoom.note_import("EXEC_DEFAULT", True)
+            bpy.ops.dreamzoom.note_import("EXEC_DEFAULT", True)
 
 
 def restore_levels(root: bpy.types.Object) -> None:
@@ -61,18 +62,6 @@ def restore_levels(root: bpy.types.Object) -> None:
     if rig.lacks_levels(root):
         with step("Restore Levels"):
             rig.restore_levels(root)
-
-
-def _in_a_window():
-    """A timer has no window.
-
-    Blender 4.5 and 5.0, which run Python 3.11, look into an override without holding Python's lock while an operator
-    runs, and crash now and then if another thread runs Python then. Steps of undo need no window.
-    """
-    windows = bpy.context.window_manager.windows
-    if sys.version_info < (3, 12) or not len(windows):
-        return contextlib.nullcontext()
-    return bpy.context.temp_override(window=windows[0])
 
 
 register, unregister = bpy.utils.register_classes_factory((DREAMZOOM_OT_note_import,))

@@ -38,7 +38,7 @@ def _evaluated_pointcloud(name: str, positions: np.ndarray) -> bpy.types.PointCl
     """`new_pointcloud` by nodes, in a scene of its own.
 
     Not by the operator that converts a mesh: it needs overrides of the context, at which Blender 4.5 and 5.0 crash now
-    and then while another thread runs Python (see `undo_steps`).
+    and then while another thread runs Python (see `jobs/undo_steps.py`).
     """
     mesh, scene = bpy.data.meshes.new(name), bpy.data.scenes.new(name)
     carrier: Any = bpy.data.objects.new(name, mesh)

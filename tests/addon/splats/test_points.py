@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import bpy
@@ -103,3 +104,25 @@ def test_blender_knows_where_a_cloud_ends():
     bpy.context.scene.collection.objects.link(obj)
     bpy.context.view_layer.update()
     assert np.allclose(obj.dimensions, (7, 2, 1), atol=0.1)
+
+
+def test_another_thread_that_runs_python_meanwhile():
+    """Blender 4.5 and 5.0 crashed: the operator that converts a mesh needed an override of the context."""
+    end = threading.Event()
+
+    def work():
+        while not end.is_set():
+            {str(number): [number] for number in range(200)}
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(200):
+            cloud = new_pointcloud("cloud", np.ones((5, 3), np.float32))
+            assert len(cloud.attributes["position"].data) == 5
+            bpy.data.pointclouds.remove(cloud)
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
