@@ -10,6 +10,7 @@ import numpy as np
 from ..core.colour import quick_srgb_to_linear
 from ..core.formats.points import Points
 from .materials import point_material
+from .node_builder import NodeBuilder
 
 COVER = np.float32(0.71)
 """Radius of a disc over its footprint: half a pixel's diagonal, so that a facing surface has no holes."""
@@ -49,11 +50,9 @@ def _evaluated_pointcloud(name: str, positions: np.ndarray) -> bpy.types.PointCl
         scene.collection.objects.link(carrier)
         for direction in ("INPUT", "OUTPUT"):
             tree.interface.new_socket("Geometry", in_out=direction, socket_type="NodeSocketGeometry")
-        source, points, target = (
-            tree.nodes.new(kind) for kind in ("NodeGroupInput", "GeometryNodeMeshToPoints", "NodeGroupOutput")
-        )
-        tree.links.new(source.outputs[0], points.inputs[0])
-        tree.links.new(points.outputs[0], target.inputs[0])
+        nodes = NodeBuilder(tree)
+        source = nodes.add("NodeGroupInput").outputs["Geometry"]
+        nodes.set_output(nodes.add("GeometryNodeMeshToPoints", {"Mesh": source}).outputs["Points"])
         carrier.modifiers.new(name, "NODES").node_group = tree
         layer = scene.view_layers[0]
         layer.update()
