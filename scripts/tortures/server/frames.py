@@ -38,12 +38,16 @@ def _frames(rng: random.Random, count: int, share: int, folder: Path) -> tuple[b
     """Ask for an answer after each few damaged frames, and each crafted one, whose size is divided by `share`."""
     speaker = Speaker(folder)
     asker = _Asker(speaker)
-    speaker.ask("started", "ping")
+    for method in ("ping", "initialize", "generate"):  # all that they import is there before memory is measured
+        speaker.ask(f"first {method}", method)
     for number in range(min(count, 2000)):  # the parsers' and threads' own memory
         speaker.raw(_damaged(rng))
         if number % 20 == 0:
             asker.ask()
-    before = speaker.memory()
+    for data in _crafted(64).values():  # what malloc keeps of such texts, in each thread's arena
+        speaker.raw(data)
+        asker.ask("small")
+    before = _settled(speaker)
     for number in range(count):
         speaker.raw(_damaged(rng))
         if number % 20 == 0:
@@ -60,6 +64,16 @@ def _frames(rng: random.Random, count: int, share: int, folder: Path) -> tuple[b
         f"{count} damaged and {len(crafted)} crafted frames, slowest answer {asker.slowest:.2f} s ({asker.when}), "
         f"memory {growth:+.0f} MB, {'alive' if alive else 'DEAD'}"
     )
+
+
+def _settled(speaker: Speaker) -> float:
+    """The memory once nothing is imported any more in the background."""
+    held, since, until = speaker.memory(), time.monotonic(), time.monotonic() + 20
+    while time.monotonic() < min(since + 1.0, until):
+        time.sleep(0.1)
+        if speaker.memory() > held + 1:
+            held, since = speaker.memory(), time.monotonic()
+    return held
 
 
 class _Asker:
