@@ -99,13 +99,14 @@ def _await_version(
         return None  # cancelled
     if not reader.is_done or is_scene_in_use():
         return main_loop.TICK
-    with undo_steps.step("Use Version"), _failing(job):
+    with _failing(job):
         reader.found()
         root = _present_rig(job)
         row = rig.rows_of_keys(root.dreamzoom, [key]).get(0)
         if row is None:
             raise DreamzoomError("The level was removed meanwhile", "Undo its removal, then choose the version again")
-        job.kept += use_version(root, version, index, row)
+        with undo_steps.step("Use Version"):
+            job.kept += use_version(root, version, index, row)
         job.finish("done")
     return None
 
@@ -259,7 +260,7 @@ def _present_rig(job: Job) -> bpy.types.Object:
     """The root of a job's rig. Raises Interrupted if it was removed."""
     root = rig_of(job)
     if root is None:
-        raise importer.Interrupted(importer.GONE, "Undo its removal or open its file, then press Import")
+        raise importer.rig_is_gone()
     return root
 
 

@@ -89,11 +89,13 @@ def read_checked(
     return newest, found
 
 
-GONE = "The rig of this job is gone"
-
-
 class Interrupted(DreamzoomError):
     """An undo, or another file, took away what is being imported."""
+
+
+def rig_is_gone() -> Interrupted:
+    """The error of an import whose rig was removed."""
+    return Interrupted("The rig of this job is gone", "Undo its removal or open its file, then press Import")
 
 
 class ResultReader:
@@ -269,7 +271,7 @@ def _resolve(rig_uid: int, done: set[int]) -> bpy.types.Object:
     """
     present = {obj.session_uid: obj for obj in bpy.data.objects}
     if rig_uid not in present:
-        raise Interrupted(GONE, "Undo its removal or open its file, then press Import")
+        raise rig_is_gone()
     if not done <= present.keys():
         raise Interrupted("The import was undone before it was complete", "Press Import to begin again")
     return present[rig_uid]

@@ -95,26 +95,27 @@ class TestShown:
         finish(begin(dreamed), seed=50)
         assert states(dreamed) == ["dreamed", "earlier", "dreamed"]
 
-    def test_a_version_and_the_newest_again(self, dreamed, tmp_path):
+    @pytest.fixture
+    def dreamed_twice(self, dreamed, tmp_path):
+        """The first result is kept as a version."""
         shutil.copytree(tmp_path / "job", tmp_path / "kept")
         finish(begin(dreamed), seed=50)
         (tmp_path / "job/versions").mkdir()
         (tmp_path / "kept").rename(tmp_path / "job/versions/0001")
         versions.forget()
+        return dreamed
+
+    def test_a_version_and_the_newest_again(self, dreamed_twice):
+        dreamed = dreamed_twice
         for use in (by_script, by_button):
             use(dreamed, "0001", 2)
             assert states(dreamed) == ["dreamed", "dreamed", "earlier"] and dreamed.dreamzoom.levels[2].lock
             use(dreamed, "", 2)
             assert states(dreamed) == ["dreamed"] * LEVELS and not dreamed.dreamzoom.levels[2].lock
 
-    def test_undone_and_redone_they_are_those_of_the_objects_that_are_there(self, dreamed, tmp_path):
+    def test_undone_and_redone_they_are_those_of_the_objects_that_are_there(self, dreamed_twice):
         """Blender 4.5 to 5.3 keep a list of a collection's objects across an undo that has freed some of them."""
-        shutil.copytree(tmp_path / "job", tmp_path / "kept")
-        finish(begin(dreamed), seed=50)
-        (tmp_path / "job/versions").mkdir()
-        (tmp_path / "kept").rename(tmp_path / "job/versions/0001")
-        versions.forget()
-        job = current_job.of_rig(dreamed.session_uid)
+        job = current_job.of_rig(dreamed_twice.session_uid)
         bpy.ops.ed.undo_push(message="newest")
         for _ in range(6):
             by_script(present(job), "0001", 2)
